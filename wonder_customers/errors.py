@@ -115,7 +115,7 @@ def needed(extra: str, *packages: str, by: str) -> Iterator[None]:
 
 
 class SessionClosedError(WonderCustomersError):
-    """The session was used outside its ``async with`` block or on another event loop. Nothing was sent."""
+    """The session was used outside its ``async with`` block or event loop, or was opened again. Nothing was sent."""
 
 
 class UnsupportedOperationError(WonderCustomersError):
@@ -273,7 +273,7 @@ class DeadlineExceededError(CallError):
 
 
 class InvalidResponseError(CallError):
-    """The response does not match the gateway's documentation: not JSON, without an id, or a field of a wrong type.
+    """The response contradicts the gateway's documentation: it is not JSON, has no id, or a field has a wrong type.
 
     Attributes:
         status: The HTTP status of the response.
@@ -390,10 +390,10 @@ class RateLimitError(GatewayError):
 
 
 class GatewayUnavailableError(GatewayError):
-    """The gateway failed (5xx)."""
+    """The gateway failed (5xx), or did not receive the complete request in time (408)."""
 
     hint = "Call again later. If the call was a write, read the customer first."
 
 
 class BulkError(WonderCustomersError):
-    """A bulk job could not run or continue. The message states its progress and how to resume it."""
+    """A bulk job could not run or continue. The message states the reason and, where possible, what to do next."""

@@ -1,7 +1,7 @@
 """`probe`: check the library's assumptions about a gateway against a real account.
 
 A script creates, reads, changes, lists and deletes customers, and the dialect's checks compare the responses with the
-assumptions. The report contains types, lengths, status codes and header names, but no value of a response.
+assumptions. The report contains types, lengths, status codes and header names, but no value of a customer.
 """
 
 import re
@@ -89,7 +89,7 @@ class ProbeReport:
         findings: The results of the checks, in order.
         steps: For each step, its responses: status, header names, and types and lengths of the values in the body.
         failed: The errors of steps that should have succeeded, by step.
-        left_behind: The references of customers, and the payment tokens, that could not be deleted.
+        left_behind: What could not be deleted: the references of customers, and descriptions of payment tokens.
     """
 
     gateway: str
@@ -178,7 +178,7 @@ class _ProbeRun:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Open the session of the probe, and delete the created customers at the end."""
+        """Open the session of the probe. At the end, delete what was created, if the gateway can delete it."""
         async with self._session:
             try:
                 yield

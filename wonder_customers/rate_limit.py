@@ -45,7 +45,7 @@ class RateLimiter(Protocol):
 
     `transmission` identifies the request in both methods. Its attribute `sent` becomes true when the first byte may
     have been sent, so a limiter can distinguish sent requests from those whose connection is still being opened. A
-    limiter may set `on_sent` to be called at that moment.
+    limiter may set `on_sent` to a function that is called at that moment.
     """
 
     async def acquire(self, transmission: Transmission, /) -> None:
@@ -233,9 +233,9 @@ _FIRST_RATE: Final = 10.0
 _CUT: Final = 0.95
 """Factor applied to the accepted rate after a refusal."""
 _CUT_AGAIN: Final = 0.85
-"""Factor applied to the rate after another refusal within a second."""
+"""Factor applied to the rate after another refusal within 1.3 s of the last cut."""
 _HALVE: Final = 0.5
-"""Factor applied to the rate after a refusal if nothing was accepted since the last cut."""
+"""Factor applied to the rate after a refusal if nothing has been accepted since the last cut."""
 _GRACE: Final = 0.3
 """A refusal causes another cut only if its request was permitted more than this many seconds after the last cut."""
 _SEARCH: Final = 1.0
@@ -261,8 +261,8 @@ class _Sample:
 class AdaptiveRateLimit(_Paced):
     """Finds the rate and the number of concurrent requests that the gateway accepts.
 
-    The rate is unlimited until the first HTTP 429. It is then set below the accepted rate, and grows by a factor to
-    find out whether the gateway accepts more. Further refusals reduce the rate. Concurrency grows by one per interval
+    The rate is unlimited until the first HTTP 429. It is then set below the accepted rate, and grows exponentially
+    to find out whether the gateway accepts more. Further refusals reduce the rate. Concurrency grows by one at a time
     while it is used, and shrinks when requests fail (5xx, no response) or become slow.
 
     Args:

@@ -77,8 +77,8 @@ class RetryPolicy:
             HTTP 429 are not counted unless `attempts` is 1.
         deadline: Time limit of the whole call, including waits, lookups and all attempts.
         connect_timeout: Time limit for opening a connection, including TLS.
-        read_timeout: Time limit between two parts of a response.
-        write_timeout: Time limit between two parts of a request.
+        read_timeout: Time limit of each wait for a part of a response, including the first part.
+        write_timeout: Time limit of each wait while a request is being sent.
         base: Upper bound of the first wait after a transient failure. Waits are random, from 0 to the bound.
         throttle_base: Upper bound of the first wait after HTTP 429.
         factor: Growth of the bound from one wait to the next.
@@ -88,7 +88,7 @@ class RetryPolicy:
             default is 10 s, or half of the deadline if that is shorter.
         budget: Retry tokens of a session for each account. They limit additional traffic during an outage.
         transient_cost: Tokens for a retry after a transient failure; given back when the call succeeds.
-        throttle_cost: Tokens for a retry after HTTP 429 without ``Retry-After``.
+        throttle_cost: Tokens for a retry after HTTP 429 without ``Retry-After``; given back likewise.
     """
 
     attempts: int = field(default=3, validator=_Range(1, 1000, whole=True))

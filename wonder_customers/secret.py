@@ -38,8 +38,8 @@ def without_frames(error: BaseException, *, keep_others: bool = False) -> None:
 
     Args:
         error: The error.
-        keep_others: Keep the causes, and the frames of code outside this library and its transports, such as those of a
-            mock. The event loop recognises a cancellation by its causes.
+        keep_others: Keep the causes, and the frames of code outside this library, its transports and the standard
+            library, such as those of a mock. The event loop recognises a cancellation by its causes.
     """
     if not keep_others:
         error.__cause__ = error.__context__ = error.__traceback__ = None

@@ -170,7 +170,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Check `draft` against the gateway's documented limits. Nothing is sent.
 
         Raises:
-            InvalidRecordError: The draft violates limits, all of which are listed, or it is not a `CustomerDraft`.
+            InvalidRecordError: `draft` is not a `CustomerDraft`, has card data, or violates limits (all are listed).
         """
         expect(self._dialect, "draft", draft, CustomerDraft)
         check_card_data(self._dialect, draft)
@@ -233,7 +233,7 @@ class CustomerSession(Generic[AnyAccount_co]):
 
         Raises:
             NotFoundError: The customer does not exist.
-            CallError: The call failed for another reason.
+            InvalidRecordError, CallError: `id` is invalid, or the call failed for another reason.
         """
         return (await self.raw.get(id)).record
 
@@ -243,7 +243,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         Raises:
             NotFoundError: The customer does not exist.
             AmbiguousReferenceError: Several customers have the reference (Paydock).
-            CallError: The call failed for another reason.
+            InvalidRecordError, CallError: `reference` is invalid, or the call failed for another reason.
         """
         return (await self.raw.get_by_reference(reference)).record
 
@@ -262,7 +262,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         Raises:
             UnsupportedOperationError: The gateway does not offer the operation. Nothing was sent.
             NotFoundError: The customer does not exist.
-            CallError: The call failed for another reason.
+            InvalidRecordError, CallError: `id` is invalid, or the call failed for another reason.
         """
         await self.raw.delete(id)
 
@@ -356,7 +356,7 @@ class CustomerSession(Generic[AnyAccount_co]):
 
         Raises:
             NotFoundError: The customer does not exist.
-            CallError: The call failed for another reason.
+            InvalidRecordError, CallError: `customer_id` is invalid, or the call failed for another reason.
         """
         return (await self.raw.list_payment_tokens(customer_id)).record
 
@@ -383,7 +383,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         Raises:
             UnsupportedOperationError: The gateway does not offer the operation (Monri). Nothing was sent.
             NotFoundError: The customer does not have this token.
-            CallError: The call failed for another reason.
+            InvalidRecordError, CallError: An argument is invalid, or the call failed for another reason.
         """
         return (await self.raw.check_payment_token(customer_id, token)).record
 
@@ -395,6 +395,6 @@ class CustomerSession(Generic[AnyAccount_co]):
         Raises:
             UnsupportedOperationError: The gateway does not offer the operation (Monri). Nothing was sent.
             NotFoundError: The customer does not have this token.
-            CallError: The call failed for another reason.
+            InvalidRecordError, CallError: An argument is invalid, or the call failed for another reason.
         """
         await self.raw.delete_payment_token(customer_id, token)

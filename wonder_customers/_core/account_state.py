@@ -116,7 +116,7 @@ class AccountStates:
     Attributes:
         clock: A function that returns seconds on a monotonic clock.
         budget: The size of an account's retry budget.
-        several: Whether the session has had more than one account.
+        several: Whether the session has had more than one account at the same time.
     """
 
     clock: Callable[[], float]

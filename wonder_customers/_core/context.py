@@ -351,7 +351,7 @@ def as_unconfirmed(error: CallError, subject: Mapping[str, str]) -> CallError:
 
     Args:
         error: The error that ended the call.
-        subject: The ``reference`` or ``id`` of the customer, for errors without these attributes.
+        subject: The ``reference`` or ``id`` of the customer, for errors in which these attributes are None.
     """
     error.applied = "unknown"
     if not isinstance(error, (NotSentError, NoResponseError, DeadlineExceededError, GatewayUnavailableError)):
@@ -370,7 +370,7 @@ def as_unconfirmed(error: CallError, subject: Mapping[str, str]) -> CallError:
 
 
 def outcome_of(transmission: Transmission, result: AttemptResult | None) -> "Outcome":
-    """Return how an attempt ended. If `result` is None, the attempt was cancelled."""
+    """Return how an attempt ended. `result` is None after a cancellation or an unexpected error."""
     if transmission.status is None:
         return "no response" if transmission.sent else "not sent"
     if result is None or result.evidence is Evidence.BODY_LOST:
@@ -380,7 +380,7 @@ def outcome_of(transmission: Transmission, result: AttemptResult | None) -> "Out
 
 
 def _applied_by(call: Call[Any], transmission: Transmission, result: AttemptResult | None) -> Applied:
-    """Return whether one attempt was applied. If `result` is None, the attempt was cancelled."""
+    """Return whether one attempt was applied. `result` is None after a cancellation or an unexpected error."""
     if call.replay is Replay.READ or not transmission.sent:
         return "no"
     if result is None or result.evidence in UNCONFIRMED:

@@ -1,6 +1,6 @@
 """The credentials that are fetched: secrets that functions of the application return, and access tokens.
 
-Each of them is fetched once for all calls, and again if the gateway refuses a request that was signed with it.
+Each of them is fetched once for all calls, and again when it expires or the gateway refuses a request signed with it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -146,7 +146,7 @@ class AccountCredentials:
             send: Sends the request that fetches an access token.
             started: The start of the operation on the clock.
             refused: The credentials that the gateway refused, which are fetched again. The result is `refused` itself
-                if the new credentials are equal, or if they were fetched again for another call since `started`.
+                if the new credentials are equal, or if another call has fetched equal ones since `started`.
 
         Raises:
             CallError: The credentials could not be fetched.

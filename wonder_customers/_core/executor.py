@@ -309,7 +309,7 @@ class Executor:
     async def _look_up_after(
         self, call_context: CallContext, call: Call[T], progress: _Progress, result: AttemptResult
     ) -> Response[T] | None:
-        """Look up the write once. If the lookup fails, raise the error of the write."""
+        """Look up the write once. If a request of the lookup fails, raise the error of the write."""
         oldest = self.waits.clock() - call_context.started + _CLOCK_TOLERANCE
         try:
             return await self._look_up(call_context, call, certain=result.evidence is Evidence.BODY_LOST, oldest=oldest)

@@ -16,7 +16,7 @@ _SEARCHED: Final = 4000
 """Maximum number of characters of a message that are searched."""
 _KEPT: Final = 1000
 _LONG: Final = 6
-"""Minimum length of values that are removed even inside words. Shorter values are removed only as whole words."""
+"""Minimum length of values that are removed even inside words. Shorter ASCII values are removed only as whole words."""
 _EMAIL: Final = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
 _DIGITS: Final = re.compile(r"\+?\d(?:[\W_]{0,3}\d){6,}")
 """Seven or more digits, with any separators."""
@@ -45,7 +45,7 @@ class Redactor:
         return f"<Redactor of {len(self._values)} values>"
 
     def redact_error(self, error: CallError) -> None:
-        """Remove the values from the messages of an error, and the frames from its traceback."""
+        """Remove the traceback and the causes of an error, and the values from the messages of a `GatewayError`."""
         without_frames(error)
         if not isinstance(error, GatewayError):
             return
@@ -122,7 +122,7 @@ def _pattern(value: str, plain: str, *, whole_numbers: bool) -> str:
 
 
 def _long_numbers(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the spans of long numbers between two positions of a text, except lists of single digits."""
+    """Yield the spans of long numbers between two positions of a text, except short lists of single digits."""
     for it in _DIGITS.finditer(text, start, end):
         groups = re.findall(r"\d+", it[0])
         digits = sum(map(len, groups))

@@ -26,7 +26,7 @@ _RESERVED: Final = re.compile(
 
 
 class SessionOptions(TypedDict, total=False):
-    """The options of a view. For options that are missing or None, the values of the session are used.
+    """The options of a view. For options that are missing or None, the values of the session or view are used.
 
     Attributes:
         retry: The retry policy.

@@ -1,8 +1,8 @@
 """The order of writes: one write per customer at a time, and only when no unconfirmed write can still be applied.
 
 A write without a response may still be in progress. If a newer write were sent at once, the older write could be
-applied after the newer one and undo it. So writes for one customer run one after the other, and a write with another
-body waits until the confirmation window of an unconfirmed write is over.
+applied after the newer one and undo it. So writes for one customer run one after the other. A write waits until the
+confirmation window of an unconfirmed write is over, unless it is idempotent and has the same body.
 
 All sessions of a process share the state, because several of them may use the same account. Locks belong to an event
 loop; unconfirmed writes are shared by all event loops.
@@ -71,7 +71,7 @@ class UnconfirmedWrites:
             self._writes.pop(key, None)
 
     def remaining(self, keys: Iterable[Key], body: bytes | None) -> float:
-        """Return the seconds to wait for unconfirmed writes with a body other than `body`. None equals no body."""
+        """Return the seconds to wait for unconfirmed writes with a body other than `body`; for None, for all."""
         if not self._writes:
             return 0.0
         now, same = self.clock(), None if body is None else digest(body)

@@ -16,7 +16,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_encrypted_or_loopback(url: str) -> bool:
-    """Return whether `url` is an https URL, or an http URL of a loopback address."""
+    """Return whether `url` is an https URL, or an http URL of a loopback host (see `is_loopback`)."""
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and (

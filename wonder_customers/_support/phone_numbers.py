@@ -50,7 +50,7 @@ def ambiguity(text: str) -> str | None:
 
 
 def national(text: str, region: str) -> str | None:
-    """Convert a number as dialled in a country to E.164 format. Return None if it is not valid there.
+    """Convert a number as dialled in a country to E.164 format. Return None if it is not a valid number.
 
     Args:
         text: The number, with or without a trunk prefix, or with the country's prefix for international calls.

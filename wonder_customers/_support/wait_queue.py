@@ -1,4 +1,4 @@
-"""Tasks that wait for a resource in first-in, first-out order, and limits on the users of a resource."""
+"""Tasks that wait for a resource in first-in, first-out order, and limits on the number of users of a resource."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
@@ -155,8 +155,8 @@ class Holder(Protocol):
 class DividedSlots:
     """A limit on the number of tasks that use a resource at the same time, such as the connections of a session.
 
-    Among several accounts, an account takes another slot only if it holds fewer slots than are free. One account with
-    requests that hang thus holds half of the slots, two hold a third each, and the next account always finds a slot.
+    Among several accounts, an account takes another slot only if it holds fewer slots than are free. An account with
+    requests that hang thus holds at most about half of the slots that the other accounts do not use.
 
     Attributes:
         divided: Whether several accounts use the slots.

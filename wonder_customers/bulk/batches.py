@@ -60,10 +60,10 @@ class Batches:
                 await self._iterator.aclose()
 
     async def next(self, change_filter: ChangeFilter) -> tuple[list[Outcome], list[PendingRow]] | None:
-        """Return the next batch, split by `change_filter`; None at the end of the source.
+        """Return the next batch, split by `change_filter`; None after the last row.
 
         Raises:
-            ConfigurationError: The source cannot be read any further.
+            ConfigurationError: The source cannot be read any further, or contains an object that is not a draft.
         """
         if self.left == 0:
             self.cut_short = await self._has_more()
@@ -77,10 +77,10 @@ class Batches:
         return split if batch else None
 
     async def batch(self) -> list[Row]:
-        """Return the next rows unfiltered; an empty list at the end of the source.
+        """Return the next rows unfiltered; an empty list after the last row.
 
         Raises:
-            ConfigurationError: The source cannot be read any further.
+            ConfigurationError: The source cannot be read any further, or contains an object that is not a draft.
         """
         if isinstance(self._iterator, RowReader):
             rows = await anyio.to_thread.run_sync(self._read, self._iterator)

@@ -22,7 +22,7 @@ __all__ = ["ChangeFilter", "Inspect", "Only", "PendingRow", "ReferenceIndex"]
 MOST_TWINS = 5
 
 Only = Literal["all", "failed"]
-"""Which rows a run processes: ``all``, or only rows that ``failed`` or are unconfirmed after earlier runs."""
+"""Which rows a run processes: ``all``, or only those that earlier runs recorded without a confirmation (``failed``)."""
 
 
 @frozen
@@ -33,8 +33,8 @@ class PendingRow:
         row: The row.
         draft: The draft to send.
         reference: The customer's reference.
-        raw: The digest of the row's raw values; None if there are none.
-        payload: The digest of the request body.
+        raw: The digest of the row's raw values; None if it is not recorded.
+        payload: The digest of the request body; empty without a journal.
         known: Whether the gateway has accepted this reference before, which means that the customer exists.
         unconfirmed: Whether the outcome of an earlier write is unknown.
         superseded: Whether the request body of that earlier write was different.
@@ -74,7 +74,8 @@ class ChangeFilter:
         empty: The rule for empty cells.
         repeats: Maps the number of each row with a repeated reference to the number of the first row with that
             reference. Required for a part of a source; None for a whole source.
-        notes: Receives the references that differ only in case or invisible characters; None to discard them.
+        notes: Receives the number and the first rows of references that differ only in case, composition or invisible
+            characters; None to discard them.
         inspect: A function that is called with the result of each `split`; None if there is none.
         skipped: The number of rows that do not belong to the run.
     """
@@ -225,7 +226,7 @@ class ChangeFilter:
         return _confirmed(row, entry.confirmed(journal.run))
 
     def _failed_in_run(self, entry: Entry, journal: RowJournal) -> bool:
-        """Return whether a row failed earlier in the current run. Such a row is sent again if it was corrected."""
+        """Return whether a row failed earlier in this run of ``all`` rows. It is sent again if it was corrected."""
         return entry.state == "failed" and entry.run == journal.run and self.only == "all"
 
     def _valid_draft(self, row: Row) -> CustomerDraft | Outcome:

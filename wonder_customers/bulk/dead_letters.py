@@ -282,7 +282,7 @@ def _original(row: bytes) -> dict[str, str]:
 
 
 def _values(draft: CustomerDraft) -> Mapping[str, Any]:
-    """Return the draft's fields that are set, except its payment source."""
+    """Return the fields that the draft sets or clears, except its payment source."""
     names = [attribute.name for attribute in fields(CustomerDraft) if attribute.name not in {"payment_source", "clear"}]
     found = {name: getattr(draft, name) for name in names if getattr(draft, name) is not None}
     found |= dict.fromkeys(sorted(draft.clear))

@@ -24,7 +24,7 @@ _NAMES: Final = tuple(
     it.name for it in fields(CustomerDraft) if it.name not in {"reference", "payment_source", "clear"}
 )
 _FILLED: Final = "+"
-"""The record of a filled field. Journals of earlier versions contain other strings, and an empty string if cleared."""
+"""The record of a filled field. Earlier versions recorded other strings. The record of a cleared field is empty."""
 
 
 @frozen

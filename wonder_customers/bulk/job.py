@@ -53,7 +53,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     Args:
         workers: The maximum number of rows in progress at the same time.
-        again: The instruction that continues the job, for messages; None without a journal.
+        again: The instruction for continuing the job, for messages; None without a journal.
 
     Attributes:
         stats: Counts and curves so far.

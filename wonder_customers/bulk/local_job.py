@@ -50,7 +50,7 @@ AHEAD = 50
 
 
 def _continuation(journal: RowJournal | None, options: Options) -> str | None:
-    """Return the instruction that continues a job; None without a journal."""
+    """Return the instruction for continuing a job; None without a journal."""
     if journal is None:
         return None
     if "migrate" in options.facts:
@@ -102,7 +102,7 @@ class LocalJob(Job):
 
     @property
     def fraction(self) -> float | None:
-        """The completed fraction of a file, from 0 to 1; None for other sources."""
+        """The completed fraction of a file or folder, from 0 to 1; None for other sources."""
         read = self._rows.fraction if isinstance(self._rows, RowReader) else None
         if read is None or not self.rows_read:
             return read
@@ -375,11 +375,14 @@ def sync(
         rows: The result of `sources.read`, or any iterable or async iterable of drafts. Every draft needs a unique
             reference.
         journal: Records the result of each row, so that an interrupted job can be resumed and unchanged rows are not
-            sent again. Without a journal, every row is sent.
+            sent again. Without a journal, every valid row is sent.
         options: All settings of the job. See `Options` for the defaults.
 
     Raises:
-        BulkError: While iterating, after the last outcome, if the job stopped because of a problem. The message
-            contains the reason, which is also in `Job.stopped`, and, with a journal, the next step.
+        ConfigurationError: When the job is opened, if the journal belongs to another gateway, or if customers cannot be
+            deleted.
+        BulkError: When the job is opened, if the journal is in use; while iterating, after the last outcome, if the
+            job stopped because of a problem. The message contains the reason, which is also in `Job.stopped`, and, with
+            a journal, the next step.
     """
     return LocalJob(session, rows, journal, options or Options())

@@ -72,7 +72,7 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
 
 
 async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -> AsyncIterator[CustomerDraft]:
-    """Read the customers of `source` as drafts that `target` accepts, for `sync`.
+    """Read the customers of `source` as drafts without the fields that `target` does not have, for `sync`.
 
     The list is read repeatedly until it contains no new customers, because a deletion during the reading may move a
     customer to a page that was already read. A temporary file contains the ids of the customers that were read.

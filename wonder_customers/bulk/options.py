@@ -30,7 +30,7 @@ def check_rate(rate: float | None) -> None:
     """Check that a rate is valid.
 
     Args:
-        rate: Requests per second; None for no limit.
+        rate: Requests per second; None if no rate is set.
 
     Raises:
         ConfigurationError: The rate is not a finite number, or is lower than one request per hour.
@@ -46,7 +46,7 @@ class Options:
     Attributes:
         workers: The maximum number of rows in progress at the same time.
         first: Stop after this number of rows, for a trial; None for all.
-        only: ``all`` rows, or only rows that ``failed`` or are unconfirmed after earlier runs.
+        only: ``all`` rows, or only those that earlier runs recorded without a confirmation (``failed``).
         full: Whether to send unchanged rows too.
         empty: What an empty cell does: ``own`` clears a field that an earlier run filled (without a journal, it
             keeps the field), ``clear`` clears every field that has a column, ``keep`` leaves the field as it is.

@@ -60,7 +60,7 @@ class Plan:
     Attributes:
         rows: Rows of the source.
         creates: Customers that do not exist at the gateway.
-        updates: Customers that exist with other values, according to a lookup or to the journal.
+        updates: Existing customers that would be written, according to a lookup or to the journal.
         unchanged: Rows that need no request.
         open: Rows that would be sent and were not looked up: either new or existing.
         invalid: Rows that violate the gateway's limits, cannot be read, or have the reference of a deleted customer.
@@ -79,7 +79,7 @@ class Plan:
         left: The customers missing from the source, and what happens to them.
         notes: The columns, and the changes made while the source was read.
         requests: The approximate number of requests that the job would send.
-        rate: The maximum number of requests per second; None for no limit.
+        rate: The maximum number of requests per second; None if none is set.
     """
 
     rows: int = 0
@@ -140,7 +140,7 @@ async def plan(
         empty: The rule for empty cells; see `Options`.
         removed: What happens to the customers missing from the source, see `Options`.
         max_removed: The maximum number of customers to delete; see `Options`.
-        rate: The requests per second of the job, to estimate its duration; None if it has no limit.
+        rate: The requests per second of the job, to estimate its duration; None if no rate is set.
         look_up: The maximum number of rows to look up at the gateway (one read each).
         workers: The maximum number of concurrent lookups.
         retry: How often and how long a lookup is retried.
@@ -149,7 +149,7 @@ async def plan(
         inspect: A function that is called with the outcomes and the rows to send of each batch; None if there is none.
 
     Raises:
-        ConfigurationError: The source cannot be read, or the rate or `look_up` is invalid.
+        ConfigurationError: The source cannot be read, an argument is invalid, or the gateway cannot delete customers.
         CallError: A lookup failed.
     """
     notes = rows.notes if isinstance(rows, RowReader) else SourceNotes()

@@ -1,4 +1,4 @@
-"""Files that only their owner can read: journals, keys, reports, failed rows."""
+"""Files that only their owner can read, such as journals, keys, reports and failed rows."""
 
 import os
 import stat

@@ -130,7 +130,7 @@ class RayBackend:
         """Start Ray if it is not running, and the actors.
 
         Raises:
-            ConfigurationError: Ray cannot be reached.
+            ConfigurationError: Ray cannot be started or reached.
         """
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
@@ -161,7 +161,7 @@ class RayBackend:
         await reach(self.coordinator.serve)
 
     async def run_workers(self) -> None:
-        """Keep the workers running until all partitions are completed."""
+        """Keep the workers running until all partitions are completed or the job is stopped."""
         async with anyio.create_task_group() as group:
             for number in range(self.workers):
                 group.start_soon(self._supervise, f"worker-{number}")
@@ -222,8 +222,8 @@ async def sync_on_ray(
         values: Read failed rows again, so that their outcomes contain their drafts.
 
     Raises:
-        ConfigurationError: An argument is invalid, the source cannot be read, the journal or its key is missing, Ray
-            cannot be reached, or `Options.removed` is ``delete``.
+        ConfigurationError: An argument is invalid, the source cannot be read or divided, the journal or its key is
+            missing, Ray cannot be started or reached, or `Options.removed` is ``delete``.
         BulkError: Another job uses the journal.
     """
     address = _address(on)

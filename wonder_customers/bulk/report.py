@@ -38,7 +38,7 @@ def build(
     seconds: float,
     started: float,
 ) -> dict[str, Any]:
-    """Build the report of a run that ended. It contains counts, codes and curves, and no customer data.
+    """Build the report of a run that ended. Its only customer data are the ids of customers missing from the source.
 
     Args:
         job: The job, after its end.

@@ -163,7 +163,8 @@ class SavedPlan:
         """Load a plan.
 
         Raises:
-            ConfigurationError: The file is not a plan, was changed, or belongs to another journal.
+            ConfigurationError: The file cannot be read, is not a plan of this version, was changed, or belongs to
+                another journal.
         """
         running = digests.running()
         first = last = counts = b""
@@ -320,7 +321,8 @@ async def check_plan(
         The options for the job. With them, the job stops before it sends a row that is not in the plan.
 
     Raises:
-        ConfigurationError: The job would differ from the plan. The message contains the differences.
+        ConfigurationError: The job would differ from the plan (the message contains the differences), or the plan or
+            the source cannot be read.
     """
     chosen = options or Options()
     async with Batches(rows) as batches:

@@ -58,7 +58,7 @@ class Point:
         p50: The median duration of a sent row in seconds; None if no such row ended.
         p95: The 95th percentile of that duration in seconds; None if no such row ended.
         concurrency: The limit on concurrent rows.
-        rate: The limit on requests per second; None without a limit.
+        rate: The measured number of requests per second that the gateway accepts; None if it is not measured.
     """
 
     at: float
@@ -134,7 +134,7 @@ class JobStats:
         requests: The requests, and the limits found from the gateway's responses.
         started: When the run started, on the job's clock.
         counts: Rows by status.
-        reasons: Failed, invalid and duplicate rows by code.
+        reasons: Failed, invalid and duplicate rows, and customers that were kept, by code.
         examples: The numbers of the first rows of each code.
         sent: Rows that the gateway accepted.
         cleared: Rows that cleared a field, by field. Local jobs only.

@@ -37,7 +37,7 @@ def raise_stop(stopped: Stop | None, rows: int, again: str | None) -> None:
     Args:
         stopped: Why the job stopped; None if it did not stop.
         rows: The number of rows that have an outcome.
-        again: The instruction that continues the job, such as ``run the migration again.``; None without a journal.
+        again: The instruction for continuing the job, such as ``run the migration again.``; None without a journal.
 
     Raises:
         BulkError: The job stopped because of a problem.

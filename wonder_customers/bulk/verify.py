@@ -28,9 +28,10 @@ Result = Literal[
     "equal", "normalized", "different", "missing", "ambiguous", "unreadable", "unsent", "removed", "present"
 ]
 """``normalized`` rows are equal if, for example, the case of an e-mail address is ignored. ``unreadable`` rows
-cannot be at the gateway: they are invalid or have no reference. ``unsent`` rows were never confirmed, according to the
-journal. ``removed`` and ``present`` refer to customers that were removed because they are missing from the source: the
-gateway does not have ``removed`` customers, as expected, but still has ``present`` customers."""
+cannot be at the gateway: they are invalid or have no reference. ``unsent`` rows were not applied, according to the
+journal, or repeat a reference. ``removed`` and ``present`` refer to customers that were removed because they are
+missing from the source: the gateway does not have ``removed`` customers, as expected, but still has ``present``
+customers."""
 
 _LEFT_OUT: Final = frozenset({"unreadable", "unsent"})
 _RIGHT: Final = frozenset({"equal", "normalized", "removed"})
@@ -68,7 +69,7 @@ class Verification:
         normalized: For each field, the number of rows whose value equals the gateway's only after normalisation, such
             as an e-mail address in lower case.
         changed: The number of rows whose values differ from those that were confirmed last.
-        findings: The first rows that differ.
+        findings: The first rows that differ or were not compared.
     """
 
     rows: int = 0
@@ -126,7 +127,7 @@ async def verify(
 ) -> Verification:
     """Read every customer of the source back, or a random sample of them, and compare.
 
-    With a journal, rows that were never confirmed are left out, and removed customers are expected to be absent.
+    With a journal, rows that were not applied are left out, and removed customers are expected to be absent.
 
     Args:
         session: An open session.

@@ -66,13 +66,13 @@ class RowWriter:
         """Send one row.
 
         Returns:
-            The outcome; None if the job stopped before the row was sent.
+            The outcome; None if the job stopped before the gateway applied the row.
 
         Raises:
             AuthenticationError: The gateway refused the credentials, so no row can be sent. The row is recorded as
-                held.
-            PermissionDeniedError: The gateway refused the operation, so no row can be sent. The row is recorded as
-                held.
+                held, or as unknown if an earlier write is unconfirmed.
+            PermissionDeniedError: The gateway refused the operation, so no row can be sent. The row is recorded as for
+                an AuthenticationError.
             BulkError: The journal cannot be written. The row was not sent.
         """
         started, unconfirmed = clock.monotonic(), row.unconfirmed
@@ -203,8 +203,9 @@ def error_code(error: CallError) -> str:
 def _result(row: PendingRow, response: Response[Customer]) -> Status:
     """Return whether the row created or updated a customer.
 
-    Customers of earlier runs are in the journal. Otherwise, HTTP 201, or equal times of creation and of the last
-    change, mean that the customer was created. Wonder's responses contain neither, so the result is ``written``.
+    Customers of earlier runs are in the journal. Otherwise, HTTP 201, or times of creation and of the last
+    change less than a second apart, mean that the customer was created. Wonder's responses contain neither, so the
+    result is ``written``.
     """
     if row.known:
         return "updated"

@@ -34,7 +34,7 @@ class CredentialCheck:
 
     Attributes:
         gateway: The gateway's name.
-        credentials: The state of the credentials; ``unknown`` when the gateway could not be reached.
+        credentials: The state of the credentials; ``unknown`` when the request failed for another reason.
         base_url: The URL of the gateway; None when no request was sent.
         message: The error and how to fix it; None when the credentials are right.
     """

@@ -8,9 +8,9 @@ SUCCESS: Final = 0
 USAGE: Final = 1
 """Wrong usage, missing settings, or a record that cannot be sent. The demo uses it for a mismatch."""
 FAILED: Final = 2
-"""A call failed."""
+"""A call failed, or some rows or checks failed."""
 STOPPED: Final = 3
-"""A job stopped early: too many failures, refused credentials, a full disk, or a journal in use by another job."""
+"""A job stopped early, for example because of too many failures, refused credentials, an outage or a full disk."""
 INTERRUPTED: Final = 130
 """Interrupted by Ctrl-C; the number that shells use."""
 BROKEN_PIPE: Final = 141

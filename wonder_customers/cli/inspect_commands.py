@@ -1,4 +1,4 @@
-"""Output of the commands ``plan``, ``status``, ``ids``, ``verify`` and ``migrate``."""
+"""Output of the commands ``plan``, ``status``, ``ids``, ``forget``, ``verify`` and ``migrate``."""
 
 import csv
 import io
@@ -61,7 +61,7 @@ def show_plan(
     """Print what a job would do.
 
     Returns:
-        The exit code: success if every row could be sent.
+        The exit code: success if every row could be sent and every requested removal is allowed.
     """
     rules: dict[str, Any] = {"empty": options.empty, "removed": options.removed, "max_removed": options.max_removed}
     how: dict[str, Any] = {"rate": rate, "look_up": look_up, "workers": options.workers, "diff": diff}
@@ -174,7 +174,7 @@ def export_ids(journal: Journal, output: Path | None) -> int:
     """Write the ids of a journal as CSV to a new file, or to standard output; return the exit code.
 
     Raises:
-        ConfigurationError: The file exists.
+        ConfigurationError: The file exists or cannot be written.
     """
     text = io.StringIO(newline="")
     table = csv.writer(text)
@@ -255,11 +255,11 @@ def show_verification(
         journal: The journal.
         empty: The rule for empty cells.
         sample: The number of rows to read back; None for all.
-        rate: The maximum number of requests per second; None for no limit.
+        rate: The maximum number of requests per second; None to adapt to the gateway.
         workers: The number of customers read at a time.
 
     Returns:
-        The exit code: success if every customer equals its row.
+        The exit code: success if every customer that was read back equals its row.
     """
 
     async def compare() -> Verification:
@@ -300,7 +300,7 @@ def show_verification(
 
 
 def migration(origin: Account, task: SyncTask, *, accept_losses: bool) -> int:
-    """Print the fields that a migration loses, then migrate; return the exit code."""
+    """Print what a migration loses, and migrate if nothing is lost or `accept_losses` is set; return the exit code."""
     check_outputs(task)
 
     async def work() -> int:

@@ -1,8 +1,8 @@
 """The settings of a run that a journal stores, and how a later command uses them.
 
 A journal may come from another person, so it does not decide what a command runs or contacts. The query, the database,
-the engine and the address of a shared limit must be given again on the command line, and the journal contains only
-their digests. The source must be given again unless it is in the journal's folder.
+the engine, the address of a shared limit and the removal rule must be given again on the command line, and the journal
+contains only their digests. The source must be given again unless it is in the journal's folder.
 """
 
 from collections.abc import Mapping
@@ -162,7 +162,7 @@ def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
 
 
 def report_change(facts: Mapping[str, Any], journal: Journal) -> None:
-    """Print whether the source has changed since the last run."""
+    """Print a message if the source has changed since the last run."""
     last = journal.last_run()
     if last is not None and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
         print_message(f"{facts['source']} has changed since run {last.number}.", "yellow")

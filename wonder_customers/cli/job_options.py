@@ -23,7 +23,7 @@ Rate = Annotated[
 @Parameter(name="*")
 @frozen
 class RateOptions:
-    """Options for the rate, the workers and the failure limit of a job."""
+    """Options for the rate and the workers of a job, and for the failures and outages that stop it."""
 
     rate: Rate = None
     workers: Annotated[int, WHOLE, Parameter(help="The number of customers sent at a time.")] = 16
@@ -54,7 +54,7 @@ class RateOptions:
         """Return the rate in requests per second.
 
         Raises:
-            ConfigurationError: The rate is not a number with an optional unit.
+            ConfigurationError: The rate is not a number with an optional unit, or is lower than one request per hour.
         """
         if self.rate is None:
             return None
@@ -138,7 +138,7 @@ class AgainOptions:
 @Parameter(name="*")
 @frozen
 class OutputOptions:
-    """Options for the files that a job writes."""
+    """Options for the files that a job writes, and for the webhook."""
 
     report: Annotated[Path | None, Parameter(help="Write a JSON report to this file.")] = None
     html: Annotated[Path | None, Parameter(help="Write a report with charts to this file.")] = None

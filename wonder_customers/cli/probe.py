@@ -35,7 +35,7 @@ def probe(
     Throw-away customers are created, changed and deleted in the sandbox.
 
     Returns:
-        0 if every check holds, 2 if something differs, 1 if the probe could not run.
+        0 if every check holds, 2 if something differs or a step failed, 1 if the probe could not run.
 
     Raises:
         ConfigurationError: The file for the JSON report exists, or its folder does not.

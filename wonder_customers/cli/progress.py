@@ -23,7 +23,7 @@ _REFRESH_INTERVAL = 0.2
 _LINE_INTERVAL = 10.0
 """Seconds between two JSON lines when standard error is not a terminal."""
 _OUTAGE_INTERVAL = 1.0
-"""Seconds between two checks for an outage, whose begin and end have a JSON line of their own."""
+"""Seconds between two checks for an outage, whose start and end have a JSON line of their own."""
 
 
 class _Bar(Progress):
@@ -138,7 +138,7 @@ def _format_facts(facts: dict[str, Any]) -> str:
 
 
 def print_summary(report: dict[str, Any], title: str) -> None:
-    """Print the numbers of rows by status on standard output."""
+    """Print the numbers of rows by status and by reason, cleared fields and differing response fields."""
     table = Table(title=cell(title, "italic"), title_justify="left")
     table.add_column("rows")
     table.add_column("number", justify="right")

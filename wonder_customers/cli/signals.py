@@ -16,10 +16,10 @@ _GRACE = 1.5
 
 
 async def handle_signals(job: Job, scope: anyio.CancelScope) -> None:
-    """Stop a job at SIGINT, SIGTERM or SIGHUP: first in order, then at once after a second signal or 1.5 seconds.
+    """Stop a job at SIGINT, SIGTERM or SIGHUP: first gracefully, then at once after a second signal or 1.5 seconds.
 
-    Rows whose requests are cancelled are recorded in the journal as unconfirmed. A job on Ray is stopped in order only,
-    because its workers have to return their rows.
+    Rows whose requests are cancelled are recorded in the journal as unconfirmed. A job on Ray is stopped at
+    once only after a second signal, because its workers have to return their rows.
 
     Args:
         job: The job.

@@ -106,7 +106,7 @@ def _variables(server: SimulatorServer, merchants: int) -> dict[str, str]:
 
 @contextmanager
 def _refused(what: str = "") -> Iterator[None]:
-    """Convert the errors of options into `ConfigurationError`, with `what` before the message of a `ValueError`."""
+    """Convert errors in options into `ConfigurationError`, with `what` before the message of a `ValueError`."""
     try:
         yield
     except OSError as error:

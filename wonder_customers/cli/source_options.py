@@ -191,7 +191,7 @@ def _listed(names: list[str]) -> str:
 
 
 def print_changes(notes: SourceNotes) -> None:
-    """Print the detected encodings, and how many values each transformation changed, with masked examples."""
+    """Print the encodings, changed values with examples, national phone numbers, similar references and footers."""
     for name, encoding in notes.encodings.items():
         print_message(
             f"{name} was read as {encoding}. If words look wrong, set the correct encoding with --encoding.", "yellow"

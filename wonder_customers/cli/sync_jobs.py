@@ -59,7 +59,7 @@ class SyncTask:
         monitor: Reports the state of the job to other programs.
         resumable: Whether the journal is kept after the job.
         engine: The engine that runs the job.
-        rate: The maximum number of requests per second; None for no limit.
+        rate: The maximum number of requests per second; None to adapt to the gateway.
         approved: The saved plan that the job must carry out; None without a plan.
     """
 
@@ -111,7 +111,7 @@ def bulk_session(
     Args:
         owner: The account.
         workers: The maximum number of rows in progress at the same time.
-        rate: The maximum number of requests per second; None for no limit.
+        rate: The maximum number of requests per second; None to adapt to the gateway.
         shared: A rate limit shared with other processes, which replaces `rate`.
     """
     limit = shared or AdaptiveRateLimit(rate)
@@ -165,7 +165,7 @@ async def _shared_limit(task: SyncTask) -> RateLimiter | None:
     """Return the rate limit shared by several processes, after checking that its server responds.
 
     Raises:
-        ConfigurationError: The server does not respond, or no rate was given.
+        ConfigurationError: The server does not respond, no rate was given, or the job runs on Ray.
     """
     engine, rate = task.engine, task.rate
     if engine.shared_limit is None:

@@ -1,12 +1,14 @@
 """Integration with Starlette and FastAPI: a session per process, error responses, and client disconnects.
 
-app = FastAPI(lifespan=customer_lifespan(Wonder.from_environment))
-install_error_handlers(app)
+For example:
+
+    app = FastAPI(lifespan=customer_lifespan(Wonder.from_environment))
+    install_error_handlers(app)
 
 
-@app.get("/customers/{id}")
-async def show(id: str, customers: Annotated[CustomerSession[Wonder], Depends(customer_session)]) -> ...:
-    return await customers.get(id)
+    @app.get("/customers/{id}")
+    async def show(id: str, customers: Annotated[CustomerSession[Wonder], Depends(customer_session)]) -> ...:
+        return await customers.get(id)
 """
 
 import logging

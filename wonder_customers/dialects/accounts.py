@@ -24,7 +24,7 @@ def parse_base_url(base_url: object) -> tuple[Origin, str]:
     """Return the origin and the path prefix (without a trailing slash) of a base URL.
 
     Raises:
-        ConfigurationError: `base_url` is not an https URL (http is allowed only for loopback addresses), or contains a
+        ConfigurationError: `base_url` is not an https URL (http is allowed only for loopback hosts), or contains a
             user, a query, a fragment or another part that is not allowed.
     """
     try:

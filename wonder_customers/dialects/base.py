@@ -360,7 +360,7 @@ def path_segment_problem(value: object, longest: int) -> str | None:
     """Return why `value` cannot be one segment of a path, or None if it can.
 
     The value must be a str of 1 to `longest` characters, other than ``.`` and ``..``, and without control characters
-    and surrogates.
+    or surrogates.
     """
     if not isinstance(value, str):
         return f"must be a str, not {type(value).__name__}"

@@ -1,8 +1,8 @@
 """Converters between JSON objects and records.
 
-Each dialect creates one converter, and describes its records with tables of field names. A value of another type than
-documented is converted if this is possible without loss. Otherwise the field is None, and the raw value is in the
-record's `extra`. Each such field is reported as drift. A record cannot be read if its id is missing.
+Each dialect creates one converter, and describes its records with tables of field names. A value whose type differs
+from the documentation is converted if this is possible without loss. Otherwise the field is None, and the raw value is
+in the record's `extra`. Each such field is reported as drift. A record cannot be read if its id is missing.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -146,7 +146,7 @@ def make_writer(
     Args:
         converter: The dialect's converter.
         kind: The record class.
-        names: The gateway's name of each field of the record. Other fields are not written.
+        names: The gateway's name for each field of the record. Other fields are not written.
         sparse: Whether fields with their default values are omitted.
     """
 
@@ -186,7 +186,7 @@ def unknown_keys(body: Json, known: frozenset[str]) -> Json:
 
 
 def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T:
-    """Return the record in a response. Fields may have another type than documented.
+    """Return the record in a response. The types of its fields may differ from the documentation.
 
     Args:
         what: A name for the object, such as ``customer``, for the message of an error.

@@ -1,7 +1,8 @@
-"""The conversion of values in responses that have another type than documented.
+"""The conversion of values of a response whose type differs from the documentation.
 
-Integers become strings, 0 and 1 become booleans, and the common formats of times and dates are accepted. A value that
-cannot be converted without loss, or that is ambiguous (such as ``03/04/2024``), is rejected.
+Integers become strings, 0, 1, ``"true"`` and ``"false"`` become booleans, strings of JSON become objects, and common
+formats of times and dates are accepted. A value that cannot be converted without loss, or that is ambiguous (such as
+``03/04/2024``), is rejected.
 """
 
 import re
@@ -101,7 +102,7 @@ def coerce(kind: Any, value: Any) -> Any:
     """Return `value` as `kind`: ``str``, ``bool``, ``datetime``, ``date`` or ``Mapping[str, Any]``.
 
     Raises:
-        ValueError: The value cannot be converted without loss.
+        ValueError: The value cannot be converted without loss, or `kind` is another type.
     """
     if kind not in _COERCIONS:
         raise ValueError("values of this type cannot be converted")

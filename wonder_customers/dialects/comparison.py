@@ -82,8 +82,9 @@ def _normalized(field: str, value: Any) -> Any:
 def equal_after_normalisation(field: str, sent: Any, held: Any) -> bool:
     """Return whether two JSON values of the record's `field` are equal after normalisation.
 
-    Normalisation covers Unicode (NFC), white space, the case of e-mail addresses, the punctuation of telephone numbers
-    and postcodes, the codes and names of countries, and numbers written as strings.
+    Normalisation covers Unicode (NFC), white space, the case of e-mail addresses, the punctuation of telephone numbers,
+    the case and punctuation of postcodes and payment methods, the codes and names of countries, numbers written as
+    strings, and empty values.
     """
     return bool(_normalized(field, sent) == _normalized(field, held))
 

@@ -19,7 +19,7 @@ class Confidence(StrEnum):
     DOCUMENTED = "documented"
     """The gateway's own documentation states it."""
     SEEN = "seen"
-    """A client library, its tests against the sandbox, or a recorded response show it."""
+    """A client library, its tests against the sandbox, or a recorded response shows it."""
     INFERRED = "inferred"
     """It follows from another fact. The source states the reason."""
     UNKNOWN = "unknown"

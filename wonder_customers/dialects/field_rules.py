@@ -69,7 +69,7 @@ class FieldRule:
 
 
 def text(shortest: int = 0, longest: int = 255) -> Limit:
-    """Return a limit of the length of a str. If a document has no limit, this library uses 255 characters."""
+    """Return a limit on the length of a str. If a document has no limit, this library uses 255 characters."""
 
     def check(value: Any) -> str | None:
         if not isinstance(value, str):
@@ -84,7 +84,7 @@ def text(shortest: int = 0, longest: int = 255) -> Limit:
 
 
 def phone_text(shortest: int, longest: int) -> Limit:
-    """Return a limit of the length of a phone number, which must contain a digit."""
+    """Return a limit on the length of a phone number, which must contain a digit."""
     length = text(shortest, longest)
 
     def check(value: Any) -> str | None:
@@ -94,7 +94,7 @@ def phone_text(shortest: int, longest: int) -> Limit:
 
 
 def reference(longest: int) -> Limit:
-    """Return the limit of the caller's id for a customer, which must be usable in a path."""
+    """Return the limit on the caller's id for a customer, which must be usable in a path."""
     return Limit(f"1 to {longest} characters, usable in a path", lambda value: path_segment_problem(value, longest))
 
 
@@ -271,8 +271,8 @@ def cleared_body(
     Args:
         draft: The draft.
         rules: The gateway's table.
-        wires: The gateway's names of fields that are not in the table, such as ``last_name``.
-        parts: The gateway's names of the parts of an address.
+        wires: The gateway's names for fields that are not in the table, such as ``last_name``.
+        parts: The gateway's names for the parts of an address.
     """
     names = dict(field_names(rules)) | dict(wires)
     body = {names[name]: None for name in sorted(draft.clear) if name in names}

@@ -74,7 +74,7 @@ class CustomerFilter(ABC, Generic[AnyAccount_contra]):
         """Create a filter from strings, such as those of a command line or of a query string.
 
         Args:
-            texts: The conditions. Several values are separated by commas, times are in ISO 8601 format.
+            texts: The conditions. Several values are separated by commas; times are in ISO 8601 format.
 
         Raises:
             InvalidRecordError: A condition is unknown, or its value is not valid.

@@ -1,8 +1,8 @@
 """A strict JSON parser for responses and customer files.
 
-orjson rejects NaN, infinities, lone surrogates and data after the document. This module also rejects three things that
+orjson rejects NaN, infinities, lone surrogates and data after the document. This module also rejects four things that
 orjson accepts: a repeated key in an object (orjson keeps the last value), integers of more than 64 bits (orjson rounds
-them), and deeply nested documents, which would cause errors in later steps.
+them), deeply nested documents, which would cause errors in later steps, and documents with very many values.
 """
 
 import json
@@ -65,7 +65,8 @@ def parse_source_json(text: str) -> Any:
 
     Raises:
         orjson.JSONDecodeError: `text` is not JSON.
-        UnreadableJsonError: `text` contains an integer of more than 64 bits, which orjson would round.
+        UnreadableJsonError: `text` contains an integer of more than 64 bits, which orjson would round; or both a number
+            of 19 digits or more and a repeated key.
     """
     value = orjson.loads(text)
     body = text.encode()

@@ -1,4 +1,4 @@
-"""The reader of records, which converts and reports fields of another type than documented."""
+"""The reader of records, which converts and reports fields whose type differs from the documentation."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -158,7 +158,7 @@ class RecordReader(Generic[T]):
         )
 
     def _value(self, it: _Field, value: Any, path: str, unread: Json) -> Any:
-        """Convert and report a value of another type than documented. Return None if it cannot be converted."""
+        """Convert and report a value whose type is not the documented one. Return None if it cannot be converted."""
         if it.required:
             raise MissingFieldError(f"{path}{it.wire}", f"expected text, found {drift.type_name(value)}")
         scalar = expected_name(it.kind) != "object" or it.kind == Mapping[str, Any]

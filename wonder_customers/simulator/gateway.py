@@ -143,7 +143,7 @@ class SimulatedGateway(ABC):
         self.reload_merchants()
 
     def reload_merchants(self) -> None:
-        """Read the merchants from the store. Register a merchant if the store is empty."""
+        """Read the gateway's merchants from the store. Register a merchant if there are none."""
         self.merchants = self.store.merchants(self.name)
         if not self.merchants:
             self._register_merchant(first=True)

@@ -66,7 +66,7 @@ class Quirks:
 
     @property
     def active(self) -> tuple[str, ...]:
-        """The names of the active quirks, in order."""
+        """The names of the active quirks, in alphabetical order."""
         return tuple(sorted(self._active))
 
     def add(self, *names: str) -> None:

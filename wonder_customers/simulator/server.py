@@ -110,7 +110,9 @@ class SimulatorServer:
         faults: Whether to enable fault injection.
 
     Raises:
-        ConfigurationError: The host is not a loopback address, or the database file cannot be used.
+        ConfigurationError: The host is not a loopback address, or the database file belongs to another program or user,
+            or cannot be created.
+        sqlite3.Error: The database file is not a database, or cannot be opened.
     """
 
     def __init__(
@@ -171,7 +173,7 @@ class SimulatorServer:
             gateway.reload_merchants()
 
     def clear_state(self) -> None:
-        """Delete all customers, payment records and the history. Merchants and their credentials are kept."""
+        """Delete all customers, other records and the history. Merchants and their credentials are kept."""
         clear_state(self.store)
 
     def environment(self, merchant: int = 1) -> dict[str, str]:

@@ -7,9 +7,9 @@ A cassette is a JSON file:
         "response": {"status": 200, "headers": {"content-type": "application/json"}, "body": {…}}}]}
 
 Values are replaced by ``{"redacted": 3, "type": "text"}``, in targets by ``{redacted:3}``; equal values have equal
-numbers. Only ids, references, states, times, flags and counts are kept. Of request headers, only the names are kept, in
-the order in which they were sent. Messages of refusals are redacted as in the library's errors. A replayed response
-contains the values of the replayed requests again.
+numbers. Only ids, references, states, types, codes, times, flags, counts and the last digits of cards are kept. Of
+request headers, only the names are kept, in the order in which they were sent. Messages of refusals are redacted as in
+the library's errors. A replayed response contains the values of the replayed requests again.
 
 A response whose bytes are not compact JSON also has ``raw``, its body as a string with the same replacements. Every
 byte is therefore replayed as it was received, apart from values that were redacted and that no request contained.

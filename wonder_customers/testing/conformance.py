@@ -8,8 +8,8 @@ In a test module of the dialect's package:
     class TestAcme(DialectConformance):
         gateway = "acme"
 
-The suite loads the dialect by name and sends requests to its simulator over real HTTP. It requires pytest without
-plug-ins: each test runs its own event loop.
+The suite loads the dialect by name and sends requests to its simulator over real HTTP. It requires no
+pytest plug-in for asynchronous tests: each test runs its own event loop.
 """
 
 # ruff: noqa: S101 - these are tests

@@ -69,7 +69,7 @@ class Examples:
     Attributes:
         codec: The dialect's codec module.
         refusals: Documented error responses, from ``error_*.json``.
-        all: The examples of accepted responses, those with a single customer first.
+        all: The examples of accepted responses, those of a created or read customer first.
         customer: The documented customer.
         token: A documented token; None if no example contains a token.
 
@@ -151,7 +151,7 @@ def examples(gateway: str) -> Examples:
 
 
 def _parts(body: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield `body` and all nested objects and lists, outermost first."""
+    """Yield `body` and the values of nested objects with their paths, outermost first."""
     yield path, body
     if isinstance(body, dict):
         for key, value in body.items():

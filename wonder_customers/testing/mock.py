@@ -120,8 +120,8 @@ class MockedGateway:
             retry_after: The value of the ``Retry-After`` header in seconds; None for no header.
 
         Raises:
-            ConfigurationError: `times` was passed without `operation`, or `fields` for a gateway whose refusals do not
-                name fields.
+            ConfigurationError: `times` was passed without `operation`, `fields` for a gateway whose refusals do not
+                name fields, or an operation that the gateway does not support.
         """
         number = STATUSES.get(code, 400) if status is None else status
         headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}

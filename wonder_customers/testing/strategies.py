@@ -1,4 +1,4 @@
-"""Hypothesis strategies for drafts, customers and tokens. Requires Hypothesis and the extra ``pytest``."""
+"""Hypothesis strategies for references, drafts, customers and tokens. Requires Hypothesis and the extra ``pytest``."""
 
 from typing import Any
 

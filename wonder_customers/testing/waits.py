@@ -1,4 +1,4 @@
-"""`no_waits`, a context manager that makes retries without sleeping."""
+"""`no_waits`, a context manager that skips the waits between retries."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

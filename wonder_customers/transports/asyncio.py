@@ -46,7 +46,7 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
         local_address: The IP address of this machine to connect from.
 
     Raises:
-        ConfigurationError: `max_connections` is out of range, or `ssl_context` does not verify the server.
+        ConfigurationError: `max_connections` is out of range, or `ssl_context` does not meet these requirements.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
         """Open a connection and return its transport.
 
         Raises:
-            ConfigurationError: `loopback_guard` does not allow the host.
-            TransportError: The connection could not be opened within `seconds`.
+            ConfigurationError: `loopback_guard` does not allow the host, or the TLS context has become insecure.
+            TransportError: The connection could not be opened within `seconds`, or cannot be used.
             TransportTimeout: The connection could not be opened before `deadline`.
         """
         origin = connection.origin
@@ -161,7 +161,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
 
         Raises:
             TransportTimeout: `deadline`, on the monotonic clock, passed before the response was complete.
-            TransportError: The response is missing or incomplete.
+            TransportError: The request was not sent, or no complete and valid response arrived.
         """
         data, timeouts = serialize_request(signed_request), signed_request.timeouts
         transport = self.transport or await self._pool.connect(self, timeouts.connect, deadline)

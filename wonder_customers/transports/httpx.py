@@ -86,8 +86,8 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
         close_transport: Whether to close `transport` together with this transport.
 
     Raises:
-        ConfigurationError: `max_connections` is out of range, `ssl_context` does not verify the server, or `proxy`
-            cannot be used.
+        ConfigurationError: `max_connections` is out of range, `ssl_context` does not meet these requirements, or
+            `proxy` cannot be used.
     """
 
     @concealed
@@ -335,7 +335,7 @@ class _Reader:
             self._reading = None
 
     def has_more(self) -> bool:
-        """Return whether the connection has ended, or has received data after its last response."""
+        """Return whether the connection has ended, or may have received data after its last response."""
         if len(self.data) > _BUFFERED or is_readable(self._stream.get_extra_info("socket")):
             return True
         tls = self._stream.get_extra_info("ssl_object")
@@ -349,7 +349,7 @@ class _Reader:
 
 
 class _Unchanged:
-    """A wrapper of a TLS context that prevents httpx from changing the ALPN protocols."""
+    """A wrapper around a TLS context that prevents httpx from changing the ALPN protocols."""
 
     def __init__(self, original: ssl.SSLContext) -> None:
         self.original = original
@@ -362,7 +362,7 @@ class _Unchanged:
 
 
 async def _resolve(resolver: Resolver, signed_request: SignedRequest) -> None:
-    """Resolve the host before httpx does, because a name resolution of httpx that hangs blocks a thread of anyio."""
+    """Resolve the host before httpx does, because a name resolution that hangs in httpx blocks a thread of anyio."""
     loopback_guard.check(signed_request.origin.host)
     failure = TransportError("no connection could be opened within the time limit")
     try:

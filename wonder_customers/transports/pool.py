@@ -124,7 +124,7 @@ class ConnectionPool(ABC, Generic[C]):
         """Send one request once and return its complete response.
 
         Raises:
-            ConfigurationError: The transport was used on another event loop before.
+            ConfigurationError: The transport was used on another event loop before, or does not allow this request.
             TransportError: No complete response arrived.
             TransportTimeout: No complete response arrived within the request's time limit.
         """

@@ -94,6 +94,7 @@ class Coordinator:
         """Acquire the journal, then serve calls until `end` is called. Calls that arrive before that wait.
 
         Raises:
+            ConfigurationError: The journal cannot be read, or its key is missing or different.
             BulkError: Another process uses the journal, or the journal cannot be written.
         """
         journal = self._journal = Journal.existing(self.journal)

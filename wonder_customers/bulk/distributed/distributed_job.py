@@ -45,7 +45,7 @@ class Backend(Protocol):
         """Keep the coordinator running until it has ended the run. Raises the errors of `Coordinator.serve`."""
 
     async def run_workers(self) -> None:
-        """Keep the workers running until all partitions are completed."""
+        """Keep the workers running until all partitions are completed or the job is stopped."""
 
     async def shutdown(self) -> None:
         """End the coordinator and all workers."""
@@ -79,7 +79,7 @@ class PartitionedSource:
             wait: Seconds to wait for the journal, which a killed job may still hold.
 
         Raises:
-            ConfigurationError: The source cannot be read.
+            ConfigurationError: The source cannot be read or divided, or the journal cannot be read.
             BulkError: Another job uses the journal.
         """
         index, facts = Index(source, size, options.first), {"facts": dict(options.facts), "resume": options.resume}
@@ -101,7 +101,7 @@ class PartitionedSource:
             self.partitions.with_name(self.partitions.name + suffix).unlink(missing_ok=True)
 
     def rows_of(self, index: int, numbers: Container[int]) -> dict[int, Row]:
-        """Return the rows of a partition with the given numbers, by number; none if the source changed."""
+        """Return the rows with the given numbers from a partition; none if the source changed or cannot be read."""
         with closing(Leases(self.partitions)) as leases:
             partition = leases.partition(index)
         with suppress(ConfigurationError), closing(partition.read()) as rows:
@@ -127,7 +127,7 @@ class DistributedJob(Job):
         source: The source.
         journal: The journal, for messages.
         workers: The maximum number of rows in progress, over all workers.
-        rate: The maximum number of requests per second, over all workers.
+        rate: The maximum number of requests per second, over all workers; None to adapt to the gateway.
         values: Whether failed rows are read again, so that the outcomes contain the drafts.
     """
 
@@ -246,7 +246,7 @@ class DistributedJob(Job):
         self._decided.set()
         self._count(snapshot["progress"])
         if snapshot["stopped"] is not None:
-            self.stopped = Stop(*snapshot["stopped"])
+            self.stopped: Stop | None = Stop(*snapshot["stopped"])
         for result in snapshot["results"]:
             await self._report(result, outcomes)
             self._results += 1
@@ -264,7 +264,7 @@ class DistributedJob(Job):
         self.stats.tick(anyio.current_time())
 
     async def _report(self, result: Mapping[str, Any], outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
-        """Send the outcomes of failed rows. If values are requested, add each row's draft, or the bytes if none."""
+        """Send the outcomes of failed rows. If requested, add each row's draft, or its bytes if it has no draft."""
         failed, rows = [Outcome(**plain) for plain in result["failures"]], dict[int, Row]()
         if not failed:
             return

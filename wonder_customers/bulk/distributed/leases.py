@@ -82,7 +82,7 @@ class Leases:
         self._connection.close()
 
     def fact(self, name: str) -> Any:
-        """Return the value that `remember` stored under a name; None if there is none."""
+        """Return the value that `create` or `remember` stored under a name; None if there is none."""
         for (value,) in self._connection.execute("SELECT value FROM about WHERE name = ?", [name]):
             return orjson.loads(value)
         return None
@@ -99,7 +99,7 @@ class Leases:
         return bool(self._held)
 
     def take(self) -> tuple[bytes, int] | None:
-        """Lease the first free partition; return it as JSON and the lease's token. None if no partition is free."""
+        """Lease the first free partition; return it as JSON, with the lease's token. None if no partition is free."""
         held = self._held if self.any_held else {}
         sql = "SELECT place, partition, token + 1 FROM partitions WHERE complete IS NULL ORDER BY place LIMIT ?"
         for place, partition, token in self._connection.execute(sql, [len(held) + 1]).fetchall():

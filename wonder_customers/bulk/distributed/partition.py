@@ -1,6 +1,6 @@
 """Partitions of a source, which can be sent to other machines: the index pass, and the function that runs a partition.
 
-A partition describes rows (a file and a byte range) and does not contain them. The same source is always divided in the
+A partition describes rows (a byte range or a query) and does not contain them. The same source is always divided in the
 same way, so a worker that takes over a partition reads the same rows with the same numbers.
 
 The index pass reads the source once. Quoted values of a CSV file may contain line breaks, so the end of a row can be
@@ -143,13 +143,13 @@ class Index:
     """The partitions of a source. Iterate over it once.
 
     Text files are divided into byte ranges, Parquet files into row groups, and queries into ranges of their references.
-    The rows of a query are numbered in the order of the references. Compressed files, UTF-16 files and files with CR
-    line endings are not divided, because they cannot be read from the middle.
+    The rows of a query are numbered in the order of the references. Compressed files, spreadsheets, JSON arrays, UTF-16
+    files and files with CR line endings are not divided, because they cannot be read from the middle.
 
     Attributes:
         source: The source.
-        size: The approximate number of rows per partition; larger row groups are not divided, and rows with the same
-            reference stay together.
+        size: The approximate number of rows per partition; larger row groups are not divided, and rows of
+            a query with the same reference stay together.
         first: The maximum number of rows; None for all.
         rows: The number of rows counted so far.
         cut_short: Whether the source has more rows than `first`.

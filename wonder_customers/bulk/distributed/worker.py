@@ -38,7 +38,7 @@ IDLE = 0.1
 
 @define(eq=False)
 class FencedRateLimit:
-    """The rate limit of a worker's session. Requests are sent only while the worker has a lease.
+    """The rate limit of a worker's session. Requests for a partition are sent only while its lease is valid.
 
     Attributes:
         limit: The rate limit of all workers, or a separate `AdaptiveRateLimit`.
@@ -161,7 +161,7 @@ def digests_for(config: WorkerConfig) -> Digests:
     """Return the digests with the journal's key. With another key, every row would appear changed.
 
     Raises:
-        ConfigurationError: The key of this worker is not that of the journal.
+        ConfigurationError: The key of this worker is missing, or is not that of the journal.
     """
     digests = Digests(key_of(Path(config.journal), make=False))
     if not compare_digest(key_mark(digests), config.mark):

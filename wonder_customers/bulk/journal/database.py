@@ -24,7 +24,8 @@ def connect(path: Path) -> sqlite3.Connection:
     Commits survive a power failure. Only the owner can read and write the file and the files beside it.
 
     Raises:
-        ConfigurationError: Another user may have written the file, or a file beside it that SQLite reads.
+        ConfigurationError: Another user may have written the file or a file beside it that SQLite reads, or such a file
+            is a link or contains the name of another file.
     """
     check_trusted(path)
     _check_files_beside(path.resolve())
@@ -42,7 +43,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Convert errors of reading a journal into `ConfigurationError`."""
+    """Convert errors in reading a journal into `ConfigurationError`."""
     try:
         yield
     except sqlite3.Error as error:
@@ -64,7 +65,7 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path, effect: str) -> Iterator[None]:
-    """Convert errors of writing a journal into `BulkError`. `effect` ends the message: it states what was sent."""
+    """Convert errors in writing a journal into `BulkError`. `effect` ends the message: it states what was sent."""
     try:
         yield
     except sqlite3.Error as error:

@@ -1,7 +1,7 @@
 """Keyed digests, which show whether a row has changed since the gateway accepted it. The row itself is not stored.
 
-A plain hash of an e-mail address or telephone number can be reversed by trying all values. Digests are therefore HMACs
-with a secret key, which is stored in a file beside the journal or in the environment variable
+A plain hash of an e-mail address or telephone number can be reversed by trying all values. Digests are therefore
+computed with a secret key, which is stored in a file beside the journal or in the environment variable
 ``WONDER_CUSTOMERS_SYNC_KEY``.
 """
 
@@ -78,7 +78,7 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
 
     Raises:
         ConfigurationError: The key in the environment is shorter than 16 characters, the file does not contain a key
-            or is accessible to other users, or the key of an existing journal is missing.
+            or is accessible to other users, or the key is missing and the journal exists or `make` is False.
     """
     named = environ.get(VARIABLE)
     if named is not None:

@@ -19,8 +19,9 @@ Confirmed = tuple[str, bytes | None, str | None, str | None]
 confirmed in the current run."""
 
 State = Literal["sending", "done", "failed", "unknown", "held", "removing", "removed"]
-"""``failed``: the gateway refused the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again.
-``removing`` and ``removed``: the row is missing from the source, and its customer is being or was deleted."""
+"""``sending``: recorded before its request. ``done``: confirmed. ``failed``: the gateway refused the row. ``unknown``:
+possibly applied. ``held``: not applied, to be sent again. ``removing`` and ``removed``: the row is missing from the
+source, and its customer is being or was deleted."""
 
 UNCONFIRMED = frozenset({"sending", "unknown", "removing"})
 """The states of rows with a write that may have been applied."""

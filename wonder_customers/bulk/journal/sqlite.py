@@ -1,8 +1,9 @@
 """A journal in one SQLite file per source and gateway.
 
-The file (WAL mode, synchronous FULL) contains references, keyed digests, states, the gateway's ids, attempts and codes.
-It never contains a request body or card data. ``sending`` is on disk before the request is sent, and ``done`` is
-written after the response. If a row is ``sending`` when a process starts, its result has to be looked up.
+The file (WAL mode, synchronous FULL) contains the settings of the runs and, for each row, its number, reference, keyed
+digests, state, field names, the gateway's id, attempts, code and time. It never contains a request body or card data.
+``sending`` is on disk before the request is sent, and ``done`` is written after the response. If a row is ``sending``
+when a process starts, its result has to be looked up.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -108,8 +109,8 @@ class Journal:
             clock: Returns Unix time.
 
         Raises:
-            ConfigurationError: The journal belongs to another gateway, its key is missing or different, or the file is
-                not a journal.
+            ConfigurationError: The journal belongs to another gateway or endpoint, its key is missing or different, or
+                the file cannot be used as a journal.
         """
         where = Path(path)
         if where.is_dir():
@@ -187,7 +188,7 @@ class Journal:
             leased: Seconds for which workers on other machines may send requests after this process was killed.
 
         Raises:
-            BulkError: Another process uses the journal, or there is nothing to resume.
+            BulkError: Another process uses the journal, it cannot be written, or there is nothing to resume.
         """
         self.hold()
         about = dict(self._query("SELECT name, value FROM about"))
@@ -232,7 +233,7 @@ class Journal:
         """Acquire the journal for this process, without starting a run.
 
         Raises:
-            BulkError: Another run uses the journal.
+            BulkError: Another run uses the journal, or its lock file cannot be opened.
         """
         if self._running:
             raise self._lock.in_use()
@@ -259,7 +260,7 @@ class Journal:
         return self._counts("SELECT state, count(*) FROM rows GROUP BY state ORDER BY state")
 
     def codes(self) -> dict[str, int]:
-        """Return the number of references that failed with each code."""
+        """Return the number of references with a failed or unknown result, by code."""
         failed = "FROM rows WHERE state IN ('failed', 'unknown')"
         sql = f"SELECT coalesce(nullif(code, ''), '?'), count(*) {failed} GROUP BY 1 ORDER BY 2 DESC"
         return self._counts(sql)
@@ -302,7 +303,7 @@ class Journal:
         self.writer.post(*self._statement("same", (reference, raw)))
 
     async def merge(self, changes: Sequence[Change]) -> None:
-        """Write the changes of another process in order, and wait until they are on disk.
+        """Write changes, such as those of another process, in order, and wait until they are on disk.
 
         Raises:
             BulkError: The changes could not be written.

@@ -56,7 +56,7 @@ def known_fields() -> frozenset[str]:
 
 
 def plain(name: str) -> str:
-    """Normalize the name of a column: case, spaces, hyphens."""
+    """Normalise the name of a column: case, spaces, hyphens."""
     return re.sub(r"[\s\-]+", "_", name.strip().lower())
 
 
@@ -183,7 +183,7 @@ class Assignment:
         )
 
     def explicit_fields(self) -> dict[str, str]:
-        """Return the field of each column that was mapped or is part of a preset, by its normalised name."""
+        """Return the fields of columns not named like their field, by normalised name; empty for a column left out."""
         found = {plain(self.names[place]): "" for place in self.left_out}
         for feed in self.feeds:
             if feed.why == "name of the field":

@@ -206,7 +206,7 @@ class Columns:
         return assembled(found, place)
 
     def _value(self, feed: Feed, values: Sequence[Any], place: str) -> Any:
-        """Return the value of a field in a row; None if it is blank."""
+        """Return the value of a field in a row; its default if it is blank, None without a default."""
         texts: list[Any] = []
         for index in feed.places:
             given = values[index] if index < len(values) else None

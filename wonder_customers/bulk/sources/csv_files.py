@@ -59,7 +59,7 @@ def csv_rows(
         The number of the last row.
 
     Raises:
-        ConfigurationError: The columns cannot be used.
+        ConfigurationError: The column names cannot be read or used, or the file is not valid in its encoding.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
     byte_range = byte_range or ByteRange()

@@ -42,7 +42,7 @@ def assembled(found: Mapping[str, Any], place: str) -> CustomerDraft:
         place: The location of the row, for messages.
 
     Raises:
-        RowProblem: Values contradict each other.
+        RowProblem: Values contradict each other, or a value that a card requires is missing.
     """
     whole: dict[str, Any] = {}
     parts: dict[str, dict[str, Any]] = {}

@@ -52,7 +52,7 @@ def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
 
     Raises:
         ConfigurationError: The file is neither UTF-8 nor UTF-16 and no encoding was named, the named encoding does not
-            exist or contradicts the file's byte order mark, or the file is not text.
+            exist or contradicts the file's byte order mark, or the file is not text or not valid in its encoding.
     """
     head = file.read(_HEAD)
     if head[:100].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<?xml")):

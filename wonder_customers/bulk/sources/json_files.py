@@ -61,7 +61,8 @@ def json_rows(
     """Read the rows of a JSON file. The arguments are those of `csv_rows`.
 
     Raises:
-        ConfigurationError: The keys of an object cannot be used, or an array is not valid JSON.
+        ConfigurationError: The keys of an object cannot be used, an array is not valid JSON, or several members of an
+            object are lists of objects.
     """
     forms, byte_range = Forms(reading), byte_range or ByteRange()
     if byte_range.offset:

@@ -42,7 +42,7 @@ class SourceNotes:
         encodings: The detected encodings by file name; empty unless detection was requested.
         columns: The fields of each column and the reason; a column that is left out has no field.
         changes: The number of values that were changed, by column and transformation.
-        examples: Masked examples: before and after.
+        examples: Examples before and after, masked except for countries and placeholders.
         national: The number of national phone numbers that are sent unchanged, by column and reason (`NO_COUNTRY` or
             `NOT_VALID`), with a masked example.
         footers: The number of skipped lines such as ``Total``.

@@ -38,8 +38,8 @@ def files(path: Path, form: Format | None = None) -> list[tuple[Path, Format]]:
     """Return the files of a source and their formats, in reading order.
 
     Raises:
-        ConfigurationError: The folder has no files, an entry is not a file (a pipe, a broken link, a folder with a
-            file's name), or a name does not show the format.
+        ConfigurationError: The path does not exist, the folder has no files, an entry is not a file (a pipe, a broken
+            link, a folder with a file's name), or a name does not show the format.
     """
     return [(file, form or _format(file)) for file in _files(path, form)]
 
@@ -48,7 +48,7 @@ def fingerprint(path: str | Path, query: str | None = None) -> str:
     """Return a digest of the query and each file's name, size, modification time, and first and last 64 KiB.
 
     Raises:
-        ConfigurationError: The source does not exist.
+        ConfigurationError: The source does not exist, a folder has no files, or an entry is not a file.
     """
     found = hashlib.sha256((query or "").encode())
     if str(path) != "-":

@@ -146,8 +146,8 @@ def read(
         inspecting: Leave out columns that would be refused, and keep masked samples and the mapping in the notes.
 
     Raises:
-        ConfigurationError: The source cannot be read, has an encoding that has to be named, or contains security
-            codes or card data that was not mapped explicitly.
+        ConfigurationError: The source cannot be read, has an encoding that has to be named, or has columns that cannot
+            be used, such as security codes or card data that was not mapped explicitly.
     """
     given = mapping if isinstance(mapping, ColumnMapping) else ColumnMapping(columns=mapping or {})
     if unknown is not None:

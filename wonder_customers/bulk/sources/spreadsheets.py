@@ -1,4 +1,4 @@
-"""Spreadsheets (.xlsx, .xls, .ods), read by python-calamine."""
+"""Spreadsheets (.xlsx, .xlsm, .xlsb, .xls, .ods), read by python-calamine."""
 
 from collections.abc import Generator, Iterator
 from datetime import timedelta
@@ -30,8 +30,8 @@ def sheet_rows(path: Path, number: int, reading: Reading, where: str = "") -> Ge
         where: Prefix for the rows' locations in messages.
 
     Raises:
-        ConfigurationError: python-calamine is not installed, the file cannot be read, it has several sheets and none
-            was chosen, or its columns cannot be used.
+        ConfigurationError: python-calamine is not installed, the file cannot be read, it has several sheets
+            and none was chosen, the chosen sheet does not exist, or its columns cannot be used.
     """
     lines = enumerate(_lines(path, reading.mapping.sheet), 1)
     skipped = reading.mapping.text.skip_lines

@@ -78,7 +78,7 @@ def opened(path: Path | None, query: str | None, reading: Reading) -> Iterator[A
     Args:
         path: The source; None for a query that names its own files in quotes, and can read no others.
         query: The query that will be run.
-        reading: The encoding, delimiter and quote of CSV files.
+        reading: The settings for reading CSV files.
 
     Raises:
         ConfigurationError: DuckDB is not installed, the query is not exactly one SELECT, or a query fails.

@@ -34,7 +34,7 @@ class GatewayResult:
         outcomes: The outcome of each row.
         read_back: The number of customers that were read back.
         mismatches: The columns in which a customer differs from the CSV file, by row number.
-        unexpected: Other errors: a valid row that failed, or a broken row that was accepted.
+        unexpected: Other errors: a valid row that failed or could not be read back, or a broken row that was accepted.
         requests: The number of requests sent.
         seconds: The duration, with the time for reading back.
     """

@@ -30,7 +30,7 @@ class ReadBack:
         unsupported: The columns that were not sent.
         done: The number of customers that were read back.
         mismatches: The fields in which a customer differs from the CSV file, by row number.
-        unexpected: Other errors: a valid row that failed, or a broken row that was accepted.
+        unexpected: Other errors: a valid row that failed or could not be read back, or a broken row that was accepted.
     """
 
     gateway: str

@@ -1,4 +1,4 @@
-"""An observer that records the durations of calls and attempts, and reports the state of sessions.
+"""An observer that measures calls, attempts and waits, counts retries and lookups, and reports the state of sessions.
 
 The ``_count`` of ``wonder_customers.call.duration`` is the number of calls, and the ``_count`` of
 ``http.client.request.duration`` the number of attempts. Gauges and up-down counters are sums over all open sessions

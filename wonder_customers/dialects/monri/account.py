@@ -27,7 +27,7 @@ class Monri:
         base_url: The URL of the gateway. The default is the test gateway. For production, pass `Monri.PRODUCTION`.
 
     Raises:
-        ConfigurationError: A credential cannot be sent in a header, `auth` is unknown, or the URL is not https.
+        ConfigurationError: A credential cannot be sent in a header, `auth` is unknown, or the URL is not allowed.
     """
 
     SANDBOX: ClassVar[str] = "https://ipgtest.monri.com"

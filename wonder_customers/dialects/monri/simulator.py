@@ -44,7 +44,7 @@ class MonriSimulator(SimulatedGateway):
     * Paths, methods, field lengths, partial update, null for a metadata key, lists sorted by `created_at` descending
       with a default `limit` of 50 [V]. Absent fields are null [V-code].
     * A `merchant_customer_id` is unique; a second create is refused with 400 [V-code].
-    * Deletions and list items contain both `id` (documentation) and `uuid` (official clients).
+    * List items and responses to deletions contain both `id` (documentation) and `uuid` (official clients).
     * `temp-tokenize` needs no Authorization header; its digest is in the body [V-code].
 
     Chosen here, because the documentation does not define it:
@@ -152,7 +152,7 @@ class MonriSimulator(SimulatedGateway):
                 self.store.delete_record(self.name, merchant, "bearer", record.id)
 
     def wrong_path(self, status: int) -> Response:
-        """Return the response to an unknown path."""
+        """Return the response to an unknown path, or to a known path with another method."""
         return json_response(status, {"status": "invalid-request", "message": "Path not found"})
 
     # Customers

@@ -30,7 +30,7 @@ class Paydock:
 
     Raises:
         ConfigurationError: Both credentials or neither of them were passed, the credential cannot be sent in a header,
-            or the URL is not https.
+            or the URL is not allowed.
     """
 
     SANDBOX: ClassVar[str] = "https://api-sandbox.paydock.com/v1/"

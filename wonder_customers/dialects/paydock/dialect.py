@@ -104,6 +104,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
         Raises:
             AmbiguousReferenceError: More than one customer has the reference.
+            NotFoundError: The reference belongs to no customer, or only to archived customers.
             InvalidRecordError: The reference is not valid.
         """
         problem = path_segment_problem(reference, 255)
@@ -335,7 +336,7 @@ def _written(response: HttpResponse) -> Customer:
 
 
 def _archive(id: str) -> Callable[[HttpResponse], None]:
-    """Return a function that checks the response to an archiving. It may be empty or contain the customer."""
+    """Return a function that checks the response to an archive request. It may be empty or contain the customer."""
 
     def decode(response: HttpResponse) -> None:
         if not response.body.strip() and response.status < 300:

@@ -56,7 +56,7 @@ class PaydockSimulator(SimulatedGateway):
       clients' models [V-code]; `reference`, `description`, `company_name` and `meta` are returned as sent [I].
     * The four flows of a create [V]. A source without a `type` is a card, as the PHP client sends it [V-code]. An
       update with a source adds it [V-code] and makes it the default [V]. DELETE archives [V-code].
-    * A mandatory field in a wrong format is refused, an optional field is ignored [V]. A `phone` that is not E.164 is
+    * A mandatory field in a wrong format is refused; an optional field is ignored [V]. A `phone` that is not E.164 is
       refused [V-code]. `reference` is not unique. Month and year are strings in requests and numbers in responses
       [V-code].
     * List parameters and defaults: `limit` 100, at most 1000, newest first, without archived customers [V].
@@ -67,12 +67,12 @@ class PaydockSimulator(SimulatedGateway):
 
     * The documentation marks `payment_source` and `default_source` as required on create. A create with neither a
       source nor a token creates a customer without sources, because users of the official clients do that.
-    * An unknown id is 404 `NotFound`. A malformed id is refused with `malformed_id_status`, by default 400
+    * An unknown id causes 404 `NotFound`. A malformed id is refused with `malformed_id_status`, by default 400
       (`id must be a mongodb id`, newer recordings). The test of the .NET client expects 404.
     * Null clears an optional field. A `limit` above 1000 counts as 1000, a malformed value as the default. An unknown
       `sortkey` counts as `created_at`.
     * An archived customer can be read but not updated; archiving it again has the same response. An archived payment
-      source is removed from the customer, and the first remaining source becomes the default.
+      source is removed from the customer. If it was the default, the first remaining source becomes the default.
     * `DECLINED_CARD` is refused with an acquirer's code and description. A one-time token that is unknown, used or
       expired is refused as recorded by a public test suite. A malformed or empty `gateway_id` is refused [V-code].
     * The expiry of a card is not compared with the current date, because official tests use past years.

@@ -86,7 +86,7 @@ def unknown_token() -> NoReturn:
 
 
 def _declined() -> NoReturn:
-    """Raise `GatewayRefusal` for a card, as an acquirer does."""
+    """Raise `GatewayRefusal` for a card that the acquirer declines."""
     reason = {"gateway_specific_code": "05", "gateway_specific_description": "Do not honour"}
     summary = {"message": "Transaction declined", "code": "transaction_declined", "details": {**reason, "messages": []}}
     error = {"message": "Transaction declined", "details": [{**reason, "param_name": "card_number"}]}
@@ -113,7 +113,7 @@ def json_object(request: ReceivedRequest) -> JsonObject:
 
 
 def own_fields(sent: JsonObject) -> JsonObject:
-    """Return the customer fields of a request in a valid format. None clears a field. Refuse a malformed phone."""
+    """Return the well-formed customer fields of a request. None clears a field. Refuse a malformed phone."""
     # The gateway's e-commerce connectors send "" for a missing telephone number or e-mail address.
     sent = {name: value for name, value in sent.items() if value != "" or name not in {"phone", "email"}}
     phone, email, meta = sent.get("phone"), sent.get("email"), sent.get("meta")

@@ -34,8 +34,8 @@ class Wonder:
         language: The language of the gateway's messages: ``en``, ``zh-HK`` or ``zh-CN``; None for the default.
 
     Raises:
-        ConfigurationError: The key is not an RSA key of 2048 bits or more, the AppID cannot be sent in a header, the
-            language is unknown, or the URL is not https.
+        ConfigurationError: The key is not an RSA key of 2048 bits or more, the AppID cannot be sent in a header or
+            contains a slash, the language is unknown, or the URL is not allowed.
     """
 
     SANDBOX: ClassVar[str] = "https://gateway-stg.wonder.today"

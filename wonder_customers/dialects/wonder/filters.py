@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["WonderConditions", "WonderFilter"]
 
 _PARAMETERS: Final = {"reference": "reference_number", "id": "uuid"}
-"""The gateway's names of fields that have another name in this library."""
+"""The gateway's names for fields that have another name in this library."""
 
 
 class WonderConditions(TypedDict, total=False):
@@ -78,7 +78,7 @@ class WonderFilter(CustomerFilter["Wonder"]):
 
     Raises:
         InvalidRecordError: A condition is unknown or has a wrong type, a time has no time zone, or one of several
-            values contains a comma.
+            values is empty or contains a comma.
     """
 
     __slots__ = ()

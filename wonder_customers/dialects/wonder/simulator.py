@@ -66,7 +66,7 @@ class WonderSimulator(SimulatedGateway):
       responses.
     * An unknown `default_payment_token` is accepted, and the response has no token, because the documented example
       sends a token in a first create. `default_payment_method` may be any string.
-    * An unknown customer is HTTP 404 with code `E000404`, an invalid field is 400 with `E000001`. All codes except
+    * An unknown customer causes HTTP 404 with code `E000404`, an invalid field 400 with `E000001`. All codes except
       `E000002` are invented. Nonces may be used again.
     * Lists contain the oldest customer first, 20 by default. Every customer counts as linked to a `User`.
     * The token of a card with `3ds` (and of Alipay) starts as `pending` with a `verify_url`. A GET of that page, or the
@@ -125,7 +125,7 @@ class WonderSimulator(SimulatedGateway):
         return report(request, self.merchants, now)
 
     def wrong_path(self, status: int) -> Response:
-        """Return the response to an unknown path."""
+        """Return the response to an unknown path, or to a known path with another method."""
         return json_response(
             status, {"code": f"E000{status}", "message": "Path not found." if status == 404 else "Not allowed."}
         )

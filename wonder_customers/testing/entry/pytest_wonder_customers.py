@@ -177,7 +177,7 @@ def shared_customer_simulator(_session_scoped_simulator: "CustomerSimulator") ->
 
 @pytest.fixture
 def no_waits() -> "Iterator[SkippedWaits]":
-    """Make retries without sleeping. The attribute `waits` lists the skipped waits in seconds."""
+    """Skip the waits between retries. The attribute `waits` lists the skipped waits in seconds."""
     from wonder_customers.testing.waits import no_waits as skipping  # noqa: PLC0415 - see the module's docstring
 
     with skipping() as skipped:
