@@ -121,11 +121,20 @@ CASES = [
 ]
 
 
+PLAIN = 19
+"""The step of the cases that run without ``--long``. The others are not collected then, because they are many."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Use each 19th case, and all cases with ``--long``: to collect and deselect the others would take seconds."""
-    if "operation" in metafunc.fixturenames:
-        step = 1 if metafunc.config.getoption("--long") else 19
-        metafunc.parametrize(("gateway", "operation", "fault"), CASES[::step])
+    if "operation" not in metafunc.fixturenames:
+        return
+    cases = CASES[::PLAIN]
+    if metafunc.config.getoption("--long"):
+        cases = [
+            case if number % PLAIN == 0 else pytest.param(*case.values, id=case.id, marks=pytest.mark.long)
+            for number, case in enumerate(CASES)
+        ]
+    metafunc.parametrize(("gateway", "operation", "fault"), cases)
 
 
 async def test_fault_never_loses_or_duplicates_a_customer(
