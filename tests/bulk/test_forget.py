@@ -1,12 +1,15 @@
 """`wonder-customers forget` leaves no byte of a customer in the journal and the files of its jobs."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from wonder_customers.bulk.forget import forget
 from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.journal.entries import UNCONFIRMED
 from wonder_customers.cli.app import run
 from wonder_customers.errors import BulkError
 from wonder_customers.simulator.server import SimulatorServer
@@ -96,6 +99,15 @@ def test_journal_in_use_is_not_changed(job_folder: Path) -> None:
             forget(Journal.existing(path), ["forget-0007"], [])
     finally:
         holding.release()
+
+
+@pytest.mark.parametrize("state", sorted(UNCONFIRMED))
+def test_removed_row_with_an_unconfirmed_request_is_counted(job_folder: Path, state: str) -> None:
+    path = job_folder / "c.csv.paydock.journal"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE rows SET state = ? WHERE reference = 'forget-0007'", [state])
+        connection.commit()
+    assert forget(Journal.existing(path), ["forget-0007", "forget-0008"], []).unconfirmed == 1
 
 
 def test_forget_reports_references_that_are_not_in_the_journal(

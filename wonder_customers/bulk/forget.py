@@ -16,6 +16,7 @@ from attrs import define, field
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.database import connect, reading, writing
 from wonder_customers.bulk.journal.digest import key_mark
+from wonder_customers.bulk.journal.entries import UNCONFIRMED
 from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.sources.json_files import DEAD_LETTER
 
@@ -97,7 +98,7 @@ def _from_journal(journal: Journal, wanted: set[str], found: Forgotten) -> set[s
                 rows = connection.execute("SELECT id, state FROM rows WHERE reference = ?", [reference]).fetchall()
             ids.update(it for it, _ in rows if isinstance(it, str))
             found.rows += len(rows)
-            found.unconfirmed += sum(state in {"sending", "unknown"} for _, state in rows)
+            found.unconfirmed += sum(state in UNCONFIRMED for _, state in rows)
             connection.execute("DELETE FROM rows WHERE reference = ?", [reference])
         for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
             connection.execute(statement).close()
