@@ -5,6 +5,7 @@ from typing import Literal
 
 from attrs import define, field, frozen
 
+from wonder_customers._support.counted import counted
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["LeftCustomers", "RemovalLimit", "RemovedRule", "refusal"]
@@ -81,7 +82,7 @@ class LeftCustomers:
     @property
     def share(self) -> str:
         """The number of customers as text, with the percentage of the last finished run's rows."""
-        customers = "1 customer" if self.count == 1 else f"{self.count:,} customers"
+        customers = counted(self.count, "customer", "customers")
         return customers if not self.rows_before else f"{customers} ({self.count / self.rows_before:.1%})"
 
     def warning(self, rows: int) -> str | None:

@@ -5,6 +5,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from wonder_customers._support import clock
+from wonder_customers._support.counted import counted
 from wonder_customers.errors import CallError, GatewayError, NoResponseError
 from wonder_customers.retry import Evidence
 
@@ -35,7 +36,7 @@ class Outage:
     @property
     def text(self) -> str:
         """The reason and the number of requests."""
-        times = "1 time" if self.requests == 1 else f"{self.requests:,} times"
+        times = counted(self.requests, "time", "times")
         return f"{self.reason} ({times})"
 
     def as_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import anyio.to_thread
 from attrs import define
 
 from wonder_customers._core.waits import StopSignal
+from wonder_customers._support.counted import counted
 from wonder_customers.bulk.batches import for_each
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, UNCONFIRMED
 from wonder_customers.bulk.journal.removals import Candidate, Removals
@@ -74,7 +75,7 @@ def removal_problem(left: LeftCustomers, rows: int, failures: int, limit: Remova
     if not left.count:
         return None
     if failures:
-        what = "1 row" if failures == 1 else f"{failures:,} rows"
+        what = counted(failures, "row", "rows")
         return f"{what} of the source failed, so the source may still contain {left.share} counted as missing", False
     refused = refusal(left, rows, limit)
     return None if refused is None else (refused, True)

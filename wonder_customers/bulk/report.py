@@ -8,6 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, Final
 
+from wonder_customers._support.counted import counted
 from wonder_customers.bulk.job import Job
 from wonder_customers.errors import BulkError
 
@@ -138,10 +139,10 @@ def _failed_rows(job: Job, file: Path | None, earlier: int) -> list[dict[str, st
     """Return the steps that describe the file with the failed rows."""
     steps, failures = [], job.stats.failures
     if file is not None and failures:
-        rows = "1 failed row was" if failures == 1 else f"{failures:,} failed rows were"
+        rows = counted(failures, "failed row was", "failed rows were")
         steps.append(_step(f"{rows} written to {file}, with the reasons."))
     if earlier:
-        rows = "1 failed row" if earlier == 1 else f"{earlier:,} failed rows"
+        rows = counted(earlier, "failed row", "failed rows")
         end = "Correct the rows in the source and run `sync` again, or delete the file if the rows are not needed."
         steps.append(_step(f"{file} still contains {rows} from earlier runs. {end}"))
     return steps

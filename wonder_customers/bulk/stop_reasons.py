@@ -6,6 +6,7 @@ from typing import Literal
 
 from attrs import define, field, frozen
 
+from wonder_customers._support.counted import counted
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.errors import BulkError
 
@@ -44,7 +45,7 @@ def raise_stop(stopped: Stop | None, rows: int, again: str | None) -> None:
     """
     if stopped is None or stopped.exit_status in {"paused", "interrupted"}:
         return
-    message = f"the job stopped after {'1 row' if rows == 1 else f'{rows:,} rows'}: {stopped.reason.rstrip('.')}."
+    message = f"the job stopped after {counted(rows, 'row', 'rows')}: {stopped.reason.rstrip('.')}."
     if stopped.exit_status == "removal":
         message = message[:-1]  # the reason ends with the next command
     elif again is not None and stopped.exit_status != "journal":

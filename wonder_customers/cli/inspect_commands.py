@@ -14,6 +14,7 @@ import anyio.to_thread
 import orjson
 from rich.table import Table
 
+from wonder_customers._support.counted import counted
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.forget import files_near, forget
 from wonder_customers.bulk.journal import Journal
@@ -29,7 +30,7 @@ from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
 from wonder_customers.cli.job_outputs import check_outputs, new_file
-from wonder_customers.cli.output import cell, console, counted, json_line, print_line, print_message
+from wonder_customers.cli.output import cell, console, json_line, print_line, print_message
 from wonder_customers.cli.plan_files import described
 from wonder_customers.cli.source_options import print_changes, print_fields
 from wonder_customers.cli.sync_jobs import SyncTask, bulk_session, run_job

@@ -17,7 +17,6 @@ from wonder_customers._support.printable import UNSAFE, printable
 __all__ = [
     "cell",
     "console",
-    "counted",
     "discard",
     "ignoring_closed",
     "json_line",
@@ -57,11 +56,6 @@ def cell(value: object, style: str = "") -> Text:
 def print_line(text: str, style: str = "") -> None:
     """Print a line of the result on standard output."""
     console().print(cell(text, style))
-
-
-def counted(count: int, one: str, many: str) -> str:
-    """Return a number with its noun, such as ``1 row was`` or ``1,200 rows were``."""
-    return f"1 {one}" if count == 1 else f"{count:,} {many}"
 
 
 def print_message(text: str, style: str = "") -> None:

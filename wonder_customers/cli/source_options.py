@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 from attrs import evolve, frozen
 from cyclopts import Parameter
 
+from wonder_customers._support.counted import counted
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.sources import ColumnMapping, RowReader, read, unsupported_fields
 from wonder_customers.bulk.sources.notes import NO_COUNTRY, SourceNotes
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import SUCCESS
 from wonder_customers.cli.job_outputs import new_file
-from wonder_customers.cli.output import cell, console, counted, print_line, print_message
+from wonder_customers.cli.output import cell, console, print_line, print_message
 from wonder_customers.cli.shared_options import WHOLE
 from wonder_customers.cli.tables import plain_table
 from wonder_customers.errors import ConfigurationError
