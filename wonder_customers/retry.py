@@ -243,7 +243,8 @@ def decide(policy: RetryPolicy, now: RetryState) -> Decision:  # noqa: PLR0911 -
     was not sent, or failed on a stale connection (reads), or the gateway refused it with HTTP 429 and a time.
     A read that failed on a stale connection is sent again at once. Without a lookup, "resolve" becomes "raise".
     """
-    lookup = now.replay is Replay.LOOKUP and now.findable
+    findable = now.findable and now.replay is not Replay.NONE
+    lookup = findable and now.replay is Replay.LOOKUP
     match now.evidence:
         case Evidence.RESPONSE:
             return Raise()
@@ -260,7 +261,7 @@ def decide(policy: RetryPolicy, now: RetryState) -> Decision:  # noqa: PLR0911 -
         case Evidence.STALE if now.replay is Replay.READ:
             return _retry(policy, now, base=0.0, cost=0)
         case Evidence.BODY_LOST if now.replay is not Replay.READ:
-            return Resolve() if now.findable else Raise()
+            return Resolve() if findable else Raise()
         case _ if now.replay in _RESENDABLE:
             return _retry(policy, now, base=policy.base, cost=policy.transient_cost)
         case _:
@@ -310,8 +311,8 @@ def lookup_schedule(confirmation_window: float) -> Iterator[float]:
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds to wait according to a response, or None if it has no valid time.
 
-    ``retry-after-ms`` in milliseconds has precedence over ``Retry-After`` in seconds or as an HTTP date. If the
-    number is negative or not finite, the result is None. A date in the past means 0.
+    A valid ``retry-after-ms`` in milliseconds has precedence over ``Retry-After`` in seconds or as an HTTP date. A
+    number is invalid if it is negative or not finite. A date in the past means 0.
 
     Args:
         headers: Response headers, names in lower case.
@@ -322,7 +323,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
             seconds = float(headers[name]) * scale
         except (KeyError, ValueError):
             continue
-        return seconds if isfinite(seconds) and seconds >= 0 else None
+        if isfinite(seconds) and seconds >= 0:
+            return seconds
     return _until(headers["retry-after"], now) if "retry-after" in headers else None
 
 

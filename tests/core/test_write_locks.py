@@ -1,8 +1,13 @@
 """`WriteLocks`: acquired in order, and never lost by a cancellation."""
 
+from collections.abc import Callable
+from threading import Thread
+from typing import Any
+
 import anyio
 import anyio.lowlevel
 import pytest
+from attrs import define
 from backends import ASYNCIO_ONLY
 
 from wonder_customers._core import write_locks
@@ -104,6 +109,35 @@ def test_unconfirmed_writes_are_bounded_and_take_constant_time() -> None:
         writes.add([("m", "id", str(number))], b"body", 1.0)
     assert len(writes) <= 110
     assert len(writes._order) <= 110
+
+
+@define(eq=False)
+class InterruptedKey:
+    """A key that runs a function at the `left`-th access to its entry in a table."""
+
+    left: int
+    run: Callable[[], None]
+
+    def __hash__(self) -> int:
+        self.left -= 1
+        if self.left == 0:
+            self.run()
+        return 1
+
+
+@pytest.mark.parametrize("moment", range(1, 5))
+def test_newer_write_of_another_thread_is_kept(moment: int) -> None:
+    writes = UnconfirmedWrites()
+
+    def interrupt() -> None:
+        other.start()
+        other.join(0.01)
+
+    keys: list[Any] = [InterruptedKey(moment, interrupt)]
+    other = Thread(target=writes.add, args=(keys, b"newer", 60.0))
+    writes.add(keys, b"expires at once", 0.0)
+    other.join()
+    assert writes.remaining(keys, None) > 0
 
 
 async def test_thousands_of_waiting_writes_are_cancelled_quickly() -> None:

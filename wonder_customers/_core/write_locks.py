@@ -10,6 +10,7 @@ loop; unconfirmed writes are shared by all event loops.
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from threading import RLock
 from typing import Any, Final
 
 from attrs import define, field
@@ -35,6 +36,8 @@ _LINKS: Final = 10_000
 class UnconfirmedWrites:
     """The writes that may still be applied, by customer. Every method takes constant time, and memory is bounded.
 
+    Event loops in several threads may use the object at the same time.
+
     Attributes:
         clock: A function that returns seconds on a monotonic clock.
     """
@@ -42,6 +45,8 @@ class UnconfirmedWrites:
     clock: Callable[[], float] = system_clock.monotonic
     _writes: dict[Key, tuple[bytes, float]] = field(factory=dict)
     _order: deque[tuple[Key, float]] = field(factory=deque)
+    # Reentrant, because the garbage collector may close a call, which adds its write, while this thread adds another.
+    _changing: RLock = field(factory=RLock)
 
     def __len__(self) -> int:
         return len(self._writes)
@@ -49,12 +54,13 @@ class UnconfirmedWrites:
     def add(self, keys: Iterable[Key], body: bytes, seconds: float) -> None:
         """Record that a write with `body` may still be applied within the next `seconds`."""
         now = self.clock()
-        for key in keys:
-            # An equal write of a session with a longer confirmation window may still be applied later.
-            until = max(now + seconds, self._writes.get(key, (b"", 0.0))[1])
-            self._writes[key] = (digest(body), until)
-            self._order.append((key, until))
-        self._prune(now)
+        with self._changing:
+            for key in keys:
+                # An equal write of a session with a longer confirmation window may still be applied later.
+                until = max(now + seconds, self._writes.get(key, (b"", 0.0))[1])
+                self._writes[key] = (digest(body), until)
+                self._order.append((key, until))
+            self._prune(now)
 
     def _prune(self, now: float) -> None:
         # Up to four old entries are removed for each new write, so the table contains few expired writes.
@@ -75,8 +81,8 @@ class UnconfirmedWrites:
         if not self._writes:
             return 0.0
         now, same = self.clock(), None if body is None else digest(body)
-        found = (self._writes[key] for key in keys if key in self._writes)
-        return max((until - now for mark, until in found if mark != same), default=0.0)
+        found = [self._writes.get(key) for key in keys]
+        return max((it[1] - now for it in found if it is not None and it[0] != same), default=0.0)
 
     def clear(self) -> None:
         """Remove all writes."""
@@ -155,18 +161,18 @@ class WriteLocks:
 UNCONFIRMED_WRITES: Final = UnconfirmedWrites()
 """The unconfirmed writes of this process, on all event loops."""
 
-_BY_LOOP: Final[OrderedDict[int, tuple[object, WriteLocks]]] = OrderedDict()
+_BY_LOOP: Final[OrderedDict[object, WriteLocks]] = OrderedDict()
 _LOOPS: Final = 64
 
 
 def shared_locks(loop: object) -> WriteLocks:
     """Return the locks shared by all sessions on an event loop."""
-    found = _BY_LOOP.get(id(loop))
-    if found is None or found[0] is not loop:
-        found = _BY_LOOP[id(loop)] = (loop, WriteLocks(UNCONFIRMED_WRITES))
+    found = _BY_LOOP.get(loop)
+    if found is None:
+        found = _BY_LOOP[loop] = WriteLocks(UNCONFIRMED_WRITES)
         if len(_BY_LOOP) > _LOOPS:
             _BY_LOOP.popitem(last=False)
-    return found[1]
+    return found
 
 
 @define(eq=False)
