@@ -255,7 +255,7 @@ class ResponseDrift:
         call: The call that received the response.
         field: The gateway's name for the field, with the objects around it, such as ``payment_sources.expire_year``.
         expected: The documented type, such as ``text`` or ``time``.
-        found: The type in the response, such as ``number``. It is never a value.
+        found: The type in the response, such as ``number`` or ``missing``. It is never a value.
         count: Number of occurrences in the response.
     """
 
@@ -286,8 +286,9 @@ class LookupEnded:
     Attributes:
         call: The call whose write was looked up.
         lookup: The `LookupStarted` event of the lookup.
-        found: Whether the write was applied. If so, the record found becomes the result of the call.
-        error: The class name of the lookup's error, ``Cancelled``, or None.
+        found: Whether the lookup found the effect of the write. If not, the write may still be applied later, and
+            another lookup may follow.
+        error: The class name of the error that ended the lookup, ``Cancelled``, or None.
     """
 
     name: ClassVar[str] = "lookup_ended"

@@ -100,7 +100,7 @@ class ProbeReport:
 
     @property
     def differences(self) -> tuple[CheckedFact, ...]:
-        """The checks that failed, because the gateway differs from the library's assumptions."""
+        """The findings that differ from the library's assumptions."""
         return tuple(it for it in self.findings if it.seen is not None)
 
 

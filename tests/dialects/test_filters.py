@@ -51,8 +51,8 @@ def test_filter_becomes_query_parameters(found: CustomerFilter[Any], query: dict
 @pytest.mark.parametrize(
     ("kind", "name", "value", "words"),
     [
-        (WonderFilter, "nam__contains", "Ada", "is unknown; WonderFilter has name__contains"),
-        (WonderFilter, "limit", "5", "is unknown; WonderFilter has"),
+        (WonderFilter, "nam__contains", "Ada", "is unknown (did you mean name__contains or "),
+        (WonderFilter, "limit", "5", "is unknown (the conditions of WonderFilter are reference, "),
         (WonderFilter, "name", 5, "must be a str, not int"),
         (WonderFilter, "name", "\ud800", "must be valid Unicode"),
         (WonderFilter, "name__in", "Ada", "must be a list of strings"),
@@ -67,7 +67,7 @@ def test_filter_becomes_query_parameters(found: CustomerFilter[Any], query: dict
         (PaydockFilter, "archived", "yes", "must be True or False"),
         (PaydockFilter, "archived", 1, "must be True or False"),
         (PaydockFilter, "sortdirection", "UP", "must be ASC or DESC"),
-        (PaydockFilter, "skip", "5", "is unknown; PaydockFilter has"),
+        (PaydockFilter, "skip", "5", "is unknown (the conditions of PaydockFilter are search, "),
     ],
     ids=str,
 )

@@ -288,8 +288,9 @@ def test_metadata_in_other_forms_is_read(value: Any, expected: Any) -> None:
 
 
 def test_payment_source_without_id_is_skipped_and_the_customer_is_read() -> None:
-    sources = [{"_id": "5f0c2f7a9b1e8d0012345678"}, {"type": "card"}, 7]
+    sources = [{"_id": "5f0c2f7a9b1e8d0012345678"}, {"type": "card"}, {"_id": 5}, 7]
     record, found = _read(paydock.read_customer, {"_id": "c", "payment_sources": sources})
     assert [it.token for it in record.payment_tokens] == ["5f0c2f7a9b1e8d0012345678"]
     assert record.extra == {"payment_sources": sources}
-    assert found == (Drift("payment_sources._id", "text", "missing"), Drift("payment_sources", "object", "number"))
+    by_id = (Drift("payment_sources._id", "text", it) for it in ("missing", "number"))
+    assert found == (*by_id, Drift("payment_sources", "object", "number"))

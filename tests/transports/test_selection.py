@@ -19,6 +19,7 @@ from wonder_customers import ConfigurationError, CustomerSession, Monri, RetryPo
 from wonder_customers._support.unique_ids import UniqueIds
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.transports.asyncio import AsyncioTransport
+from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.transports.tls import default_context
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +52,16 @@ async def test_patched_httpx2_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     async with CustomerSession(ACCOUNT) as it:
         assert repr(it) == "<CustomerSession monri open (HttpxTransport, because httpx2 is patched)>"
         assert (await it.get("c-1")).reference == "r-1"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"ssl_context": default_context()}, {"proxy": "http://127.0.0.1:9"}, {"local_address": "127.0.0.1"}],
+    ids=list,
+)
+def test_httpx_transport_refuses_settings_beside_a_transport(more: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="configure the transport itself"):
+        HttpxTransport(transport=httpx.AsyncHTTPTransport, **more)
 
 
 @ASYNCIO_ONLY

@@ -130,7 +130,10 @@ class AccountStates:
         return len(self._states)
 
     def of(self, account: Account, dialect: Dialect) -> AccountState:
-        """Return the state of an account. Equal accounts have the same state."""
+        """Return the state of an account, which is created if necessary.
+
+        Accounts whose secrets and other fields are equal have the same state.
+        """
         # The representation shows every value that is not secret, such as the scope of an access token.
         key = identity(account, repr(account))
         known = self._states.get(key)

@@ -277,7 +277,7 @@ class AttemptRunner:
     def _signed(
         self, account_context: AccountContext, call: Call[Any], remaining: float, unique: str, signer: Signer
     ) -> SignedRequest:
-        """Return the request with its headers. Signatures contain the time, so this is the last step before sending."""
+        """Return the request with all headers. Signatures contain the time, so this is the last step before sending."""
         request, dialect = call.request, account_context.dialect
         headers = (*account_context.headers, self.user_agent, (b"X-Request-ID", unique.encode("ascii")))
         if call.signed:

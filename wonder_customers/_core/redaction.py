@@ -29,7 +29,9 @@ _CODE: Final = re.compile(r"\d{1,11}")
 
 
 class Redactor:
-    """Removes the values of a request (from its body and query) and credentials from messages and errors.
+    """Removes credentials, and the values in the body and query of a request, from the gateway's messages.
+
+    ASCII values of one or two characters are kept, except names such as ``Li``.
 
     Args:
         request: The request.
@@ -108,7 +110,7 @@ class Redactor:
 
 
 def _is_identifying(value: str) -> bool:
-    """Return whether a value may identify a person. Short common words and numbers do not."""
+    """Return whether a value is removed: not if it has one or two ASCII characters, except a name such as ``Li``."""
     return len(value) >= 3 or not value.isascii() or (len(value) == 2 and value.istitle())
 
 
@@ -122,7 +124,7 @@ def _pattern(value: str, plain: str, *, whole_numbers: bool) -> str:
 
 
 def _long_numbers(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the spans of long numbers between two positions of a text, except short lists of single digits."""
+    """Yield the spans of long numbers between two positions of a text, except short lists of one-digit numbers."""
     for it in _DIGITS.finditer(text, start, end):
         groups = re.findall(r"\d+", it[0])
         digits = sum(map(len, groups))

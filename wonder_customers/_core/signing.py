@@ -16,11 +16,12 @@ _CORES: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
 
 
 class SignerPool:
-    """Computes signatures in threads, one per core, and on the event loop while all threads are busy.
+    """Computes signatures in threads, at most one per core, and otherwise on the event loop.
 
-    More threads than cores would only wait for each other. While all threads are busy, the next signature is computed
-    on the event loop, because waiting would take longer. The event loop computes one signature at a time, so that it
-    serves other tasks in between. The threads are separate from those that the program uses through anyio.
+    With one core, all signatures are computed on the event loop. While all threads are busy, the next signature is
+    computed on the event loop, because waiting for a thread would take longer. The event loop computes one signature at
+    a time, so that it serves other tasks in between. The threads are separate from those that the program uses through
+    anyio.
     """
 
     def __init__(self, cores: int = _CORES) -> None:
@@ -29,7 +30,7 @@ class SignerPool:
         self._local_lock = anyio.Lock()
 
     async def make(self, sign: Callable[[], T]) -> T:
-        """Return the result of `sign`."""
+        """Return the result of `sign`, which is called in a thread or on the event loop."""
         if not self._free:
             async with self._local_lock:
                 return sign()

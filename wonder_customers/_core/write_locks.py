@@ -34,7 +34,7 @@ _LINKS: Final = 10_000
 
 @define(eq=False)
 class UnconfirmedWrites:
-    """The writes that may still be applied, by customer. Every method takes constant time, and memory is bounded.
+    """The writes that may still be applied, by customer. The memory that they use is bounded.
 
     Event loops in several threads may use the object at the same time.
 
@@ -77,7 +77,10 @@ class UnconfirmedWrites:
             self._writes.pop(key, None)
 
     def remaining(self, keys: Iterable[Key], body: bytes | None) -> float:
-        """Return the seconds to wait for unconfirmed writes with a body other than `body`; for None, for all."""
+        """Return the seconds until no write with another body than `body` can be applied; 0 or less without a wait.
+
+        If `body` is None, writes with any body count.
+        """
         if not self._writes:
             return 0.0
         now, same = self.clock(), None if body is None else digest(body)
@@ -96,7 +99,7 @@ class WriteLocks:
 
     Attributes:
         unconfirmed: The writes that may still be applied.
-        released: Number of locks released so far. `released_since` uses it as a clock.
+        released: Number of locks released so far. Its earlier values are the moments for `released_since`.
     """
 
     unconfirmed: UnconfirmedWrites = field(factory=UnconfirmedWrites)
@@ -131,7 +134,7 @@ class WriteLocks:
         return True
 
     async def acquire(self, key: Key, within: float) -> bool:
-        """Wait up to `within` seconds for the lock of `key`, and acquire it. Return False if it stays held."""
+        """Acquire the lock of `key`. Return False if it does not become free within `within` seconds."""
         if self.acquire_nowait(key):
             return True
         queue = self._locks[key]
@@ -149,7 +152,7 @@ class WriteLocks:
         self._hand_on(key)
 
     def released_since(self, key: Key, moment: int) -> bool:
-        """Return whether the lock of `key` was released after `moment`, an earlier value of `released`."""
+        """Return whether the lock of `key` may have been released after `moment`, an earlier value of `released`."""
         return self._last.get(key, self._forgotten) > moment
 
     def _hand_on(self, key: Key) -> None:
@@ -186,16 +189,30 @@ class WriteOrder:
     locks: WriteLocks
 
     async def lock_subject(self, call_context: CallContext, subject: tuple[str, str]) -> None:
-        """Lock the customer of a write by `subject`, and by its reference if that is known for the id."""
+        """Lock a customer by its reference or id. If the reference for an id is known, lock both.
+
+        Args:
+            call_context: The operation.
+            subject: ``("reference", …)`` or ``("id", …)``.
+
+        Raises:
+            CallError: As for `lock`.
+        """
         key = customer_key(call_context.account_context.merchant, *subject)
         for it in self.locks.with_linked([key]):
             await self.lock(call_context, it)
 
     async def lock_customer(self, call_context: CallContext, step: LockCustomer) -> bool:
-        """Lock one more key of a customer. Return whether it may have changed since the first request of the operation.
+        """Lock one more key of a customer, and wait until no earlier write for the key can still be applied.
 
         All operations lock references before ids, so that two of them cannot wait for each other. Therefore the id is
         released while the operation waits for the reference.
+
+        Returns:
+            Whether the customer may have changed since the first request of the operation.
+
+        Raises:
+            CallError: As for `lock` and `wait_for_unconfirmed`.
         """
         key = customer_key(call_context.account_context.merchant, step.by, step.value)
         changed = False
@@ -214,7 +231,12 @@ class WriteOrder:
         return await self.wait_for_unconfirmed(call_context, [key], None) or changed
 
     async def lock(self, call_context: CallContext, key: Key) -> None:
-        """Lock a customer until the operation ends."""
+        """Lock a customer until the operation ends.
+
+        Raises:
+            DeadlineExceededError: Another operation held the lock until the deadline.
+            NotSentError: The stop signal ended the wait.
+        """
         if key in call_context.held:
             return
         if not self.locks.acquire_nowait(key):
@@ -238,7 +260,15 @@ class WriteOrder:
     ) -> bool:
         """Wait until no earlier write for the customer can still be applied. Return whether a wait was necessary.
 
-        An idempotent `call` does not wait for an unconfirmed write with the same body.
+        Args:
+            call_context: The operation.
+            keys: The keys of the customer.
+            call: The request to be sent. An idempotent request does not wait for writes with the same body. None waits
+                for all writes.
+
+        Raises:
+            DeadlineExceededError: The wait would exceed the deadline. The error is raised at once.
+            NotSentError: The stop signal ended the wait.
         """
         repeatable = call is not None and call.replay in {Replay.IDEMPOTENT, Replay.NATURAL_UPSERT}
         wait = self.locks.unconfirmed.remaining(keys, call.request.body if call is not None and repeatable else None)
@@ -264,7 +294,7 @@ class WriteOrder:
     def mark_unconfirmed(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], transmission: Transmission
     ) -> None:
-        """Record that `call` may still be applied, if it is a write and may have been sent."""
+        """Record that `call` may still be applied, if it is a write and a byte of it may have been sent."""
         if call.replay is not Replay.READ and transmission.sent:
             call_context.unconfirmed = True
             if keys:

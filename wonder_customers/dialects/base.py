@@ -80,9 +80,9 @@ class Call(Generic[T]):
         decode: A function that returns the record in a response, or raises a `CallError`.
         lookup: A function that returns the reads that show whether this write was applied; None if no read can show it.
         mismatches: A function that returns the names of the fields in which a record found by `lookup` differs from the
-            record that this write sent.
-        reference: The customer's reference, for locks and errors.
-        id: The gateway's id for the customer, for locks and errors.
+            record that this write sent. None if every record found counts as the result of the write.
+        reference: The customer's reference, for locks and errors; None if the call has none.
+        id: The gateway's id for the customer, for locks and errors; None if the call has none.
         signed: Whether the request carries the account's credentials.
         not_found_is_success: Whether "not found" after an unanswered attempt means that this deletion was applied.
     """
@@ -111,7 +111,7 @@ class LockCustomer:
 
 
 Steps = Generator[Call[Any] | LockCustomer, Any, T]
-"""An operation: a generator that yields calls, receives their responses or errors, and returns the record."""
+"""An operation: a generator that yields `Call` or `LockCustomer`, receives results or errors, and returns a record."""
 
 
 def send(call: Call[T]) -> Steps[T]:
@@ -190,6 +190,9 @@ class Dialect(ABC):
     delete customers or store payment tokens inherit from the classes in `wonder_customers.dialects.capabilities`, which
     declare these methods for type checkers too.
 
+    A method that returns `Steps` must check its arguments, and raise `InvalidRecordError` for an invalid id, reference
+    or record. `create` and `upsert` call `check`.
+
     Attributes:
         gateway: The gateway's name.
         missing: For each operation that the gateway does not offer, the reason.
@@ -201,6 +204,8 @@ class Dialect(ABC):
             the credentials do not contain it; then each credential counts as a separate merchant.
         signs_slowly: Whether `headers` is slow, for example because it uses a private key. It then runs in threads
             while other calls are in progress, possibly in several threads at the same time.
+        origin: The origin of the base URL.
+        prefix: The path of the base URL, without a slash at the end.
     """
 
     gateway: ClassVar[str]
@@ -258,14 +263,20 @@ class Dialect(ABC):
 
     @abstractmethod
     def get_by_reference(self, reference: str) -> Steps[Customer]:
-        """Return the customer with this reference."""
+        """Return the customer with exactly this reference. Deleted customers are not returned.
+
+        Raises:
+            InvalidRecordError: The reference is invalid.
+            NotFoundError: No customer has the reference.
+            AmbiguousReferenceError: Several customers have the reference.
+        """
 
     @abstractmethod
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
         """Change some fields of a customer."""
 
     def delete(self, id: str) -> Steps[None]:
-        """Delete a customer. Some gateways only mark it as deleted or archived."""
+        """Delete a customer. Some gateways only mark the customer as deleted or archived."""
         raise self.unsupported(Operation.DELETE)
 
     @abstractmethod
@@ -305,7 +316,11 @@ class Dialect(ABC):
         """Raise `InvalidRecordError` if `draft` violates the gateway's limits."""
 
     def check(self, draft: CustomerDraft) -> None:
-        """Call `validate`, unless `CustomerSession.validate` has accepted the draft, as for the rows of a bulk job."""
+        """Call `validate`, unless `CustomerSession.validate` has accepted `draft`, as for the rows of a bulk job.
+
+        Raises:
+            InvalidRecordError: `draft` violates the gateway's limits.
+        """
         if not is_accepted(draft, type(self)):
             self.validate(draft)
 

@@ -22,7 +22,7 @@ class CustomerDeletion(Dialect):
 
     @abstractmethod
     def delete(self, id: str) -> Steps[None]:
-        """Delete a customer. Some gateways only mark it as deleted or archived."""
+        """Delete a customer. Some gateways only mark the customer as deleted or archived."""
 
 
 class PaymentTokenStorage(Dialect, Generic[AnySource]):

@@ -1,4 +1,4 @@
-"""Checks of facts about a gateway. A probe applies them to its observations. Each dialect has a table of checks."""
+"""Checks of the library's assumptions about a gateway, which a probe applies to its observations."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,8 +38,8 @@ class Observations:
         normalized: Fields that are equal only after normalisation.
         different: Fields that the gateway changed in another way.
         extra: Undocumented keys of the customers in responses, for which the record has no field.
-        late: Whether a new customer could be found by its reference only after a delay.
-        listed: The number of customers on a page; None if no page was read.
+        late: Whether a new customer was not found by its reference at once. Also true if it was never found.
+        listed: The number of customers on a page; None if that page was not read, as in production.
     """
 
     responses: dict[str, list[HttpResponse]] = field(factory=dict)
@@ -57,7 +57,7 @@ class Observations:
         return found[-1].status if found else None
 
     def body(self, step: str) -> Any:
-        """Return the JSON body of the last response of a step, or None if the step has no JSON body."""
+        """Return the JSON value in the last response of a step, or None if there is none."""
         found = self.responses.get(step)
         try:
             return orjson.loads(found[-1].body) if found else None
@@ -71,9 +71,10 @@ class Check:
 
     Attributes:
         name: The name of the deviation that the check detects. The simulator's quirk has the same name.
-        fact: The name of the fact in the dialect's ``facts.toml``; empty if it follows from the documented fields.
+        fact: The name of the fact in the dialect's ``facts.toml``; empty if the file has no such fact.
         believed: The assumption of the library.
-        see: A function that returns a description of the deviation, without values; None if `believed` is correct.
+        see: A function that returns a description of the deviation, without values of the account. It returns None if
+            `believed` is correct, or if nothing was observed about it.
         advice: What users have to do about a deviation.
     """
 
@@ -120,7 +121,7 @@ def _texts(name: str, value: Any) -> Iterator[str]:
 
 
 def status_of(step: str, *expected: int) -> Callable[[Observations], str | None]:
-    """Return a check that the response of `step` has one of the statuses `expected`."""
+    """Return a check that the last response of `step`, if any, has one of the statuses `expected`."""
 
     def see(seen: Observations) -> str | None:
         status = seen.status(step)
@@ -130,7 +131,10 @@ def status_of(step: str, *expected: int) -> Callable[[Observations], str | None]
 
 
 def refused_with(step: str, *expected: type[CallError]) -> Callable[[Observations], str | None]:
-    """Return a check that `step` fails with one of the errors `expected`, or succeeds if `expected` is empty."""
+    """Return a check that `step` fails with one of the errors `expected`, or succeeds if `expected` is empty.
+
+    The check is passed if the step has no response.
+    """
 
     def see(seen: Observations) -> str | None:
         error = seen.errors.get(step)
@@ -142,7 +146,7 @@ def refused_with(step: str, *expected: type[CallError]) -> Callable[[Observation
 
 
 def without_keys(step: str, path: tuple[str, ...], names: Iterable[str]) -> Callable[[Observations], str | None]:
-    """Return a check that the object at `path` in the response of `step` has the keys `names`."""
+    """Return a check that the object at `path` in the last response of `step`, if any, has the keys `names`."""
     expected = tuple(names)
 
     def see(seen: Observations) -> str | None:
@@ -205,7 +209,7 @@ COMMON: Final = (
 
 
 def _wrong_account(account: Any) -> Any:
-    """Return the account with other secrets; None if its class does not accept them."""
+    """Return `account` with other secrets, or None if no such account can be created."""
     if not has(type(account)):
         return None
     names = [it.name for it in fields(type(account)) if isinstance(getattr(account, it.name), Secret)]
@@ -232,11 +236,13 @@ _BY_ERROR: Final = (
 class GatewayChecks:
     """The checks of one dialect, from its module ``checks``. Without such a module, the defaults apply.
 
+    The module must define ``CHECKS``, ``NOT_IN_EXTRA`` and ``wrong_account``. ``PAYMENT_SOURCE`` is optional.
+
     Attributes:
-        checks: ``CHECKS``: the table.
-        not_in_extra: ``NOT_IN_EXTRA``: documented keys of customers without a field in the record.
-        wrong_account: Returns an account with wrong credentials, or None.
-        source: ``PAYMENT_SOURCE``: a payment source that can be stored and deleted; None if there is none.
+        checks: The checks.
+        not_in_extra: Known keys of customers for which the record has no field, so that they are not reported.
+        wrong_account: A function that returns the given account with wrong credentials, or None to omit this step.
+        source: A payment source that the probe stores and deletes; None to omit these steps.
     """
 
     checks: tuple[Check, ...] = _BY_ERROR

@@ -18,8 +18,8 @@ class Drift:
 
     Attributes:
         field: The gateway's name for the field, with the objects around it, such as ``payment_sources.expire_year``.
-        expected: The documented type, such as ``text`` or ``time``.
-        found: The type in the response, such as ``number``.
+        expected: The documented type: a type name (see `type_name`), ``time``, ``date`` or a description.
+        found: The type name of the value in the response, ``missing`` or a description.
     """
 
     field: str

@@ -240,7 +240,10 @@ def violations(
 def _check_fields(
     record: Any, rules: tuple[FieldRule, ...], unsupported: str, path: str, found: list[Violation]
 ) -> None:
-    """Check the fields that have a value, and add their violations to `found`. In a patch, None clears a field."""
+    """Check the fields that have a value, and add their violations to `found`.
+
+    In a patch, None clears a field, and is a violation only for a field without a rule.
+    """
     kind: Any = type(record)
     read, checks, absent = _checks(kind, rules, path)
     for (name, rule, parts, has_rules), value in zip(checks, read(record), strict=True):

@@ -36,12 +36,16 @@ class CustomerFilter(ABC, Generic[AnyAccount_contra]):
 
     The type parameter is the class of the accounts whose sessions accept the filter.
 
-    A subclass declares its conditions as the keys of a `TypedDict`, with the types str, bool, datetime, a Literal or an
-    iterable of str. Its constructor passes them to this class.
+    A subclass declares its conditions as the keys of a `TypedDict`, and its constructor passes them to this class. The
+    types are str, bool, datetime, a Literal or an iterable of str, each optionally with None. A condition that is None
+    is ignored.
 
     Attributes:
         gateway: The gateway's name.
         conditions: The `TypedDict`.
+
+    Raises:
+        InvalidRecordError: A condition is unknown, or its value is invalid.
     """
 
     __slots__ = ("_values",)
@@ -56,10 +60,10 @@ class CustomerFilter(ABC, Generic[AnyAccount_contra]):
         problems = []
         for name, value in conditions.items():
             if name not in kinds:
-                near = (
-                    ", ".join(get_close_matches(name, kinds, 5)) or f"{next(iter(kinds))} and {len(kinds) - 1} others"
-                )
-                problems.append(Violation(f"filter.{name}", None, f"is unknown; {type(self).__name__} has {near}"))
+                near = get_close_matches(name, kinds)
+                known = f"the conditions of {type(self).__name__} are {', '.join(kinds)}"
+                meant = f"did you mean {' or '.join(near)}?" if near else known
+                problems.append(Violation(f"filter.{name}", None, f"is unknown ({meant})"))
             elif value is not None:
                 text, problem = _query_value(_kind(kinds[name]), value)
                 self._values[name] = text
@@ -74,10 +78,11 @@ class CustomerFilter(ABC, Generic[AnyAccount_contra]):
         """Create a filter from strings, such as those of a command line or of a query string.
 
         Args:
-            texts: The conditions. Several values are separated by commas; times are in ISO 8601 format.
+            texts: The conditions. The values of an iterable are separated by commas. Booleans are ``true`` or
+                ``false``. Times are in ISO 8601 format with a time zone.
 
         Raises:
-            InvalidRecordError: A condition is unknown, or its value is not valid.
+            InvalidRecordError: A condition is unknown, or its value is invalid.
         """
         kinds = get_type_hints(cls.conditions)
         return cls(**{name: _parsed(_kind(kinds.get(name, str)), text) for name, text in texts.items()})
@@ -96,14 +101,14 @@ class CustomerFilter(ABC, Generic[AnyAccount_contra]):
 
 
 def _kind(annotation: Any) -> Any:
-    """Return an annotation without None."""
+    """Return the type of a condition without None."""
     if get_origin(annotation) in {Union, UnionType}:
         return next(it for it in get_args(annotation) if it is not NoneType)
     return annotation
 
 
 def _query_value(kind: Any, value: Any) -> tuple[str, str | None]:
-    """Return the text of a value for a query string, and the requirement that the value violates, or None."""
+    """Return the value as a string for a query, and the requirement that the value violates, or None."""
     if get_origin(kind) is Literal:
         return str(value), None if value in get_args(kind) else f"must be {' or '.join(map(str, get_args(kind)))}"
     if kind is bool:
@@ -133,7 +138,7 @@ def _string_problem(value: object) -> str | None:
 
 
 def _parsed(kind: Any, text: str) -> Any:
-    """Return the value that `text` represents. Return an invalid `text` unchanged; the constructor refuses it."""
+    """Return the value that `text` represents; `text` itself if it is invalid, so that the constructor refuses it."""
     if kind is bool:
         return {"true": True, "false": False}.get(text.lower(), text)
     if kind is datetime:

@@ -20,10 +20,15 @@ UNREADABLE: Final = (KeyError, TypeError, ValueError)
 
 
 class MissingFieldError(ValueError):
-    """A required field of a record is missing or has another type."""
+    """A required field of a record is missing or not a string.
+
+    Attributes:
+        path: The path of the field in the response.
+        found: The type of the value, or ``missing``.
+    """
 
     def __init__(self, path: str, found: str) -> None:
-        super().__init__(f"{path}: {found}")
+        super().__init__(f"{path}: {found}" if found == "missing" else f"{path}: expected text, found {found}")
         self.path = path
         self.found = found
 
@@ -69,7 +74,10 @@ class RecordReader(Generic[T]):
         self._shape, self._finish, self._inline = shape, finish, inline
 
     def read(self, body: Json, path: str = "") -> tuple[T, Json]:
-        """Return the record of a JSON object, and the raw values of unreadable fields that its `extra` cannot contain.
+        """Return the record of a JSON object, and the raw values of its unreadable fields by wire name.
+
+        The second result is empty if the record has an `extra`, which then contains these values. Fields with an
+        undocumented type are reported as drift.
 
         Args:
             body: The object.
@@ -102,6 +110,9 @@ class RecordReader(Generic[T]):
             path: The path of the object within the response.
             unread: The raw values of unreadable fields.
             nullable: Whether all fields may be null.
+
+        Raises:
+            MissingFieldError: A required field is missing or unreadable.
         """
         values: Json = {}
         for name, wire, exact, scalar, it in self._fields:
@@ -158,9 +169,9 @@ class RecordReader(Generic[T]):
         )
 
     def _value(self, it: _Field, value: Any, path: str, unread: Json) -> Any:
-        """Convert and report a value whose type is not the documented one. Return None if it cannot be converted."""
+        """Report a value of an undocumented type, and convert it. If this fails, add it to `unread` and return None."""
         if it.required:
-            raise MissingFieldError(f"{path}{it.wire}", f"expected text, found {drift.type_name(value)}")
+            raise MissingFieldError(f"{path}{it.wire}", drift.type_name(value))
         scalar = expected_name(it.kind) != "object" or it.kind == Mapping[str, Any]
         _report(f"{path}{it.wire}", expected_name(it.kind) if scalar else "text", value)
         try:

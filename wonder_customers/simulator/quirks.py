@@ -161,7 +161,7 @@ def refusals(status: int, becomes: int, body: JsonObject | None = None) -> Calla
 
 
 def smaller_pages(query: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the query of a list with its `limit` reduced to 2."""
+    """Return the query of a list with a `limit` of at most 2. A `limit` that is not a number is kept."""
     limit = query.get("limit", "2")
     return {**query, "limit": "2"} if limit.isdecimal() and int(limit) > 2 else query
 

@@ -42,7 +42,8 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
     Args:
         max_connections: Maximum number of connections to all gateways. Further requests wait within their deadline.
         ssl_context: A TLS context for a private certificate authority or pinned certificates. It must verify
-            certificates and host names, and accept only TLS 1.2 or later. It is not modified.
+            certificates and host names, accept only TLS 1.2 or later, accept no cipher without encryption or
+            authentication, and have no keylog_filename. It is not modified.
         local_address: The IP address of this machine to connect from.
 
     Raises:
@@ -122,8 +123,11 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
         if transport is None or transport.is_closing():
             raise TransportError("the connection was closed immediately after it was opened")
         tls = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.selected_alpn_protocol() not in {None, "http/1.1"}:
-            raise TransportError("the ssl_context negotiated a protocol other than HTTP/1.1", retryable=False)
+        protocol = None if tls is None else tls.selected_alpn_protocol()
+        if protocol not in {None, "http/1.1"}:
+            reason = f"the TLS handshake negotiated {protocol!r}, but the transport supports only HTTP/1.1"
+            hint = 'Call ssl_context.set_alpn_protocols(["http/1.1"]).'
+            raise TransportError(reason, retryable=False, hint=hint)
         return transport
 
     async def _open_socket(self, origin: Origin) -> socket.socket:

@@ -77,17 +77,16 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
 
     Args:
         max_connections: Maximum number of connections to all gateways. Further requests wait within their deadline.
-        ssl_context: A TLS context for a private certificate authority or pinned certificates. It must verify
-            certificates and host names, and accept only TLS 1.2 or later. It is not modified.
+        ssl_context: A TLS context; see `AsyncioTransport` for the requirements.
         proxy: The URL of a proxy, as a `Secret` if it contains a password. Environment variables are not read.
         local_address: The IP address of this machine to connect from.
         transport: A transport of httpx or httpx2, such as ``httpx.MockTransport``, used for all requests; or a function
-            that returns a new transport for each connection.
-        close_transport: Whether to close `transport` together with this transport.
+            that returns a new transport for each connection. It must not be combined with the previous three arguments.
+        close_transport: Whether to close a transport that is used for all requests together with this transport.
 
     Raises:
-        ConfigurationError: `max_connections` is out of range, `ssl_context` does not meet these requirements, or
-            `proxy` cannot be used.
+        ConfigurationError: `max_connections` is out of range, `ssl_context` does not meet them, `proxy`
+            cannot be used, or `transport` is combined with other arguments.
     """
 
     @concealed
@@ -102,6 +101,8 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
         close_transport: bool = False,
     ) -> None:
         super().__init__(max_connections)
+        if transport is not None and (ssl_context, proxy, local_address) != (None, None, None):
+            raise ConfigurationError("configure the transport itself instead of ssl_context, proxy or local_address")
         self._context = None if ssl_context is None else verified(ssl_context)
         url = proxy.reveal() if isinstance(proxy, Secret) else proxy
         self._proxy = None if url is None else _proxy(url, self._own_context())

@@ -29,7 +29,7 @@ def default_context() -> ssl.SSLContext:
 
 
 def verified(context: object) -> ssl.SSLContext:
-    """Return `context` if it verifies the server's identity.
+    """Return `context` if it is secure.
 
     Raises:
         ConfigurationError: `context` is not an `ssl.SSLContext`, does not verify certificates or host names, accepts
@@ -47,5 +47,8 @@ def verified(context: object) -> ssl.SSLContext:
     if getattr(context, "keylog_filename", None) is not None:  # typeshed does not allow None
         raise ConfigurationError("ssl_context must not write its keys to a file. Set its keylog_filename to None.")
     if any(cipher["strength_bits"] == 0 or cipher.get("auth") == "auth-null" for cipher in context.get_ciphers()):
-        raise ConfigurationError("ssl_context must not accept ciphers without encryption or authentication (NULL)")
+        raise ConfigurationError(
+            "ssl_context must not accept ciphers without encryption or authentication (NULL). Call its"
+            ' set_ciphers("DEFAULT").'
+        )
     return context

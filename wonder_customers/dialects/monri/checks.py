@@ -1,4 +1,4 @@
-"""Checks of the facts about Monri."""
+"""The checks of the library's assumptions about Monri; see `wonder_customers.dialects.checks.GatewayChecks`."""
 
 from typing import Any, Final
 

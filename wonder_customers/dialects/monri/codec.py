@@ -206,10 +206,14 @@ def _without_nulls(metadata: Mapping[str, Any]) -> Json:
 
 
 def replacing_metadata(draft: CustomerDraft, body: Json, held: Customer) -> Json:
-    """Return the body of an update that replaces the metadata of `held` with the metadata of `draft`.
+    """Return the body of an update that replaces the metadata of `held`, if `draft` has metadata.
 
-    Monri merges metadata, and removes keys whose value is null. So the keys of `held` that `body` does not contain are
-    sent with null.
+    Monri merges metadata, and removes keys whose value is null. So null is added for the keys that only `held` has.
+
+    Args:
+        draft: The draft.
+        body: The body without these keys.
+        held: The customer before the update.
     """
     if draft.metadata is None or not held.metadata:
         return body

@@ -334,6 +334,7 @@ def _access_token(response: HttpResponse) -> AccessToken:
     body = _approved(response)
     token, lifetime = body.get("access_token"), body.get("expires_in")
     if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise InvalidResponseError("the response contains no valid access_token", status=response.status)
+        reason = "the response to the token request contains no valid access_token"
+        raise InvalidResponseError(reason, status=response.status)
     known = isinstance(lifetime, (int, float)) and not isinstance(lifetime, bool) and lifetime > 0
     return AccessToken(token, float(lifetime) if known and lifetime is not None else 300.0)

@@ -16,7 +16,7 @@ Merchants = Mapping[str, Mapping[str, str]]
 
 
 def parts(request: ReceivedRequest) -> tuple[str, str, str] | None:
-    """Return the authenticity token, the timestamp and the digest in the header, or None if it is malformed."""
+    """Return token, timestamp and digest of the ``Authorization`` header; None if it is missing or malformed."""
     found = request.headers.get("authorization", "").split(" ")
     return (found[1], found[2], found[3]) if found[0] == SCHEME and len(found) == 4 else None
 

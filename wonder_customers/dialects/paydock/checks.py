@@ -1,4 +1,4 @@
-"""Checks of the facts about Paydock."""
+"""The checks of the library's assumptions about Paydock; see `wonder_customers.dialects.checks.GatewayChecks`."""
 
 from typing import Any, Final
 

@@ -164,7 +164,7 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
 
 
 def _with_default(customer: Customer, body: Json) -> Customer:
-    """Return `customer` with the payment source whose id is `default_source` as its default token."""
+    """Return `customer` with the payment source that `default_source` names, if it is listed, as its default token."""
     default = body.get("default_source")
     token = next((it for it in customer.payment_tokens if it.token == default), customer.default_payment_token)
     return evolve(customer, default_payment_token=token)

@@ -271,7 +271,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         return codec.clearable(draft, fields)
 
     def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
-        """Compare `draft` with a customer returned by Paydock."""
+        """Compare `draft` with a customer returned by Paydock. Payment sources are not compared."""
         return codec.compare(draft, customer)
 
     def _create(self, draft: CustomerDraft) -> Call[Customer]:

@@ -1,4 +1,7 @@
-"""`PaydockFilter`: the filters and the sort order of Paydock's list. Source: PowerBoard's ``GET /v1/customers``."""
+"""`PaydockFilter`: the filters and the sort order of Paydock's list.
+
+Source: ``GET /v1/customers`` in the API reference of PowerBoard, a white label of Paydock.
+"""
 
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
@@ -51,7 +54,7 @@ class PaydockFilter(CustomerFilter["Paydock"]):
         sortdirection: ``ASC`` or ``DESC``.
 
     Raises:
-        InvalidRecordError: A condition is unknown or has a wrong type, or both `search` and `email` were passed.
+        InvalidRecordError: A condition is unknown or its value is invalid, or both `search` and `email` were passed.
     """
 
     __slots__ = ()

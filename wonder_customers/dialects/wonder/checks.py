@@ -1,4 +1,4 @@
-"""Checks of the facts about Wonder."""
+"""The checks of the library's assumptions about Wonder; see `wonder_customers.dialects.checks.GatewayChecks`."""
 
 from typing import Any, Final
 

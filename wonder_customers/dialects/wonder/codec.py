@@ -237,7 +237,8 @@ def merge(held: Customer, patch: CustomerPatch) -> tuple[CustomerDraft, list[str
         it for it in limit_violations(draft) if it.field.partition(".")[0] in changes or it.limit == "is required"
     ]
     if draft.reference != held.reference:
-        broken.append(Violation("reference", "reference_number", "cannot be changed, because it is the customer's key"))
+        limit = "cannot be changed, because Wonder's only update is a create with the same reference"
+        broken.append(Violation("reference", "reference_number", limit))
     emptied = [name for name, value in changes.items() if value is None]
     broken += [Violation(name, None, UNSUPPORTED_FIELD) for name in emptied if name not in _REQUEST]
     return draft, emptied, broken

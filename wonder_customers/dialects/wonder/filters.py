@@ -77,8 +77,8 @@ class WonderFilter(CustomerFilter["Wonder"]):
     `linked_source_type` selects customers that are linked to a ``User`` or a ``Store``.
 
     Raises:
-        InvalidRecordError: A condition is unknown or has a wrong type, a time has no time zone, or one of several
-            values is empty or contains a comma.
+        InvalidRecordError: A condition is unknown, or its value is invalid. For example, a time has no time zone, or
+            one of several values is empty or contains a comma.
     """
 
     __slots__ = ()
