@@ -143,7 +143,7 @@ async def test_refusals_name_fields(gateway: str) -> None:
 
 
 def test_fields_require_a_gateway_that_names_fields() -> None:
-    with pytest.raises(ConfigurationError, match="refusals of wonder do not name fields"):
+    with pytest.raises(ConfigurationError, match="the error responses of wonder do not name fields"):
         GatewayMock().wonder.refuse("invalid", fields={"email": ["is missing"]})
 
 

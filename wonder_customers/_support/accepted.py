@@ -1,4 +1,4 @@
-"""A mark on drafts that were checked against a gateway's limits, so that a job checks each of its rows once."""
+"""A mark on drafts that a dialect has accepted, so that a job checks each of its rows only once."""
 
 __all__ = ["Acceptable", "is_accepted", "mark_accepted"]
 
@@ -13,7 +13,7 @@ class Acceptable:
 
 
 def mark_accepted(draft: Acceptable, dialect: type) -> None:
-    """Record that a draft keeps the limits of a gateway."""
+    """Record that the class `dialect` has accepted a draft."""
     object.__setattr__(draft, "_accepted_by", dialect)
 
 

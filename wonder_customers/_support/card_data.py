@@ -109,7 +109,7 @@ def _without_marks(text: str) -> str:
 
 
 def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Return a path and a problem for each occurrence of card data in a record or a JSON value, except in a `Secret`.
+    """Yield a path and a problem for each occurrence of card data in a record or a JSON value, except in a `Secret`.
 
     Args:
         value: A record, or a JSON value. A str that contains JSON is searched as JSON too.

@@ -36,13 +36,13 @@ def monotonic() -> float:
 
 
 async def sleep(seconds: float) -> None:
-    """Wait for `seconds`."""
+    """Wait for `seconds` on the clock of the machine, or on the replacement of a test."""
     wait: Callable[[float], Awaitable[None]] = _replacements[-1].sleep if _replacements else anyio.sleep
     await wait(seconds)
 
 
 def running_loop() -> object:
-    """Return an object that identifies the running event loop, or None if none is running."""
+    """Return an object that identifies the running event loop; None outside of an event loop."""
     # anyio's token works on every event loop, but reading it takes ten times as long, and every call does it.
     try:
         return sys.modules["asyncio"].get_running_loop()

@@ -39,7 +39,7 @@ class Phone:
         return cls(None, text) if parts is None else cls(f"+{parts[0]}", parts[1])
 
     def e164(self) -> str | None:
-        """Return the number in E.164 format (``+`` and at most 15 digits), or None if it has no such form.
+        """Return the number in E.164 format (``+`` and at most 15 digits); None if it cannot be written so.
 
         A trunk prefix is removed where the country's numbering plan requires it. A number with an extension has no
         E.164 form.

@@ -141,7 +141,7 @@ class Slots:
 
 
 class Holder(Protocol):
-    """A user of slots, such as an account.
+    """A user of `DividedSlots`, such as an account.
 
     Attributes:
         connections: Number of slots in use.

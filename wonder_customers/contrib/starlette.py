@@ -53,7 +53,7 @@ _STATE: Final = "customer_session"
 def customer_lifespan(
     account: Any, *, lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None, **options: Any
 ) -> Lifespan:
-    """Return a lifespan that opens a session when the app starts, and closes it after the last request.
+    """Return a lifespan that opens a session when the app starts, and closes it when the app shuts down.
 
     Args:
         account: The account, or a function that returns it when the app starts, such as ``Wonder.from_environment``.
@@ -81,7 +81,7 @@ def app_session(app: Starlette) -> CustomerSession[Any]:
     """Return the session of an app, for the app's own lifespan and background tasks.
 
     Raises:
-        ConfigurationError: The app was not started with `customer_lifespan`.
+        ConfigurationError: The app has not been started with `customer_lifespan`.
     """
     return _session_in(app.state)
 

@@ -75,7 +75,7 @@ def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Itera
 
 
 def route_resolver(simulators: Iterable[SimulatedGateway]) -> Callable[[str], tuple[str, str]]:
-    """Return a function that maps a path to the name of its gateway and its route, or to "" if they are unknown."""
+    """Return a function that maps a path to the name of its gateway and its route. Each is "" if unknown."""
     known = [(gateway, [(route.path_regex, route.path) for route in gateway.routes]) for gateway in simulators]
 
     def find(path: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Reports about the check of a request's credentials, for the inspector."""
+"""Explanations of how the credentials of a request were checked, for the inspector."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ class AuthenticationReport:
 
 
 def signing_mistakes(method: str, target: bytes, body: bytes, origin: str) -> Iterator[tuple[str, bytes, bytes]]:
-    """Yield frequent mistakes in signed requests: a description, and the target and body that the client signed.
+    """Yield frequent mistakes in signed requests: a description, and the target and body that such a client signs.
 
     Args:
         method: The HTTP method.
@@ -74,12 +74,12 @@ def _other_bodies(body: bytes) -> Iterator[bytes]:
 
 
 def readable(value: bytes) -> str:
-    """Return bytes as a str for the page, with card data masked."""
+    """Return the first 64 KiB of bytes as a str for the inspector, with card data masked."""
     return without_card_data(value).decode("utf-8", "replace")
 
 
 def seconds_apart(difference: float) -> str:
-    """Return the difference between the time of a request and the clock: ``2 hours behind the simulator's clock``."""
+    """Describe the difference between a request's time and the clock: ``2 hours behind the simulator's clock``."""
     if abs(difference) < 1:
         return "equal to the simulator's clock"
     amount, direction = abs(difference), "behind" if difference < 0 else "ahead of"

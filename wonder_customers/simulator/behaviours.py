@@ -126,7 +126,7 @@ async def drip(context: FaultContext) -> bool:
 
 
 async def wrong_length(context: FaultContext) -> bool:
-    """Send a wrong Content-Length. If it is too large, close the connection after the body; otherwise keep it open."""
+    """Send a wrong Content-Length. Keep the connection open if it is too small, otherwise close it after the body."""
     response = await context.response()
     difference = context.parameters["difference"]
     length = max(0, len(response.body) + difference)
@@ -163,7 +163,7 @@ def _bomb() -> bytes:
 
 
 async def huge_headers(context: FaultContext) -> bool:
-    """Add `size` bytes of response headers."""
+    """Add response headers whose values have `size` bytes in total."""
     size = context.parameters["size"]
     padding = [(b"X-Padding-%d" % start, b"x" * min(1000, size - start)) for start in range(0, size, 1000)]
     return await context.send((await context.response()).with_headers(*padding))

@@ -28,7 +28,7 @@ def digits(number: object) -> str | None:
 
 
 def masked(number: str) -> str:
-    """Return the masked number, such as `411111******1111`."""
+    """Return the number with only its first six and last four digits, such as ``411111******1111``."""
     return f"{number[:6]}{'*' * (len(number) - 10)}{number[-4:]}"
 
 

@@ -39,7 +39,7 @@ def documented_fields(module: str) -> dict[str, Any]:
 
 
 def request_properties(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON schemas of the customer's fields in a request."""
+    """Return the JSON schemas of the customer's fields in a request. Nested fields are omitted."""
     return {name: _request_schema(facts) for name, facts in fields["request"].items() if "." not in name}
 
 

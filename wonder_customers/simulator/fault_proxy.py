@@ -38,7 +38,7 @@ class FaultProxy:
         faults: The faults to inject.
         resolve_route: A function that returns the gateway and the route of a path.
         tls: The TLS context; None for http.
-        request_log: Records the requests that do not reach the gateways.
+        request_log: Records the requests that do not reach the gateways; None for a log of the proxy.
     """
 
     def __init__(
@@ -99,7 +99,10 @@ class FaultProxy:
         task.add_done_callback(self._tasks.discard)
 
     def refuse(self, seconds: float | None) -> None:
-        """Refuse new connections for `seconds`, or until `reopen` if `seconds` is None. Open connections are kept."""
+        """Refuse new connections for `seconds`, or until `reopen` if `seconds` is None. Open connections are kept.
+
+        While connections are already refused, the method has no effect.
+        """
         if self._refusing:
             return
         self._refusing = True
@@ -228,7 +231,7 @@ class FaultProxy:
                 recorded.body = without_card_data(context.body)
 
     def _record(self, fault: Fault, head: ProxiedRequest) -> RecordedRequest:
-        """Record a request that does not reach the gateways."""
+        """Record a request that does not reach the gateways. Its body is added later."""
         gateway, route = self._resolve_route(head.path)
         recorded = RecordedRequest(
             gateway=gateway,

@@ -80,7 +80,7 @@ def injectable() -> list[str]:
 
 @dataclass(slots=True)
 class Fault:
-    """An active fault."""
+    """An active fault. The attributes are the arguments of `Faults.add`."""
 
     name: str
     gateway: str | None
@@ -289,15 +289,17 @@ class Faults:
             method: The HTTP method; None for requests with any method.
             path: The path as sent, without the query; None for requests with any path. Each ``*`` matches any
                 characters, as in ``/v1/customers/*``.
-            times: Maximum number of affected requests; None for all requests until `clear`.
+            times: Maximum number of affected requests or connections; None for all until `clear`. ``refuse`` lasts for
+                its parameter ``seconds``, or until `clear` if `times` is None.
             probability: The probability that a matching request is affected, from 0 to 1.
             seed: The seed of the random decisions, which makes them reproducible.
-            applied: Whether the gateway handles the request, for faults that allow this choice.
+            applied: Whether the gateway handles the request, for faults that allow this choice; None for the default of
+                the fault.
             **parameters: The parameters of the fault; see `FAULT_KINDS`.
 
         Raises:
             ValueError: The fault or a parameter is unknown, or a value is invalid.
-            RuntimeError: The server was started without fault injection, or too many faults are active.
+            RuntimeError: The server has not been started with fault injection, or too many faults are active.
         """
         created = fault(
             name,
@@ -312,8 +314,8 @@ class Faults:
         )
         if self._refuse is None:
             raise RuntimeError(
-                "fault injection is disabled. Start the simulator with faults=True, or with --faults on the command"
-                " line."
+                "no fault can be added before the simulator is started, or without fault injection. Create the"
+                " simulator with faults=True, or use --faults on the command line, and start it first."
             )
         if name == "refuse":
             self._refuse(created.parameters["seconds"] if times is not None else None)

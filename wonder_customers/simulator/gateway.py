@@ -66,7 +66,7 @@ class ReceivedRequest:
             return None
 
     def number(self, name: str, default: int) -> int | None:
-        """Return an integer from the query, or None if it is malformed or has more than 15 digits."""
+        """Return an integer from the query; `default` if it is missing, None if it does not have 1 to 15 digits."""
         text = self.query.get(name, str(default))
         return int(text) if text.isdecimal() and len(text) <= 15 else None
 
@@ -303,7 +303,7 @@ def _objects_with(keys: frozenset[str], value: Any) -> Iterator[JsonObject]:
 
 
 def _with_error(body: Any, status: int, message: str) -> Any:
-    """Return the body of a 404 response with the status and the message replaced."""
+    """Return the JSON value of a 404 response with the status and the message replaced."""
     if isinstance(body, dict):
         return {key: message if key == "message" else _with_error(it, status, message) for key, it in body.items()}
     if isinstance(body, str):

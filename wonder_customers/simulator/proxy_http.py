@@ -99,7 +99,7 @@ class ClientConnection:
         self._http = h11.Connection(h11.SERVER)
 
     async def next_head(self) -> ProxiedRequest | None:
-        """Return the next request without its body, or None if the client has closed the connection."""
+        """Return the next request without its body; None if the connection is closed or cannot be used again."""
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         elif self._http.our_state is not h11.IDLE:
@@ -186,7 +186,11 @@ class GatewayConnection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def deliver(self, message: ProxiedRequest, fault: str | None = None) -> ProxiedResponse:
-        """Send a request to the gateways and return their response."""
+        """Send a request to the gateways and return their response.
+
+        Raises:
+            OSError: The connection failed, or was closed before the response.
+        """
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._address)
         reader, writer = self._streams

@@ -112,7 +112,7 @@ class Quirks:
         return name in self._active
 
     def among(self, quirks: Iterable[Quirk]) -> Iterator[Quirk]:
-        """Yield the active quirks among `quirks`."""
+        """Yield those of `quirks` that are active."""
         return (quirk for quirk in quirks if quirk.name in self._active)
 
 
@@ -161,13 +161,13 @@ def refusals(status: int, becomes: int, body: JsonObject | None = None) -> Calla
 
 
 def smaller_pages(query: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the query of a list with a `limit` of at most 2. A `limit` that is not a number is kept."""
+    """Return the query of a list with a `limit` above 2 reduced to 2."""
     limit = query.get("limit", "2")
     return {**query, "limit": "2"} if limit.isdecimal() and int(limit) > 2 else query
 
 
 def numbers(value: Any) -> Any:
-    """Return a str of digits, with or without a plus sign, as a number. Return any other value unchanged."""
+    """Return a str of digits that does not start with 0, optionally after a plus sign, as an int; others unchanged."""
     return int(value) if isinstance(value, str) and re.fullmatch(r"\+?[1-9]\d*", value) else value
 
 
@@ -205,5 +205,5 @@ def reformatted_phone(name: str = "phone") -> Quirk:
 
 
 def booleans_as_numbers(*names: str) -> Quirk:
-    """Return a quirk that replaces booleans in the fields `names` by 0 or 1."""
+    """Return a quirk that replaces the booleans in the fields `names` by 0 or 1."""
     return Quirk("booleans-as-numbers", "booleans are 0 or 1", change_fields(int, *names))

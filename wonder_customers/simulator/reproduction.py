@@ -12,7 +12,7 @@ _WIDTH: Final = 90
 
 
 def pytest_code(recorded: RecordedRequest) -> str:
-    """Return a pytest test that sends a request again, with the fixtures of `wonder_customers.testing`.
+    """Return a pytest test that sends a request again, with the fixtures of the pytest plug-in.
 
     Args:
         recorded: The request. Its card data is masked. A comment in the test says to replace it.

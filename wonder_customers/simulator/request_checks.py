@@ -19,7 +19,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def protected(endpoint: Endpoint) -> Endpoint:
-    """Decorate an endpoint with checks of the headers ``Host``, ``Origin`` and ``Content-Type``."""
+    """Decorate an endpoint: it responds with status 403 to a request that fails one of the checks of this module."""
 
     @wraps(endpoint)
     async def checked(request: Request) -> Response:

@@ -33,7 +33,7 @@ class RecordedRequest:
         body: The first 64 KiB of the body.
         status: The HTTP status of the gateway's response; None until the gateway has responded.
         response_body: The first 64 KiB of the body of the gateway's response.
-        duration: Seconds until the response was ready; None until then.
+        duration: The time in seconds until the gateway's response was ready; None until then.
         fault: The name of the injected fault; None if no fault was injected.
         number: The number of the request since the start, from 1.
         explain: Returns how the credentials were checked. None for older requests, for endpoints without credentials,

@@ -34,7 +34,7 @@ _TIMEOUT = 10.0
 """Seconds to wait for the server to start or stop."""
 _KEEP_ALIVE = 75
 _LOOP_ITERATIONS = 5
-"""Maximum number of event loop iterations that are necessary to open or close a connection."""
+"""Number of iterations of the event loop that suffice to open or close a connection."""
 
 
 async def _run_due_callbacks() -> None:
@@ -84,7 +84,7 @@ class _WebServer(uvicorn.Server):
         await _run_due_callbacks()
 
     async def main_loop(self) -> None:
-        """Update the Date header until `end`. uvicorn's implementation polls every 0.1 s."""
+        """Update the Date header every second until `end`. uvicorn's implementation checks for the end every 0.1 s."""
         while not await self.on_tick(0):
             with suppress(TimeoutError):
                 async with asyncio.timeout(1):
@@ -106,7 +106,7 @@ class SimulatorServer:
         simulators: The classes of the simulated gateways.
         host: The loopback address to listen on.
         port: The port to listen on; 0 selects a free port, which is kept after a restart.
-        db: The path of the database file; None to keep the state in memory until this object is deleted.
+        db: The path of the database file; None to keep the state in memory as long as this object exists.
         faults: Whether to enable fault injection.
 
     Raises:
@@ -152,7 +152,7 @@ class SimulatorServer:
         """The origin of the gateways, as `http://127.0.0.1:PORT`.
 
         Raises:
-            RuntimeError: The port is not known before the first start.
+            RuntimeError: `port` is 0 and the server has not been started yet.
         """
         if not self._port:
             raise RuntimeError("the port is unknown until the server has started")
@@ -193,6 +193,7 @@ class SimulatorServer:
         Raises:
             OSError: The port is in use, or the address does not belong to this machine.
             RuntimeError: The server is already running.
+            TimeoutError: The server did not start in time.
         """
         if self._thread is not None:
             raise RuntimeError("the server is already running")
@@ -230,7 +231,7 @@ class SimulatorServer:
         self.start()
 
     def wait(self) -> None:
-        """Wait until another thread or a keyboard interrupt stops the server."""
+        """Wait until the server stops."""
         if self._thread is not None:
             self._thread.join()
 
@@ -262,6 +263,7 @@ class SimulatorServer:
         Raises:
             ValueError: `validity` is neither ``good`` nor ``expired``.
             RuntimeError: The server is not running.
+            TimeoutError: The server's thread did not respond in time.
         """
         context = self.certificate_authority.server_context(validity)
         loop = self._running_loop()

@@ -77,7 +77,7 @@ def import_state(store: Store, state: Any) -> None:
 
 
 def clear_state(store: Store) -> None:
-    """Delete all customers, records and the history. Merchants are kept."""
+    """Delete all customers, other records and the history. Merchants are kept."""
     empty: list[tuple[Any, ...]] = []
     store.replace_rows({table: (tuple(_TABLES[table]), empty) for table in _TABLES if table != "merchants"})
 

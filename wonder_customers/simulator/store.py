@@ -192,12 +192,12 @@ class Store:
     # Customers
 
     def customer(self, gateway: str, merchant: str, customer_id: str) -> StoredCustomer | None:
-        """Return the merchant's customer with an id, or None. Deleted customers are included."""
+        """Return the merchant's customer with an id, which may be deleted; None if there is none."""
         found, _ = self.select(gateway, merchant, [Condition(("id",), "eq", customer_id)], limit=1, count=False)
         return found[0] if found else None
 
     def customer_by_reference(self, gateway: str, merchant: str, reference: str) -> StoredCustomer | None:
-        """Return the merchant's oldest customer with a reference, or None. Deleted customers are included."""
+        """Return the merchant's oldest customer with a reference, which may be deleted; None if there is none."""
         conditions = [Condition(("reference",), "eq", reference)]
         found, _ = self.select(gateway, merchant, conditions, limit=1, count=False)
         return found[0] if found else None
@@ -310,7 +310,7 @@ class Store:
     # Whole tables
 
     def rows(self, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Return columns of all rows of a table, in order of insertion."""
+        """Return the given columns of all rows of a table, in order of insertion."""
         return self.newest(table, columns, -1)[::-1]
 
     def newest(self, table: str, columns: Sequence[str], limit: int) -> list[tuple[Any, ...]]:
@@ -335,7 +335,7 @@ class Store:
                     insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - constants
                     self._connection.executemany(insert, rows)
         except sqlite3.IntegrityError as error:
-            raise ValueError(f"the rows are not consistent: {error}") from None
+            raise ValueError(f"two rows have the same key ({error}). Nothing was changed.") from None
 
     # Queries for tests
 
@@ -372,7 +372,7 @@ class Store:
         return [{"action": row[0], "id": row[1], "at": row[2], "body": orjson.loads(row[3])} for row in rows]
 
     def customers(self, gateway: str) -> list[dict[str, Any]]:
-        """Return the bodies of all customers, oldest first.
+        """Return the bodies of the customers of all merchants, oldest first.
 
         Deleted customers are included. They are marked in the gateway's format (`archived`, `deleted`).
         """
@@ -381,7 +381,7 @@ class Store:
 
 
 def _make_private(path: str) -> None:
-    """Create the file if necessary, and make it readable only by its owner."""
+    """Create the file if necessary, readable only by its owner. Raise `ConfigurationError` if this is not possible."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

@@ -22,19 +22,27 @@ def offline_simulator(gateway: str) -> SimulatedGateway:
 
 
 def mock_origin(gateway: str) -> str:
-    """Return an origin that cannot be resolved, so that no request can reach a server."""
+    """Return an origin whose host name cannot be resolved, so that no request can reach a server."""
     return f"https://{gateway}.invalid"
 
 
 @cache
 def account_at(gateway: str, origin: str) -> Account:
-    """Return an account with generated credentials and `origin` as its base URL."""
+    """Return an account with generated credentials and `origin` as its base URL.
+
+    Raises:
+        ConfigurationError: The gateway is unknown.
+    """
     account: Account = package(gateway).ACCOUNT.from_environment(offline_simulator(gateway).environment(origin))
     return account
 
 
 def configured_account(gateway: str) -> Account:
-    """Return the account in the environment, or an account at an unreachable origin if none is configured."""
+    """Return the account in the environment. If it is missing or invalid, return an account at an unreachable origin.
+
+    Raises:
+        ConfigurationError: The gateway is unknown.
+    """
     try:
         found: Account = package(gateway).ACCOUNT.from_environment()
     except ConfigurationError:

@@ -105,7 +105,7 @@ class RecordingTransport:
         self._redaction = _Redaction()
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """Send the request over `inner` and record it with its response."""
+        """Send the request over `inner`. Record it with its response, or not at all if `inner` raises an error."""
         if self.inner is None:
             self.inner, _ = select_transport(None, 32)
         response = await self.inner.send(signed_request, transmission)
@@ -203,7 +203,7 @@ class ReplayTransport:
         return HttpResponse(recorded["status"], recorded["headers"], b"" if body is None else content)
 
     def _restored(self, value: Json) -> Json:
-        """Return a JSON value with numbers replaced by the values of the replayed requests."""
+        """Return a JSON value with redacted values replaced by those of the replayed requests, or by placeholders."""
         number = _number(value)
         if number is not None:
             unknown = f"redacted-{number}" if value["type"] == "text" else number
@@ -220,7 +220,7 @@ def read_cassette(path: Path) -> list[Json]:
     """Return the interactions of a cassette.
 
     Raises:
-        ConfigurationError: The cassette does not exist or is not valid.
+        ConfigurationError: The cassette does not exist, cannot be read, or is not valid.
     """
     try:
         cassette = orjson.loads(path.read_bytes())
@@ -228,6 +228,8 @@ def read_cassette(path: Path) -> list[Json]:
             return list(cassette["interactions"])
     except FileNotFoundError:
         raise ConfigurationError(f"the cassette {path} does not exist. Record it with `pytest --record`.") from None
+    except OSError as error:
+        raise ConfigurationError(f"the cassette {path} cannot be read: {error.strerror}.") from None
     except (orjson.JSONDecodeError, KeyError, TypeError):
         pass
     raise ConfigurationError(f"{path} is not a cassette of version 1. Record it again with `pytest --record`.")
@@ -237,7 +239,7 @@ def to_har(path: Path | str) -> dict[str, Any]:
     """Return a cassette in the HTTP Archive format (HAR 1.2), which the developer tools of browsers can open.
 
     Raises:
-        ConfigurationError: The cassette does not exist or is not valid.
+        ConfigurationError: The cassette does not exist, cannot be read, or is not valid.
     """
     entries = [_har_entry(it["request"], it["response"]) for it in read_cassette(Path(path))]
     return {"log": {"version": "1.2", "creator": {"name": "wonder-customers", "version": "1"}, "entries": entries}}
@@ -284,7 +286,9 @@ def _texts(value: Json, redact: Callable[[str], str]) -> Json:
 
 
 def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:
-    """Return the text of a body with the values of `redacted`; None if the body is compact JSON or not JSON.
+    """Return the text of a body with the values of `redacted`.
+
+    The result is None if the body is compact JSON, not an object or array, or has a repeated key.
 
     Args:
         body: The body as received.
@@ -323,7 +327,7 @@ def _number(value: Json) -> int | None:
 
 
 def _matches(recorded: Json, value: Json, values: dict[int, Any]) -> bool:
-    """Return whether a JSON value matches the recorded value. Values of redacted numbers are added to `values`."""
+    """Return whether a JSON value matches the recorded value. New redacted values are added to `values`, by number."""
     number = _number(recorded)
     if number is not None:
         return not isinstance(value, (dict, list)) and bool(values.setdefault(number, value) == value)

@@ -67,17 +67,19 @@ class Examples:
         gateway: The gateway's name.
 
     Attributes:
+        gateway: The gateway's name.
         codec: The dialect's codec module.
         refusals: Documented error responses, from ``error_*.json``.
         all: The examples of accepted responses, those of a created or read customer first.
         customer: The documented customer.
-        token: A documented token; None if no example contains a token.
+        token: A documented token, or that of the documented customer; None if there is none.
 
     Raises:
         ConfigurationError: The dialect has no example of a customer.
     """
 
     def __init__(self, gateway: str) -> None:
+        self.gateway: str = gateway
         dialect_package = package(gateway)
         self.codec: Any = import_module(f"{dialect_package.__name__}.codec")
         golden = files(dialect_package) / "golden"
@@ -139,14 +141,21 @@ class Examples:
         """
         if token:
             if self.token is None:
-                raise ConfigurationError("the dialect has no example of a payment token")
+                raise ConfigurationError(
+                    f"mocked payment tokens of {self.gateway} require an example of a token. Add"
+                    " golden/payment_token_response.json."
+                )
             return self.customer, evolve(self.token, **changes)
         return evolve(self.customer, **changes), self.token
 
 
 @cache
 def examples(gateway: str) -> Examples:
-    """Return the documented responses of a gateway's dialect."""
+    """Return the documented responses of a gateway's dialect.
+
+    Raises:
+        ConfigurationError: The gateway is unknown, or its dialect has no example of a customer.
+    """
     return Examples(gateway)
 
 
@@ -173,7 +182,7 @@ def _at(body: Any, path: Sequence[str]) -> Any:
 
 
 def swapped(body: Any, changes: dict[Any, Any]) -> Any:
-    """Return `body` with all scalars that are keys of `changes` replaced by their values."""
+    """Return a copy of a JSON value in which each scalar that is a key of `changes` is replaced by its value there."""
     if isinstance(body, dict):
         return {key: swapped(value, changes) for key, value in body.items()}
     if isinstance(body, list):

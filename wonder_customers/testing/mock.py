@@ -57,7 +57,7 @@ class MockedGateway:
         return self._mock(Operation.CREATE, changes)
 
     def upsert(self, **changes: Any) -> respx.Route:
-        """Mock `CustomerSession.upsert` of an existing customer."""
+        """Mock `CustomerSession.upsert` of a customer that exists."""
         return self._mock(Operation.UPSERT, changes)
 
     def get(self, **changes: Any) -> respx.Route:
@@ -120,8 +120,9 @@ class MockedGateway:
             retry_after: The value of the ``Retry-After`` header in seconds; None for no header.
 
         Raises:
-            ConfigurationError: `times` was passed without `operation`, `fields` for a gateway whose refusals do not
-                name fields, or an operation that the gateway does not support.
+            ConfigurationError: `times` was passed without `operation`, `fields` for a gateway whose error responses do
+                not name fields, or an operation that the gateway does not support.
+            ValueError: The operation is unknown.
         """
         number = STATUSES.get(code, 400) if status is None else status
         headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
@@ -228,7 +229,7 @@ class GatewayMock:
         return self.router.calls
 
     def failure(self) -> str | None:
-        """Return why a passed test must fail, or None. Every request needs a route, and every route a request."""
+        """Return why a passed test must fail, such as a request without a route; None if it need not fail."""
         if self._unmocked:
             return self._unmocked[0]
         idle = [
@@ -270,7 +271,7 @@ class GatewayMock:
                 )
 
     def _route_of(self, call: respx.models.Call) -> respx.Route | None:
-        """Return the route that responded to a call of the router."""
+        """Return the route that responded to a call of the router, or None."""
         return next((it for it in self.router.routes if any(call.request is own.request for own in it.calls)), None)
 
     def assert_all_called(self) -> None:

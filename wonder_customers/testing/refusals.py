@@ -58,8 +58,8 @@ def refusal_body(
         fields: Messages by field, in the format of the codec's function ``write_fields``.
 
     Raises:
-        ConfigurationError: Neither the dialect's examples nor its simulator contain an error with a code, or the
-            refusals of the gateway do not name fields.
+        ConfigurationError: Neither the dialect's examples nor its simulator contain an error with a code, or
+            `fields` was passed, but the error responses of the gateway do not name fields.
     """
     template = _refusal_template(gateway)
     text = message or HTTPStatus(status).phrase
@@ -68,7 +68,7 @@ def refusal_body(
         try:
             body = examples(gateway).codec.write_fields(body, fields)
         except AttributeError:
-            raise ConfigurationError(f"refusals of {gateway} do not name fields: use message=…") from None
+            raise ConfigurationError(f"the error responses of {gateway} do not name fields. Use message=…") from None
     return orjson.dumps(body)
 
 

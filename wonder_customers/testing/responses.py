@@ -37,7 +37,7 @@ class MockedResponses:
         self._requested: dict[str, str] = {}
 
     def side_effect(self, route: Route) -> Callable[..., httpx.Response]:
-        """Return a respx side effect that responds to `route`."""
+        """Return a respx side effect that responds to requests of `route`."""
 
         def respond(request: httpx.Request, **groups: str) -> httpx.Response:
             if not route.write:
@@ -60,7 +60,7 @@ class MockedResponses:
         return ResponseContent(evolve(self._content.customer, **taken), token)
 
     def _reference_in(self, body: bytes) -> dict[str, str]:
-        """Return the reference in the body of a request, if the body contains the dialect's field for it."""
+        """Return the ``reference`` in the body of a write; an empty dictionary if there is none."""
         if not body:
             return {}
         draft = make_draft()
@@ -71,13 +71,13 @@ class MockedResponses:
 
 
 def _token_in(body: bytes) -> dict[str, str]:
-    """Return the token in the body of a read, such as Wonder's check of a token."""
+    """Return the ``token`` in the body of a read, such as Wonder's check; an empty dictionary if there is none."""
     found = _find_value(orjson.loads(body), "token") if body else None
     return {"token": found} if isinstance(found, str) else {}
 
 
 def _find_value(body: Any, key: str) -> Any:
-    """Return the value of `key` in `body` or in a nested object, or None."""
+    """Return the value of `key` in a JSON object or its nested objects; None if it is missing."""
     if not isinstance(body, dict):
         return None
     if key in body:

@@ -41,7 +41,7 @@ class Route:
         pattern: A regular expression for the URL on any host, with the groups ``id``, ``reference`` and ``token``.
         template: The template of the path, for messages.
         example: The response; None for a response without a body.
-        adds_token: Whether the response contains one more token than earlier responses.
+        adds_token: Whether a token is added to those of the customer in the response.
         write: Whether the request changes data.
     """
 
@@ -103,7 +103,11 @@ def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
 
 
 def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples) -> Steps[Any]:
-    """Return the steps of the operation for the ids in the dialect's examples."""
+    """Return the steps of the operation for the ids in the dialect's examples.
+
+    Raises:
+        ConfigurationError: `make_source` has no payment source that the gateway accepts.
+    """
     customer, token = known.customer, known.token or PaymentToken("token-1")
     draft = make_draft(reference=customer.reference or "test-1")
     match operation:
@@ -128,7 +132,11 @@ def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples
 
 
 def _mocked(gateway: str, operation: Operation, call: Call[Any], known: Examples) -> tuple[Route, Any]:
-    """Return the route of one call and the decoded response of its example."""
+    """Return the route of one request, and the decoded response of its example.
+
+    Raises:
+        ConfigurationError: No example is a response to the request.
+    """
     adds = operation is Operation.CREATE_PAYMENT_TOKEN and call.replay is not Replay.READ
     content = ResponseContent(evolve(known.customer, reference=known.customer.reference or "test-1"), known.token)
     pattern = _pattern(call, content)

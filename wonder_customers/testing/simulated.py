@@ -1,4 +1,4 @@
-"""`CustomerSimulator`: the simulator with shortcuts for tests."""
+"""`CustomerSimulator`: the simulator with methods for tests."""
 
 from types import TracebackType
 from typing import Any, Self
@@ -35,7 +35,7 @@ class CustomerSimulator:
 
     @property
     def conditions(self) -> Conditions:
-        """The latency and rate limit: ``customer_simulator.conditions.latency = (0.05, 0.2)``."""
+        """The latency and the rate limit: ``customer_simulator.conditions.latency = (0.05, 0.2)``."""
         return self.server.conditions
 
     @property
@@ -57,11 +57,11 @@ class CustomerSimulator:
         return self.server.environment(merchant)
 
     def ledger(self, gateway: str) -> dict[str, int]:
-        """Return the number of customers ever created per reference."""
+        """Return the number of customers ever created per reference. Customers without a reference are omitted."""
         return self.server.store.ledger(gateway)
 
     def customers(self, gateway: str) -> list[dict[str, Any]]:
-        """Return the stored customers in the gateway's JSON format, oldest first. Deleted customers are included."""
+        """Return all stored customers in the gateway's JSON format, oldest first. Deleted customers are included."""
         return self.server.store.customers(gateway)
 
     def gateway(self, name: str) -> Any:

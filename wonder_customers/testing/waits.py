@@ -30,7 +30,7 @@ class SkippedWaits:
         return sum(self.waits)
 
     def clock(self) -> float:
-        """Return the time of the monotonic clock plus the skipped time."""
+        """Return the time of the monotonic clock plus the skipped time, in seconds."""
         return monotonic() + self.total
 
     async def sleep(self, seconds: float) -> None:
@@ -41,7 +41,7 @@ class SkippedWaits:
 
 @contextmanager
 def no_waits() -> Iterator[SkippedWaits]:
-    """Skip the waits of all sessions in this process. The attribute `waits` of the result lists them."""
+    """Skip the waits of all sessions of this process in the block. The attribute `waits` lists the skipped waits."""
     skipped = SkippedWaits()
     with clock.replaced_by(skipped):
         yield skipped

@@ -25,8 +25,8 @@ class OpenTelemetryObserver:
 def is_error(event: AttemptEnded) -> bool:
     """Return whether the attempt counts as failed.
 
-    A GET with status 404 does not count as failed, because an upsert of a new customer starts with it. The semantic
-    conventions allow the client to decide this.
+    A GET that ends with `NotFoundError` does not count as failed, because an upsert of a new customer starts with it.
+    The semantic conventions allow the client to decide this.
     """
     not_found = event.error == "NotFoundError" and event.attempt.method == "GET"
     return event.error is not None and not not_found

@@ -115,7 +115,7 @@ class Metrics(OpenTelemetryObserver):
     def _total(
         self, read: Callable[[Stats], Iterator[tuple[Attributes, int]]]
     ) -> list[Callable[[CallbackOptions], Iterable[Observation]]]:
-        """Return the callbacks of an instrument. The exporter calls them to sum `read` over all open sessions."""
+        """Return the callbacks of an instrument, which sum the values of `read` over all open sessions."""
 
         def observe(_: CallbackOptions) -> Iterator[Observation]:
             sums: Counter[tuple[tuple[str, Any], ...]] = Counter()

@@ -5,16 +5,16 @@
 | ``monri upsert``: gateway, operation | INTERNAL | the caller's current span; one call |
 | ``POST /v2/customers``: method, route | CLIENT  | the call, or the lookup; one attempt |
 | ``lookup``                           | INTERNAL | the call; finds out whether an unanswered write was applied |
-| ``wait``                             | INTERNAL | the call, or the lookup; the reason is ``wonder_customers.reason`` |
+| ``wait``                             | INTERNAL | the call, or the lookup; ``wonder_customers.reason`` is the reason |
 
 Lookups and waits are spans instead of span events, because they have a duration, and OpenTelemetry deprecates span
 events. The spans are not made current, and no headers are added to requests, because gateways do not take part in the
 trace.
 
 ``url.full`` is omitted although the semantic conventions require it, because paths contain ids and references. The
-attribute ``url.template`` replaces it. ``error.type`` is the name of the error's class. A GET with status 404 is not
-marked as an error. Default values (``wonder_customers.outcome`` = ``response``, ``wonder_customers.applied`` = ``no``)
-are omitted, because every attribute takes time.
+attribute ``url.template`` replaces it. ``error.type`` is the name of the error's class. The span of a GET that ends
+with `NotFoundError` is not marked as an error. Default values (``wonder_customers.outcome`` = ``response``,
+``wonder_customers.applied`` = ``no``) are omitted, because setting an attribute takes time.
 """
 
 from time import time_ns
@@ -107,7 +107,7 @@ class Spans(OpenTelemetryObserver):
 
     def _call_started(self, event: CallStarted) -> None:
         attributes: Attributes = {GATEWAY: event.gateway, OPERATION: event.operation}
-        current = get_current()  # passed explicitly, because each further lookup of the context takes time
+        current = get_current()  # passed explicitly, because reading the context again takes time
         span = self._tracer.start_span(f"{event.gateway} {event.operation}", current, SpanKind.INTERNAL, attributes)
         context = set_span_in_context(span, current)
         self._calls[event] = _CallSpans(span, context, context)
