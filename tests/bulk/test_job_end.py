@@ -196,7 +196,7 @@ async def test_refused_credentials_stop_the_job(
 
 
 @pytest.mark.parametrize(
-    ("limits", "words"), [({"max_failures": 5}, "--max-failures 5"), ({"failure_share": 0.2}, "of the last 50")]
+    ("limits", "words"), [({"max_failures": 5}, "max_failures=5"), ({"failure_share": 0.2}, "of the last 50")]
 )
 async def test_too_many_failures_stop_the_job(
     limits: dict[str, Any], words: str, account: AccountFactory, server: SimulatorServer

@@ -125,6 +125,17 @@ async def test_failed_journal_write_fails_all_later_writes(tmp_path: Path) -> No
     assert rows_on_disk(tmp_path) == 0
 
 
+def test_journal_is_released_if_the_end_of_the_run_cannot_be_recorded(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    journal.begin({})
+    with closing(sqlite3.connect(tmp_path / "j")) as database:
+        database.execute("DROP TABLE runs")
+    with pytest.raises(BulkError, match="only the end of the run is missing"):
+        journal.end("finished", {})
+    journal.hold()
+    journal.release()
+
+
 def test_digests_depend_on_the_key(tmp_path: Path) -> None:
     first, second = Digests(b"a" * 32), Digests(b"b" * 32)
     assert first.row(b"x") == Digests(b"a" * 32).row(b"x") != second.row(b"x")
@@ -152,7 +163,7 @@ def test_key_in_the_environment_is_random_or_derived(tmp_path: Path, monkeypatch
     assert derived not in {b"correct horse battery staple", sha256(b"correct horse battery staple").digest()}
 
 
-@pytest.mark.parametrize("content", ["", "zz"])
+@pytest.mark.parametrize("content", ["", "zz", "z" * 64, "ž" * 64])
 def test_broken_key_is_reported(content: str, tmp_path: Path) -> None:
     (tmp_path / "j.key").write_text(content)
     with pytest.raises(ConfigurationError, match="does not contain a key"):
@@ -162,6 +173,17 @@ def test_broken_key_is_reported(content: str, tmp_path: Path) -> None:
 def test_file_that_is_not_a_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "j").write_text("reference,name\n" * 1000)
     with pytest.raises(ConfigurationError, match="cannot be used as a journal"):
+        Journal.existing(tmp_path / "j")
+
+
+def test_damaged_journal_is_reported_with_the_advice_to_restore_it(tmp_path: Path) -> None:
+    opened(tmp_path)
+    with (tmp_path / "j").open("r+b") as file:
+        file.seek(100)
+        file.write(b"damaged" * 100)
+    with pytest.raises(
+        ConfigurationError, match=r"malformed\. The file is damaged\. Restore the journal from a backup\.$"
+    ):
         Journal.existing(tmp_path / "j")
 
 

@@ -282,9 +282,9 @@ def test_interrupted_job_on_a_cluster_is_resumed(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["dask"], "--on must be ray (this machine) or ray://HOST:PORT (a cluster), not 'dask'"),
+        (["dask"], "on must be ray (this machine) or ray://HOST:PORT (a cluster), not 'dask'"),
         (["ray://"], "not 'ray://'"),
-        (["ray", "--processes", "0"], "the number of workers must be at least 1"),
+        (["ray", "--processes", "0"], "workers must be at least 1, not 0"),
         (["ray", "--simulator"], "--simulator cannot be used with --on"),
         (["ray", "--shared-limit", "redis://127.0.0.1", "--rate", "5"], "--shared-limit cannot be used with --on"),
     ],

@@ -165,7 +165,7 @@ def test_invalid_addresses_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="redis://HOST:PORT"):
         SharedLimit("memory://", 10.0)
     for rate in (0.0, inf, nan):
-        with pytest.raises(ConfigurationError, match="the rate must be at least 1 request per hour"):
+        with pytest.raises(ConfigurationError, match="the rate must be finite and at least 1 request per hour"):
             SharedLimit("redis://127.0.0.1:1", rate)
 
 

@@ -33,7 +33,7 @@ def usage_error(
     return call
 
 
-RATE = "the rate must be at least 1 request per hour, not "
+RATE = "the rate must be finite and at least 1 request per hour, not "
 OPTIONS: dict[tuple[str, ...], str] = {
     ("--rate=-5/s",): f"{RATE}-5 per second",
     ("--rate", "0"): f"{RATE}0 per second",
@@ -49,8 +49,8 @@ OPTIONS: dict[tuple[str, ...], str] = {
 }
 FOLDER = ". is a folder. Nothing was sent. Give the path of a file."
 OF_SYNC: dict[tuple[str, ...], str] = {
-    ("--max-failures", "-1"): "the number of failed rows after which the job stops must be at least 1",
-    ("--max-failures", "0"): "the number of failed rows after which the job stops must be at least 1",
+    ("--max-failures", "-1"): "max_failures must be at least 1, not -1",
+    ("--max-failures", "0"): "max_failures must be at least 1, not 0",
     ("--failures", "."): FOLDER,
     ("--report", "."): FOLDER,
     ("--html", "."): FOLDER,
@@ -91,7 +91,7 @@ def test_decimal_number_is_refused_for_a_whole_number(usage_error: Callable[...,
 
 
 def test_negative_look_up_is_refused(usage_error: Callable[..., str]) -> None:
-    expected = "the number of rows to look up must not be negative. Nothing was looked up."
+    expected = "look_up must be at least 0, not -1. Nothing was looked up."
     assert usage_error("plan", "c.csv", "--to", "monri", "--look-up", "-1") == expected
 
 
@@ -100,7 +100,7 @@ def test_invalid_sample_or_rate_of_verify_is_refused(
 ) -> None:
     assert command("sync", "c.csv", "--to", "monri", env=server.environment())[0] == 0
     for size in ("0", "-1"):
-        expected = "the sample size must be at least 1. Nothing was read back."
+        expected = f"sample must be at least 1, not {size}. Nothing was read back."
         assert usage_error("verify", "c.csv.monri.journal", "--sample", size) == expected
     assert usage_error("verify", "c.csv.monri.journal", "--rate=-5/s") == f"{RATE}-5 per second"
 

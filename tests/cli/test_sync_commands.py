@@ -217,7 +217,7 @@ def test_too_many_failures_exit_with_stopped(terminal: Terminal, server: Simulat
     server.faults.add("server_error", times=None, status=400)
     code, text = terminal.run("sync", "c.csv", "--to", "wonder", "--max-failures", "3")
     assert code == 3
-    assert "the maximum number of failed rows was reached (--max-failures 3)" in text
+    assert "the maximum number of failed rows was reached (max_failures=3)" in text
 
 
 def test_simulator_option_leaves_no_files(terminal: Terminal) -> None:

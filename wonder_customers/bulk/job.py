@@ -31,7 +31,7 @@ async def put(stream: MemoryObjectSendStream[T], item: T) -> None:
 
 
 async def take(stream: MemoryObjectReceiveStream[T]) -> T | None:
-    """Receive an item; None at the end. If the buffer has one, this takes no turn of the event loop."""
+    """Receive an item; None at the end. If the buffer has an item, this takes no turn of the event loop."""
     try:
         return stream.receive_nowait()
     except anyio.WouldBlock:
@@ -48,8 +48,8 @@ class Job(AsyncIterator[Outcome], ABC):
     """A bulk job, returned by `sync`, `run_partition` and `sync_on_ray`.
 
     Open the job with ``async with`` and iterate over it to receive the outcomes, in the order in which rows are
-    completed. At the end of the block, the rows in progress are completed and the journal is closed. `stats`,
-    `exit_status` and the journal's entry for the run are final after the block.
+    completed. If the block is left early, the job stops and the rows in progress are completed; an exception cancels
+    them. `stats`, `exit_status` and the journal's entry for the run are final after the block.
 
     Args:
         workers: The maximum number of rows in progress at the same time.
@@ -58,7 +58,7 @@ class Job(AsyncIterator[Outcome], ABC):
     Attributes:
         stats: Counts and curves so far.
         left: The customers missing from the source, which are counted after all rows were sent.
-        stopped: Why the job stopped before the end of its source; None while it runs and after it finished.
+        stopped: Why the job is stopping or stopped early; None while it runs and after it finished.
     """
 
     _outcomes: MemoryObjectReceiveStream[list[Outcome]]
@@ -109,7 +109,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     @property
     def notes(self) -> SourceNotes:
-        """The decisions and changes made while the source was read; empty for drafts of the caller."""
+        """The decisions and changes made while a `RowReader` was read; empty for other rows and for jobs on Ray."""
         return SourceNotes()
 
     @property
@@ -119,7 +119,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     @property
     def unfinished(self) -> int:
-        """The number of rows that were read and have no outcome. Always 0 after a job that finished."""
+        """The number of rows of this run that were read and have no outcome. Always 0 after a job that finished."""
         return self.rows_read - self.skipped - self.stats.rows
 
     @property

@@ -136,7 +136,7 @@ class LocalJob(Job):
 
     @property
     def skipped(self) -> int:
-        """The number of rows that were read but do not belong to this run."""
+        """The number of rows that were read but do not belong to this run (``only="failed"``)."""
         return self._change_filter.skipped
 
     async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:

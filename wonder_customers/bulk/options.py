@@ -36,7 +36,7 @@ def check_rate(rate: float | None) -> None:
         ConfigurationError: The rate is not a finite number, or is lower than one request per hour.
     """
     if rate is not None and not SLOWEST <= rate < inf:
-        raise ConfigurationError(f"the rate must be at least 1 request per hour, not {rate:g} per second")
+        raise ConfigurationError(f"the rate must be finite and at least 1 request per hour, not {rate:g} per second")
 
 
 @frozen(kw_only=True)
@@ -60,10 +60,14 @@ class Options:
         max_failures: The number of failed rows at which the job stops; None for no limit.
         give_up_after: The number of seconds without a processed request at which the job stops. Until then, rows that
             fail in an outage are sent again as long as another row is in progress. With None, the job does neither.
-        failure_share: The fraction of failures among the last 500 rows, from 0 to 1, above which the job stops; it
-            applies after 50 rows. None for no limit.
+        failure_share: The fraction of failures among the last 500 rows that were sent, from 0 to 1, above which the job
+            stops. It applies after 50 rows, and also to the rows of a batch that are invalid for the same reason. None
+            for no limit.
         facts: The settings that the journal records to repeat the run, such as source and mapping. JSON values.
         resume: Continue the journal's last run instead of starting a new run.
+
+    Raises:
+        ConfigurationError: A number is out of range, or `max_removed` is neither a number nor a percentage.
     """
 
     workers: int = 16
@@ -84,12 +88,10 @@ class Options:
     def __attrs_post_init__(self) -> None:
         RemovalLimit.parse(self.max_removed)
         if self.workers < 1:
-            raise ConfigurationError("the number of workers must be at least 1")
+            raise ConfigurationError(f"workers must be at least 1, not {self.workers}")
         if self.first is not None and self.first < 1:
-            raise ConfigurationError("the number of rows to send must be at least 1")
+            raise ConfigurationError(f"first must be at least 1, not {self.first}")
         if self.max_failures is not None and self.max_failures < 1:
-            raise ConfigurationError("the number of failed rows after which the job stops must be at least 1")
+            raise ConfigurationError(f"max_failures must be at least 1, not {self.max_failures}")
         if self.give_up_after is not None and not 0 < self.give_up_after < inf:
-            raise ConfigurationError(
-                "the duration of an outage after which the job stops must be a positive number of seconds"
-            )
+            raise ConfigurationError(f"give_up_after must be a positive number of seconds, not {self.give_up_after:g}")

@@ -38,13 +38,14 @@ MOST_SAMPLES = 3
 
 @define
 class Difference:
-    """A row that would change a customer.
+    """A row that would change a customer, or create one.
 
     Attributes:
         number: The number of the row.
         reference: The customer's reference.
         fields: The names of the changed fields.
-        values: The masked values before and after, in the order of the fields.
+        values: The masked values before and after, in the order of the fields. The values before are empty for a new
+            customer.
     """
 
     number: int
@@ -59,22 +60,24 @@ class Plan:
 
     Attributes:
         rows: Rows of the source.
-        creates: Customers that do not exist at the gateway.
+        creates: Customers that do not exist at the gateway, according to a lookup.
         updates: Existing customers that would be written, according to a lookup or to the journal.
-        unchanged: Rows that need no request.
+        unchanged: Rows that would not be sent, because the gateway already has their values.
         open: Rows that would be sent and were not looked up: either new or existing.
-        invalid: Rows that violate the gateway's limits, cannot be read, or have the reference of a deleted customer.
+        invalid: Rows that violate the gateway's limits, cannot be read, have no reference, or have the reference of a
+            deleted customer.
         duplicates: Rows that repeat the reference of an earlier row.
-        unconfirmed: Rows with an earlier write of unknown outcome, which are looked up first; included in the counts
-            above.
+        unconfirmed: Rows with an earlier write of unknown outcome, which the job looks up before it sends them, without
+            those that the plan found to be equal. Included in the counts above.
         clears: Rows that clear a field, by field.
         uncleared: Rows with an empty cell whose field the gateway cannot clear, by field.
         looked_up: Rows for which the gateway was queried.
-        differences: The first customers that would change.
-        differing: The number of customers that would change, according to a lookup.
+        differences: The first customers that would change, according to a lookup; with `diff`, also new customers.
+        differing: The number of customers that would change, counted like `differences`.
         problems: The first rows that cannot be sent.
-        reasons: Rows that cannot be sent, by reason.
-        systematic: Why `sync` would stop before it sends the rows; None if it would not.
+        reasons: Rows that cannot be sent, by code.
+        systematic: Why `sync` would stop at a batch with many invalid rows, after it has sent earlier batches; None if
+            it would not stop.
         samples: The first request bodies, with masked values.
         left: The customers missing from the source, and what happens to them.
         notes: The columns, and the changes made while the source was read.
@@ -111,7 +114,7 @@ class Plan:
 
     @property
     def adds_up(self) -> bool:
-        """Whether every row is counted exactly once."""
+        """Whether the counts of rows add up to `rows`."""
         sent = self.creates + self.updates + self.open
         return self.rows == sent + self.unchanged + self.invalid + self.duplicates
 
@@ -149,7 +152,8 @@ async def plan(
         inspect: A function that is called with the outcomes and the rows to send of each batch; None if there is none.
 
     Raises:
-        ConfigurationError: The source cannot be read, an argument is invalid, or the gateway cannot delete customers.
+        ConfigurationError: The source or the journal cannot be read, an argument is invalid, or the gateway cannot
+            delete customers.
         CallError: A lookup failed.
     """
     notes = rows.notes if isinstance(rows, RowReader) else SourceNotes()
@@ -161,7 +165,7 @@ async def plan(
     async with batches:  # closes the source, also if an argument is invalid
         check_rate(rate)
         if look_up < 0:
-            raise ConfigurationError("the number of rows to look up must not be negative. Nothing was looked up.")
+            raise ConfigurationError(f"look_up must be at least 0, not {look_up}. Nothing was looked up.")
         limit = RemovalLimit.parse(max_removed)
         if removed == "delete":
             check_deletion(session.account)
@@ -192,7 +196,7 @@ async def plan(
 
 
 def _masked(value: Any) -> Any:
-    """Return a request body with masked strings and numbers."""
+    """Return a request body with masked values, without members that are null."""
     if isinstance(value, Mapping):
         return {key: _masked(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
@@ -218,8 +222,11 @@ async def _look_up(
     """Look up the customers of rows.
 
     Returns:
-        For each reference: the differences, None if the customer does not exist, or the outcome of a row that the
-        gateway would refuse.
+        For each reference: the differences, None if the customer does not exist, or the outcome of a row whose customer
+        was deleted.
+
+    Raises:
+        CallError: A lookup failed.
     """
     answers: dict[str, Difference | Outcome | None] = {}
 
@@ -243,7 +250,7 @@ def _kept_by_deleted(item: PendingRow, error: NotFoundError) -> Outcome:
 
 
 def _shown(record: CustomerDraft | Customer, name: str, values: Mapping[str, Any]) -> str:
-    """Return the masked value of a field, or an empty string."""
+    """Return the masked value of a field; an empty string if the field has no value."""
     value: Any = values.get(name, record)
     if value is record:
         for part in name.split("."):
@@ -288,7 +295,7 @@ def _count(
 
 
 def requests_per_upsert(session: CustomerSession[Any]) -> float:
-    """Return the number of requests of an upsert without failures: 1 if it is native, 2 if a lookup precedes it."""
+    """Return the number of requests of an upsert without failures: 2 if a lookup precedes the write, otherwise 1."""
     phone = Phone("+852", "51234567")
     steps = session.account.dialect().upsert(CustomerDraft("probe", "Probe", email="probe@example.com", phone=phone))
     try:

@@ -47,12 +47,16 @@ def _address(on: str) -> str | None:
     """Return the address of the cluster ``ray://HOST:PORT``; None for ``ray``, which is this machine."""
     scheme, colon, address = on.partition("://")
     if scheme != "ray" or bool(colon) != bool(address):
-        raise ConfigurationError(f"--on must be ray (this machine) or ray://HOST:PORT (a cluster), not {on!r}")
+        raise ConfigurationError(f"on must be ray (this machine) or ray://HOST:PORT (a cluster), not {on!r}")
     return address or None
 
 
 def _connect(address: str | None) -> None:
-    """Start Ray on this machine, or connect to a cluster."""
+    """Start Ray on this machine, or connect to the cluster at `address`.
+
+    Raises:
+        ConfigurationError: Ray cannot be started or reached.
+    """
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
     if address is None:
         settings |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
@@ -167,7 +171,10 @@ class RayBackend:
                 group.start_soon(self._supervise, f"worker-{number}")
 
     async def _supervise(self, name: str) -> None:
-        """Keep one worker running. When a worker dies, its partition becomes free at the end of its lease."""
+        """Keep one worker running, and stop the job if the worker raises an error or dies too often.
+
+        When a worker dies, its partition becomes free at the end of its lease.
+        """
         deaths = done = 0
         while True:
             try:
@@ -224,17 +231,18 @@ async def sync_on_ray(
     Raises:
         ConfigurationError: An argument is invalid, the source cannot be read or divided, the journal or its key is
             missing, Ray cannot be started or reached, or `Options.removed` is ``delete``.
-        BulkError: Another job uses the journal.
+        BulkError: Another job uses the journal, or the journal's lock file cannot be opened.
     """
     address = _address(on)
     if workers < 1:
-        raise ConfigurationError("the number of workers must be at least 1")
+        raise ConfigurationError(f"workers must be at least 1, not {workers}")
     check_rate(rate)
     chosen = options or Options()
     if chosen.removed == "delete":
         raise ConfigurationError(
-            "customers missing from the source cannot be deleted on Ray. Nothing was sent. Send the rows on"
-            " Ray, then run the same command with --removed delete and without --on. Confirmed rows are not sent again."
+            "customers missing from the source cannot be deleted on Ray. Nothing was sent. Send the rows on Ray, then"
+            " run `sync` on this machine with the same journal to delete the customers. Confirmed rows are not sent"
+            " again."
         )
     journal = await anyio.to_thread.run_sync(journal.resolve)
     create = partial(PartitionedSource.create, source, journal, chosen, size=size, wait=DYING)

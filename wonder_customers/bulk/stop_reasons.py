@@ -18,9 +18,10 @@ ExitStatus = Literal[
 """How a run ended.
 
 ``finished``: all rows were processed. ``paused``: the requested number of first rows was processed. ``interrupted``:
-stopped by the user. ``refused``: the gateway refused the credentials. ``failures``: too many rows failed. ``outage``:
-the gateway processed no request for too long. ``journal`` and ``source``: the journal could not be written or the
-source could not be read. ``removal``: all rows were processed, and more customers are missing than may be deleted.
+stopped by the user. ``refused``: the gateway refused the credentials or the operation. ``failures``: too many rows
+failed or cannot be sent. ``outage``: the gateway processed no request for too long. ``journal`` and ``source``: the
+journal could not be written or the source could not be read. ``removal``: all rows were processed, and more customers
+are missing than may be deleted.
 """
 
 
@@ -105,7 +106,7 @@ class Thresholds:
             self._failed_recently -= self._recent.popleft()
         seen = len(self._recent)
         if self.most is not None and self.failed >= self.most:
-            return f"the maximum number of failed rows was reached (--max-failures {self.most})"
+            return f"the maximum number of failed rows was reached (max_failures={self.most})"
         if self.share is not None and seen >= self.least and self._failed_recently > self.share * seen:
             return f"{self._failed_recently} of the last {seen} rows failed"
         return None

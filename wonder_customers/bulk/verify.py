@@ -64,12 +64,12 @@ class Verification:
 
     Attributes:
         rows: The number of rows of the source.
-        checked: The number of rows that were read back.
-        counts: Rows by result.
+        checked: The number of rows and removed customers that were read back.
+        counts: Rows and removed customers by result.
         normalized: For each field, the number of rows whose value equals the gateway's only after normalisation, such
             as an e-mail address in lower case.
         changed: The number of rows whose values differ from those that were confirmed last.
-        findings: The first rows that differ or were not compared.
+        findings: The first rows and removed customers that are not as expected or were not compared.
     """
 
     rows: int = 0
@@ -81,17 +81,17 @@ class Verification:
 
     @property
     def wrong(self) -> int:
-        """The number of rows that were read back and differ from the source."""
+        """The number of rows and removed customers that were read back and are not as expected."""
         return self.not_equal - sum(self.counts[result] for result in _LEFT_OUT)
 
     @property
     def not_equal(self) -> int:
-        """The number of rows that differ from the source or were not compared."""
+        """The number of rows and removed customers that are not as expected or were not compared."""
         return self.counts.total() - sum(self.counts[result] for result in _RIGHT)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % confidence interval for the proportion of all rows that differ."""
+        """The 95 % confidence interval for the proportion of `wrong` in the whole source."""
         return wilson(self.wrong, self.checked)
 
     def add(self, finding: Finding) -> None:
@@ -138,10 +138,10 @@ async def verify(
         sample: The number of rows to read back; None for all.
         workers: The maximum number of concurrent reads.
         retry: How often and how long a read is retried.
-        rng: The random number generator that draws the sample.
+        rng: The random number generator that draws the sample; None for a new generator.
 
     Raises:
-        ConfigurationError: The source cannot be read, or the sample size is invalid.
+        ConfigurationError: The source or the journal cannot be read, or the sample size is invalid.
         CallError: A customer could not be read.
     """
     found = Verification()
@@ -153,7 +153,7 @@ async def verify(
         find = None if journal is None else stack.enter_context(journal.reader())
         comparison = _Comparison(patient, journal, find, empty, seen, found)
         if sample is not None and sample < 1:
-            raise ConfigurationError("the sample size must be at least 1. Nothing was read back.")
+            raise ConfigurationError(f"sample must be at least 1, not {sample}. Nothing was read back.")
         if sample is not None:
             await for_each(await _sampled(batches, sample, chance, comparison.note), comparison.check, workers)
         else:
@@ -178,7 +178,7 @@ def _removed(records: Removals, seen: ReferenceIndex, sample: int | None, rng: r
 
 
 async def _sampled(batches: Batches, size: int, rng: random.Random, note: Callable[[Sequence[Row]], None]) -> list[Row]:
-    """Return a uniform random sample of `size` rows; `note` is called with every batch."""
+    """Return a uniform random sample of `size` rows, or all rows if there are fewer. Call `note` with every batch."""
     chosen: list[Row] = []
     while batch := await batches.batch():
         note(batch)

@@ -91,7 +91,9 @@ class EngineOptions:
             " rediss://HOST:PORT for TLS. Processes with the same server and --shared-name share the limit."
         ),
     ] = None
-    shared_name: Annotated[str | None, Parameter(help="The name of the shared limit (default: GATEWAY).")] = None
+    shared_name: Annotated[
+        str | None, Parameter(help="The name of the shared limit (default: the name of the gateway).")
+    ] = None
 
     def facts(self, gateway: str) -> dict[str, Any]:
         """Return the options as settings of a run, for the journal."""

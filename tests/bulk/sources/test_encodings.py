@@ -52,6 +52,18 @@ def test_other_encodings_are_refused_with_a_suggestion_and_samples(
     assert " Nothing was sent. " in message
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("c.csv", b"reference\nm\xe9\x81\n", r"c\.csv is not valid cp1252\."),
+        ("c.csv.gz", gzip.compress(b"reference\nm\xe9\n")[:-9], r"c\.csv\.gz cannot be read: "),
+    ],
+)
+def test_unreadable_file_of_a_query_is_refused(name: str, data: bytes, expected: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=expected):
+        read_drafts(tmp_path, data, name, encoding="cp1252", query="SELECT * FROM source")
+
+
 @pytest.mark.parametrize(("text", "encoding", "word"), FILES)
 @pytest.mark.parametrize("accepted", [True, False])
 def test_named_and_detected_encodings_are_read(

@@ -91,7 +91,7 @@ class Coordinator:
     _quiet_at: float = field(default=0.0, init=False)
 
     async def serve(self) -> None:
-        """Acquire the journal, then serve calls until `end` is called. Calls that arrive before that wait.
+        """Acquire the journal, and serve calls until `end` is called. Earlier calls wait until the journal is acquired.
 
         Raises:
             ConfigurationError: The journal cannot be read, or its key is missing or different.
@@ -124,13 +124,13 @@ class Coordinator:
                 journal.release()
 
     async def end(self, exit_status: ExitStatus) -> None:
-        """Record the exit status of the run, and release the journal."""
+        """Make `serve` record the exit status, release the journal and end. This method does not wait for that."""
         await self._open.wait()
         self._ending = exit_status
         self._over.set()
 
     async def stop(self, exit_status: ExitStatus, reason: str) -> None:
-        """Stop leasing partitions, and make all workers stop."""
+        """Stop leasing partitions, and make each worker stop at its next heartbeat."""
         await self._open.wait()
         self._halt(exit_status, reason)
 
@@ -140,7 +140,11 @@ class Coordinator:
             self._leases.remember("stopped", [exit_status, reason])
 
     async def snapshot(self, after: int) -> dict[str, Any]:
-        """Return ``progress``, ``results`` without the first `after`, ``done`` (the number of results), ``stopped``."""
+        """Return the state of the job.
+
+        The result contains ``progress``, at most `RESULTS` ``results`` without the first `after`, ``done`` (the number
+        of results), and ``stopped`` (the exit status and the reason, or None).
+        """
         await self._open.wait()
         # The rows of lost leases are repeated by another worker; their requests are still counted.
         for key in [key for key in self._running if not self._leases.holds(key)]:
@@ -163,9 +167,9 @@ class Coordinator:
         return WorkerConfig(it.gateway, it.endpoint, it.name, key_mark(it.digests), it.run, self.duration, grace)
 
     async def lease(self) -> tuple[bytes, int] | Literal["wait", "over"]:
-        """Lease a partition: return it as JSON with the lease's token.
+        """Lease a partition, and return it as JSON with the token of the lease.
 
-        Return ``wait`` if no partition is free now, and ``over`` if all are completed or the job is stopped.
+        Return ``wait`` if no partition is free now, and ``over`` if all are completed or the job has ended or stopped.
         """
         await self._open.wait()
         if self.stopped is not None or self._over.is_set() or not self._leases.left:
@@ -173,10 +177,10 @@ class Coordinator:
         return self._leases.take() or "wait"
 
     async def write(self, key: Key, changes: list[Change]) -> bool:
-        """Write changes of rows to the journal; return False if the lease was lost.
+        """Write changes of rows to the journal. Return whether the lease is still valid after the changes were written.
 
         Raises:
-            BulkError: The changes could not be written.
+            BulkError: The journal is closed, or the changes could not be written.
         """
         await self._open.wait()
         if self._closed:
@@ -190,7 +194,7 @@ class Coordinator:
         return self._leases.holds(key)
 
     async def find(self, references: list[str]) -> list[Entry]:
-        """Return the journal's entries for references."""
+        """Return the journal's entries for references; references without an entry are left out."""
         await self._open.wait()
 
         def read() -> list[Entry]:
@@ -200,7 +204,7 @@ class Coordinator:
         return await anyio.to_thread.run_sync(read)
 
     async def heartbeat(self, key: Key, progress: Progress) -> Literal["go", "stop", "lost"]:
-        """Renew a lease and store its progress.
+        """Renew a lease, store the progress of its partition, and stop the job at `max_failures` failed rows.
 
         The result is ``go`` (continue), ``stop`` (complete the rows in progress, then end) or ``lost`` (send no more).
         """
@@ -210,15 +214,13 @@ class Coordinator:
         self._running[key] = progress
         failed = sum(it["counts"].get("failed", 0) for it in (self._done, *self._running.values()))
         if self.max_failures is not None and failed >= self.max_failures:
-            self._halt(
-                "failures", f"the maximum number of failed rows was reached (--max-failures {self.max_failures})"
-            )
+            self._halt("failures", f"the maximum number of failed rows was reached (max_failures={self.max_failures})")
         return "go" if self.stopped is None else "stop"
 
     async def finish(self, key: Key, result: dict[str, Any], stop: tuple[ExitStatus, str] | None) -> None:
-        """Store a partition's result: ``progress`` and ``failures``.
+        """End a lease and store the result of the partition (``progress`` and ``failures``), unless the lease was lost.
 
-        If the partition is not complete, `stop` is the reason, and the job is also stopped unless it already is.
+        `stop` is the reason for which the partition is not complete, and also stops the job; None if it is complete.
         """
         await self._open.wait()
         if self._leases.finish(key, {**result, "place": key[0]}, complete=stop is None):
@@ -229,7 +231,7 @@ class Coordinator:
 
 
 def progress_of(job: Job) -> dict[str, dict[str, Any]]:
-    """Return the progress of a job."""
+    """Return the progress of a job; see `Progress`."""
     stats, requests = job.stats, job.stats.requests
     limits = {"concurrency": requests.concurrency, "rate": requests.rate}
     return {
@@ -255,6 +257,6 @@ def _add(total: Totals, part: Progress, *groups: str) -> None:
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
-    """Return the fields of a failed row's outcome, without those that contain values (draft, bytes and error)."""
+    """Return the outcome of a failed row as plain data, without its draft, its original bytes and its exception."""
     names = ("number", "reference", "status", "id", "reason", "code", "applied", "attempts", "request_id", "place")
     return {name: getattr(outcome, name) for name in names}

@@ -80,7 +80,7 @@ class PartitionedSource:
 
         Raises:
             ConfigurationError: The source cannot be read or divided, or the journal cannot be read.
-            BulkError: Another job uses the journal.
+            BulkError: Another job uses the journal, or its lock file cannot be opened.
         """
         index, facts = Index(source, size, options.first), {"facts": dict(options.facts), "resume": options.resume}
         path = journal.with_name(f"{journal.name}.{secrets.token_hex(4)}.partitions")
@@ -96,7 +96,7 @@ class PartitionedSource:
         return cls(path, index.rows, index.cut_short)
 
     def remove(self) -> None:
-        """Delete the file of partitions, after the job."""
+        """Delete the file of partitions, and the files that SQLite created beside it."""
         for suffix in ("", "-wal", "-shm"):
             self.partitions.with_name(self.partitions.name + suffix).unlink(missing_ok=True)
 
@@ -174,7 +174,7 @@ class DistributedJob(Job):
 
     @property
     def skipped(self) -> int:
-        """The number of rows that do not belong to this run."""
+        """The number of rows that do not belong to this run (``only="failed"``)."""
         return self._rows["skipped"]
 
     async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
@@ -188,7 +188,7 @@ class DistributedJob(Job):
         await self._decided.wait()
         if not self.begun:
             await stack.aclose()
-            raise self._refused or BulkError("the job ended before its first row. Nothing was sent.")
+            raise self._refused or BulkError("the job ended before its first row. Nothing was sent. Run it again.")
         return given
 
     async def _run(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
@@ -229,7 +229,7 @@ class DistributedJob(Job):
                 await self._ended.wait()
 
     async def _poll(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
-        """Query the state of the job until all results are known."""
+        """Query the state of the job until the workers have ended and all results are known."""
         while True:
             workers_ended = self._workers_ended
             with suppress(Unreachable):
@@ -238,7 +238,7 @@ class DistributedJob(Job):
             await anyio.sleep(POLL_SECONDS)
 
     async def _update(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> bool:
-        """Update the statistics; return whether all results are known."""
+        """Update the state and the statistics, and report failed rows. Return whether all results are known."""
         if self._stop_requested:
             await self._backend.coordinator.stop("interrupted", "the job was interrupted")
         snapshot = await self._backend.coordinator.snapshot(self._results)

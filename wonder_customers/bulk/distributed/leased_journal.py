@@ -33,7 +33,7 @@ GROUP = 200
 
 @define(eq=False)
 class LeasedJournal:
-    """The partition that is leased to this worker, and the journal of its rows.
+    """The lease of a partition, and the journal of its rows.
 
     Changes that are recorded while a message is sent are grouped into the next message.
 
@@ -45,7 +45,7 @@ class LeasedJournal:
         until: When the lease ends, on the monotonic clock. The duration counts from the request for the renewal.
         quiet_at: When the workers of an earlier run have stopped sending, on the monotonic clock.
         lost: Whether another worker may have the partition, so that nothing more may be sent.
-        failure: Why the journal can no longer be written.
+        failure: Why the journal can no longer be written; None while it can be written.
     """
 
     coordinator: Coordinator
@@ -74,7 +74,7 @@ class LeasedJournal:
             self._job.stop()
 
     async def heartbeat(self, job: Job) -> None:
-        """Send heartbeats until the lease is lost or the task is cancelled."""
+        """Send heartbeats until the lease is lost or the task is cancelled. Stop `job` on request."""
         self._job = job
         while not self.lost:
             await clock.sleep(BEAT)
@@ -106,7 +106,7 @@ class LeasedJournal:
         return max(0.0, self.quiet_at - clock.monotonic())
 
     async def serve(self) -> None:
-        """Send queued changes until `stop` is called and all changes are sent."""
+        """Send queued changes until `stop` is called. After a failure, changes are discarded."""
         with anyio.CancelScope(shield=True):
             while self._changes or not self._stopping:
                 if not self._changes:
@@ -160,7 +160,7 @@ class LeasedJournal:
         self._post("ended", reference, state, attempts, code)
 
     def same(self, reference: str, raw: bytes) -> None:
-        """Record that different raw values result in the same request body."""
+        """Record that different raw values result in the same request body. Must be called in a worker thread."""
         anyio.from_thread.run_sync(self._post, "same", reference, raw)
 
     def _post(self, kind: str, *values: Any, written: anyio.Event | None = None) -> None:
@@ -169,12 +169,12 @@ class LeasedJournal:
 
     @contextmanager
     def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:
-        """Return a function that finds the entries of many references, for worker threads."""
+        """Provide a function that finds the entries of many references. Must be called in a worker thread."""
         yield lambda references: anyio.from_thread.run(self._find, list(references))
 
     @contextmanager
     def confirmations(self) -> Iterator[Callable[[Mapping[str, bytes]], dict[str, Confirmed]]]:
-        """Return a function that finds nothing, because each query is a message, and `reader` finds all entries."""
+        """Provide a function that finds nothing, because each query is a message, and `reader` finds all entries."""
         yield lambda _: {}
 
     async def _find(self, references: list[str]) -> dict[str, Entry]:

@@ -63,9 +63,9 @@ class Partition:
             the start of the table, including rows without a reference.
         end: The start of the next partition, in the same unit; None for the end of the file or table.
         line: The number of lines (or rows) that precede the partition in the file.
-        encoding: The encoding of the text file.
+        encoding: The encoding of the text file; None for other sources.
         where: Prefix for the rows' locations in messages.
-        fingerprint: Changes when the file changes.
+        fingerprint: The result of `fingerprint` when the source was divided.
         repeats: Pairs of row numbers: a row that repeats a reference, and the first row with that reference,
             anywhere in the source.
     """
@@ -140,11 +140,12 @@ class Partition:
 
 @define(eq=False)
 class Index:
-    """The partitions of a source. Iterate over it once.
+    """The partitions of a source. Iterate over an instance once.
 
     Text files are divided into byte ranges, Parquet files into row groups, and queries into ranges of their references.
     The rows of a query are numbered in the order of the references. Compressed files, spreadsheets, JSON arrays, UTF-16
-    files and files with CR line endings are not divided, because they cannot be read from the middle.
+    files and files with CR line endings are not divided, because they cannot be read from the middle. Iterating raises
+    `ConfigurationError` if the source cannot be read, has unusable columns, or is a database.
 
     Attributes:
         source: The source.
@@ -170,8 +171,8 @@ class Index:
         with closing(ReferenceIndex()) as self._seen:
             if self.source.database is not None:
                 raise ConfigurationError(
-                    "a database cannot be divided between workers. Nothing was sent. Run without --on, or save the"
-                    " result of the query to a file and use this file as the source."
+                    "a database cannot be divided between workers. Nothing was sent. Run `sync` on this machine, or"
+                    " save the result of the query to a file and use this file as the source."
                 )
             if self.source.query is not None:
                 yield from self._query(self.source.query)
@@ -187,7 +188,7 @@ class Index:
                     return
 
     def _take(self, reference: str | None) -> bool:
-        """Count a row; return False if it exceeds `first`."""
+        """Count a row and record its reference; return False, and set `cut_short`, if the row exceeds `first`."""
         if self.rows == self.first:
             self.cut_short = True
             return False
@@ -270,7 +271,7 @@ class Index:
     ) -> Iterator[Partition]:
         """Divide the rows of ``SELECT <table>`` into ranges of `key`, an SQL expression.
 
-        Unless `begins` is None, ranges start only at these values.
+        Ranges start only at the values in `begins`, or at any value if `begins` is None.
 
         All rows are read with all columns, because a reference can be taken from several columns.
         """
@@ -302,13 +303,13 @@ def run_partition(
 ) -> Job:
     """Upsert the rows of a partition. Use the returned job like that of `sync`.
 
-    Every engine calls this function. Any process that has the journal can call it again at any time: confirmed rows are
-    not sent again, and unconfirmed rows are looked up first.
+    Any process that has the journal can call this function again at any time: the job does not send confirmed rows
+    again, and looks up unconfirmed rows before it sends them.
 
     Args:
         partition: The rows.
         session: An open session.
-        journal: Records the rows in progress and the results; None for no journal.
+        journal: Records the rows in progress and the results; None to send every valid row.
         options: The settings of the job. `Options.first` has no effect.
 
     Raises:

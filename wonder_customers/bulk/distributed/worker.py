@@ -52,7 +52,7 @@ class FencedRateLimit:
         return getattr(self.limit, name)
 
     async def acquire(self, transmission: Transmission, /) -> None:
-        """Wait until the request may be sent, or, without a valid lease, until the job's stop signal ends the call."""
+        """Wait until the request may be sent. If the lease has ended, stop the job and wait for cancellation."""
         renewed, transmission.valid_until = transmission.renew is not None, inf
         if not (renewed and isinstance(self.limit, AdaptiveRateLimit)):
             await self.limit.acquire(transmission)
@@ -92,8 +92,8 @@ class Worker:
         """Take partitions and run them, until the job is over.
 
         Raises:
-            ConfigurationError: The environment does not contain the credentials, or the endpoint or the key is not that
-                of the journal.
+            ConfigurationError: The environment does not contain the credentials, the endpoint is not that of the
+                journal, or the key is missing or is not that of the journal.
             BulkError: The coordinator cannot be reached.
         """
         config = await self._reach(self.coordinator.worker_config)
@@ -102,7 +102,8 @@ class Worker:
         if account.base_url != config.endpoint:
             raise ConfigurationError(
                 f"the journal belongs to {config.gateway} at {config.endpoint}, but the account of this worker is at"
-                f" {account.base_url}. This worker sent nothing. Use the same account for all workers."
+                f" {account.base_url}. This worker sent nothing. Use the same account and base URL for all"
+                " workers."
             )
         digests = digests_for(config)
         limit = FencedRateLimit(self.rate_limit or AdaptiveRateLimit())
@@ -150,8 +151,8 @@ class Worker:
         def check() -> None:
             if clock.monotonic() > until:
                 raise BulkError(
-                    "the coordinator cannot be reached. Rows that were sent are recorded in the journal. Continue the"
-                    " run with `resume`."
+                    "the coordinator cannot be reached. Rows that were sent are recorded in the journal. To continue,"
+                    " run: wonder-customers resume JOURNAL"
                 )
 
         return await reach(call, *arguments, check=check)

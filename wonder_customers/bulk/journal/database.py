@@ -17,6 +17,19 @@ __all__ = ["check_columns", "check_schema", "connect", "reading", "writing"]
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 """The last bytes of a rollback journal that names another file (https://sqlite.org/fileformat.html#the_rollback_journal)."""
 
+_UNUSABLE = " Check the permissions, and that no other program has locked the file."
+_ADVICE = {
+    sqlite3.SQLITE_NOTADB: " Give the path of a journal or of a new file.",
+    sqlite3.SQLITE_CORRUPT: " The file is damaged. Restore the journal from a backup.",
+    sqlite3.SQLITE_FULL: " Free space on the disk, then run the command again.",
+    sqlite3.SQLITE_BUSY: _UNUSABLE,
+    sqlite3.SQLITE_LOCKED: _UNUSABLE,
+    sqlite3.SQLITE_READONLY: _UNUSABLE,
+    sqlite3.SQLITE_PERM: _UNUSABLE,
+    sqlite3.SQLITE_CANTOPEN: _UNUSABLE,
+}
+"""What the user can do, by SQLite's primary error code."""
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a connection to a journal, and create the file if it does not exist.
@@ -26,6 +39,8 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises:
         ConfigurationError: Another user may have written the file or a file beside it that SQLite reads, or such a file
             is a link or contains the name of another file.
+        OSError: The permissions of a file cannot be read or changed, or the file cannot be created.
+        sqlite3.Error: SQLite cannot open the database.
     """
     check_trusted(path)
     _check_files_beside(path.resolve())
@@ -47,11 +62,8 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorname", None) == "SQLITE_NOTADB":  # the module's own errors have no name
-            advice = "Give the path of a journal or of a new file."
-        else:
-            advice = "Check the permissions, and that no other program has locked the file."
-        raise ConfigurationError(f"{path} cannot be used as a journal: {error}. {advice}") from None
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the module's own errors have no code
+        raise ConfigurationError(f"{path} cannot be used as a journal: {error}.{_ADVICE.get(code, '')}") from None
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be used as a journal: {error.strerror}. Give the path of a journal or of a new file."
@@ -65,7 +77,7 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path, effect: str) -> Iterator[None]:
-    """Convert errors in writing a journal into `BulkError`. `effect` ends the message: it states what was sent."""
+    """Convert SQLite's errors in writing a journal into `BulkError`. The message ends with `effect`: what was sent."""
     try:
         yield
     except sqlite3.Error as error:
@@ -104,9 +116,12 @@ def _objects(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
 
 
 def _check_files_beside(path: Path) -> None:
-    """Check the files that SQLite uses together with a database.
+    """Check the files that SQLite uses together with a database, and limit access to their owner.
 
     SQLite would write through a link, and a rollback journal can name a file that SQLite deletes.
+
+    Raises:
+        ConfigurationError: A file is a link, names another file, or may have been written by another user.
     """
     for suffix in ("-wal", "-shm", "-journal"):
         beside = path.with_name(path.name + suffix)

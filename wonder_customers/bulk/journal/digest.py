@@ -77,8 +77,9 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
         make: Create a missing key.
 
     Raises:
-        ConfigurationError: The key in the environment is shorter than 16 characters, the file does not contain a key
-            or is accessible to other users, or the key is missing and the journal exists or `make` is False.
+        ConfigurationError: The key in the environment is shorter than 16 characters; the key file does not contain a
+            key or is accessible to other users; or the key is missing, and the journal exists or `make` is False.
+        OSError: The key file cannot be read or created.
     """
     named = environ.get(VARIABLE)
     if named is not None:
@@ -100,14 +101,17 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
                 f" file. If the key was in the environment, set {VARIABLE}. If the key is lost, start a new journal."
             )
         _create_key(path)
-    key = path.read_text(encoding="ascii").strip()
-    if len(key) != 64:
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii"))
+    except ValueError:
+        key = b""
+    if len(key) != 32:
         raise ConfigurationError(
             f"{path} does not contain a key. Nothing was sent. Restore the file, or delete it together with the"
             " journal."
         )
     check_trusted(path, secret=True)
-    return bytes.fromhex(key)
+    return key
 
 
 @cache
@@ -123,7 +127,7 @@ def _derived(named: str) -> bytes:
 
 
 def _key_file(journal: Path) -> Path:
-    """Return the key file of a journal. A linked journal has the key of the file that the link points to."""
+    """Return the key file beside a journal. If a link has none, return the one beside the file it points to."""
     beside = journal.with_name(journal.name + ".key")
     target = journal.resolve()
     return beside if beside.exists() else target.with_name(target.name + ".key")

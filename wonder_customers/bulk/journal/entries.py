@@ -1,4 +1,4 @@
-"""The interface of a journal that a job requires, and its entries."""
+"""The interface of the journal that a job requires, and the entries of a journal."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,17 +11,17 @@ from wonder_customers.bulk.journal.digest import Digests
 __all__ = ["LATE_ATTEMPT", "UNCONFIRMED", "Announcement", "Confirmed", "Entry", "RowJournal", "Run", "State"]
 
 Announcement = tuple[str, int, bytes | None, bytes, str]
-"""Reference, row number, digest of the raw values, digest of the request body, and the filled fields as JSON (see
-`wonder_customers.bulk.empty_cells`)."""
+"""Reference, row number, digest of the raw values (None if not recorded), digest of the request body,
+and the filled fields as JSON (see `wonder_customers.bulk.empty_cells`)."""
 
 Confirmed = tuple[str, bytes | None, str | None, str | None]
 """A confirmed row: its reference, the digest of its raw values, the gateway's id, and the result if the row was
-confirmed in the current run."""
+confirmed in the current run; None otherwise."""
 
 State = Literal["sending", "done", "failed", "unknown", "held", "removing", "removed"]
-"""``sending``: recorded before its request. ``done``: confirmed. ``failed``: the gateway refused the row. ``unknown``:
-possibly applied. ``held``: not applied, to be sent again. ``removing`` and ``removed``: the row is missing from the
-source, and its customer is being or was deleted."""
+"""``sending``: recorded before its request. ``done``: confirmed. ``failed``: failed and not applied. ``unknown``:
+possibly applied. ``held``: not applied, because the job was stopping. ``removing`` and ``removed``: the row is
+missing from the source, and its customer is being or was deleted."""
 
 UNCONFIRMED = frozenset({"sending", "unknown", "removing"})
 """The states of rows with a write that may have been applied."""
@@ -69,7 +69,7 @@ class Entry(NamedTuple):
     fields: str | None = None
 
     def confirmed(self, run: int) -> Confirmed:
-        """Return the facts about a confirmed row, given the number of the current run."""
+        """Return the entry of a confirmed row as `Confirmed`; `run` is the number of the current run."""
         return self.reference, self.raw, self.id, self.result if self.run == run else None
 
 
@@ -93,10 +93,10 @@ class RowJournal(Protocol):
 
     @property
     def name(self) -> str:
-        """The name to use when resuming, for messages."""
+        """The journal's path, for messages."""
 
     async def serve(self) -> None:
-        """Write queued entries until `stop` is called and all entries are written."""
+        """Write queued entries until `stop` is called. After a failure, entries are discarded."""
 
     def stop(self) -> None:
         """End `serve` after the last queued entry."""
@@ -118,10 +118,10 @@ class RowJournal(Protocol):
         """Record that different raw values result in the same request body."""
 
     def reader(self) -> AbstractContextManager[Callable[[Sequence[str]], dict[str, Entry]]]:
-        """Return a function that finds the entries of many references, for worker threads."""
+        """Provide a function that finds the entries of many references, for worker threads."""
 
     def confirmations(self) -> AbstractContextManager[Callable[[Mapping[str, bytes]], dict[str, Confirmed]]]:
-        """Return a function that finds the confirmed rows among references with their raw values' digests.
+        """Provide a function that finds confirmed rows by their reference and the digest of their raw values.
 
-        The function may omit confirmed rows, whose entries are then found with `reader`.
+        The function may omit confirmed rows. The caller finds the entries of all other rows with `reader`.
         """

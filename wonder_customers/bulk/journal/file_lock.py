@@ -19,13 +19,13 @@ __all__ = ["FileLock"]
 
 @define(eq=False)
 class FileLock:
-    """An exclusive lock on a file."""
+    """An exclusive lock on a file. Has no effect on Windows."""
 
     path: Path
     _descriptor: int | None = None
 
     def take(self) -> None:
-        """Acquire the lock.
+        """Acquire the lock, unless this object holds it already.
 
         Raises:
             BulkError: Another process holds the lock, or the file cannot be opened.

@@ -30,7 +30,7 @@ UPDATE rows SET state = 'removed', result = NULL, raw = NULL, payload = NULL, fi
 
 
 class Candidate(NamedTuple):
-    """A customer that an earlier run wrote."""
+    """A customer that a run has written, or may have written."""
 
     reference: str
     state: State
@@ -45,11 +45,11 @@ class Removals:
     journal: Journal
 
     def written(self) -> Generator[list[Candidate]]:
-        """Yield the customers that earlier runs wrote, ordered by reference."""
+        """Yield the customers that the gateway has, or may have, in pages ordered by reference."""
         return self._pages(_WRITTEN)
 
     def removed(self) -> Generator[list[Candidate]]:
-        """Yield the customers that were removed, ordered by reference."""
+        """Yield the customers that were removed, in pages ordered by reference."""
         return self._pages("state = 'removed'")
 
     def _pages(self, condition: str) -> Generator[list[Candidate]]:
@@ -66,7 +66,7 @@ class Removals:
                 last = rows[-1][0]
 
     def rows_before(self) -> int | None:
-        """Return the number of rows of the last finished run before the current run; None if no run has finished."""
+        """Return the number of rows of the last finished run, except the current run; None if there is none."""
         select = "SELECT counts FROM runs WHERE ending = 'finished' AND run <> ? ORDER BY run DESC LIMIT 1"
         with reading(self.journal.path), closing(connect(self.journal.path)) as connection:
             for (counts,) in connection.execute(select, [self.journal.run]):
@@ -93,7 +93,7 @@ class Removals:
         journal.writer.post(_REMOVED, [id, LATE_ATTEMPT if late else None, journal.run, journal.clock(), reference])
 
     def revert(self, it: Candidate) -> None:
-        """Record that a customer was not deleted."""
+        """Restore the state of a customer before `announce`, because the customer was not deleted."""
         self.journal.writer.post(
             "UPDATE rows SET state = ?, code = ? WHERE reference = ?", [it.state, it.code, it.reference]
         )

@@ -29,8 +29,7 @@ from wonder_customers.errors import BulkError, ConfigurationError
 __all__ = ["Change", "Journal", "Run"]
 
 Change = tuple[str, Sequence[Any]]
-"""One change of a row: ``sending``, ``done``, ``ended`` or ``same``, with the arguments of the method of that name
-(``sending``: one row of `announce`)."""
+"""One change of a row: its kind (``sending``, ``done``, ``ended`` or ``same``), and the values to record."""
 
 VERSION = 1
 
@@ -70,7 +69,9 @@ WHERE reference IN (SELECT value FROM json_each(?))
 
 @define(eq=False)
 class Journal:
-    """A journal in one file. Use `Journal.open` for a run, or `Journal.existing` for an existing journal.
+    """A journal in one file. Create an instance with `Journal.open` or `Journal.existing`.
+
+    The methods that read raise `ConfigurationError` if the file cannot be read.
 
     Attributes:
         path: The file.
@@ -134,8 +135,8 @@ class Journal:
         if wrong:
             raise ConfigurationError(
                 f"{where} is the journal of {held.get('gateway')} at {held.get('endpoint')} (format"
-                f" {held.get('version')}), not of {gateway} at {endpoint} (format {VERSION}). Nothing was sent. Use"
-                " another file as the journal."
+                f" {held.get('version')}), not of {gateway} at {endpoint} (format {VERSION}). Nothing was sent. Check"
+                " the gateway and its base URL, or use another file as the journal."
             )
         if held["key"] != mark:
             raise ConfigurationError(
@@ -162,7 +163,7 @@ class Journal:
 
     @property
     def name(self) -> str:
-        """The name to use when resuming, for messages."""
+        """The journal's path, for messages."""
         return str(self.path)
 
     # Runs
@@ -176,11 +177,11 @@ class Journal:
         if (gateway, endpoint) != (self.gateway, self.endpoint):
             raise ConfigurationError(
                 f"{self.path} is the journal of {self.gateway} at {self.endpoint}, not of {gateway} at {endpoint}."
-                " Nothing was sent. Use another file as the journal."
+                " Nothing was sent. Check the gateway and its base URL, or use another file as the journal."
             )
 
     def begin(self, facts: Mapping[str, Any], *, resume: bool = False, leased: float = 0.0) -> Run:
-        """Acquire the journal for this process, and start a run or continue the last run.
+        """Acquire the journal for this process, start a run or continue the last run, and return the run.
 
         Args:
             facts: The settings for repeating the run.
@@ -188,7 +189,7 @@ class Journal:
             leased: Seconds for which workers on other machines may send requests after this process was killed.
 
         Raises:
-            BulkError: Another process uses the journal, it cannot be written, or there is nothing to resume.
+            BulkError: Another run uses the journal, it cannot be written, or there is nothing to resume.
         """
         self.hold()
         about = dict(self._query("SELECT name, value FROM about"))
@@ -212,22 +213,27 @@ class Journal:
         return Run(self.run, started, None, None, facts, {})
 
     def end(self, exit_status: str, counts: Mapping[str, int], *, leased: bool = False) -> None:
-        """Record how the run ended, and release the journal.
+        """Record how the run ended, unless an earlier write failed, and release the journal.
 
         Args:
             exit_status: How the run ended.
             counts: Rows by status.
             leased: Whether workers on other machines may still send requests.
+
+        Raises:
+            BulkError: The end of the run could not be recorded.
         """
-        if self.writer.failure is None:
-            if not leased and system_clock.monotonic() - self._began >= self.grace:
-                self._execute("DELETE FROM about WHERE name = 'leased'", [], _RECORDED)
-            self._execute(
-                "UPDATE runs SET ended = ?, ending = ?, counts = ? WHERE run = ?",
-                [self.clock(), exit_status, _json(dict(counts)), self.run],
-                _RECORDED,
-            )
-        self.release()
+        try:
+            if self.writer.failure is None:
+                if not leased and system_clock.monotonic() - self._began >= self.grace:
+                    self._execute("DELETE FROM about WHERE name = 'leased'", [], _RECORDED)
+                self._execute(
+                    "UPDATE runs SET ended = ?, ending = ?, counts = ? WHERE run = ?",
+                    [self.clock(), exit_status, _json(dict(counts)), self.run],
+                    _RECORDED,
+                )
+        finally:
+            self.release()
 
     def hold(self) -> None:
         """Acquire the journal for this process, without starting a run.
@@ -245,7 +251,7 @@ class Journal:
         self._lock.release()
 
     def last_run(self) -> Run | None:
-        """Return the latest run; None if the journal has no run."""
+        """Return the last run; None if the journal has no run."""
         rows = self._query("SELECT run, started, ended, ending, facts, counts FROM runs ORDER BY run DESC LIMIT 1")
         with reading(self.path):
             for number, started, ended, exit_status, facts, counts in rows:
@@ -260,7 +266,7 @@ class Journal:
         return self._counts("SELECT state, count(*) FROM rows GROUP BY state ORDER BY state")
 
     def codes(self) -> dict[str, int]:
-        """Return the number of references with a failed or unknown result, by code."""
+        """Return the number of references that are ``failed`` or ``unknown`` by code, the most frequent code first."""
         failed = "FROM rows WHERE state IN ('failed', 'unknown')"
         sql = f"SELECT coalesce(nullif(code, ''), '?'), count(*) {failed} GROUP BY 1 ORDER BY 2 DESC"
         return self._counts(sql)
@@ -325,7 +331,7 @@ class Journal:
         return _SEEN, values[::-1]
 
     async def serve(self) -> None:
-        """Write queued entries until `stop` is called and all entries are written."""
+        """Write queued entries until `stop` is called. After a failure, entries are discarded."""
         await self.writer.serve()
 
     def stop(self) -> None:
@@ -334,7 +340,7 @@ class Journal:
 
     @contextmanager
     def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:
-        """Return a function that finds the entries of many references; use it in one thread at a time."""
+        """Provide a function that finds the entries of many references, for one thread at a time."""
         with closing(connect(self.path)) as connection:
 
             def find(references: Sequence[str]) -> dict[str, Entry]:
@@ -347,7 +353,7 @@ class Journal:
 
     @contextmanager
     def confirmations(self) -> Iterator[Callable[[Mapping[str, bytes]], dict[str, Confirmed]]]:
-        """Return a function that finds confirmed rows by reference and digest. It reads fewer columns than `reader`."""
+        """Provide a function that finds confirmed rows by reference and digest, faster than that of `reader`."""
         with closing(connect(self.path)) as connection:
 
             def find(digests: Mapping[str, bytes]) -> dict[str, Confirmed]:
@@ -371,7 +377,7 @@ def facts_about(path: Path) -> dict[str, str]:
     """Return the journal's ``gateway``, ``endpoint`` and ``version``.
 
     Raises:
-        ConfigurationError: The file is not a journal.
+        ConfigurationError: The file cannot be used as a journal.
     """
     with reading(path), closing(connect(path)) as connection:
         check_schema(connection, path, _SCHEMA)
@@ -383,11 +389,7 @@ _ENTRY_TYPES = (str, int, int, str, str, bytes, bytes, str, int, str, float, str
 
 
 def _check(values: Iterable[object], kinds: Any) -> None:
-    """Check the types of values from a file.
-
-    Raises:
-        ValueError: A value has another type.
-    """
+    """Raise `ValueError` if a value from a file has another type than the one in `kinds` (one for all, or one each)."""
     each = kinds if isinstance(kinds, tuple) else repeat(kinds)
     if not all(isinstance(value, kind) for value, kind in zip(values, each, strict=False)):
         raise ValueError("a value has an unexpected type")

@@ -34,7 +34,7 @@ class WriteQueue:
     Attributes:
         connect: Opens the database; called in the thread.
         name: The journal's name, for messages.
-        failure: Why the journal can no longer be written.
+        failure: Why the journal can no longer be written; None while it can be written.
     """
 
     connect: Callable[[], sqlite3.Connection]
@@ -73,7 +73,7 @@ class WriteQueue:
             )
 
     async def serve(self) -> None:
-        """Run the thread until `stop` is called. Queued rows are written even if the task is cancelled."""
+        """Run the thread until `stop` is called, even if the task is cancelled. After a failure, rows are discarded."""
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._run)
 

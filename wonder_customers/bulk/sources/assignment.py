@@ -234,7 +234,11 @@ class Assignment:
         return True
 
     def _by_preset(self, preset: Preset) -> None:
-        """Add the fields of a preset, which replace those found by name."""
+        """Add the fields of a preset. Mapped fields and metadata take precedence.
+
+        Other fields found by name are kept only if the preset allows synonyms and uses neither the field nor its
+        column; otherwise, their unused columns are left out.
+        """
         keys: dict[str, int] = {}
         for place, name in enumerate(self.base):
             if place not in self.left_out:

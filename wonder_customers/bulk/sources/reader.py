@@ -268,19 +268,20 @@ def _version(path: Path) -> tuple[int, ...]:
 
 
 def encodings_of(chosen: list[tuple[Path, Format]], reading: Reading) -> list[str | None]:
-    """Return the encoding of each file; None for files that are not text.
+    """Return the encoding of each file; None for formats other than CSV and JSON.
 
     Raises:
-        ConfigurationError: An encoding has to be named, or a file cannot be read.
+        ConfigurationError: An encoding has to be named, the named encoding is unknown or wrong for a file, or a file is
+            not text or cannot be read.
     """
     return [_file_encoding(path, reading) if form in {"csv", "jsonl"} else None for path, form in chosen]
 
 
 def _file_encoding(path: Path, reading: Reading) -> str:
-    """Return the encoding of a text file.
+    """Return the encoding of a text file, and add it to the notes.
 
     Raises:
-        ConfigurationError: The encoding has to be named, or the file cannot be read.
+        ConfigurationError: See `encodings_of`.
     """
     try:
         with path.open("rb") as raw, closing(unpacked(path, raw)) as contents:

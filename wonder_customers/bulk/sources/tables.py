@@ -14,7 +14,7 @@ from typing import Any
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading
 from wonder_customers.bulk.sources.encodings import encoding_of
-from wonder_customers.bulk.sources.packed import unpacked
+from wonder_customers.bulk.sources.packed import unpacked, unreadable
 from wonder_customers.bulk.sources.values import typed_rows
 from wonder_customers.errors import ConfigurationError, needed
 
@@ -32,7 +32,7 @@ _LOCKED = "; ".join(
 )
 """Set after the source is attached, because a SQLite database needs an extension."""
 _QUOTED = re.compile(r"--[^\n]*|/\*.*?\*/|'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"", re.DOTALL)
-"""Comments, and texts and names in quotes."""
+"""Comments, and strings and names in quotes."""
 _CSV_NAME = re.compile(r"['\"]([^'\"\n]+\.(?:csv|tsv|txt)(?:\.gz|\.zst)?)['\"]", re.IGNORECASE)
 
 
@@ -49,18 +49,20 @@ def query_rows(
     """Read the rows of a query.
 
     Args:
-        sql: Exactly one SELECT. The name ``source`` stands for `path`.
+        sql: Exactly one SELECT. A file is the table ``source``; the tables of a database have their own names.
         path: A file that DuckDB can read, or a DuckDB or SQLite database; the query can read nothing else. None for a
-            query that names its own files.
+            query that names its own files in quotes.
         number: The number of rows already read from other files.
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages.
         before: The number of rows already read from this file or query.
         parameters: The values for the placeholders in `sql`.
 
+    Returns:
+        The number of the last row.
+
     Raises:
-        ConfigurationError: DuckDB is not installed, the query is not one SELECT or fails, or its columns cannot be
-            used.
+        ConfigurationError: The source cannot be opened (see `opened`), the query fails, or its columns cannot be used.
     """
     with opened(path, sql, reading) as connection:
         result = connection.execute(sql, list(parameters))
@@ -71,17 +73,19 @@ def query_rows(
 
 @contextmanager
 def opened(path: Path | None, query: str | None, reading: Reading) -> Iterator[Any]:
-    """Open a DuckDB connection in which ``source`` stands for `path`. CSV files are read as text.
+    """Open a DuckDB connection that can read only the source. The columns of CSV files contain strings.
 
-    A query cannot read other files, load extensions or change settings.
+    A file is the table ``source``; the tables of a database have their own names. Queries cannot read other files, load
+    extensions or change settings.
 
     Args:
-        path: The source; None for a query that names its own files in quotes, and can read no others.
-        query: The query that will be run.
+        path: A file or a database; None for the files that `query` names in quotes.
+        query: The query to check, which the caller will run; None to check nothing.
         reading: The settings for reading CSV files.
 
     Raises:
-        ConfigurationError: DuckDB is not installed, the query is not exactly one SELECT, or a query fails.
+        ConfigurationError: DuckDB is not installed, `query` is not exactly one SELECT, the caller's query fails, or a
+            CSV file cannot be read, is not text or has an encoding that has to be named.
     """
     duckdb = _duckdb()
     with TemporaryDirectory(prefix="wonder-customers-") as folder, duckdb.connect() as connection:
@@ -107,7 +111,7 @@ def opened(path: Path | None, query: str | None, reading: Reading) -> Iterator[A
 
 
 def _attach(connection: Any, path: Path | None, reading: Reading, folder: Path) -> None:
-    """Make `path` available as ``source``, and forbid access to any other file."""
+    """Make `path` available, and forbid access to any other file. Do nothing if `path` is None."""
     if path is None:
         return
     file, table = _table(path, reading, folder)
@@ -142,7 +146,8 @@ def _create_view(connection: Any, name: str, table: str) -> None:
 def _table(path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
     """Return the file that DuckDB reads for `path`, and the table in SQL.
 
-    All columns of CSV files are text, because types would change ids such as 000123.
+    All columns of CSV files are strings, because types would change ids such as 000123. CSV files in an encoding other
+    than UTF-8 are converted into a file in `folder`.
     """
     if not _CSV_NAME.fullmatch(f"'{path.name}'"):
         return path, _quoted(glob_escaped(path))
@@ -150,18 +155,24 @@ def _table(path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
     options = ["header = true", "all_varchar = true", *([f"skip = {text.skip_lines}"] if text.skip_lines else [])]
     given = (("delim", text.delimiter), ("quote", text.quote))
     options += [f"{option} = {_quoted(value)}" for option, value in given if value is not None]
-    with path.open("rb") as raw, closing(unpacked(path, raw)) as contents:
-        encoding = encoding_of(contents, text.encoding, path.name)
-        reading.notes.add_encoding(path.name, text.encoding, encoding)
-        if encoding != "utf-8":
-            contents.seek(0)
-            path = folder / f"{len(list(folder.iterdir()))}.csv"
-            with (
-                io.TextIOWrapper(contents, encoding, newline="") as lines,
-                path.open("w", encoding="utf-8", newline="") as copy,
-            ):
-                copyfileobj(lines, copy)
-    return path, f"read_csv({_quoted(glob_escaped(path))}, {', '.join(options)})"
+    file = path
+    try:
+        with path.open("rb") as raw, closing(unpacked(path, raw)) as contents:
+            encoding = encoding_of(contents, text.encoding, path.name)
+            reading.notes.add_encoding(path.name, text.encoding, encoding)
+            if encoding != "utf-8":
+                contents.seek(0)
+                file = folder / f"{len(list(folder.iterdir()))}.csv"
+                with (
+                    io.TextIOWrapper(contents, encoding, newline="") as lines,
+                    file.open("w", encoding="utf-8", newline="") as copy,
+                ):
+                    copyfileobj(lines, copy)
+    except UnicodeError:
+        raise ConfigurationError(f"{path.name} is not valid {encoding}. Export the data again as UTF-8.") from None
+    except unreadable() as error:
+        raise ConfigurationError(f"{path.name} cannot be read: {error}") from None
+    return file, f"read_csv({_quoted(glob_escaped(file))}, {', '.join(options)})"
 
 
 def glob_escaped(path: Path | str) -> str:
@@ -174,7 +185,7 @@ def _quoted(text: Path | str) -> str:
 
 
 def quoted_name(name: str) -> str:
-    """Quote the name of a column for SQL."""
+    """Quote the name of a column or table for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 

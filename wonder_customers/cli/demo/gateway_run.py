@@ -21,7 +21,7 @@ __all__ = ["GatewayResult", "create_existing_customers", "run_gateway", "unsuppo
 
 _WORKERS: Final = 16
 _EXISTING: Final = 25
-"""The number of customers created in advance with an old email address, so that the sync has updates to make."""
+"""The number of customers that exist before the sync."""
 
 
 @frozen
@@ -73,7 +73,7 @@ def unsupported_columns(account: Account) -> tuple[str, ...]:
 
 
 async def create_existing_customers(account: Account, path: Path, persons: Sequence[Person]) -> None:
-    """Create the last of the valid customers in advance, with an old email address.
+    """Create the last 25 valid customers, each with an old email address, so that the sync has updates to make.
 
     Args:
         account: The account at the gateway.
