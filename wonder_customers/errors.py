@@ -115,7 +115,7 @@ def needed(extra: str, *packages: str, by: str) -> Iterator[None]:
 
 
 class SessionClosedError(WonderCustomersError):
-    """The session was used outside its ``async with`` block or event loop, or was opened again. Nothing was sent."""
+    """The session is not open, or was opened on another event loop or in another process. The request was not sent."""
 
 
 class UnsupportedOperationError(WonderCustomersError):
@@ -173,7 +173,7 @@ class AttemptRecord:
         outcome: ``not sent``, ``no response``, ``body lost``, or ``HTTP`` and the status.
         cause: How the request ended, in a few words. It contains no data of the request.
         elapsed: Duration in seconds.
-        request_id: The id to search for in the gateway's logs.
+        request_id: The id to search for in the gateway's logs; None if no request was signed.
     """
 
     outcome: str
@@ -195,7 +195,7 @@ class CallError(WonderCustomersError):
         applied: Whether the gateway applied the call: ``no``, ``yes`` or ``unknown``.
         attempts: Number of requests made for the write or read itself, without lookups.
         history: One record per request, including lookups.
-        request_id: The gateway's id for the last request, or the id that was sent with it.
+        request_id: The gateway's id for the last request, or the id that was sent with it; None without a request.
         elapsed: Seconds from the start of the call to this error, including waits.
         reference: The customer's reference, if the call had one.
         id: The gateway's id for the customer, if the call had one.
@@ -248,7 +248,7 @@ class NotSentError(CallError):
 
 
 class NoResponseError(CallError):
-    """A read was sent as often as the retry policy allows, and no complete response arrived."""
+    """A read was sent, and no complete response arrived, not even to the retries that the retry policy allows."""
 
     hint = "It is safe to call again, because this operation only reads."
 
@@ -273,10 +273,10 @@ class DeadlineExceededError(CallError):
 
 
 class InvalidResponseError(CallError):
-    """The response contradicts the gateway's documentation: it is not JSON, has no id, or a field has a wrong type.
+    """The response cannot be used. For example, it is not JSON, has no id, is incomplete, or is about another customer.
 
     Attributes:
-        status: The HTTP status of the response.
+        status: The HTTP status of the response; 0 if the error is about several responses.
     """
 
     hint = "Before you repeat a write, read the customer. Report the deviation to the maintainers of the library."
@@ -305,8 +305,8 @@ class GatewayError(CallError):
 
     Attributes:
         status: The HTTP status, or the status in the body where the gateway reports a refusal with HTTP 200.
-        code: The gateway's error code.
-        message: The gateway's message, without the values that the request contained.
+        code: The gateway's error code, if any.
+        message: The gateway's message, if any, without the values that the request contained.
         retry_after: Seconds to wait before the next request, if the gateway sent a time.
     """
 
@@ -345,7 +345,7 @@ class NotFoundError(GatewayError):
     After `get_by_reference` at Monri, `id` is the id of a deleted customer that still has the reference.
     """
 
-    hint = "Check that the id or reference is correct and belongs to this account and environment."
+    hint = "Check that the id, reference or token is correct and belongs to this account and environment."
 
 
 class ConflictError(GatewayError):

@@ -62,7 +62,7 @@ Reason = Literal["retry", "throttled", "rate_limit", "confirmation", "unconfirme
 """Why a call waits.
 
 - ``retry``: before the same request is sent again.
-- ``throttled``: before a request is sent again that the gateway refused because there were too many.
+- ``throttled``: before a request is sent again that the gateway refused because there were too many requests.
 - ``rate_limit``: until the session's rate limit permits the next request.
 - ``confirmation``: before a lookup that shows whether an unanswered write was applied.
 - ``unconfirmed``: until an earlier unconfirmed write for the same customer can no longer be applied.
@@ -78,7 +78,7 @@ class ConnectionStats:
         open: Open connections.
         busy: Requests in progress, each of which uses one connection.
         idle: Connections that are not in use.
-        waiting: Requests that wait for a connection, because `max_connections` are busy.
+        waiting: Requests that wait for a connection.
     """
 
     open: int
@@ -91,8 +91,8 @@ class ConnectionStats:
 class Stats:
     """Statistics of a session and all of its views, or of the account of a view, since the session was created.
 
-    Operations that are refused before anything is sent (`InvalidRecordError`, `UnsupportedOperationError`) are not
-    counted as calls.
+    Operations that are refused before they start (`InvalidRecordError`, `UnsupportedOperationError`,
+    `SessionClosedError`) are not counted as calls.
 
     Attributes:
         started: Calls that started.
@@ -213,7 +213,8 @@ class AttemptEnded:
         applied: Whether this request was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
         error: The class name of the error, ``Cancelled``, or None after success.
         elapsed: Duration in seconds, including the waits for the rate limit and a connection.
-        request_id: The gateway's id for the request, or the id sent with it. None after a cancellation.
+        request_id: The gateway's id for the request, or the id sent with it. None if there is no such id, for example
+            after a cancellation.
     """
 
     name: ClassVar[str] = "attempt_ended"
@@ -249,7 +250,8 @@ class Waiting:
 class ResponseDrift:
     """A field of a response differs from the gateway's documentation.
 
-    Either the value was converted, or the field is None and the value is in the record's `extra`.
+    Either the value was converted, or the field is None and the value is in the record's `extra`, or an item of a list
+    was skipped because it has no id.
 
     Attributes:
         call: The call that received the response.
@@ -307,7 +309,7 @@ class CallEnded:
         error: The class name of the raised error, ``Cancelled``, or None after success.
         applied: Whether the operation was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
         requests: Number of requests of the operation.
-        recovered: Whether a write received no response, and a lookup found that it was applied.
+        recovered: Whether the write received no usable response, but was found to be applied.
         elapsed: Duration in seconds, including waits.
         request_id: The id of the last request, as in the `request_id` of the error; None without a request or
             after a cancellation.

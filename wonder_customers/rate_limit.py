@@ -29,7 +29,7 @@ class RequestResult:
 
     Attributes:
         kind: ``ok``: the gateway processed the request. ``throttled``: it refused the request because there were too
-            many. ``failed``: a server error (5xx), or no response. ``cancelled``: the call was cancelled.
+            many. ``failed``: a server error (5xx), no response, or not sent. ``cancelled``: the call was cancelled.
         elapsed: Seconds from the moment the request was permitted to its end.
         retry_after: Seconds to wait according to the gateway; None if it sent no time.
     """
@@ -69,7 +69,7 @@ _SHORTEST: Final = 1e-6
 
 def _checked(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value <= 0:
-        raise ConfigurationError(f"{name} must be a positive number")
+        raise ConfigurationError(f"{name} must be a positive number, not {value!r:.50}")
     return float(value)
 
 
@@ -261,9 +261,9 @@ class _Sample:
 class AdaptiveRateLimit(_Paced):
     """Finds the rate and the number of concurrent requests that the gateway accepts.
 
-    The rate is unlimited until the first HTTP 429. It is then set below the accepted rate, and grows exponentially
-    to find out whether the gateway accepts more. Further refusals reduce the rate. Concurrency grows by one at a time
-    while it is used, and shrinks when requests fail (5xx, no response) or become slow.
+    Until the first HTTP 429, only `ceiling` limits the rate. The rate is then set below the accepted rate, and grows
+    exponentially to find out whether the gateway accepts more. Further refusals reduce the rate. Concurrency grows by
+    one at a time while it is used, and shrinks when requests fail (5xx, no response, not sent) or become slow.
 
     Args:
         ceiling: Maximum number of requests per second, as for `RateLimit`; None for no maximum.

@@ -182,7 +182,7 @@ class CustomerDraft(Acceptable):
 
     Attributes:
         reference: Your own id for the customer (Wonder ``reference_number``, Paydock ``reference``, Monri
-            ``merchant_customer_id``). It makes it possible to look up a create that received no response.
+            ``merchant_customer_id``). A create that received no response is looked up by the reference.
         name: The full name. Give this or `first_name` and `last_name`.
         metadata: Your own keys and values.
         default_payment_method: Wonder: ``Credit Card``, ``Alipay`` or ``Wechat Pay``.
@@ -245,7 +245,7 @@ class CustomerPatch:
 
 
 def _masked(number: str | None) -> str | None:
-    """Return a card number with all but its last four digits masked. Fewer than twelve digits are not masked."""
+    """Return a card number of at least twelve digits with all but its last four characters masked; else `number`."""
     if number is None or sum(map(str.isdigit, number)) < 12:
         return number
     return f"{'*' * (len(number) - 4)}{number[-4:]}"
@@ -272,7 +272,7 @@ class CardSummary:
 
     @property
     def last4(self) -> str | None:
-        """The last four digits; None when the gateway sends fewer."""
+        """The last four characters of `number`; None unless they are four digits."""
         digits = (self.number or "")[-4:]
         return digits if len(digits) == 4 and digits.isdigit() else None
 
@@ -287,10 +287,10 @@ class PaymentToken:
         token_type: The gateway's name for the type, such as ``CreditCard`` or ``card``.
         state: Wonder: ``pending`` until the 3-D Secure check has ended, then ``success`` or ``failed``. Other gateways:
             their status string. Unknown values are kept.
-        default: Whether it is the customer's default payment method; None if the gateway does not report it.
+        default: Whether this is the customer's default payment method; None if the gateway does not report it.
         verify_url: Wonder: the page that the cardholder has to visit while `state` is ``pending``. Only https URLs are
             accepted; any other value is only in `extra`.
-        extra: All keys of the response that have no attribute of their own.
+        extra: The values of the response that have no attribute, or that could not be converted.
     """
 
     token: str = field(repr=False)
@@ -323,7 +323,7 @@ class Customer:
         payment_tokens: Paydock: the payment sources in the response; empty for other gateways.
         status: The gateway's status string. Unknown values are kept.
         deleted: Whether the customer is soft-deleted (Monri) or archived (Paydock); None if this is not reported.
-        extra: All keys of the response that have no attribute of their own.
+        extra: The values of the response that have no attribute, or that could not be converted.
     """
 
     id: str
@@ -376,9 +376,9 @@ class Response(Generic[T]):
         status: The HTTP status of the last response.
         headers: The headers of the last response, names in lower case.
         request_id: The gateway's id for the request, or the id that was sent with the request.
-        attempts: Number of requests of the call, including lookups.
+        attempts: Number of requests of the call, including lookups and token requests.
         elapsed: Duration in seconds, including waits.
-        recovered: Whether the write received no response, and a lookup found that it was applied.
+        recovered: Whether the write received no usable response, but was found to be applied.
         late_attempt: Whether an attempt received no response, and may be applied within the confirmation window.
     """
 

@@ -45,7 +45,8 @@ class _Range:
         kind = int if self.whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, kind) or not self.low <= value <= self.high:
             what = "an integer" if self.whole else "a number"
-            raise ConfigurationError(f"RetryPolicy({attribute.name}=…) must be {what} from {self.low} to {self.high}")
+            limits = f"{what} from {self.low} to {self.high}"
+            raise ConfigurationError(f"RetryPolicy({attribute.name}=…) must be {limits}, not {value!r:.50}")
 
 
 _SHORT, _DAY = 0.001, 86_400.0
@@ -83,9 +84,9 @@ class RetryPolicy:
         throttle_base: Upper bound of the first wait after HTTP 429.
         factor: Growth of the bound from one wait to the next.
         cap: Maximum of the bound. A wait requested by a ``Retry-After`` header is not limited.
-        confirmation_window: How long an unanswered write may still be applied. An unanswered create is looked up for
-            this long before it is sent once more, and a different write for the same customer waits this long. The
-            default is 10 s, or half of the deadline if that is shorter.
+        confirmation_window: How long an unanswered write may still be applied. An unanswered create at Paydock or Monri
+            is looked up for this long before it is sent once more, and a different write for the same customer waits
+            this long. The default is 10 s, or half of the deadline if that is shorter.
         budget: Retry tokens of a session for each account. They limit additional traffic during an outage.
         transient_cost: Tokens for a retry after a transient failure; given back when the call succeeds.
         throttle_cost: Tokens for a retry after HTTP 429 without ``Retry-After``; given back likewise.
@@ -309,7 +310,7 @@ def lookup_schedule(confirmation_window: float) -> Iterator[float]:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds to wait according to a response, or None if it has no valid time.
+    """Return the seconds to wait according to a response, or None if the response has no valid time.
 
     A valid ``retry-after-ms`` in milliseconds has precedence over ``Retry-After`` in seconds or as an HTTP date. A
     number is invalid if it is negative or not finite. A date in the past means 0.

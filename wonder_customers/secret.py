@@ -150,12 +150,12 @@ class Secret:
 
 
 def secret(value: "Secret | str") -> Secret:
-    """Return `value` as a `Secret`. A str is wrapped."""
+    """Return `value` as a `Secret`. A str is wrapped, and any other type raises a TypeError."""
     return value if isinstance(value, Secret) else Secret(value)
 
 
 def optional_secret(value: "Secret | str | None") -> Secret | None:
-    """Return `value` as a `Secret`, or None if it is None."""
+    """Return None for None, and any other `value` as `secret` does."""
     return None if value is None else secret(value)
 
 

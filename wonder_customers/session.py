@@ -40,16 +40,17 @@ class CustomerSession(Generic[AnyAccount_co]):
     """Async client for one gateway account: connection pool, retry policy, customer operations.
 
     Open a session with ``async with`` and share it between any number of tasks of one event loop (asyncio or trio).
-    Each operation returns its result or raises an error that states whether the operation was applied.
+    Each operation returns its result or raises an error that states whether the operation was applied. Outside the
+    block, operations raise `SessionClosedError`.
 
     Args:
         account: The account: `Wonder`, `Paydock`, `Monri`, or an account of an installed dialect.
-        retry: When requests are sent again, and the deadline of each call.
-        rate_limit: When requests may be sent: a `RateLimit`, an `AdaptiveRateLimit` or another `RateLimiter`. Lookups,
-            retries and token requests count too. Views share the rate limit.
+        retry: When requests are sent again, and the deadline of each call; None for ``RetryPolicy()``.
+        rate_limit: When requests may be sent: a `RateLimit`, an `AdaptiveRateLimit` or another `RateLimiter`; None for
+            no limit. Lookups, retries and token requests count too. Views share the rate limit.
         transport: None for the default, a `Transport`, a transport of httpx or httpx2, or a function that returns one.
             A transport passed by the caller is not closed with the session.
-        max_connections: Maximum number of connections, shared with all views.
+        max_connections: Maximum number of connections, shared with all views. A `Transport` has its own limit.
         observers: Called with the events of the session and its calls; see `wonder_customers.events`.
         strict: Whether a response with fields that differ from the gateway's documentation raises
             `InvalidResponseError`. By default such fields are converted or None, and reported; see
@@ -140,7 +141,7 @@ class CustomerSession(Generic[AnyAccount_co]):
             **options: As for `with_options`.
 
         Raises:
-            ConfigurationError: An option is unknown or invalid.
+            ConfigurationError: `account` is not an account, or an option is unknown or invalid.
         """
         arguments.check_account(account)
         return self._view(account, evolve(self._settings, language=None).changed(options))
@@ -160,10 +161,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         return view
 
     def stats(self) -> "Stats":
-        """Return statistics: of this session with all its views, or of the account of a view.
-
-        It can be called from any thread, also after the session has ended.
-        """
+        """Return statistics of this session and its views, or of the account of a view, at any time in any thread."""
         return self._shared.stats(None if self._owner else self._account_state)
 
     def validate(self, draft: CustomerDraft) -> None:
@@ -179,7 +177,11 @@ class CustomerSession(Generic[AnyAccount_co]):
             mark_accepted(draft, type(self._dialect))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the customer fields of the request body for `draft`, without a payment source."""
+        """Return the customer fields of the request body for `draft`, without a payment source. No limit is checked.
+
+        Raises:
+            InvalidRecordError: `draft` is not a `CustomerDraft`.
+        """
         expect(self._dialect, "draft", draft, CustomerDraft)
         return self._dialect.payload(draft)
 
@@ -194,7 +196,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         return self._dialect.compare(draft, customer)
 
     def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
-        """Return the fields in which `customer` differs from `draft`, after normalisation."""
+        """Return the fields in which `customer` differs from `draft`, after normalisation. See `compare`."""
         return self.compare(draft, customer).different
 
     async def check(self) -> None:
@@ -208,13 +210,10 @@ class CustomerSession(Generic[AnyAccount_co]):
     async def create(self, draft: CustomerDraft) -> Customer:
         """Create a customer. On Wonder this is an upsert by reference.
 
-        Without a reference, the customer cannot be looked up afterwards, so a lost response raises
-        `OutcomeUnknownError`.
-
         Raises:
-            InvalidRecordError: The draft violates the gateway's limits. Nothing was sent.
-            ConflictError: Another customer has the reference (Monri; Paydock does not check it).
-            OutcomeUnknownError: The customer may have been created; call `resolve`.
+            InvalidRecordError: The draft is invalid; see `validate`. Nothing was sent.
+            ConflictError: Another or a deleted customer has the reference (Monri; Paydock does not check it).
+            OutcomeUnknownError: The customer may have been created. If the draft has a reference, call `resolve`.
             CallError: The call failed for another reason.
         """
         return (await self.raw.create(draft)).record
@@ -224,7 +223,7 @@ class CustomerSession(Generic[AnyAccount_co]):
 
         Raises:
             AmbiguousReferenceError: Several customers have the reference (Paydock).
-            InvalidRecordError, OutcomeUnknownError, CallError: As for `create`.
+            InvalidRecordError, ConflictError, OutcomeUnknownError, CallError: As for `create`.
         """
         return (await self.raw.upsert(draft)).record
 
@@ -248,7 +247,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         return (await self.raw.get_by_reference(reference)).record
 
     async def update(self, id: str, patch: CustomerPatch) -> Customer:
-        """Change the fields of a customer that are not `UNSET`; None clears a field. On Wonder: read, merge, write.
+        """Change the fields of a customer that are not `UNSET` in `patch`; None clears a field.
 
         Raises:
             NotFoundError: The customer does not exist.
@@ -276,9 +275,9 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Return the customers as an async iterator.
 
         Args:
-            limit: Customers per request, 1 to 1000.
-            cursor: The `Page.cursor` of an earlier page, to continue after that page.
-            filter: A `WonderFilter` or a `PaydockFilter`.
+            limit: Customers per request, 1 to 1000; None for the gateway's default.
+            cursor: The `Page.cursor` of an earlier page, to continue after that page; None for the first page.
+            filter: A `WonderFilter` or a `PaydockFilter`; None for all customers.
 
         Raises:
             InvalidRecordError: While iterating: the limit, the cursor or the type of the filter is invalid.
@@ -307,7 +306,7 @@ class CustomerSession(Generic[AnyAccount_co]):
             idempotent: Whether a write may be sent again too.
 
         Returns:
-            The response. Its `record` is the decoded JSON, or None. A status in the JSON is not interpreted.
+            The response. Its `record` is the decoded JSON; None for an empty body. A status in it is not interpreted.
 
         Raises:
             InvalidRecordError: An argument is invalid. Nothing was sent.
@@ -355,6 +354,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Return the stored payment methods of a customer.
 
         Raises:
+            UnsupportedOperationError: The gateway does not offer the operation (some installed dialects).
             NotFoundError: The customer does not exist.
             InvalidRecordError, CallError: `customer_id` is invalid, or the call failed for another reason.
         """

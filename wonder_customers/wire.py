@@ -119,7 +119,8 @@ class Transmission:
         headers: The response headers, names in lower case.
         stale: Whether the request was sent on a kept-alive connection that closed before any byte of a response.
         valid_until: The time on the monotonic clock after which the request must not be sent, set by a rate limit.
-        renew: Waits until the request may be sent, and sets `valid_until` again. Raises `TransportError`.
+        renew: Waits until the request may be sent, and sets `valid_until` again. Raises `TransportError` if this is
+            not possible in time. None if the permit does not expire.
         on_sent: Called when `sent` becomes true. Rate limits use it; transports do not.
     """
 

@@ -133,7 +133,7 @@ def test_failed_call_prints_one_line(command: Command, variables: Variables) -> 
     code, out, err = command("get", "wonder", "missing", env=variables)
     assert (code, out) == (2, "")
     assert err.startswith("wonder-customers: wonder get: the gateway refused the request with HTTP 404")
-    assert err.endswith("Check that the id or reference is correct and belongs to this account and environment.\n")
+    assert err.endswith("reference or token is correct and belongs to this account and environment.\n")
     assert err.count("\n") == 1
 
 

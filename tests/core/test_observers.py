@@ -121,8 +121,8 @@ class TestObservers:
         for wrong, reason in (
             ([late], "must be a regular function.*late is a coroutine function"),
             ([Late()], "must be a regular function"),
-            ([Late], "must be callable with one event, but .*Late is not"),
-            (["print"], "must be callable with one event, but str is not"),
+            ([Late], "must be callable with one event, but .*Late is a class"),
+            (["print"], "must be callable with one event, but str is not callable"),
             (5, "must be a list"),
         ):
             with pytest.raises(ConfigurationError, match=reason):

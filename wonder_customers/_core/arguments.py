@@ -28,14 +28,15 @@ def checked_policy(retry: object) -> RetryPolicy:
     """Return `retry`, or the default policy for None. Raise `ConfigurationError` for any other type."""
     policy = RetryPolicy() if retry is None else retry
     if not isinstance(policy, RetryPolicy):
-        raise ConfigurationError("retry must be a RetryPolicy")
+        raise ConfigurationError(f"retry must be a RetryPolicy, not {type(policy).__name__}")
     return policy
 
 
 def check_rate_limit(limit: object) -> None:
     """Raise `ConfigurationError` unless `limit` is a `RateLimiter` or None."""
     if limit is not None and not isinstance(limit, RateLimiter):
-        raise ConfigurationError("rate_limit must be a RateLimit(…), AdaptiveRateLimit(…) or other RateLimiter")
+        kind = type(limit).__name__
+        raise ConfigurationError(f"rate_limit must be a RateLimit(…), AdaptiveRateLimit(…) or RateLimiter, not {kind}")
 
 
 def check_app_info(text: object) -> str | None:
@@ -50,7 +51,11 @@ def check_app_info(text: object) -> str | None:
 
 
 def observer_group(observers: Any) -> "ObserverGroup | None":
-    """Return the group of `observers`, or None without observers."""
+    """Return the group of `observers`, or None without observers.
+
+    Raises:
+        ConfigurationError: `observers` are not callables, or one of them is a class or a coroutine function.
+    """
     if not observers:
         return None
     from wonder_customers._core.observers import ObserverGroup  # noqa: PLC0415 - loaded only when there are observers

@@ -149,7 +149,7 @@ class AttemptRunner:
     ) -> AttemptResult:
         """Send once, when a connection and a permit are available. Record a write that may still be applied."""
         if self.closed:
-            raise SessionClosedError("the session was closed while the request was waiting. Nothing was sent.")
+            raise SessionClosedError("the session was closed while the request was waiting. The request was not sent.")
         clock, account = call_context.waits.clock, call_context.account_context.account
         began = clock()
         remaining = call_context.deadline - began
@@ -263,15 +263,11 @@ class AttemptRunner:
         sending: Any = self.transport.send(signed_request, transmission)
         if not hasattr(sending, "__await__"):
             transmission.sent = True
-            raise TransportError(
-                f"the transport's `send` must be an async method, but it returned {type(sending).__name__}"
-            )
+            raise TransportError(f"the transport's `send` must be an async method, not return {type(sending).__name__}")
         response = await sending
         if not isinstance(response, HttpResponse):
             transmission.sent = True
-            raise TransportError(
-                f"the transport's `send` must return an HttpResponse, but it returned {type(response).__name__}"
-            )
+            raise TransportError(f"the transport's `send` must return an HttpResponse, not {type(response).__name__}")
         return response
 
     def _signed(
@@ -322,6 +318,7 @@ class AttemptRunner:
         reason = f"the response had HTTP status {transmission.status}, but its body could not be read: {cause}"
         if call.replay is not Replay.READ:
             unread = InvalidResponseError(reason, status=transmission.status, applied="yes")
+            unread.hint = "Read the customer to see the result."
             return AttemptResult(Evidence.BODY_LOST, error=unread, request_id=request_id)
         if final:
             unreadable = InvalidResponseError(reason, status=transmission.status)

@@ -198,10 +198,12 @@ class CallContext:
         return nullcontext() if stop is None else stop.interrupting()
 
     def not_sent(self, reason: str) -> CallError:
-        """Return the error of a call that was not sent, because of the stop signal or `reason`."""
+        """Return a `NotSentError` if the stop signal is set, else a `DeadlineExceededError` with `reason`."""
         stop = self.account_context.stop
         if stop is not None and stop.is_set:
-            return NotSentError("the request was not sent: the job is stopping")
+            error = NotSentError("the request was not sent: the job is stopping")
+            error.hint = "It is safe to call again."
+            return error
         return DeadlineExceededError(f"the request was not sent: {reason}")
 
     def add_secrets(self, secrets: tuple[Secret, ...]) -> None:
@@ -334,7 +336,7 @@ def write_keys(call_context: CallContext, call: Call[Any]) -> list[Key]:
 
 
 def age_of(customer: Customer, headers: Mapping[str, str]) -> float:
-    """Return the age of a customer in seconds by the gateway's clock, or 0 if one of the times is missing."""
+    """Return the age of a customer in seconds by the gateway's clock; 0 if one of the times is missing or invalid."""
     try:
         now = parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError):

@@ -145,8 +145,9 @@ class AccountCredentials:
             known: The account, and its credentials that are not fetched.
             send: Sends the request that fetches an access token.
             started: The start of the operation on the clock.
-            refused: The credentials that the gateway refused, which are fetched again. The result is `refused` itself
-                if the new credentials are equal, or if another call has fetched equal ones since `started`.
+            refused: The credentials that the gateway refused, which are fetched again; None at first. The result is
+                `refused` itself if the new credentials are equal, or if another call has fetched equal credentials
+                since `started`.
 
         Raises:
             CallError: The credentials could not be fetched.
@@ -207,7 +208,7 @@ class AccountCredentials:
         return Signer(dialect, (*known.secrets, *provided.values.values()), account, provided=provided)
 
     async def _ask(self, account: Account, *, slow: bool) -> tuple[_Provided, float]:
-        """Call all functions, and check the secrets that they return."""
+        """Call all functions, and check the secrets that they return. Raise `NotSentError` if this fails."""
         # Not shared with later calls: on trio, the thread of a function that never returns occupies its limiter.
         limiter = anyio.CapacityLimiter(1)
         values = {name: await _ask(name, it, limiter, self._running) for name, it in provided_secrets(account).items()}

@@ -113,6 +113,8 @@ class Executor:
 
         Raises:
             CallError: The operation failed.
+            InvalidRecordError: The record cannot be merged with the stored customer.
+            SessionClosedError: The session was closed before a request was sent.
         """
         start = self.waits.clock()
         deadline = start + account_context.policy.deadline
@@ -139,7 +141,7 @@ class Executor:
             steps.close()
 
     def _ended(self, call_context: CallContext, error: CallError, subject: tuple[str, str] | None) -> CallError:
-        """Return the error of the operation without the traceback of inner frames, which contain the request."""
+        """Report and return the error of the operation, without inner frames, because they contain the request."""
         if call_context.unconfirmed and error.applied == "no":
             # A write of this operation is unconfirmed, although the request that failed was not applied.
             error = as_unconfirmed(error, dict([subject] if subject is not None else []))
@@ -154,7 +156,7 @@ class Executor:
     async def _walk(
         self, call_context: CallContext, steps: Steps[T], subject: tuple[str, str] | None = None
     ) -> Response[T]:
-        """Send the requests that `steps` yields. Errors are thrown into the generator, which may handle them."""
+        """Send the requests that `steps` yields, and return its record. Errors are thrown into the generator."""
         last = _NO_RESPONSE
         try:
             step = next(steps)
@@ -238,7 +240,7 @@ class Executor:
         raise self._failure(call_context, call, progress, result, self._note(call_context, decision))
 
     def _note(self, call_context: CallContext, decision: Decision) -> str:
-        """Return the end of an error message that states why the call is not retried; empty if no reason is known."""
+        """Return the end of an error message that states why the call is not retried; empty if the error shows it."""
         if isinstance(decision, Raise):
             return _NOT_RETRIED.get(decision.because, "")
         why = "the session was closed" if self.runner.closed else "the job is stopping"
@@ -286,7 +288,7 @@ class Executor:
     async def _resolve(
         self, call_context: CallContext, call: Call[T], keys: Sequence[Key], progress: _Progress, result: AttemptResult
     ) -> Response[T] | None:
-        """Look up the effect of a write until the end of the confirmation window. Return None if none was found."""
+        """Look up the effect of a write until the confirmation window ends. Return None if it was never found."""
         waits = lookup_schedule(call_context.account_context.policy.confirmation_window)
         at_once = result.evidence in {Evidence.BODY_LOST, Evidence.REJECTED}
         minimum = 0.0 if at_once else result.retry_after or 0.0
@@ -323,7 +325,7 @@ class Executor:
     async def _look_up(
         self, call_context: CallContext, call: Call[T], *, certain: bool, oldest: float = inf
     ) -> Response[T] | None:
-        """Return the record that a write has created or changed; None if the write was not applied.
+        """Look up the record that a write has created or changed. Return None if this record is not found.
 
         Args:
             call_context: The operation.

@@ -17,7 +17,7 @@ __all__ = ["Listing"]
 T = TypeVar("T")
 
 _REMEMBERED: Final = 100_000
-"""The number of ids that a listing remembers, so that it does not repeat customers that move to a later page."""
+"""The number of ids that a listing remembers, so that customers that move to a later page are not repeated."""
 
 
 class Listing:
@@ -69,7 +69,7 @@ class Listing:
 
         Raises:
             InvalidResponseError: While iterating: the gateway sent the same page twice.
-            CallError: While iterating: a page could not be read.
+            InvalidRecordError, UnsupportedOperationError, CallError: While iterating: as for `CustomerSession.list`.
         """
         return self._track(self._pages())
 

@@ -42,7 +42,8 @@ def _observers(given: Any) -> tuple[Observer, ...]:
         raise ConfigurationError("observers must be a list of callables") from None
     for observer in observers:
         if not callable(observer) or isinstance(observer, type):
-            raise ConfigurationError(f"an observer must be callable with one event, but {_named(observer)} is not")
+            kind = "a class" if isinstance(observer, type) else "not callable"
+            raise ConfigurationError(f"an observer must be callable with one event, but {_named(observer)} is {kind}")
         if iscoroutinefunction(observer) or iscoroutinefunction(type(observer).__call__):
             raise ConfigurationError(
                 f"an observer must be a regular function, but {_named(observer)} is a coroutine function"

@@ -142,7 +142,11 @@ class SessionState:
             ) from None
 
     def account_context(self, account: Account, settings: ViewSettings) -> AccountContext:
-        """Return the context of an account. All views of an account share one state."""
+        """Return the context of an account. All views of an account share one state.
+
+        Raises:
+            ConfigurationError: The account does not support the language in `settings`.
+        """
         source = settings.localized(account)
         dialect = source.dialect()
         state = self.accounts.of(account, dialect)
@@ -221,7 +225,10 @@ class SessionState:
 
 
 class RawOperations:
-    """The operations of a session (``session.raw``). Each of them returns a `Response` that contains the record."""
+    """The operations of a session (``session.raw``). Each of them returns a `Response` that contains the record.
+
+    They raise the same errors as the operations of the session.
+    """
 
     __slots__ = ("_account_context", "_shared")
 
@@ -294,9 +301,9 @@ class RawOperations:
         """Return one page of customers.
 
         Args:
-            limit: Customers per page, 1 to 1000.
+            limit: Customers per page, 1 to 1000; None for the gateway's default.
             cursor: The `Page.cursor` of the previous page; None for the first page.
-            filter: A filter of the gateway, such as `PaydockFilter`.
+            filter: A filter of the gateway, such as `PaydockFilter`; None for all customers.
 
         Raises:
             InvalidRecordError: The limit or the cursor is invalid, or the filter belongs to another gateway. Nothing

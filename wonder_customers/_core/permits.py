@@ -33,7 +33,7 @@ async def wait_for_permit(
         transmission: Identifies the request.
 
     Returns:
-        None if the request may be sent. Otherwise the reason why it may not, and no slot is taken.
+        None if the request may be sent. Otherwise the reason for `CallContext.not_sent`, and no slot is taken.
     """
     account, stop = call_context.account_context.account, call_context.account_context.stop
     is_stopped = stop is not None and stop.is_set
@@ -82,7 +82,7 @@ async def _renew(rate_limit: RateLimiter, call_context: CallContext, transmissio
         await rate_limit.acquire(transmission)
         renewed = True
     if not renewed:
-        raise TransportError("the rate limit did not permit the request before the deadline")
+        raise TransportError("the permit of the rate limit expired, and no other permit was available in time")
 
 
 def request_result(result: AttemptResult | None, elapsed: float) -> RequestResult:

@@ -79,7 +79,7 @@ class ViewSettings:
         return ViewSettings(policy, headers, given.get("language", self.language), given.get("stop", self.stop))
 
     def localized(self, account: Account) -> Account:
-        """Return the account with the language of these settings.
+        """Return the account with the language of these settings; `account` itself if they have no language.
 
         Raises:
             ConfigurationError: The gateway does not support languages, or does not support this language.

@@ -24,7 +24,7 @@ class StopSignal:
     Attributes:
         is_set: Whether `set` was called.
         ends: Functions that end the current waits.
-        observe: Called with the result of each request: its evidence, and its error if it failed.
+        observe: Called with the result of each request: its evidence, and its error if it failed; None for no calls.
     """
 
     is_set: bool = False
@@ -32,14 +32,14 @@ class StopSignal:
     observe: Callable[[Any, CallError], None] | None = None
 
     def set(self) -> None:
-        """End all current waits, and all later ones at once."""
+        """End all current waits. Later waits end as soon as they begin."""
         self.is_set = True
         for end in list(self.ends):
             end()
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Cancel the body of the ``with`` block when the signal is set."""
+        """Cancel the body of the ``with`` block when the signal is set, or at once if it is set already."""
         with anyio.CancelScope() as scope:
             self.ends.add(scope.cancel)
             try:
