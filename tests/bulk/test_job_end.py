@@ -160,7 +160,7 @@ async def test_iterating_outside_async_with_is_refused(account: AccountFactory, 
 async def test_row_that_is_not_a_draft_is_reported(account: AccountFactory) -> None:
     rows: list[Any] = [draft(1), "Ada"]
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
-        with pytest.raises(BulkError, match="row 2 must be a CustomerDraft, not str"):
+        with pytest.raises(BulkError, match="row 2 must be a CustomerDraft or a Row, not str"):
             await collect(sync(session, rows))
 
 

@@ -85,7 +85,7 @@ async def test_wonder_refuses_to_delete_before_anything_is_sent(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     journal = open_journal(tmp_path / "j", account("wonder"), "wonder")
-    with pytest.raises(ConfigurationError, match=r"wonder cannot delete customers.*--removed report"):
+    with pytest.raises(ConfigurationError, match=r"wonder cannot delete customers.*The rule report"):
         await run_job(account("wonder"), [draft(1)], journal, removed="delete")
     assert server.store.ledger("wonder") == {}
 
@@ -115,7 +115,7 @@ async def test_more_customers_than_the_limit_are_not_deleted(
     job, message = await stopped(account(gateway), sources.read(source), journal)
     assert job.exit_status == "removal"
     assert (
-        "the source no longer contains 3 customers (7.5%), more than --max-removed 5% allows. No customer was removed."
+        "the source no longer contains 3 customers (7.5%), more than max_removed=5% allows. No customer was removed."
         in message
     )
     assert f"resume {journal.path} --removed delete --max-removed 3" in message
@@ -133,7 +133,7 @@ async def test_more_customers_than_the_limit_are_not_deleted(
         (0, "100%", "the source has no rows; 40 customers (100.0%) would be removed"),
         (0, 100, "the source has no rows; 40 customers (100.0%) would be removed"),
         (10, "100%", "the source has only 10 rows, and the last finished run had 40; 30 customers"),
-        (10, 29, "the source no longer contains 30 customers (75.0%), more than --max-removed 29 allows"),
+        (10, 29, "the source no longer contains 30 customers (75.0%), more than max_removed=29 allows"),
     ],
 )
 async def test_empty_or_half_source_deletes_nothing(
@@ -336,5 +336,5 @@ async def test_stopped_removal_deletes_nothing_more(
 
 @pytest.mark.parametrize("text", ["x", "-1", "101%", "5.5", ""])
 def test_limit_is_a_number_or_a_percentage(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="--max-removed"):
+    with pytest.raises(ConfigurationError, match="max_removed"):
         RemovalLimit.parse(text)

@@ -52,7 +52,7 @@ class Batches:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the source, if it can be closed."""
+        """Close the source if it is a `RowReader` or an async generator."""
         if isinstance(self.rows, RowReader):
             self.rows.close()
         elif isinstance(self._iterator, AsyncGenerator):
@@ -63,7 +63,9 @@ class Batches:
         """Return the next batch, split by `change_filter`; None after the last row.
 
         Raises:
-            ConfigurationError: The source cannot be read any further, or contains an object that is not a draft.
+            ConfigurationError: The source or the journal cannot be read any further, or the source contains an object
+                that is neither a draft nor a row.
+            BulkError: The lease of the rows has expired.
         """
         if self.left == 0:
             self.cut_short = await self._has_more()
@@ -80,7 +82,8 @@ class Batches:
         """Return the next rows unfiltered; an empty list after the last row.
 
         Raises:
-            ConfigurationError: The source cannot be read any further, or contains an object that is not a draft.
+            ConfigurationError: The source cannot be read any further, or contains an object that is neither a draft nor
+                a row.
         """
         if isinstance(self._iterator, RowReader):
             rows = await anyio.to_thread.run_sync(self._read, self._iterator)
@@ -119,7 +122,7 @@ class Batches:
         return [_row(it, self._numbers) for it in found]
 
     async def _has_more(self) -> bool:
-        """Return whether the source has another row."""
+        """Return whether the source has another row. That row is discarded."""
         if isinstance(self._iterator, RowReader):
             return await anyio.to_thread.run_sync(next, self._iterator, None) is not None
         self.left = None
@@ -155,5 +158,5 @@ def _row(given: Row | CustomerDraft, numbers: "count[int]") -> Row:
     if isinstance(given, Row):
         return given
     if not isinstance(given, CustomerDraft):
-        raise ConfigurationError(f"row {number} must be a CustomerDraft, not {type(given).__name__}")
+        raise ConfigurationError(f"row {number} must be a CustomerDraft or a Row, not {type(given).__name__}")
     return Row(number, given)

@@ -35,9 +35,9 @@ class PendingRow:
         reference: The customer's reference.
         raw: The digest of the row's raw values; None if it is not recorded.
         payload: The digest of the request body; empty without a journal.
-        known: Whether the gateway has accepted this reference before, which means that the customer exists.
+        known: Whether the customer exists, according to the journal.
         unconfirmed: Whether the outcome of an earlier write is unknown.
-        superseded: Whether the request body of that earlier write was different.
+        superseded: Whether that earlier write had another request body or was a deletion.
         cells: The fields that the row clears, and what the journal records about its fields.
     """
 
@@ -110,7 +110,10 @@ class ChangeFilter:
         self._stack.close()
 
     def split(self, rows: Sequence[Row]) -> tuple[list[Outcome], list[PendingRow]]:
-        """Split rows into those that need no request, with their outcomes, and those that have to be sent."""
+        """Return the outcomes of rows that need no request, and the rows that have to be sent.
+
+        Rows that do not belong to the run are counted in `skipped`. Calls `inspect`, whose errors are raised.
+        """
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
         repeats = (self.repeats or {}) if self._references is None else self._references.find_repeats(named)
         digests = self._digests(rows)
@@ -158,7 +161,7 @@ class ChangeFilter:
         return outcomes, pending
 
     def missing(self, references: Sequence[str]) -> set[str]:
-        """Return the given references that are not in the source. Call this method after the whole source was read."""
+        """Return the given references that are not in the source, after it was read; none for a part of a source."""
         return set() if self._references is None else self._references.missing(references)
 
     def _digests(self, rows: Sequence[Row]) -> dict[int, bytes]:
@@ -206,7 +209,7 @@ class ChangeFilter:
         return (self.full or with_card) and entry.run != journal.run
 
     def _settled_by_raw_values(self, row: Row, entry: Entry, journal: RowJournal, raw: bytes | None) -> Outcome | None:
-        """Return the outcome of a row with the recorded raw values, without building a draft; otherwise None."""
+        """Return the outcome of a row whose recorded raw values decide it, without building a draft; otherwise None."""
         if raw is None or raw != entry.raw or (self.full and self._resend(entry, journal)):
             return None
         if entry.state == "done":
@@ -216,7 +219,7 @@ class ChangeFilter:
     def _settled_by_payload(
         self, row: Row, entry: Entry, journal: RowJournal, draft: CustomerDraft, raw: bytes | None
     ) -> Outcome | None:
-        """Return the outcome of a row with the recorded request body; None if the row has to be sent."""
+        """Return the outcome of a row with the recorded request body; None if it has to be sent. Record its values."""
         if self._failed_in_run(entry, journal):
             return _failed_before(row, entry)
         if entry.state != "done" or self._resend(entry, journal, draft):

@@ -53,7 +53,7 @@ class DeadLetters:
 
     Attributes:
         count: Failed rows of this run.
-        earlier: Entries of earlier runs that are still in the file after `settle`.
+        earlier: Entries of earlier runs, of this source and gateway, that are still in the file after `settle`.
     """
 
     def __init__(self, path: Path, *, source: str = "", gateway: str = "", values: bool = False) -> None:
@@ -152,10 +152,11 @@ class DeadLetters:
 
         Args:
             complete: Whether every row of the source has an outcome. If not, a row with the same reference may follow.
-            find: Finds entries of the journal, to detect rows that arrived without an outcome in this process.
+            find: Finds entries of the journal, to detect rows that arrived without an outcome in this process; None
+                without a journal.
 
         Raises:
-            BulkError: The file cannot be written.
+            BulkError: The file cannot be read or written.
         """
         if not self._old_size or not self.path.is_file():
             return
@@ -196,7 +197,7 @@ class DeadLetters:
                 yield None if settled else line, letter
 
     def _is_settled(self, letter: Mapping[str, Any], *, complete: bool) -> bool:
-        """Return whether the gateway has accepted the row of an entry, or the row has a newer entry."""
+        """Return whether `settle` removes an entry of an earlier run."""
         reference, number = letter["reference"], letter["row"]
         if reference is None:
             return (number, letter["reason"]) in self._unnamed
@@ -208,7 +209,7 @@ class DeadLetters:
         return number in (again or ())
 
     def _old(self) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-        """Yield each line of earlier runs and its entry, or None if the entry is of another source or gateway."""
+        """Yield each line of earlier runs with its entry; None if it is invalid or of another source or gateway."""
         left = self._old_size
         if not left:
             return
@@ -227,6 +228,7 @@ def check_dead_letters(path: Path) -> None:
 
     Raises:
         ConfigurationError: The file is not a list of failed rows.
+        OSError: The file cannot be read.
     """
     if not path.is_file():
         return
@@ -263,7 +265,7 @@ def _unwritable(path: Path, error: OSError) -> BulkError:
 
 
 def _ends_incomplete(path: Path) -> bool:
-    """Return whether the last line of the file is incomplete."""
+    """Return whether the last line of the file has no line break."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 1))
         return file.read(1) not in {b"", b"\n"}

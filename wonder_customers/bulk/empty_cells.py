@@ -37,7 +37,7 @@ class EmptyCells:
         confirmed: The journal's record after the gateway has confirmed the row.
         cleared: The fields that the row clears now and did not clear before.
         uncleared: The fields that the rule would clear but that the gateway cannot clear.
-        open: Whether the rule kept a field that another rule would clear. The next run then compares the row again.
+        open: Whether ``keep`` kept a field that the source filled before, so that the next run compares the row again.
     """
 
     draft: CustomerDraft
@@ -108,7 +108,10 @@ def _to_json(found: Mapping[str, str]) -> str:
 
 
 def flat_values(draft: CustomerDraft) -> dict[str, Any]:
-    """Return the values of a draft by field. Each part of an address and each key of the metadata is a field."""
+    """Return the values of a draft by field, without its reference and payment source.
+
+    Each part of an address and each key of the metadata is a field.
+    """
     found: dict[str, Any] = {}
     for name in _NAMES:
         value = getattr(draft, name)

@@ -30,13 +30,13 @@ _BESIDE: Final = ("-wal", "-shm", "-journal", ".key", ".lock")
 
 @define
 class Forgotten:
-    """The numbers of erased rows and entries.
+    """What was erased, and the files that still contain a reference.
 
     Attributes:
         rows: Number of rows removed from the journal.
         unconfirmed: Number of removed rows whose requests may still be applied.
         entries: Number of entries removed from each file. A deleted saved plan counts as one entry.
-        left: Files that still contain one of the references, such as the source.
+        left: Searched files that still contain one of the references, such as the source.
     """
 
     rows: int = 0
@@ -62,11 +62,11 @@ def forget(journal: Journal, references: Collection[str], files: Iterable[Path])
 
     Args:
         journal: The journal.
-        references: The references of the customers.
+        references: The references of the customers; at least one.
         files: The files to search.
 
     Raises:
-        BulkError: The journal is in use, or cannot be written.
+        BulkError: The journal is in use or cannot be written, or its lock file cannot be opened.
         ConfigurationError: The journal cannot be read.
         OSError: A file cannot be read or written.
     """
@@ -88,7 +88,7 @@ def forget(journal: Journal, references: Collection[str], files: Iterable[Path])
 
 
 def _from_journal(journal: Journal, wanted: set[str], found: Forgotten) -> set[str]:
-    """Delete rows, overwrite their bytes in the file, and return their ids at the gateway."""
+    """Delete and count rows, overwrite their bytes in the file, and return their ids at the gateway."""
     ids: set[str] = set()
     with writing(journal.path, "Run the command again."), closing(connect(journal.path)) as connection:
         connection.execute("PRAGMA secure_delete = ON").close()
@@ -178,7 +178,7 @@ def _parsed(content: bytes) -> Any:
 
 
 def _rewritten(path: Path, edit: Callable[[bytes], Edited]) -> int:
-    """Write the edited content of a file, or delete an empty file. Return the number of removed entries."""
+    """Write the edited content of a file, or delete the file if it is empty. Return the number of removed entries."""
     before = path.read_bytes()
     content, removed = edit(before)
     if not removed:

@@ -46,7 +46,7 @@ class RemovalLimit:
                 return cls(text, number=int(text))
         except ValueError:
             pass
-        raise ConfigurationError(f"--max-removed must be a number or a percentage such as 5%, not {text!r}")
+        raise ConfigurationError(f"max_removed must be a number or a percentage such as 5%, not {text!r}")
 
 
 @define
@@ -81,12 +81,12 @@ class LeftCustomers:
 
     @property
     def share(self) -> str:
-        """The number of customers as text, with the percentage of the last finished run's rows."""
+        """The number of customers as text, with the percentage of the last finished run's rows if there is one."""
         customers = counted(self.count, "customer", "customers")
         return customers if not self.rows_before else f"{customers} ({self.count / self.rows_before:.1%})"
 
     def warning(self, rows: int) -> str | None:
-        """Return why a source with `rows` rows seems to be incomplete; None if it seems to be complete."""
+        """Return why a source with `rows` rows seems to be incomplete; None if it does not."""
         if self.counted and self.count and not rows:
             return "the source has no rows"
         if self.counted and self.rows_before is not None and 2 * rows < self.rows_before:
@@ -121,9 +121,9 @@ def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
         return f"{warning}; {left.share} would be removed"
     if left.rows_before is None and limit.number is None:
         return (
-            f"the source no longer contains {left.share}, and --max-removed with a percentage requires an earlier"
+            f"the source no longer contains {left.share}, and a percentage as max_removed requires an earlier"
             " finished run"
         )
     if limit.share is not None and left.count <= limit.share * (left.rows_before or 0):
         return None
-    return f"the source no longer contains {left.share}, more than --max-removed {limit.text} allows"
+    return f"the source no longer contains {left.share}, more than max_removed={limit.text} allows"

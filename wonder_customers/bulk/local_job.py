@@ -131,7 +131,7 @@ class LocalJob(Job):
 
     @property
     def notes(self) -> SourceNotes:
-        """The decisions and changes made while the source was read."""
+        """The decisions and changes made while a `RowReader` was read; empty for other rows."""
         return self._rows.notes if isinstance(self._rows, RowReader) else SourceNotes()
 
     @property
@@ -236,7 +236,7 @@ class LocalJob(Job):
     async def _work(
         self, queue: MemoryObjectReceiveStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
     ) -> None:
-        """Send the rows of the queue, one at a time, until the queue is closed."""
+        """Send the rows of the queue, one at a time; once the job is stopping, record them as not sent."""
         with queue, outcomes:
             while (row := await take(queue)) is not None:
                 if self._stop.is_set:
@@ -252,11 +252,12 @@ class LocalJob(Job):
                     await self._report(outcomes, [outcome])
 
     def _halt_for(self, error: CallError | BulkError) -> None:
-        """Stop the job, because the gateway refused the credentials or the journal cannot be written."""
+        """Stop the job, because the gateway refused the account or the journal cannot be written."""
         if isinstance(error, BulkError):
             self._halt("journal", str(error))
         else:
-            self._halt("refused", f"the gateway refused the credentials ({error.reason}). {error.hint}")
+            what = "credentials" if isinstance(error, AuthenticationError) else "operation"
+            self._halt("refused", f"the gateway refused the {what} ({error.reason}). {error.hint}")
 
     async def _remove_left(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
         """Count the customers missing from the source, and delete them if requested.
@@ -293,9 +294,9 @@ class LocalJob(Job):
             self._halt_for(error)
 
     async def _send(self, row: PendingRow) -> Outcome | None:
-        """Send a row. With `give_up_after`, a row that fails in an outage is sent again until the outage ends.
+        """Send a row. With `give_up_after`, send a row that fails in an outage again while another row is in progress.
 
-        A row that fails outside of an outage is not sent again: the gateway may be unable to process its values.
+        Otherwise, a row is not sent again: the gateway may be unable to process its values.
         """
         self._busy += 1
         try:
@@ -314,7 +315,7 @@ class LocalJob(Job):
         return isinstance(outcome.error, (*TRANSIENT, OutcomeUnknownError))
 
     def _count(self, outcome: Outcome) -> None:
-        """Count a row that was sent, and stop the job if too many rows failed."""
+        """Count the outcome of a write or deletion, and stop the job if too many have failed."""
         self.stats.sent += outcome.applied == "yes" and outcome.status != "removed"
         self.stats.requests.sent += outcome.attempts
         too_many = self._thresholds.count(ok=outcome.ok)
@@ -344,13 +345,13 @@ class LocalJob(Job):
             self._outages.end()
 
     def _halt(self, exit_status: ExitStatus, reason: str) -> None:
-        """Stop reading and sending rows. If the job is already stopping, its first reason is kept."""
+        """Stop reading and sending rows. The first reason is kept, except ``paused``."""
         if self.stopped is None or self.stopped.exit_status == "paused":
             self.stopped = Stop(exit_status, reason)
         self._stop.set()
 
     def _end(self, journal: Journal) -> None:
-        """Close the journal after the last row was written."""
+        """Record the end of the run, and release the journal."""
         # Skipped rows are included, because the next run compares the numbers of rows of the source.
         journal.end(self.exit_status, self.stats.counts + Counter(skipped=self.skipped))
 
@@ -379,10 +380,10 @@ def sync(
         options: All settings of the job. See `Options` for the defaults.
 
     Raises:
-        ConfigurationError: When the job is opened, if the journal belongs to another gateway, or if customers cannot be
-            deleted.
-        BulkError: When the job is opened, if the journal is in use; while iterating, after the last outcome, if the
-            job stopped because of a problem. The message contains the reason, which is also in `Job.stopped`, and, with
-            a journal, the next step.
+        ConfigurationError: When the job is opened, if the journal cannot be read or belongs to another gateway, or if
+            customers cannot be deleted.
+        BulkError: When the job is opened, if the journal is in use or cannot be written; while iterating, after the
+            last outcome, if the job stopped because of a problem. The message contains the reason, which is also in
+            `Job.stopped`, and, with a journal, the next step.
     """
     return LocalJob(session, rows, journal, options or Options())

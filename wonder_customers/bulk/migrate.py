@@ -44,7 +44,7 @@ class Losses:
 
     @property
     def any(self) -> bool:
-        """Whether anything would be lost."""
+        """Whether anything would be lost. Deleted customers do not count."""
         return bool(self.fields or self.refused or self.without_reference or self.unreadable)
 
 
@@ -95,8 +95,8 @@ async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -
             if not found:
                 return
     raise ConfigurationError(
-        f"the list still contained new customers after it was read {_MOST_READS} times. Some customers may not"
-        " have been sent. Run the migration again when fewer customers are created."
+        f"the list of the source gateway still contained new customers when it was read for the {_MOST_READS}th time."
+        " Some customers may not have been sent. Run the migration again when fewer customers are created or deleted."
     )
 
 
@@ -119,7 +119,7 @@ def adapted(target: CustomerSession[Any], draft: CustomerDraft) -> tuple[Custome
 
 
 def _named(target: CustomerSession[Any], draft: CustomerDraft) -> CustomerDraft:
-    """Return `draft` with its name in the form that the target accepts: a full name, or first and last name."""
+    """Return `draft` with its full name, its first and last name, or both, whichever the target accepts best."""
     if draft.name is None or not (draft.first_name or draft.last_name):
         return draft
     full = evolve(draft, first_name=None, last_name=None)

@@ -23,7 +23,7 @@ class Outage:
 
     Attributes:
         began: The time of the first failed request, on the monotonic clock.
-        reason: The result of the last request, such as ``the gateway responds with 503``.
+        reason: The result of the last failed request, such as ``the gateway responds with 503``.
         requests: The number of requests that failed.
         seconds: The duration so far.
     """
@@ -88,7 +88,7 @@ class OutageWatch:
 
 
 def _reason(error: CallError) -> str:
-    """Return the result of a request as text, without the gateway's message."""
+    """Return the result of a failed request as text, without the gateway's message."""
     if isinstance(error, GatewayError) and error.status:
         return f"the gateway responds with {error.status}"
     if isinstance(error, NoResponseError):

@@ -93,7 +93,7 @@ class PermitServer:
         self._next = self.clock() + HORIZON + LONGEST + self._spacing
 
     def grant(self, wanted: int, validity: float = VALIDITY) -> Grant:
-        """Grant the next permits that start within `HORIZON`.
+        """Grant up to `wanted` permits that start within `HORIZON`.
 
         Args:
             wanted: The number of permits that the client can use now.

@@ -29,7 +29,7 @@ def make_private(path: Path) -> None:
     An existing file is not opened, because closing it would release the locks that SQLite holds on it.
 
     Raises:
-        OSError: The file cannot be created, or belongs to another user.
+        OSError: The file cannot be created, or its permissions cannot be changed.
     """
     target = path.resolve()
     try:
@@ -43,7 +43,7 @@ def check_trusted(path: Path, *, secret: bool = False) -> None:
     """Check that no other user can have written a file whose contents decide what a command does.
 
     Args:
-        path: The file. If it does not exist, nothing is checked.
+        path: The file. Nothing is checked if it does not exist, or on Windows.
         secret: The file must not be readable by other users either.
 
     Raises:

@@ -42,8 +42,8 @@ def check_deletion(account: Account) -> None:
     reason = dialect.unsupported_operations.get(Operation.DELETE)
     if reason is not None:
         raise ConfigurationError(
-            f"{dialect.gateway} cannot delete customers: {reason}. Nothing was sent. Use --removed report, which only"
-            " counts the customers missing from the source."
+            f"{dialect.gateway} cannot delete customers: {reason}. Nothing was sent. The rule report only counts the"
+            " customers missing from the source."
         )
 
 
@@ -164,7 +164,7 @@ class Removal:
     async def _existing(self, it: Candidate) -> Customer | None:
         """Return the customer; None if it does not exist or is deleted.
 
-        An unconfirmed write may have created another customer with the reference.
+        An unconfirmed write may have created another customer, which is found by the reference.
 
         Raises:
             CallError: The customer could not be read.

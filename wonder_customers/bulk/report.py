@@ -23,7 +23,7 @@ MEANINGS: Final = {
     "invalid": "not sent: unreadable, or outside the gateway's limits",
     "duplicate": "not sent: an earlier row has the same reference",
 }
-"""The statuses of rows and their meanings."""
+"""The statuses of the rows of a source, and their meanings."""
 
 
 def build(
@@ -39,7 +39,7 @@ def build(
     seconds: float,
     started: float,
 ) -> dict[str, Any]:
-    """Build the report of a run that ended. Its only customer data are the ids of customers missing from the source.
+    """Build the report of a run. The report contains no customer data except ids of customers missing from the source.
 
     Args:
         job: The job, after its end.
@@ -189,7 +189,7 @@ def format_duration(seconds: float) -> str:
 
 
 def adds_up(job: Job) -> bool:
-    """Return whether every row has exactly one outcome; a job that stopped early may have unfinished rows."""
+    """Return whether the counts of rows add up; a job that stopped early may have unfinished rows."""
     return job.unfinished == 0 if job.exit_status in {"finished", "paused"} else job.unfinished >= 0
 
 

@@ -107,12 +107,11 @@ class PlanWriter:
             self._file = open(self.path, "xb", opener=private_opener)
         except FileExistsError:
             raise ConfigurationError(
-                f"{self.path} already exists. Nothing was planned. Give the path of a new file with --save."
+                f"{self.path} already exists. Nothing was planned. Give the path of a new file."
             ) from None
         except OSError as error:
             raise ConfigurationError(
-                f"{self.path} cannot be written: {error.strerror}. Nothing was planned. Choose another file with"
-                " --save."
+                f"{self.path} cannot be written: {error.strerror}. Nothing was planned. Choose another file."
             ) from None
         self._seal = self.digests.running()
         self._line({"wonder-customers plan": FORMAT, "key": key_mark(self.digests).hex(), "facts": dict(self.facts)})
@@ -179,29 +178,26 @@ class SavedPlan:
             mark, sealed = head["key"], seal["seal"]
         except OSError as error:
             raise ConfigurationError(
-                f"{path} cannot be read: {error.strerror}. Nothing was sent. Give the path of a plan that was saved"
-                " with `plan --save`."
+                f"{path} cannot be read: {error.strerror}. Nothing was sent. Give the path of a saved plan."
             ) from None
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             raise ConfigurationError(
-                f"{path} is not a complete saved plan. Nothing was sent. Save a new plan with `plan --save`."
+                f"{path} is not a complete saved plan. Nothing was sent. Save a new plan."
             ) from None
         if not known or mark != key_mark(digests).hex():
             raise ConfigurationError(
                 f"{path} was saved for a journal with another key, or by another version of wonder-customers. Nothing"
-                " was sent. Save a new plan with `plan --save`."
+                " was sent. Save a new plan."
             )
         if sealed != running.hexdigest():
-            raise ConfigurationError(
-                f"{path} was changed after the plan was saved. Nothing was sent. Save a new plan with `plan --save`."
-            )
+            raise ConfigurationError(f"{path} was changed after the plan was saved. Nothing was sent. Save a new plan.")
         return found
 
     def check(self, facts: Mapping[str, str]) -> None:
         """Check that a job has the facts of the plan.
 
         Raises:
-            ConfigurationError: Some facts differ. The message contains their names.
+            ConfigurationError: Some facts differ. The message contains the first of their names.
         """
         differing = [
             f"{name} ({self.facts.get(name)} in the plan, now {facts.get(name)})" if _is_shown(name) else name
@@ -212,7 +208,7 @@ class SavedPlan:
             raise self._differs(differing)
 
     def checker(self) -> Callable[[Sequence[Outcome], Sequence[PendingRow]], None]:
-        """Return a function that compares batches of rows with the plan, in order, and raises at a difference."""
+        """Return a function for `Options.inspect` that raises `ConfigurationError` if a batch differs from the plan."""
         lines = self._rows()
 
         def check(outcomes: Sequence[Outcome], pending: Sequence[PendingRow]) -> None:
@@ -244,7 +240,7 @@ class SavedPlan:
         more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
         return ConfigurationError(
             f"the plan {self.path} differs from the changes that the job would make now:"
-            f" {'; '.join(differing[:_SHOWN])}{more}. No differing row was sent. Save a new plan with `plan --save`."
+            f" {'; '.join(differing[:_SHOWN])}{more}. No differing row was sent. Save a new plan."
         )
 
 
@@ -285,7 +281,9 @@ async def save_plan(
         how: Further keyword arguments for `plan`.
 
     Raises:
-        ConfigurationError: The file exists or cannot be written, or the source cannot be read.
+        ConfigurationError: The file exists or cannot be created, an argument is invalid, or the source or the journal
+            cannot be read.
+        OSError: The file cannot be written completely.
         CallError: A lookup failed.
     """
     chosen = options or Options()
@@ -321,8 +319,8 @@ async def check_plan(
         The options for the job. With them, the job stops before it sends a row that is not in the plan.
 
     Raises:
-        ConfigurationError: The job would differ from the plan (the message contains the differences), or the plan or
-            the source cannot be read.
+        ConfigurationError: The job would differ from the plan (the message contains the first differences), or the
+            plan, the source or the journal cannot be read.
     """
     chosen = options or Options()
     async with Batches(rows) as batches:
@@ -338,7 +336,7 @@ async def check_plan(
 
 
 def contents(files: Iterable[Path]) -> str:
-    """Return a digest of the names and contents of files."""
+    """Return a digest of the names and contents of files. Raises `OSError` if a file cannot be read."""
     found = sha256()
     for path in files:
         with path.open("rb") as file:

@@ -72,6 +72,10 @@ class SharedLimit:
         rate: The maximum number of requests per second, over all processes.
         name: Identifies the limit, such as the merchant's name.
         notify: Called with a message when the server cannot be reached, and when it responds again.
+
+    Raises:
+        ConfigurationError: The URL contains a password or has another scheme, the rate is invalid, or the package
+            redis is not installed.
     """
 
     url: str
@@ -92,7 +96,9 @@ class SharedLimit:
                 f" Set the environment variable {PASSWORD} instead."
             )
         if address.scheme not in {"redis", "rediss"}:
-            raise ConfigurationError("the address of the shared limit must be redis://HOST:PORT or rediss://HOST:PORT")
+            raise ConfigurationError(
+                "the address of the shared limit must be redis://HOST:PORT/DATABASE or, for TLS, rediss://HOST:PORT/DATABASE"
+            )
         self._leased = LeasedRateLimit(self._grant)
         with needed("shared-limit", "redis", by="a shared limit"):
             from redis import Redis, RedisError  # noqa: PLC0415 - an extra
@@ -111,14 +117,14 @@ class SharedLimit:
         """Check that the server responds.
 
         Raises:
-            ConfigurationError: The server does not respond.
+            ConfigurationError: The server does not respond, or refuses the command.
         """
         try:
             await self._run(0, VALIDITY)
         except self._errors as error:
             raise ConfigurationError(
                 f"the shared limit at {self._where} cannot be reached ({error}). Nothing was sent. Check the"
-                " address and the server."
+                " address, the password and the server."
             ) from None
 
     async def acquire(self, transmission: Transmission, /) -> None:

@@ -34,7 +34,7 @@ class Latencies:
         self.count += 1
 
     def quantile(self, fraction: float) -> float | None:
-        """Return a quantile in seconds; a `fraction` of 0.95 is the 95th percentile. None without latencies."""
+        """Return the bound of the bucket with a quantile in seconds (0.95: 95th percentile). None without latencies."""
         left = fraction * self.count
         for bucket in sorted(self.classes):
             left -= self.classes[bucket]
@@ -79,12 +79,13 @@ class RequestStats:
     """The requests of a job, and the limits that apply to them.
 
     Attributes:
-        sent: Requests sent for rows that ended, retries and lookups included.
+        sent: Requests sent for rows that ended, including retries and lookups.
         issued: Requests sent so far, including those of rows in progress.
         throttled: Requests refused by the gateway's rate limit.
         failed: Requests that failed with a server error or without a response.
-        concurrency: The current limit on concurrent requests.
-        rate: The measured number of requests per second that the gateway accepts; None until it refuses a request.
+        concurrency: The current limit on concurrent rows.
+        rate: The number of requests per second that an `AdaptiveRateLimit` has measured; None until the gateway refuses
+            a request, and with another rate limit.
     """
 
     sent: int = 0
@@ -134,7 +135,7 @@ class JobStats:
         requests: The requests, and the limits found from the gateway's responses.
         started: When the run started, on the job's clock.
         counts: Rows by status.
-        reasons: Failed, invalid and duplicate rows, and customers that were kept, by code.
+        reasons: Failed, invalid and duplicate rows, and customers that were kept, by code; ``other`` for further codes.
         examples: The numbers of the first rows of each code.
         sent: Rows that the gateway accepted.
         cleared: Rows that cleared a field, by field. Local jobs only.
@@ -174,7 +175,7 @@ class JobStats:
         return self.counts["failed"] + self.counts["invalid"] + self.counts["duplicate"]
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
-        """Add outcomes."""
+        """Count outcomes."""
         for outcome in outcomes:
             self.counts[outcome.status] += 1
             if (code := outcome.code) is not None:

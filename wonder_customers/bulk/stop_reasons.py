@@ -37,7 +37,7 @@ def raise_stop(stopped: Stop | None, rows: int, again: str | None) -> None:
     """Raise an error if the job stopped because of a problem.
 
     Args:
-        stopped: Why the job stopped; None if it did not stop.
+        stopped: Why the job stopped; None if it processed all rows.
         rows: The number of rows that have an outcome.
         again: The instruction for continuing the job, such as ``run the migration again.``; None without a journal.
 

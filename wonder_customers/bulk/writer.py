@@ -107,12 +107,12 @@ class RowWriter:
         return await self.write(row)
 
     def hold(self, row: PendingRow) -> None:
-        """Record that a row was not sent, because the job is stopping."""
+        """Record that a row was not sent, because the job is stopping. An unconfirmed row keeps its state."""
         if self.journal is not None and not row.unconfirmed:
             self.journal.ended(row.reference, "held", 0, None)
 
     async def _confirm(self, row: PendingRow) -> Response[Customer] | None:
-        """Look up the result of an earlier write with an unknown outcome; None if the row has to be sent.
+        """Look up the customer of a row with an unconfirmed write. Return None unless the lookup confirms the row.
 
         The gateway may still apply a write of a process that was killed. Another body is therefore compared or sent
         only after the confirmation window.
@@ -203,9 +203,9 @@ def error_code(error: CallError) -> str:
 def _result(row: PendingRow, response: Response[Customer]) -> Status:
     """Return whether the row created or updated a customer.
 
-    Customers of earlier runs are in the journal. Otherwise, HTTP 201, or times of creation and of the last
-    change less than a second apart, mean that the customer was created. Wonder's responses contain neither, so the
-    result is ``written``.
+    Customers of earlier runs are in the journal. Otherwise, the response shows a creation by HTTP 201, or by a time of
+    creation less than a second before the last change or without a last change. Without a time of creation, as at
+    Wonder, the result is ``written``.
     """
     if row.known:
         return "updated"
@@ -218,7 +218,7 @@ def _result(row: PendingRow, response: Response[Customer]) -> Status:
 
 
 def _is_comparable(draft: CustomerDraft, customer: Customer) -> bool:
-    """Return whether `customer` has a value for every field that `draft` sends."""
+    """Return whether `customer` has a value for every field that `draft` sends. A name may be held in parts."""
     for attribute in fields(CustomerDraft):
         sent, held = getattr(draft, attribute.name), getattr(customer, attribute.name, None)
         if (

@@ -90,7 +90,7 @@ def test_inspection_writes_a_mapping_that_reads_the_same(tmp_path: Path) -> None
         ("[fields]\nname = {}", "must have exactly one of the keys first, join and constant"),
         ('[fields]\nname = { first = ["A"], constant = "x" }', "must have exactly one of the keys"),
         ("[text]\ncolour = 1", r"\[text\] must be a table; the valid keys are"),
-        ('[text]\ndelimiter = "ab"', "the delimiter must be one character"),
+        ('[text]\ndelimiter = "ab"', "delimiter must be one character"),
         ("nulls = 5", "5 is neither a string nor a list of strings"),
     ],
 )

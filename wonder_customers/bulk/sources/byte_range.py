@@ -30,7 +30,7 @@ class ByteRange:
     recent: list[bytes] = field(factory=list)
 
     def take_recent(self) -> bytes:
-        """Return the lines read since the last call of this method."""
+        """Return the lines read since the last call of this method, and add their length to `offset`."""
         recent = self.recent
         found = recent[0] if len(recent) == 1 else b"".join(recent)
         recent.clear()

@@ -51,7 +51,7 @@ def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, s
 
 
 def is_ambiguous(plain: str) -> bool:
-    """Return whether a column with this normalised name may contain card numbers or something else."""
+    """Return whether a column with this normalised name may contain card data or something else."""
     return plain.rpartition(".")[2] in _AMBIGUOUS
 
 

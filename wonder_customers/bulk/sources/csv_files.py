@@ -46,7 +46,7 @@ REMARK = "only the first column has a value, which contains a space, so the line
 def csv_rows(
     file: BinaryIO, number: int, reading: Reading, where: str = "", byte_range: ByteRange | None = None
 ) -> Generator[Row, None, int]:
-    """Read the rows of a CSV file, whose first line contains the column names.
+    """Read the rows of a CSV file. The first line that is neither skipped nor blank contains the column names.
 
     Args:
         file: The unpacked bytes.
@@ -126,7 +126,7 @@ def is_remark(values: Sequence[Any]) -> bool:
 
 
 def _valid(header: list[str], where: str) -> list[str]:
-    """Return the column names, if they can be decoded and are not quoted with another character."""
+    """Return the column names. Raise `ConfigurationError` if they cannot be decoded or are in single quotes."""
     if any(map(has_invalid_bytes, header)):
         raise ConfigurationError(
             f"{where}the column names contain {INVALID_BYTES}. Nothing was sent. Export the data again as UTF-8."
@@ -151,7 +151,7 @@ def _cells(lines: Iterator[str], options: TextOptions) -> Iterator[list[str]]:
 
 
 def title_hint(lines: Iterator[list[str]], before: int, header: Sequence[str]) -> str:
-    """Return a hint if one of the next lines has more column names than the first line.
+    """Return a hint if one of the next lines has more column names than the first line; otherwise an empty string.
 
     Args:
         lines: The cells of the lines after the first line.

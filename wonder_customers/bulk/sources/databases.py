@@ -20,7 +20,8 @@ def check_database(given: str) -> None:
     """Check that a database is given without a password, because other users can read command lines.
 
     Raises:
-        ConfigurationError: The URL contains a password or is invalid, or the environment variable is not set.
+        ConfigurationError: The URL contains a password or is invalid, the environment variable is not set, or
+            SQLAlchemy is not installed.
     """
     url = _url(given)
     if "://" in given and url.password is not None:
@@ -43,9 +44,12 @@ def database_rows(
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages.
 
+    Returns:
+        The number of the last row.
+
     Raises:
-        ConfigurationError: SQLAlchemy or the database's driver is not installed, the query fails, or its columns
-            cannot be used.
+        ConfigurationError: SQLAlchemy or the database's driver is not installed, the URL is invalid, the database
+            cannot be reached, the query fails, or its columns cannot be used.
     """
     with _connected(database) as connection:
         import sqlalchemy  # noqa: PLC0415 - optional dependency
@@ -57,7 +61,10 @@ def database_rows(
             else connection.execute(sqlalchemy.text(query.replace(":", "\\:")))
         )
         if not result.returns_rows:
-            raise ConfigurationError("the query does not return rows. Nothing was sent. Use a SELECT statement.")
+            raise ConfigurationError(
+                "the query does not return rows. Nothing was sent, and its transaction was rolled back. Use a SELECT"
+                " statement."
+            )
         columns = Columns.match(list(result.keys()), reading)
         return (yield from typed_rows(result, columns, number, where, number))
 
@@ -92,7 +99,11 @@ def _connected(database: str) -> Iterator[Any]:
 
 
 def _url(given: str) -> Any:
-    """Return the parsed URL of a database, with the default driver for PostgreSQL."""
+    """Return the parsed URL of a database, with the default driver for PostgreSQL.
+
+    Raises:
+        ConfigurationError: See `check_database`. A password is accepted.
+    """
     with needed("sql", "sqlalchemy", by="reading databases"):
         from sqlalchemy.engine import make_url  # noqa: PLC0415 - optional dependency
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - optional dependency

@@ -40,7 +40,7 @@ _SHOWN_WORDS = 4
 
 
 def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
-    """Return the encoding of a text file. Reads the file to its end.
+    """Return the encoding of a text file. May read the file to its end.
 
     Args:
         file: The unpacked bytes.
@@ -51,8 +51,9 @@ def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
         ``utf-8``, ``utf-16``, or the normalised name of another Python codec.
 
     Raises:
-        ConfigurationError: The file is neither UTF-8 nor UTF-16 and no encoding was named, the named encoding does not
-            exist or contradicts the file's byte order mark, or the file is not text or not valid in its encoding.
+        ConfigurationError: The file is neither UTF-8 nor UTF-16 and no encoding was named or detected, the named
+            encoding does not exist or contradicts the file's byte order mark, the file is not text or not valid in its
+            encoding, or charset-normalizer, which detects encodings, is not installed.
     """
     head = file.read(_HEAD)
     if head[:100].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<?xml")):
@@ -193,7 +194,7 @@ def _named(given: str, mark: str | None, name: str) -> str:
 
 
 def _checked(encoding: str, file: BinaryIO, head: bytes, name: str) -> str:
-    """Return `encoding` after checking that the file is valid in it. Line-based encodings are checked while reading."""
+    """Return `encoding`. Raise `ConfigurationError` if it is not line-based and the file is not valid in it."""
     if is_line_based(encoding):
         return encoding
     decoder, line = codecs.getincrementaldecoder(encoding)(), 0
@@ -222,10 +223,10 @@ def _wide(head: bytes) -> str | None:
 
 
 def _likely(survey: _Survey, name: str, *, detect: bool) -> str:
-    """Return the most likely encoding.
+    """Return the most likely encoding, if `detect` is True.
 
     Raises:
-        ConfigurationError: The user has to name the encoding.
+        ConfigurationError: The user has to name the encoding, or the package that detects encodings is not installed.
     """
     sample = b"\n".join(line[:2000] for _, line in survey.sample)
     try:

@@ -23,7 +23,7 @@ def unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
     """Return the contents of a file, decompressed if it is a gzip or zstd file.
 
     Reading a compressed file raises `ConfigurationError` at a line longer than `LONGEST_LINE`, and beyond 64 MB plus
-    100 times its size: a file of 2 MB can otherwise take 2 GB of memory.
+    100 times the compressed size: a file of 2 MB can otherwise take 2 GB of memory.
 
     Raises:
         MissingExtraError: The file needs the extra ``zstd``.

@@ -35,7 +35,7 @@ _EDGE = 1 << 16
 
 
 def files(path: Path, form: Format | None = None) -> list[tuple[Path, Format]]:
-    """Return the files of a source and their formats, in reading order.
+    """Return the files of a source in reading order, each with `form` or, if it is None, the format of its name.
 
     Raises:
         ConfigurationError: The path does not exist, the folder has no files, an entry is not a file (a pipe, a broken
@@ -49,6 +49,7 @@ def fingerprint(path: str | Path, query: str | None = None) -> str:
 
     Raises:
         ConfigurationError: The source does not exist, a folder has no files, or an entry is not a file.
+        OSError: A file cannot be read.
     """
     found = hashlib.sha256((query or "").encode())
     if str(path) != "-":
@@ -87,10 +88,8 @@ def _files(path: Path, form: Format | None) -> list[Path]:
             raise ConfigurationError(_no_file(entry))
     files = [entry for entry in entries if entry.is_file() and (form or _suffix(entry) in _FORMATS)]
     if not files:
-        raise ConfigurationError(
-            f"the folder {path} does not contain a file of a supported type: {', '.join(sorted(_FORMATS))}. Nothing"
-            " was sent."
-        )
+        what = "" if form else f" of a supported type: {', '.join(sorted(_FORMATS))}"
+        raise ConfigurationError(f"the folder {path} does not contain a file{what}. Nothing was sent. Check the path.")
     return files
 
 
@@ -105,8 +104,8 @@ def _no_file(entry: Path) -> str:
         return f"{entry} is a link to a missing file. Nothing was sent. Restore the file, or remove the link."
     what = "a folder" if entry.is_dir() else "a pipe or a device"
     return (
-        f"{entry} is {what}, although its name is that of a file. Nothing was sent. Rename it, or move it to another"
-        " folder."
+        f"{entry} is {what}, although its name is that of a file. Nothing was sent. Rename the entry, or move it to"
+        " another folder."
     )
 
 

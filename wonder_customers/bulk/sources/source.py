@@ -26,11 +26,11 @@ class Source:
     """The arguments of `read` as data, to be sent to other processes.
 
     Attributes:
-        path: A file, a folder, or ``-`` for a query that names its own tables.
+        path: A file, a folder, or ``-`` for a query that names its own files, or for a database.
         mapping: The field of each column; or a `ColumnMapping`, which also defines how values are read.
-        query: SQL that selects the rows.
-        form: The format, if it is not known from the name.
-        database: The database of the query.
+        query: SQL that selects the rows; None to read all rows.
+        form: The format; None to determine it from the name.
+        database: The database of the query, as for `read`; None for files.
         unsupported: The fields that the gateway does not have.
     """
 
@@ -50,6 +50,6 @@ class Source:
         """Read all rows.
 
         Raises:
-            ConfigurationError: The source cannot be read.
+            ConfigurationError: The source cannot be read, or its columns cannot be used.
         """
         return read(**asdict(self, recurse=False))

@@ -27,6 +27,9 @@ class TextOptions:
         delimiter: The delimiter of CSV files; None to find it from the first line.
         quote: The quote character of CSV files; None for the double quote.
         skip_lines: The number of lines before the column names of CSV files and spreadsheets.
+
+    Raises:
+        ConfigurationError: An option has an invalid value.
     """
 
     encoding: str | None = None
@@ -38,13 +41,13 @@ class TextOptions:
         given: dict[str, Any] = {"delimiter": self.delimiter, "quote": self.quote}
         for name, value in given.items():
             if value is not None and not (isinstance(value, str) and len(value) == 1 and value not in "\r\n"):
-                raise ConfigurationError(f"the {name} must be one character, not {value!r}")
+                raise ConfigurationError(f"{name} must be one character, not {value!r}")
         if self.delimiter is not None and self.delimiter == (self.quote or '"'):
-            raise ConfigurationError("the delimiter and the quote must be different characters")
+            raise ConfigurationError(f"delimiter and quote must be different characters, not both {self.delimiter!r}")
         if self.encoding is not None and not isinstance(self.encoding, str):
             raise ConfigurationError(f"encoding must be a string, not {self.encoding!r}")
         if type(self.skip_lines) is not int or self.skip_lines < 0:
-            raise ConfigurationError("the number of lines to skip must be a non-negative integer")
+            raise ConfigurationError(f"skip_lines must be a non-negative integer, not {self.skip_lines!r}")
 
 
 def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
@@ -55,7 +58,7 @@ def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
         head: Contains the encoding; its `recent`, `offset` and `whole` are updated.
 
     Raises:
-        ConfigurationError: The file is not valid in an encoding whose lines cannot be decoded one by one.
+        ConfigurationError: While iterating, if the file is not valid in an encoding that is not line-based.
     """
     encoding = head.encoding or "utf-8"
     first = file.readline()

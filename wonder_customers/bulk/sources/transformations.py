@@ -52,7 +52,7 @@ Step = tuple[str, Callable[[str], str]]
 
 
 def folded(reference: str) -> str:
-    """Return a reference in lower case, in NFKC form and without invisible characters, to find twins."""
+    """Return a reference in lower case, in NFKC form and without invisible characters, to compare references."""
     if reference.isascii():
         return reference.lower()
     return _INVISIBLE.sub("", normalize("NFKC", reference)).casefold().strip()
@@ -80,7 +80,7 @@ class Cleaner:
         self._nulls = frozenset(self.mapping.nulls if "placeholders" in self._on else ())
 
     def reference(self, value: object) -> str | None:
-        """Convert a cell to a reference; return None if the cell is empty or cannot be a reference.
+        """Convert a cell to a reference; return None if it is empty, a placeholder or cannot be a reference.
 
         This method is called for every row, so changes are not counted and the reference is not validated.
         """
@@ -100,7 +100,7 @@ class Cleaner:
         return text or None
 
     def text(self, path: str, value: str, column: str, where: str) -> str | None:
-        """Return the cell of a field as a string; None if it is blank.
+        """Return the cell of a field as a string; None if it is blank or a placeholder.
 
         Args:
             path: The field.
@@ -201,7 +201,7 @@ class Cleaner:
 
 
 def _readable(text: str) -> str:
-    """Check that a string was not damaged by NUL characters, or by a wrong encoding that made ``Ž`` into ``Å½``."""
+    """Return a string. Raise `ValueError` if it contains NUL or U+FFFD, or was decoded wrongly (``Å½`` for ``Ž``)."""
     if "\0" in text:
         raise ValueError("the value contains a NUL character, so the file is damaged")
     if text.isascii():

@@ -21,7 +21,7 @@ def typed_rows(
         columns: The columns.
         number: The number of rows already read.
         where: Prefix for the rows' locations in messages.
-        start: The number of rows already read from other files.
+        start: The difference between the number of a row and its number in messages.
 
     Returns:
         The number of the last row.
@@ -35,7 +35,7 @@ def typed_rows(
 
 
 def plain(value: Any) -> Any:
-    """Convert a value to JSON: dates, decimals and UUIDs become strings, whole numbers become integers."""
+    """Convert a value to JSON: whole numbers become integers; dates, other decimals, bytes and UUIDs become strings."""
     if isinstance(value, (str, int, dict, list, type(None))):
         return value
     if isinstance(value, float):
