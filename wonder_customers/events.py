@@ -213,8 +213,8 @@ class AttemptEnded:
         applied: Whether this request was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
         error: The class name of the error, ``Cancelled``, or None after success.
         elapsed: Duration in seconds, including the waits for the rate limit and a connection.
-        request_id: The gateway's id for the request, or the id sent with it. None if there is no such id, for example
-            after a cancellation.
+        request_id: The gateway's id for the request, or the id sent with it. None if the attempt has
+            neither, for example after a cancellation.
     """
 
     name: ClassVar[str] = "attempt_ended"
