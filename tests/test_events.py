@@ -40,6 +40,7 @@ from wonder_customers.events import (
     Event,
     LookupEnded,
     LookupStarted,
+    WaitEnded,
     Waiting,
 )
 
@@ -67,6 +68,8 @@ def outline(events: list[Event]) -> list[str]:
                 lines.append(f"{event.outcome} {event.status} {event.error} applied={event.applied}")
             case Waiting():
                 lines.append(f"wait {event.reason} {event.seconds:g} {event.tokens}")
+            case WaitEnded():
+                lines.append(f"waited {event.elapsed:g}")
             case LookupEnded():
                 lines.append(f"lookup {event.found} {event.error}")
             case CallEnded():
@@ -123,12 +126,15 @@ class TestEventsOfACall:
             f"GET {ROUTE} #1 (1)",
             "no response None NoResponseError applied=no",
             "wait retry 0.25 486",
+            "waited 0.25",
             f"GET {ROUTE} #2 (2)",
             "response 429 RateLimitError applied=no",
             "wait throttled 4.5 486",
+            "waited 4.5",
             f"GET {ROUTE} #3 (3)",
             "not sent None NotSentError applied=no",
             "wait retry 0.5 486",
+            "waited 0.5",
             f"GET {ROUTE} #4 (4)",
             "response 200 None applied=no",
             "end None applied=no requests=4",
@@ -143,11 +149,13 @@ class TestEventsOfACall:
             "POST /v2/customers #1 (1)",
             "no response None NoResponseError applied=unknown",
             "wait confirmation 0.5 500",
+            "waited 0.5",
             "lookup_started",
             f"GET {REFERENCE_ROUTE} #1 (2)",
             "response 404 NotFoundError applied=no",
             "lookup False None",
             "wait confirmation 1 500",
+            "waited 1",
             "lookup_started",
             f"GET {REFERENCE_ROUTE} #1 (3)",
             "response 200 None applied=no",
@@ -218,6 +226,10 @@ class TestEventsOfACall:
         assert [event.reason for event in waits] == ["lock", "unconfirmed"]
         assert 59 < waits[0].seconds <= 60
         assert 0 < waits[1].seconds <= 0.05
+        ended = [event for event in events if isinstance(event, WaitEnded)]
+        assert [event.wait for event in ended] == waits
+        assert 0 <= ended[0].elapsed < 30
+        assert ended[1].elapsed >= waits[1].seconds
         assert outline(events)[-1] == "end None applied=yes requests=1"
 
     @pytest.mark.parametrize(

@@ -17,13 +17,13 @@ observer's first exception is logged as ``observer_failed`` to the logger ``wond
 The events of one call arrive in this order. Events in brackets occur any number of times, or not at all:
 
     CallStarted
-    [Waiting]  [AttemptStarted  [Waiting]  [ResponseDrift]  AttemptEnded]
-    [LookupStarted  [Waiting]  [AttemptStarted  [Waiting]  [ResponseDrift]  AttemptEnded]  LookupEnded]
+    [wait]  [AttemptStarted  [wait]  [ResponseDrift]  AttemptEnded]
+    [LookupStarted  [wait]  [AttemptStarted  [wait]  [ResponseDrift]  AttemptEnded]  LookupEnded]
     CallEnded
 
-Every call ends with `CallEnded`, and every `AttemptStarted` is followed by `AttemptEnded`, even if the call is
-cancelled. Events of different calls interleave. All events of a call refer to the same `CallStarted`, which can be used
-as a dictionary key.
+A wait is `Waiting` followed by `WaitEnded`. Every call ends with `CallEnded`, every wait with `WaitEnded` and every
+`AttemptStarted` with `AttemptEnded`, even if the call is cancelled. Events of different calls interleave. All events of
+a call refer to the same `CallStarted`, which can be used as a dictionary key.
 
 No event contains data of a customer or an account, such as a reference, id, query, header, body or message. Routes are
 templates such as ``/customers/{id}``.
@@ -52,6 +52,7 @@ __all__ = [
     "SessionEnded",
     "SessionStarted",
     "Stats",
+    "WaitEnded",
     "Waiting",
 ]
 
@@ -230,12 +231,12 @@ class AttemptEnded:
 
 @frozen(eq=False)
 class Waiting:
-    """A call waits. Unless the reason is ``rate_limit``, the next event of the call marks the end of the wait.
+    """A call starts to wait.
 
     Attributes:
         call: The call that waits.
         reason: Why the call waits.
-        seconds: Duration of the wait; for ``lock`` and ``rate_limit``, the maximum duration.
+        seconds: Planned duration of the wait; for ``lock`` and ``rate_limit``, the maximum duration.
         tokens: Tokens left in the retry budget of the account.
     """
 
@@ -244,6 +245,22 @@ class Waiting:
     reason: Reason
     seconds: float
     tokens: int
+
+
+@frozen(eq=False)
+class WaitEnded:
+    """A wait of a call ended.
+
+    Attributes:
+        call: The call that waited.
+        wait: The `Waiting` event of the wait.
+        elapsed: Duration of the wait in seconds.
+    """
+
+    name: ClassVar[str] = "wait_ended"
+    call: CallStarted
+    wait: Waiting
+    elapsed: float
 
 
 @frozen(eq=False)
@@ -331,6 +348,7 @@ Event = (
     | AttemptStarted
     | AttemptEnded
     | Waiting
+    | WaitEnded
     | ResponseDrift
     | LookupStarted
     | LookupEnded

@@ -43,6 +43,7 @@ FIELDS = {
     "attempt_started": ATTEMPT,
     "attempt_ended": ATTEMPT | {"outcome", "status", "applied", "error", "elapsed", "request_id"},
     "waiting": CALL | {"reason", "seconds", "tokens"},
+    "wait_ended": CALL | {"reason", "elapsed"},
     "lookup_started": CALL,
     "lookup_ended": CALL | {"found", "error"},
     "call_ended": CALL | {"error", "applied", "requests", "recovered", "elapsed", "request_id"},
@@ -99,11 +100,13 @@ async def test_each_event_is_a_log_record_with_attributes(everything: list[loggi
         f"DEBUG attempt_started {post}",
         f'DEBUG attempt_ended {post} outcome="no response" applied=unknown error=NoResponseError elapsed=0.0',
         f"INFO waiting {call} reason=confirmation seconds=0.5 tokens=500",
+        f"DEBUG wait_ended {call} reason=confirmation elapsed=0.5",
         f"INFO lookup_started {call}",
         f"DEBUG attempt_started {find} request=2",
         f"DEBUG attempt_ended {find} request=2 outcome=response status=404 applied=no error=NotFoundError elapsed=0.0",
         f"INFO lookup_ended {call} found=False",
         f"INFO waiting {call} reason=confirmation seconds=1.0 tokens=500",
+        f"DEBUG wait_ended {call} reason=confirmation elapsed=1.0",
         f"INFO lookup_started {call}",
         f"DEBUG attempt_started {find} request=3",
         f"DEBUG attempt_ended {find} request=3 outcome=response status=200 applied=no elapsed=0.0",
@@ -220,6 +223,7 @@ async def test_no_logger_writes_customer_data_or_keys(
     assert any(record.name.startswith("httpcore.") for record in everything)
     assert {getattr(record, "event", "") for record in everything} > FIELDS.keys() - {
         "waiting",
+        "wait_ended",
         "lookup_started",
         "lookup_ended",
     }
@@ -232,5 +236,5 @@ async def test_no_logger_writes_customer_data_or_keys(
 def test_all_events_are_logged() -> None:
     assert FIELDS.keys() == {
         *("session_started", "session_ended", "call_started", "call_ended", "attempt_started", "attempt_ended"),
-        *("waiting", "lookup_started", "lookup_ended"),
+        *("waiting", "wait_ended", "lookup_started", "lookup_ended"),
     }

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from time import time_ns
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ from wonder_customers import (
     InvalidRequestError,
     NotFoundError,
     Phone,
+    RateLimit,
     RetryPolicy,
 )
 from wonder_customers._core.observers import ObserverGroup
@@ -38,6 +40,7 @@ from wonder_customers.bulk import Journal, Options, sync
 from wonder_customers.dialects import package, simulator
 from wonder_customers.events import CallEnded, CallStarted, Observer, ResponseDrift
 from wonder_customers.simulator import SimulatorServer
+from wonder_customers.testing import no_waits
 
 sdk = pytest.importorskip("opentelemetry.sdk", reason="needs the extra `otel` and OpenTelemetry's SDK")
 
@@ -373,6 +376,26 @@ async def test_trace_of_a_bulk_job(kept: Kept, tmp_path: Path) -> None:
     personal = {value for it in drafts for value in values(attrs.asdict(it))}
     assert (len(personal), len(ids), len(keys)) == (601, 100, 2)
     assert [value for value in (*personal - {"+385"}, *ids, *keys) if value in written] == []
+
+
+async def test_wait_for_the_rate_limit_ends_when_the_request_is_permitted(kept: Kept) -> None:
+    sent: list[int] = []
+
+    async def answer(signed_request: Any, transmission: Any) -> Any:
+        sent.append(time_ns())
+        transmission.sent = True
+        return CREATED(signed_request, transmission)
+
+    with no_waits() as skipped:
+        it = observed(make_harness(answer, answer), kept)
+        it.executor.waits.clock = skipped.clock
+        it.executor.runner.rate_limit = RateLimit(1, per=7.0)
+        await it.get(UUID)
+        await it.get(UUID)
+    ((_, (count, seconds)),) = kept.metrics()["wonder_customers.wait.duration"]
+    assert (count, round(seconds)) == (1, 7)
+    (wait,) = (span for span in kept.spans.get_finished_spans() if span.name == "wait")
+    assert (wait.end_time or 0) <= sent[1]
 
 
 def test_response_drift_is_an_attribute_of_the_call(kept: Kept) -> None:

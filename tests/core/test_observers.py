@@ -65,7 +65,7 @@ class TestObservers:
         with caplog.at_level(logging.DEBUG, "wonder_customers"):
             json_response = await it.create(draft())
         assert json_response.recovered
-        assert (len(events), observers.failures) == (14, 14)
+        assert (len(events), observers.failures) == (16, 16)
         (record,) = caplog.records
         assert (record.levelno, record.getMessage()) == (
             logging.ERROR,

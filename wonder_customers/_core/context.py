@@ -185,10 +185,10 @@ class CallContext:
         """Return the seconds left before the deadline."""
         return self.deadline - self.waits.clock()
 
-    async def pause(self, seconds: float) -> bool:
-        """Wait for `seconds`. Return False if the stop signal ended the wait."""
+    async def pause(self, reason: "Reason | None", seconds: float) -> bool:
+        """Wait for `seconds`, and report the wait unless `reason` is None. Return False if the stop signal ended it."""
         stop = self.account_context.stop
-        with self.interruptible():
+        with self.waiting(reason, seconds), self.interruptible():
             await self.waits.sleep(seconds)
         return stop is None or not stop.is_set
 
@@ -295,10 +295,11 @@ class CallContext:
             if self.observer is not None:
                 self.observer.response_drift(it, count)
 
-    def wait(self, reason: "Reason", seconds: float) -> None:
-        """Report that the operation waits."""
-        if self.observer is not None:
-            self.observer.waiting(reason, seconds, self.account_context.account.budget.tokens)
+    def waiting(self, reason: "Reason | None", seconds: float) -> AbstractContextManager[None]:
+        """Return a context manager that reports its body as a wait of at most `seconds`."""
+        if self.observer is None or reason is None:
+            return nullcontext()
+        return self.observer.waiting(reason, seconds, self.account_context.account.budget.tokens, self.waits.clock)
 
     def begin_lookup(self) -> None:
         """Report the start of a lookup."""

@@ -34,6 +34,7 @@ from wonder_customers.wire import Replay
 
 if TYPE_CHECKING:  # loaded only when there are observers
     from wonder_customers._core.observers import ObserverGroup
+    from wonder_customers.events import Reason
 
 __all__ = ["Executor"]
 
@@ -232,9 +233,8 @@ class Executor:
         if isinstance(decision, Retry) and not self.runner.closed:
             call_context.account_context.account.counts.retries += 1
             call_context.account_context.account.budget.take(decision.cost)
-            throttled = result.evidence is Evidence.THROTTLED
-            call_context.wait("throttled" if throttled else "retry", decision.after)
-            if await call_context.pause(decision.after) and not self.runner.closed:
+            reason: Reason = "throttled" if result.evidence is Evidence.THROTTLED else "retry"
+            if await call_context.pause(reason, decision.after) and not self.runner.closed:
                 cost, resent = progress.cost + decision.cost, progress.resent or absent
                 return None, evolve(progress, cost=cost, resent=resent)
         raise self._failure(call_context, call, progress, result, self._note(call_context, decision))
@@ -296,9 +296,7 @@ class Executor:
             wait, minimum = max(planned, minimum), 0.0
             if wait >= call_context.remaining():
                 raise self._failure(call_context, call, progress, result)
-            if wait:
-                call_context.wait("confirmation", wait)
-            if not await call_context.pause(wait) or self.runner.closed:
+            if not await call_context.pause("confirmation" if wait else None, wait) or self.runner.closed:
                 raise self._failure(call_context, call, progress, result)
             found = await self._look_up_after(call_context, call, progress, result)
             if found is not None:

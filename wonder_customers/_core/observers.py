@@ -1,7 +1,8 @@
 """Reports the events of a session to its observers. Loaded only if there are observers."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from inspect import iscoroutinefunction
 from itertools import count
 from typing import Any, Final
@@ -25,6 +26,7 @@ from wonder_customers.events import (
     SessionEnded,
     SessionStarted,
     Stats,
+    WaitEnded,
     Waiting,
 )
 from wonder_customers.records import Applied
@@ -140,9 +142,15 @@ class CallObserver:
         self._request_id = request_id
         self._notify(AttemptEnded(self._call, self._attempt, outcome, status, applied, error, elapsed, request_id))
 
-    def waiting(self, reason: Reason, seconds: float, tokens: int) -> None:
-        """Report that the call waits."""
-        self._notify(Waiting(self._call, reason, seconds, tokens))
+    @contextmanager
+    def waiting(self, reason: Reason, seconds: float, tokens: int, clock: Callable[[], float]) -> Iterator[None]:
+        """Report the start and the end of a wait, the body of the ``with`` block."""
+        wait, began = Waiting(self._call, reason, seconds, tokens), clock()
+        self._notify(wait)
+        try:
+            yield
+        finally:
+            self._notify(WaitEnded(self._call, wait, clock() - began))
 
     def response_drift(self, found: Drift, count: int) -> None:
         """Report a field of a response that differs from the gateway's documentation."""

@@ -1,6 +1,7 @@
 """The wait for a connection slot and the rate limit, for requests that cannot be sent at once."""
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from math import inf
 from typing import Any, Final
@@ -55,20 +56,22 @@ async def wait_for_permit(
 async def _wait_for_rate_limit(
     rate_limit: RateLimiter, call_context: CallContext, transmission: Transmission, within: float
 ) -> None:
-    counts, waiting = call_context.account_context.account.counts, False
-
-    def begin_wait() -> None:
-        nonlocal waiting
-        waiting = True
-        counts.waiting_for_rate_limit += 1
-        call_context.wait("rate_limit", within)
-
-    try:
-        await _Watched(rate_limit.acquire(transmission), begin_wait)
-    finally:
-        counts.waiting_for_rate_limit -= waiting
+    with ExitStack() as wait:
+        await _Watched(rate_limit.acquire(transmission), lambda: wait.enter_context(_waiting(call_context, within)))
     if transmission.valid_until < inf:
         transmission.renew = partial(_renew, rate_limit, call_context, transmission)
+
+
+@contextmanager
+def _waiting(call_context: CallContext, within: float) -> Iterator[None]:
+    """Count and report the body of the ``with`` block as a wait for the rate limit."""
+    counts = call_context.account_context.account.counts
+    counts.waiting_for_rate_limit += 1
+    try:
+        with call_context.waiting("rate_limit", within):
+            yield
+    finally:
+        counts.waiting_for_rate_limit -= 1
 
 
 async def _renew(rate_limit: RateLimiter, call_context: CallContext, transmission: Transmission) -> None:
@@ -99,7 +102,7 @@ class _Watched:
 
     __slots__ = ("_inner", "_on_wait")
 
-    def __init__(self, inner: Awaitable[None], on_wait: Callable[[], None]) -> None:
+    def __init__(self, inner: Awaitable[None], on_wait: Callable[[], object]) -> None:
         self._inner, self._on_wait = inner, on_wait
 
     def __await__(self) -> Generator[Any, Any, None]:

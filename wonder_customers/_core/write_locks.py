@@ -241,12 +241,11 @@ class WriteOrder:
             return
         if not self.locks.acquire_nowait(key):
             remaining = call_context.remaining()
-            call_context.wait("lock", remaining)
             acquired = False
             counts = call_context.account_context.account.counts
             counts.waiting_for_lock += 1
             try:
-                with call_context.interruptible():
+                with call_context.waiting("lock", remaining), call_context.interruptible():
                     acquired = await self.locks.acquire(key, remaining)
             finally:
                 counts.waiting_for_lock -= 1
@@ -281,8 +280,7 @@ class WriteOrder:
                 f" in the next {wait:.1f} s, but the deadline passes in {max(0.0, remaining):.1f} s"
             )
             raise call_context.complete(DeadlineExceededError(reason))
-        call_context.wait("unconfirmed", wait)
-        if not await call_context.pause(wait):
+        if not await call_context.pause("unconfirmed", wait):
             raise call_context.complete(call_context.not_sent(""))
         return True
 

@@ -14,6 +14,7 @@ each key, for formatters that write JSON. No other values are written.
 | ``attempt_started`` | DEBUG  | call, gateway, operation, method, route, number, request |
 | ``attempt_ended``   | DEBUG  | as ``attempt_started``, and outcome, status, applied, error, elapsed, request_id |
 | ``waiting``         | INFO   | call, gateway, operation, reason, seconds, tokens |
+| ``wait_ended``      | DEBUG  | call, gateway, operation, reason, elapsed |
 | ``response_drift``  | WARNING | call, gateway, operation, field, expected, found, count |
 | ``lookup_started``  | INFO   | call, gateway, operation |
 | ``lookup_ended``    | INFO   | call, gateway, operation, found, error |
@@ -40,6 +41,7 @@ from wonder_customers.events import (
     ResponseDrift,
     SessionEnded,
     SessionStarted,
+    WaitEnded,
     Waiting,
 )
 
@@ -54,6 +56,7 @@ _LOGGED: Final[Mapping[type[Event], tuple[int, tuple[str, ...]]]] = {
     AttemptStarted: (logging.DEBUG, _ATTEMPT),
     AttemptEnded: (logging.DEBUG, ("outcome", "status", "applied", "error", "elapsed", "request_id")),
     Waiting: (logging.INFO, ("reason", "seconds", "tokens")),
+    WaitEnded: (logging.DEBUG, ("elapsed",)),
     ResponseDrift: (logging.WARNING, ("field", "expected", "found", "count")),
     LookupStarted: (logging.INFO, ()),
     LookupEnded: (logging.INFO, ("found", "error")),
@@ -82,6 +85,8 @@ def _context(event: Event) -> dict[str, Any]:
         return {}
     call = event if isinstance(event, CallStarted) else event.call
     known = {"call": call.number, "gateway": call.gateway, "operation": call.operation}
+    if isinstance(event, WaitEnded):
+        return {**known, "reason": event.wait.reason}
     return {**known, **_attributes_of(event.attempt, _ATTEMPT)} if isinstance(event, AttemptEnded) else known
 
 

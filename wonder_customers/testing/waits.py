@@ -34,9 +34,9 @@ class SkippedWaits:
         return monotonic() + self.total
 
     async def sleep(self, seconds: float) -> None:
-        """Record the wait, and return after a checkpoint."""
-        self.waits.append(seconds)
+        """Record the wait after a checkpoint, and return."""
         await anyio.lowlevel.checkpoint()
+        self.waits.append(seconds)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from wonder_customers.events import (
     SessionEnded,
     SessionStarted,
     Stats,
-    Waiting,
+    WaitEnded,
 )
 
 __all__ = ["Metrics"]
@@ -81,7 +81,7 @@ class Metrics(OpenTelemetryObserver):
         self._handlers = {
             SessionStarted: self._session_started,
             AttemptEnded: self._attempt_ended,
-            Waiting: self._wait_started,
+            WaitEnded: self._wait_ended,
             LookupEnded: self._lookup_ended,
             CallEnded: self._call_ended,
             SessionEnded: self._session_ended,
@@ -157,14 +157,11 @@ class Metrics(OpenTelemetryObserver):
             attributes["error.type"] = event.error
         self._calls.record(event.elapsed, attributes)
 
-    def _wait_started(self, event: Waiting) -> None:
-        attributes: Attributes = {
-            GATEWAY: event.call.gateway,
-            OPERATION: event.call.operation,
-            REASON: event.reason,
-        }
-        self._waits.record(event.seconds, attributes)
-        if event.reason in {"retry", "throttled"}:
+    def _wait_ended(self, event: WaitEnded) -> None:
+        reason = event.wait.reason
+        attributes: Attributes = {GATEWAY: event.call.gateway, OPERATION: event.call.operation, REASON: reason}
+        self._waits.record(event.elapsed, attributes)
+        if reason in {"retry", "throttled"}:
             self._retries.add(1, attributes)
 
     def _lookup_ended(self, event: LookupEnded) -> None:

@@ -53,6 +53,7 @@ from wonder_customers.events import (
     LookupEnded,
     LookupStarted,
     ResponseDrift,
+    WaitEnded,
     Waiting,
 )
 
@@ -70,8 +71,8 @@ class _CallSpans:
         call_context: The context with the span of the call.
         context: The context of the next child span: the context of the call, or of the lookup in progress.
         attempt_start: The start of the attempt in progress, in nanoseconds since the Unix epoch.
+        wait_start: The start of the wait in progress, likewise.
         lookup: The span of the lookup in progress; None without a lookup.
-        wait: The span of the wait in progress; None without a wait.
         drift: The fields of responses that differ from the gateway's documentation.
     """
 
@@ -79,8 +80,8 @@ class _CallSpans:
     call_context: Context
     context: Context
     attempt_start: int = 0
+    wait_start: int = 0
     lookup: Span | None = None
-    wait: Span | None = None
     drift: list[str] = field(factory=list)
 
 
@@ -99,6 +100,7 @@ class Spans(OpenTelemetryObserver):
             AttemptStarted: self._attempt_started,
             AttemptEnded: self._attempt_ended,
             Waiting: self._wait_started,
+            WaitEnded: self._wait_ended,
             ResponseDrift: self._response_drifted,
             LookupStarted: self._lookup_started,
             LookupEnded: self._lookup_ended,
@@ -114,7 +116,6 @@ class Spans(OpenTelemetryObserver):
 
     def _call_ended(self, event: CallEnded) -> None:
         spans = self._calls.pop(event.call)
-        _end_wait(spans)
         attributes: Attributes = {}
         if event.applied != "no":
             attributes[APPLIED] = event.applied
@@ -125,14 +126,11 @@ class Spans(OpenTelemetryObserver):
         _end(spans.call, attributes, event.error)
 
     def _attempt_started(self, event: AttemptStarted) -> None:
-        spans = self._calls[event.call]
-        _end_wait(spans)
-        spans.attempt_start = time_ns()
+        self._calls[event.call].attempt_start = time_ns()
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
         # The span of an attempt has no children, so it can be created at its end, which takes half the time.
         spans, attempt = self._calls[event.call], event.attempt
-        _end_wait(spans)  # a wait for the rate limit is a part of its attempt
         attributes: Attributes = {
             "http.request.method": attempt.method,
             "url.template": attempt.route,
@@ -159,31 +157,25 @@ class Spans(OpenTelemetryObserver):
         span.end()
 
     def _wait_started(self, event: Waiting) -> None:
-        spans = self._calls[event.call]
-        _end_wait(spans)
-        spans.wait = self._tracer.start_span("wait", spans.context, attributes={REASON: event.reason})
+        self._calls[event.call].wait_start = time_ns()
+
+    def _wait_ended(self, event: WaitEnded) -> None:
+        spans, attributes = self._calls[event.call], {REASON: event.wait.reason}
+        self._tracer.start_span("wait", spans.context, attributes=attributes, start_time=spans.wait_start).end()
 
     def _response_drifted(self, event: ResponseDrift) -> None:
         self._calls[event.call].drift.append(event.field)
 
     def _lookup_started(self, event: LookupStarted) -> None:
         spans = self._calls[event.call]
-        _end_wait(spans)
         spans.lookup = self._tracer.start_span("lookup", spans.call_context)
         spans.context = set_span_in_context(spans.lookup)
 
     def _lookup_ended(self, event: LookupEnded) -> None:
         spans = self._calls[event.call]
-        _end_wait(spans)
         if spans.lookup is not None:
             _end(spans.lookup, {FOUND: event.found}, event.error)
         spans.lookup, spans.context = None, spans.call_context
-
-
-def _end_wait(spans: _CallSpans) -> None:
-    if spans.wait is not None:
-        spans.wait.end()
-        spans.wait = None
 
 
 def _end(span: Span, attributes: Attributes, error: str | None) -> None:
