@@ -19,6 +19,7 @@ from wonder_customers import (
     CustomerDraft,
     DeadlineExceededError,
     GatewayError,
+    GatewayUnavailableError,
     InvalidRecordError,
     InvalidRequestError,
     InvalidResponseError,
@@ -214,6 +215,27 @@ async def test_resolve_without_id_and_reference_raises_and_sends_nothing() -> No
             await session.resolve(error)
     assert caught.value is error
     assert wire.requests == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("method", ["resolve", "resolve_payment_tokens"])
+async def test_resolve_whose_read_fails_raises_the_unconfirmed_write_again(method: str) -> None:
+    wire = MockGateway(json_response(503, None))
+    error = OutcomeUnknownError("no response arrived", operation="update", applied="unknown", id=UUID)
+    async with wire.session(ACCOUNTS["monri"](), attempts=1) as session:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await getattr(session, method)(error)
+    assert caught.value is error
+    assert (type(error.__cause__), error.applied) == (GatewayUnavailableError, "unknown")
+
+
+@pytest.mark.anyio
+async def test_resolve_reports_that_several_customers_have_the_reference() -> None:
+    page = {"status": 200, "error": None, "resource": {"data": [{"_id": it * 24, "reference": "35"} for it in "ab"]}}
+    wire = MockGateway(json_response(200, page))
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        with pytest.raises(AmbiguousReferenceError):
+            await session.resolve(OutcomeUnknownError("x", operation="create", reference="35"))
 
 
 @pytest.mark.anyio

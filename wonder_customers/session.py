@@ -19,7 +19,7 @@ from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.capabilities import AnySource, DeletesCustomers, StoresPaymentTokens
 from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.filters import CustomerFilter
-from wonder_customers.errors import CallError, NotFoundError, SessionClosedError
+from wonder_customers.errors import AmbiguousReferenceError, CallError, NotFoundError, SessionClosedError
 from wonder_customers.rate_limit import RateLimiter
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentToken, Response
 from wonder_customers.retry import RetryPolicy
@@ -315,18 +315,14 @@ class CustomerSession(Generic[AnyAccount_co]):
         return self.raw.request(method, path, query=query, json=json, idempotent=idempotent)
 
     async def resolve(self, error: CallError) -> Customer | None:
-        """Read the customer of a failed write, to find out whether the write was applied.
+        """Return the customer of a failed write as it is now; None if it does not exist, or not yet: call again later.
 
         Args:
             error: The error of a write, such as an `OutcomeUnknownError`.
 
-        Returns:
-            The customer as stored now, or None if it does not exist. None does not prove that the write was lost,
-            because it may still be in progress: call again later.
-
         Raises:
-            CallError: The read failed. Its `applied` describes the read; the outcome of the write is still unknown.
-                `error` itself is raised if it has neither an id nor a reference.
+            AmbiguousReferenceError: Several customers have the reference.
+            CallError: `error` itself: the read failed and is its `__cause__`, or `error` has neither id nor reference.
         """
         try:
             if error.id is not None:
@@ -335,20 +331,24 @@ class CustomerSession(Generic[AnyAccount_co]):
                 return await self.get_by_reference(error.reference)
         except NotFoundError:
             return None
+        except AmbiguousReferenceError:
+            raise
+        except CallError as failed:
+            raise error from failed
         raise error
 
     async def resolve_payment_tokens(self, error: CallError) -> tuple[PaymentToken, ...]:
-        """Read the customer's payment tokens after a failed write of a token, to find out whether it was applied.
-
-        Args:
-            error: The error of `create_payment_token` or `delete_payment_token`.
+        """Return the customer's payment tokens after an error of `create_payment_token` or `delete_payment_token`.
 
         Raises:
-            CallError: The read failed. `error` itself is raised if it has no customer id.
+            CallError: `error` itself: the read failed and is its `__cause__`, or `error` has no customer id.
         """
-        if error.id is None:
-            raise error
-        return await self.list_payment_tokens(error.id)
+        try:
+            if error.id is not None:
+                return await self.list_payment_tokens(error.id)
+        except CallError as failed:
+            raise error from failed
+        raise error
 
     async def list_payment_tokens(self, customer_id: str) -> tuple[PaymentToken, ...]:
         """Return the stored payment methods of a customer.

@@ -133,6 +133,27 @@ async def test_other_facts_are_refused_by_name(account: AccountFactory, tmp_path
         await approved(owner, lambda: sources.read(source), journal, tmp_path / "plan")
 
 
+@pytest.mark.parametrize("changed", ["app", "function"])
+async def test_plan_of_another_account_with_secret_functions_is_refused(
+    changed: str, account: AccountFactory, tmp_path: Path
+) -> None:
+    """The two functions of the modules `one` and `other` have the same name."""
+
+    def read_key() -> str:
+        return str(account("wonder").private_key.reveal())
+
+    def same_name() -> str:
+        return read_key()
+
+    read_key.__module__, same_name.__module__, same_name.__qualname__ = "one", "other", read_key.__qualname__
+    source = write_csv(tmp_path / "c.csv", 3)
+    owner = evolve(account("wonder"), private_key=read_key)
+    change = {"app_id": "another"} if changed == "app" else {"private_key": same_name}
+    journal = await saved(owner, "wonder", tmp_path, source)
+    with pytest.raises(ConfigurationError, match=r"would make now: account\. No differing row was sent"):
+        await approved(evolve(owner, **change), lambda: sources.read(source), journal, tmp_path / "plan")
+
+
 async def test_edited_foreign_and_incomplete_plans_are_refused(account: AccountFactory, tmp_path: Path) -> None:
     journal = await saved(account("paydock"), "paydock", tmp_path, write_csv(tmp_path / "c.csv", 3))
     file = tmp_path / "plan"

@@ -16,7 +16,7 @@ def test_delete_prints_a_json_line(command: Command, server: SimulatorServer) ->
     made = store_customer("paydock", variables, CustomerDraft("c-1", "Ada"))
     code, out, err = command("delete", "paydock", made.id, "--json", env=variables)
     assert (code, err) == (0, "")
-    assert json.loads(out) == {"gateway": "paydock", "id": made.id, "deleted": True}
+    assert json.loads(out) == {"gateway": "paydock", "id": made.id, "deleted": True, "result": "archived"}
 
 
 def test_check_reports_unknown_when_the_gateway_fails(command: Command, server: SimulatorServer) -> None:

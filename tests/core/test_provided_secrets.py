@@ -75,14 +75,15 @@ def renew(customer_simulator: CustomerSimulator, gateway: str) -> Any:
 
 
 @EACH_GATEWAY
+@pytest.mark.parametrize("calls", [30, pytest.param(100, marks=pytest.mark.long)])
 @pytest.mark.parametrize("plain", [True, False], ids=["plain", "async"])
 async def test_secret_is_read_once_for_concurrent_calls(
-    gateway: str, plain: bool, customer_simulator: CustomerSimulator
+    gateway: str, calls: int, plain: bool, customer_simulator: CustomerSimulator
 ) -> None:
     manager = SecretManager(customer_simulator.account(gateway), delay=0.05)
     async with CustomerSession(manager.provided(plain=plain)) as session:
         async with anyio.create_task_group() as group:
-            for _ in range(30):
+            for _ in range(calls):
                 group.start_soon(session.check)
         assert manager.reads == list(SECRET_FIELDS[gateway])
         view = session.with_options(deadline=30)
@@ -92,18 +93,21 @@ async def test_secret_is_read_once_for_concurrent_calls(
 
 
 @EACH_GATEWAY
-async def test_calls_continue_while_the_key_is_replaced(gateway: str, customer_simulator: CustomerSimulator) -> None:
+@pytest.mark.parametrize("calls", [20, pytest.param(40, marks=pytest.mark.long)])
+async def test_calls_continue_while_the_key_is_replaced(
+    gateway: str, calls: int, customer_simulator: CustomerSimulator
+) -> None:
     manager = SecretManager(customer_simulator.account(gateway), delay=0.01)
     customer_simulator.conditions.latency = (0.01, 0.01)
     async with CustomerSession(manager.provided(), max_connections=4) as session:
         await session.check()
         async with anyio.create_task_group() as group:
-            for _ in range(20):
+            for _ in range(calls):
                 group.start_soon(session.create, make_draft())
             await anyio.sleep(0.03)
             manager.account = renew(customer_simulator, gateway)
     assert set(customer_simulator.ledger(gateway).values()) == {1}
-    assert len(customer_simulator.ledger(gateway)) == 20
+    assert len(customer_simulator.ledger(gateway)) == calls
     assert manager.reads == 2 * list(SECRET_FIELDS[gateway])
 
 

@@ -163,7 +163,9 @@ def test_database_of_another_program_is_refused_and_unchanged(tmp_path: Path) ->
 def test_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("These are notes, and long enough to be read as a page of a database." * 20)
-    with pytest.raises(sqlite3.DatabaseError):
-        Store(str(file))
+    before = file.read_bytes()
+    with pytest.raises(ConfigurationError, match=r"not a database\. Give the path of a new file"):
+        SimulatorServer([], db=str(file))
+    assert file.read_bytes() == before
     with pytest.raises(ConfigurationError, match="cannot be opened"):
         Store(str(tmp_path / "missing" / "state.db"))

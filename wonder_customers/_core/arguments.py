@@ -40,14 +40,23 @@ def check_rate_limit(limit: object) -> None:
 
 
 def check_app_info(text: object) -> str | None:
-    """Return `text`. Raise `ConfigurationError` unless it is None or at most 200 printable ASCII characters."""
+    """Return `text`. Raise `ConfigurationError` unless it is None or words of at most 200 ASCII characters in total."""
     if text is None:
         return None
-    if not isinstance(text, str) or len(text) > _LONGEST or not _APP_INFO.fullmatch(text):
-        raise ConfigurationError(
-            f"app_info must be a name and a version, such as shop/3.1, of at most {_LONGEST} printable ASCII characters"
-        )
-    return text
+    if isinstance(text, str) and len(text) <= _LONGEST and _APP_INFO.fullmatch(text):
+        return text
+    if not isinstance(text, str):
+        found = f"not {type(text).__name__}"
+    elif len(text) > _LONGEST:
+        found = f"not {len(text)} characters"
+    elif odd := re.search(r"[^ -~]", text):
+        found = f"without {odd[0]!a}"
+    else:
+        found = "not empty, and without a space at its start, at its end or after another space"
+    raise ConfigurationError(
+        f"app_info must be a str of 1 to {_LONGEST} printable ASCII characters, such as 'shop/3.1' or"
+        f" 'shop/3.1 (billing)', {found}"
+    )
 
 
 def observer_group(observers: Any) -> "ObserverGroup | None":

@@ -57,13 +57,15 @@ async def _wait_for_rate_limit(
     rate_limit: RateLimiter, call_context: CallContext, transmission: Transmission, within: float
 ) -> None:
     with ExitStack() as wait:
-        await _Watched(rate_limit.acquire(transmission), lambda: wait.enter_context(_waiting(call_context, within)))
+        await _Watched(
+            rate_limit.acquire(transmission), lambda: wait.enter_context(_reported_wait(call_context, within))
+        )
     if transmission.valid_until < inf:
         transmission.renew = partial(_renew, rate_limit, call_context, transmission)
 
 
 @contextmanager
-def _waiting(call_context: CallContext, within: float) -> Iterator[None]:
+def _reported_wait(call_context: CallContext, within: float) -> Iterator[None]:
     """Count and report the body of the ``with`` block as a wait for the rate limit."""
     counts = call_context.account_context.account.counts
     counts.waiting_for_rate_limit += 1

@@ -52,8 +52,10 @@ def plan_facts(
     merchant = account.dialect().merchant
     secrets = [merchant] if type(merchant) is Secret else secrets_of(account)
     # A secret that a function returns may change, so it is identified by the name of the function.
-    functions = [getattr(it.function, "__qualname__", "") for it in provided_secrets(account).values()]
-    identity = [*(it.reveal() for it in secrets), *functions] or [str(merchant)]
+    functions = [it.function for it in provided_secrets(account).values()]
+    named = [f"{it.__module__}.{getattr(it, '__qualname__', type(it).__qualname__)}" for it in functions]
+    public = [] if isinstance(merchant, Secret) else [str(merchant)]
+    identity = [*(it.reveal() for it in secrets), *named, *public]
     described = {"account": identity, "journal": _state(journal), **source}
     return {
         "gateway": session.gateway,

@@ -82,16 +82,22 @@ def delete(
     gateway: Gateway, id: Annotated[str, Parameter(help="The customer's id at the gateway.")], /, *, json: Json = False
 ) -> None:
     """Delete (Monri) or archive (Paydock) a customer. Wonder's API has no such operation."""
+
+    async def remove(session: CustomerSession[Any]) -> str:
+        await session.delete(id)
+        result: str = session.account.dialect().deletion_result
+        return result
+
     try:
-        run_with_session(gateway, lambda session: session.delete(id))
+        result = run_with_session(gateway, remove)
     except KeyboardInterrupt:
         command = f"wonder-customers get {gateway} {quote(id)}"
-        print_message(f"The customer may have been deleted. To check, run: `{command}`.", "yellow")
+        print_message(f"The customer may have been deleted or archived. To check, run: `{command}`.", "yellow")
         raise
     if json:
-        json_line({"gateway": gateway, "id": id, "deleted": True})
+        json_line({"gateway": gateway, "id": id, "deleted": True, "result": result})
     else:
-        print_message(f"{gateway}: the customer {id} was deleted.")
+        print_message(f"{gateway}: the customer {id} was {result}.")
 
 
 def _conditions(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +64,8 @@ def simulator(
         quirks: Deviate from the gateways' documentation: all, or names separated by commas.
         until_input_ends: Stop when standard input is closed, for programs that start the simulator.
     """
-    server = _server(port, db, faults=faults)
+    gateways = [simulator_of(name) for name in names()]
+    server = SimulatorServer(gateways, port=port, db=None if db is None else str(db), faults=faults)
     with _refused("--quirks: "):
         server.quirks.add(*filter(None, (quirks or "").replace(" ", "").split(",")))
     with _refused():
@@ -146,16 +146,3 @@ def print_exports(variables: dict[str, str]) -> None:
     for name, value in variables.items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
     sys.stdout.flush()
-
-
-def _server(port: int, db: Path | None, *, faults: bool) -> SimulatorServer:
-    """Return the server for all installed gateways.
-
-    Raises:
-        ConfigurationError: The database cannot be used.
-    """
-    simulators = [simulator_of(name) for name in names()]
-    try:
-        return SimulatorServer(simulators, port=port, db=None if db is None else str(db), faults=faults)
-    except sqlite3.Error as error:
-        raise ConfigurationError(f"{db} cannot be used as the simulator's database: {error}") from error

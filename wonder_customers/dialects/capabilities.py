@@ -7,7 +7,7 @@ account does not delete customers. A ``CustomerSession[Any]`` is checked only at
 """
 
 from abc import abstractmethod
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from wonder_customers.dialects.base import Account, Dialect, Steps
 from wonder_customers.records import PaymentSource, PaymentToken
@@ -18,7 +18,13 @@ AnySource = TypeVar("AnySource", bound=PaymentSource)
 
 
 class CustomerDeletion(Dialect):
-    """Base class of dialects whose gateway deletes customers."""
+    """Base class of dialects whose gateway deletes customers.
+
+    Attributes:
+        deletion_result: The state of a deleted customer at the gateway, for messages, such as ``archived``.
+    """
+
+    deletion_result: ClassVar[str] = "deleted"
 
     @abstractmethod
     def delete(self, id: str) -> Steps[None]:

@@ -110,9 +110,8 @@ class SimulatorServer:
         faults: Whether to enable fault injection.
 
     Raises:
-        ConfigurationError: The host is not a loopback address, or the database file belongs to another program or user,
-            or cannot be created.
-        sqlite3.Error: The database file is not a database, or cannot be opened.
+        ConfigurationError: The host is not a loopback address, or the database file is not a database, belongs to
+            another program or user, or cannot be opened.
     """
 
     def __init__(

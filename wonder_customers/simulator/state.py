@@ -57,7 +57,7 @@ def export_state(store: Store) -> dict[str, Any]:
     """
     state: dict[str, Any] = {"version": _VERSION}
     for table, columns in _TABLES.items():
-        rows = store.rows(table, tuple(columns))
+        rows = store.newest(table, tuple(columns), -1)[::-1]
         state[table] = [_exported(columns, row) for row in rows]
     return state
 

@@ -42,6 +42,8 @@ _TABLES = frozenset({"merchants", "customers", "records", "history"})
 _APPLICATION_ID = 0x57435349
 """The application id of the simulator's database files: "WCSI" in ASCII."""
 
+_ADVICE = "Give the path of a new file, or of a file that the simulator has created."
+
 _COLUMNS = frozenset({"id", "reference", "deleted", "created"})
 
 _COMPARISONS = {
@@ -125,8 +127,8 @@ class Store:
         path: The path of the database file; None to keep the data in memory.
 
     Raises:
-        ConfigurationError: The file is the database of another program, belongs to another user, or cannot be created.
-        sqlite3.Error: The file is not a database, or cannot be opened.
+        ConfigurationError: The file is not a database, is the database of another program, belongs to another user, or
+            cannot be opened.
     """
 
     def __init__(self, path: str | None = None) -> None:
@@ -135,12 +137,17 @@ class Store:
             _make_private(path)
         self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
         self._closing = weakref.finalize(self, self._connection.close)
-        self._check_owner(path)
-        self._connection.execute("PRAGMA trusted_schema = OFF").close()
-        self._connection.execute("PRAGMA journal_mode = WAL").close()
-        self._connection.execute("PRAGMA synchronous = OFF").close()
-        self._connection.executescript(_SCHEMA).close()
-        self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}").close()
+        try:
+            self._check_owner(path)
+            for setting in ("trusted_schema = OFF", "journal_mode = WAL", "synchronous = OFF"):
+                self._connection.execute(f"PRAGMA {setting}").close()
+            self._connection.executescript(_SCHEMA).close()
+            self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}").close()
+        except sqlite3.Error as error:
+            self.close()
+            raise ConfigurationError(
+                f"{path} cannot be used as the simulator's database: {error}. {_ADVICE}"
+            ) from error
         self.requests: Counter[tuple[str, str, str]] = Counter()
         """Number of requests that reached the gateways, by gateway, method and route."""
 
@@ -152,7 +159,7 @@ class Store:
         known = found == _APPLICATION_ID or (found == 0 and {name for (name,) in tables} == _TABLES)
         if tables and not known:
             self.close()
-            raise ConfigurationError(f"{path} is not a database of the simulator. Choose another file.")
+            raise ConfigurationError(f"{path} is not a database of the simulator. {_ADVICE}")
 
     def close(self) -> None:
         """Close the database, and discard data in memory. A store that is garbage-collected is closed automatically."""
@@ -276,20 +283,17 @@ class Store:
 
     def record(self, gateway: str, merchant: str, kind: str, record_id: str) -> StoredRecord | None:
         """Return the merchant's record with a kind and an id, or None."""
-        found = self._records("AND id = ?", [gateway, merchant, kind, record_id])
-        return found[0] if found else None
+        return next(iter(self._records(gateway, merchant, kind, "id", record_id)), None)
 
     def records(self, gateway: str, merchant: str, kind: str, owner: str | None = None) -> list[StoredRecord]:
         """Return the merchant's records of a kind, optionally of one owner, oldest first."""
-        if owner is None:
-            return self._records("", [gateway, merchant, kind])
-        return self._records("AND owner = ?", [gateway, merchant, kind, owner])
+        return self._records(gateway, merchant, kind, "owner", owner)
 
-    def _records(self, clause: str, parameters: Sequence[str]) -> list[StoredRecord]:
+    def _records(self, gateway: str, merchant: str, kind: str, column: str, value: str | None) -> list[StoredRecord]:
         rows = self._rows(
-            "SELECT id, owner, created, body FROM records WHERE gateway = ? AND merchant = ? AND kind = ?"  # noqa: S608 - the clause is a constant
-            f" {clause} ORDER BY sequence",
-            parameters,
+            "SELECT id, owner, created, body FROM records WHERE gateway = ? AND merchant = ? AND kind = ?"  # noqa: S608 - the column is a constant
+            f" AND {'? IS NULL' if value is None else f'{column} = ?'} ORDER BY sequence",
+            [gateway, merchant, kind, value],
         )
         return [StoredRecord(row[0], row[1], row[2], orjson.loads(row[3])) for row in rows]
 
@@ -308,10 +312,6 @@ class Store:
         self._rows(sql, [gateway, merchant, kind, record_id])
 
     # Whole tables
-
-    def rows(self, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Return the given columns of all rows of a table, in order of insertion."""
-        return self.newest(table, columns, -1)[::-1]
 
     def newest(self, table: str, columns: Sequence[str], limit: int) -> list[tuple[Any, ...]]:
         """Return the columns of the last `limit` rows of a table, newest first; of all rows if `limit` is -1."""
@@ -385,12 +385,12 @@ def _make_private(path: str) -> None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be opened as a database: {error.strerror}") from None
+        raise ConfigurationError(f"{path} cannot be opened as a database: {error.strerror}. {_ADVICE}") from None
     try:
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, 0o600)
     except PermissionError:
-        raise ConfigurationError(f"{path} belongs to another user. Choose another file.") from None
+        raise ConfigurationError(f"{path} belongs to another user. {_ADVICE}") from None
     finally:
         os.close(descriptor)
 

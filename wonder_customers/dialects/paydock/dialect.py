@@ -55,6 +55,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
     """
 
     gateway = "paydock"
+    deletion_result = "archived"
     page_limit = 100
     filter_type: ClassVar[type[PaydockFilter]] = PaydockFilter
 
