@@ -85,13 +85,10 @@ class Kept:
 
     def metrics(self) -> dict[str, list[tuple[dict[str, Any], Any]]]:
         """Return attributes and value of all metrics by name; the value of histograms is the count and the sum."""
-        found: dict[str, list[tuple[dict[str, Any], Any]]] = {}
         data = self.reader.get_metrics_data()
-        for scope in [scope for one in data.resource_metrics for scope in one.scope_metrics] if data else []:
-            for metric in scope.metrics:
-                points = [(dict(point.attributes or {}), _value(point)) for point in metric.data.data_points]
-                found[metric.name] = points
-        return found
+        scopes = [scope for one in data.resource_metrics for scope in one.scope_metrics] if data else []
+        metrics = [metric for scope in scopes for metric in scope.metrics]
+        return {it.name: [(dict(p.attributes or {}), _value(p)) for p in it.data.data_points] for it in metrics}
 
 
 def _lines(below: Any, parent: int | None, indent: str) -> Iterator[str]:
@@ -215,9 +212,9 @@ class TestSpans:
         spans = InMemorySpanExporter()
         provider = TracerProvider(sampler=ALWAYS_OFF)
         provider.add_span_processor(SimpleSpanProcessor(spans))
-        it = make_harness(NO_RESPONSE, NOT_FOUND, CREATED)
+        it = make_harness(CREATED)
         it.executor.observers = observers = ObserverGroup([Spans(provider)])
-        await it.create(draft())
+        await it.get(UUID)
         assert (spans.get_finished_spans(), observers.failures) == ((), 0)
 
     async def test_without_sdk_nothing_is_stored(self) -> None:
@@ -229,17 +226,15 @@ class TestSpans:
 
 class TestMetrics:
     async def test_metrics_of_calls_attempts_retries_and_lookups(self, kept: Kept) -> None:
-        it = observed(
-            make_harness(CONNECTION_REFUSED, NO_RESPONSE, NOT_FOUND, CREATED, respond(400, {"message": "no"})), kept
-        )
+        refused = respond(400, {"message": "no"})
+        it = observed(make_harness(CONNECTION_REFUSED, NO_RESPONSE, NOT_FOUND, CREATED, refused), kept)
         it.script.takes = 0.125
         await it.create(draft())
         with pytest.raises(InvalidRequestError):
             await it.update(UUID, CustomerPatch(name="Ada"))
         create = {"wonder_customers.gateway": "monri", "wonder_customers.operation": "create"}
         update = {"wonder_customers.gateway": "monri", "wonder_customers.operation": "update"}
-        server: dict[str, Any] = {"server.address": it.dialect.origin.host, "server.port": 443}
-        server[OURS + "gateway"] = "monri"
+        server = {"server.address": it.dialect.origin.host, "server.port": 443, OURS + "gateway": "monri"}
         post = {**server, "http.request.method": "POST", "url.template": "/v2/customers"}
         find = {**server, "http.request.method": "GET", "url.template": FIND.removeprefix("GET ")}
         change = {**server, "http.request.method": "POST", "url.template": "/v2/customers/{uuid}"}
@@ -325,13 +320,11 @@ def people() -> list[CustomerDraft]:
     ]
 
 
-def values(record: Any) -> Iterator[str]:
+def values(record: Any) -> list[str]:
     """Return all strings in a record, at any depth."""
     if isinstance(record, dict):
-        for item in record.values():
-            yield from values(item)
-    elif isinstance(record, str) and record:
-        yield record
+        return [value for item in record.values() for value in values(item)]
+    return [record] if isinstance(record, str) and record else []
 
 
 async def test_trace_of_a_bulk_job(kept: Kept, tmp_path: Path) -> None:
@@ -381,21 +374,19 @@ async def test_trace_of_a_bulk_job(kept: Kept, tmp_path: Path) -> None:
 async def test_wait_for_the_rate_limit_ends_when_the_request_is_permitted(kept: Kept) -> None:
     sent: list[int] = []
 
-    async def answer(signed_request: Any, transmission: Any) -> Any:
+    def answer(signed_request: Any, transmission: Any) -> Any:
         sent.append(time_ns())
         transmission.sent = True
         return CREATED(signed_request, transmission)
 
+    it = observed(make_harness(answer, answer), kept)
     with no_waits() as skipped:
-        it = observed(make_harness(answer, answer), kept)
-        it.executor.waits.clock = skipped.clock
-        it.executor.runner.rate_limit = RateLimit(1, per=7.0)
+        it.executor.waits.clock, it.executor.runner.rate_limit = skipped.clock, RateLimit(1, per=7.0)
         await it.get(UUID)
         await it.get(UUID)
     ((_, (count, seconds)),) = kept.metrics()["wonder_customers.wait.duration"]
-    assert (count, round(seconds)) == (1, 7)
     (wait,) = (span for span in kept.spans.get_finished_spans() if span.name == "wait")
-    assert (wait.end_time or 0) <= sent[1]
+    assert (count, round(seconds), (wait.end_time or 0) <= sent[1]) == (1, 7, True)
 
 
 def test_response_drift_is_an_attribute_of_the_call(kept: Kept) -> None:
