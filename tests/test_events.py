@@ -185,6 +185,9 @@ class TestEventsOfACall:
             "lookup False GatewayUnavailableError",
             "end OutcomeUnknownError applied=unknown requests=2",
         ]
+        it.script.steps.append(CREATED)
+        await it.create(draft())
+        assert outline(events)[-2:] == ["lookup True None", "end None applied=yes requests=1 recovered"]
 
     @pytest.mark.parametrize("operation", ["get", "delete"])
     async def test_lost_response_body(self, operation: str) -> None:

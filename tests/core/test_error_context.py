@@ -1,5 +1,6 @@
 """The attributes of an error: the customer, whether the operation was applied, and the request."""
 
+import traceback
 import uuid
 from contextlib import suppress
 from typing import Any
@@ -91,6 +92,7 @@ async def test_request_without_subject_has_that_of_its_operation(subject: tuple[
 
     with pytest.raises(OutcomeUnknownError) as caught:
         await it.executor.run(it.account_context, "upsert", steps(), subject)
+    assert it.executor.order.locks.released_since((1, "reference", "r-1"), 0), "a write locks its customer"
     named = {"reference": None, "id": None} | dict([subject] if subject else [])
     assert {"reference": caught.value.reference, "id": caught.value.id} == named
 
@@ -203,7 +205,9 @@ async def test_message_of_a_failed_lookup_does_not_contain_values_of_the_write()
     it = make_harness(NO_RESPONSE, locked, locked, locked)
     with pytest.raises(OutcomeUnknownError) as caught:
         await it.create(draft(name="Ada Lovelace"))
+    assert [it.name for it in traceback.extract_tb(caught.value.__traceback__)][-2:] == ["create", "run"]
     cause = caught.value.__cause__
     while cause is not None:
         assert "Lovelace" not in str(cause)
+        assert cause.__traceback__ is None
         cause = cause.__cause__

@@ -1,5 +1,7 @@
 """Unconfirmed creates and upserts are looked up and recovered, and never sent twice without a lookup."""
 
+from typing import Any
+
 import pytest
 from core.monri_responses import CREATE, DOWN, FIND, OTHER, UNCONFIRMED_ENDS
 from gateway_responses import HEX24, UUID, paydock_list
@@ -16,6 +18,7 @@ from wonder_customers import (
 
 pytestmark = pytest.mark.anyio
 
+TWO = paydock_list({"_id": HEX24, "reference": "r-1"}, {"_id": HEX24[::-1], "reference": "r-1"})
 TAKEN = respond(400, {"status": "invalid-request", "message": "merchant_customer_id has already been taken"})
 
 
@@ -115,12 +118,17 @@ async def test_successful_create_returns_its_retry_tokens() -> None:
     assert it.account_context.account.budget.tokens == 400
 
 
-async def test_lookup_that_finds_two_customers_is_ambiguous() -> None:
-    two = paydock_list({"_id": HEX24, "reference": "r-1"}, {"_id": HEX24[::-1], "reference": "r-1"})
-    it = make_harness(NO_RESPONSE, respond(200, two), account=PAYDOCK)
+@pytest.mark.parametrize(("end", "applied"), [(NO_RESPONSE, "unknown"), (no_response(sent=True, status=201), "yes")])
+async def test_lookup_that_finds_two_customers_is_ambiguous(end: Any, applied: str) -> None:
+    found = respond(200, TWO)
+    it = make_harness(end, found, found, account=PAYDOCK)
     with pytest.raises(AmbiguousReferenceError) as caught:
         await it.create(draft())
-    assert (set(caught.value.ids), caught.value.applied) == ({HEX24, HEX24[::-1]}, "unknown")
+    assert (set(caught.value.ids), caught.value.applied) == ({HEX24, HEX24[::-1]}, applied)
+    if applied == "unknown":
+        with pytest.raises(AmbiguousReferenceError) as caught:
+            await it.create(draft())
+        assert (caught.value.applied, caught.value.gateway, len(caught.value.history)) == ("no", "paydock", 1)
 
 
 @pytest.mark.parametrize("end", UNCONFIRMED_ENDS)
@@ -164,8 +172,7 @@ async def test_upsert_updates_a_different_customer_found_after_a_lost_create() -
 
 
 async def test_upsert_of_an_ambiguous_reference_writes_nothing() -> None:
-    two = paydock_list({"_id": HEX24, "reference": "r-1"}, {"_id": HEX24[::-1], "reference": "r-1"})
-    it = make_harness(respond(200, two), account=PAYDOCK)
+    it = make_harness(respond(200, TWO), account=PAYDOCK)
     with pytest.raises(AmbiguousReferenceError) as caught:
         await it.upsert(draft())
     assert caught.value.applied == "no"

@@ -80,6 +80,16 @@ async def test_upsert_after_an_unconfirmed_create_waits_before_its_lookup() -> N
     assert it.clock.now >= unconfirmed_until
 
 
+async def test_update_by_id_waits_for_an_unconfirmed_create_of_its_reference() -> None:
+    it = make_harness(NO_RESPONSE, DOWN, DOWN, DOWN, OTHER, OTHER)
+    with pytest.raises(OutcomeUnknownError):
+        await it.create(draft())
+    await it.get(UUID)  # shows that the reference and the id belong to one customer
+    until = it.clock.now - sum(it.clock.waits) + 10.0
+    await it.update(UUID, CustomerPatch(name="Ada"))
+    assert it.clock.now == until
+
+
 async def test_confirmation_window_longer_than_the_deadline_sends_nothing(wonder: Wonder) -> None:
     it = make_harness(NO_RESPONSE, endless=True, account=wonder, policy=RetryPolicy(deadline=5, attempts=1))
     with pytest.raises(OutcomeUnknownError):

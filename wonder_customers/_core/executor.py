@@ -139,7 +139,6 @@ class Executor:
         finally:
             for key in call_context.held:
                 self.order.locks.release(key)
-            steps.close()
 
     def _ended(self, call_context: CallContext, error: CallError, subject: tuple[str, str] | None) -> CallError:
         """Report and return the error of the operation, without inner frames, because they contain the request."""
@@ -198,7 +197,7 @@ class Executor:
             response = result.response or _deleted_before(call, progress, result)
             if response is None:
                 progress = progress.failed(result.evidence)
-                if result.evidence is Evidence.RESPONSE:  # a conclusive refusal, such as that of an unknown reference
+                if result.evidence is Evidence.RESPONSE:  # needs no decision: the refusal is final
                     raise self._failure(call_context, call, progress, result)
                 response, progress = await self._recover(call_context, call, keys, progress, result)
             if response is not None:
@@ -354,7 +353,8 @@ class Executor:
         except NotFoundError:
             return None
         except AmbiguousReferenceError as error:
-            error.applied = "unknown"
+            if certain:
+                error.applied = "yes"
             raise
         if certain or call.mismatches is None:
             return evolve(response, recovered=True)

@@ -109,24 +109,18 @@ class _Watched:
 
     def __await__(self) -> Generator[Any, Any, None]:
         steps = self._inner.__await__()
-        try:
-            signal = next(steps)
-        except StopIteration:
-            return
-        self._on_wait()
+        resume, on_wait = partial(steps.send, None), self._on_wait
         while True:
             try:
-                value = yield signal
-            except GeneratorExit:
-                steps.close()
-                raise
+                signal = resume()
+            except StopIteration:
+                return
+            on_wait()
+            on_wait = _do_nothing
+            try:
+                resume = partial(steps.send, (yield signal))
             except BaseException as error:  # noqa: BLE001 - every exception of the event loop belongs to the awaitable
-                try:
-                    signal = steps.throw(error)
-                except StopIteration:
-                    return
-            else:
-                try:
-                    signal = steps.send(value)
-                except StopIteration:
-                    return
+                resume = partial(steps.throw, error)
+
+
+def _do_nothing() -> None: ...

@@ -231,14 +231,12 @@ class WriteOrder:
         return await self.wait_for_unconfirmed(call_context, [key], None) or changed
 
     async def lock(self, call_context: CallContext, key: Key) -> None:
-        """Lock a customer until the operation ends.
+        """Lock a customer, whose lock the operation does not hold yet, until the operation ends.
 
         Raises:
             DeadlineExceededError: Another operation held the lock until the deadline.
             NotSentError: The stop signal ended the wait.
         """
-        if key in call_context.held:
-            return
         if not self.locks.acquire_nowait(key):
             remaining = call_context.remaining()
             acquired = False
