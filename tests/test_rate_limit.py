@@ -190,7 +190,9 @@ async def test_fixed_rate_is_kept_after_a_stall() -> None:
 async def test_fixed_rate_below_one_per_second() -> None:
     gateway = Gateway(VirtualTime())
     await run(gateway, RateLimit(1, per=10), requests=4)
-    await run(gateway, RateLimit(0.1), requests=0)
+    gateway.time.now += 10
+    await run(gateway, RateLimit(0.1), requests=4)
+    assert len(gateway.arrivals) == 8
     gaps = [later - earlier for earlier, later in zip(gateway.arrivals, gateway.arrivals[1:], strict=False)]
     assert min(gaps) >= 10
 
@@ -211,6 +213,7 @@ async def test_waiting_request_can_be_cancelled_and_the_next_one_is_served() -> 
             for number, scope in enumerate(scopes):
                 group.start_soon(wait, number, scope)
                 await anyio.wait_all_tasks_blocked()
+            assert len(time._sleepers) == 1, "only the first waiting request has a timer"
             scopes[1].cancel()
             scopes[2].cancel()
             await time.advance(time.now + 60.0, lambda: len(served) == 2)
@@ -272,5 +275,5 @@ def test_limits_show_their_settings() -> None:
 
 def test_requests_below_one_per_period_are_spaced_by_several_periods() -> None:
     assert spacing(0.5, 1.0, 0.25) == 2.25
-    assert spacing(1, 1.0, 0.25) == 1.25
+    assert spacing(1, 1.0, 0.25) == spacing(1.5, 1.0, 0.25) == 1.25
     assert spacing(2.5, 1.0, 0.25) == 0.625

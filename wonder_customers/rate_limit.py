@@ -129,7 +129,6 @@ class _Window:
             self._changed()
 
     def end(self, transmission: Transmission) -> None:
-        transmission.on_sent = None
         self._outstanding.discard(id(transmission))
 
 
@@ -177,7 +176,7 @@ class _Paced:
         self._changed.wake()
 
     def _interval(self) -> float:
-        raise NotImplementedError
+        return self._spacing
 
     def _delay(self, now: float) -> float:
         window = 0.0 if self._window is None else self._window.delay(now)
@@ -215,9 +214,6 @@ class RateLimit(_Paced):
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
         """Record that the request ended."""
         self._end(transmission)
-
-    def _interval(self) -> float:
-        return self._spacing
 
 
 _JUDGE_AFTER: Final = 0.25
@@ -385,7 +381,6 @@ class AdaptiveRateLimit(_Paced):
             self.concurrency = max(1.0, self.concurrency * 0.9)
         elif sample.busiest * 2 >= self.concurrency:
             self.concurrency += 1.0
-            self._changed.wake()
 
     def _slow(self, sample: _Sample) -> bool:
         """Return whether the mean latency is well above the baseline. Lower the baseline at once, raise it slowly."""

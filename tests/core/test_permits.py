@@ -9,6 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from attrs import define, field
+from backends import ASYNCIO_ONLY
 from gateway_responses import UUID
 
 from scripted_transport import (
@@ -127,6 +128,21 @@ async def test_wait_for_a_permit_is_reported_once(permit: Any, waits: int) -> No
     assert [(it.reason, it.seconds) for it in events if isinstance(it, Waiting)] == [("rate_limit", 60.0)] * waits
     assert (waiting, counts.waiting_for_rate_limit) == ([waits], 0)
     assert limit.acquired[0].renew is None
+
+
+@ASYNCIO_ONLY
+async def test_task_that_is_cancelled_while_it_waits_for_a_permit_sends_nothing() -> None:
+    import asyncio
+
+    it = make_harness()
+    limit = limited(it, after_two_waits)
+    call = asyncio.create_task(it.get(UUID))
+    await asyncio.sleep(0)
+    assert limit.acquired
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert (it.script.sent, it.account_context.account.connections) == ([], 0)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from core.monri_responses import CREATE, DOWN, FIND, OTHER, UNCONFIRMED_ENDS
-from gateway_responses import HEX24, UUID, paydock_list
+from gateway_responses import HEX24, UUID, monri_customer, paydock_list
 
 from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, PAYDOCK, draft, make_harness, no_response, respond
 from wonder_customers import (
@@ -14,6 +14,7 @@ from wonder_customers import (
     InvalidResponseError,
     OutcomeUnknownError,
     RetryPolicy,
+    StopSignal,
 )
 
 pytestmark = pytest.mark.anyio
@@ -83,6 +84,34 @@ async def test_deadline_ends_lookups() -> None:
         await it.create(draft())
     assert it.clock.waits == [0.5]
     assert caught.value.elapsed == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize("how", ["closed", "stopped"])
+async def test_no_lookup_is_sent_after_the_end_of_the_session_or_job(how: str) -> None:
+    it = make_harness(NO_RESPONSE)
+    it.account_context.stop = stop = StopSignal()
+
+    async def end(seconds: float) -> None:
+        it.executor.runner.closed, stop.is_set = how == "closed", how == "stopped"
+
+    it.executor.waits.sleep = end
+    with pytest.raises(OutcomeUnknownError):
+        await it.create(draft())
+    assert it.script.lines() == [CREATE]
+
+
+@pytest.mark.parametrize(("age", "recovered"), [(11, True), (12, False)])
+async def test_customer_that_is_older_than_the_call_is_not_recovered(age: int, recovered: bool) -> None:
+    """The call has taken one second before the lookup, and the clocks of the gateway may differ by ten."""
+    created_at = f"2026-11-28T12:00:{59 - age:02}Z"
+    made = monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456", created_at=created_at)
+    it = make_harness(NO_RESPONSE, respond(200, made, date="Sat, 28 Nov 2026 12:00:59 GMT"))
+    it.script.takes = 0.5
+    if recovered:
+        assert (await it.create(draft())).recovered
+    else:
+        with pytest.raises(ConflictError, match="was created before this call"):
+            await it.create(draft())
 
 
 async def test_create_without_attempts_left_is_only_looked_up() -> None:

@@ -1,5 +1,6 @@
 """`WriteLocks`: acquired in order, and never lost by a cancellation."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from threading import Thread
 from typing import Any
@@ -11,7 +12,7 @@ from attrs import define
 from backends import ASYNCIO_ONLY
 
 from wonder_customers._core import write_locks
-from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks
+from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks, shared_locks
 
 pytestmark = pytest.mark.anyio
 KEY = ("merchant", "reference", "ref-1")
@@ -20,6 +21,7 @@ KEY = ("merchant", "reference", "ref-1")
 async def test_free_lock_is_acquired_at_once_and_removed_after_release() -> None:
     it = WriteLocks()
     assert await it.acquire(KEY, 0)
+    assert it.acquire_nowait(KEY) is False
     it.release(KEY)
     assert (it._locks, it.released) == ({}, 1)
     assert await it.acquire(KEY, 0)
@@ -109,6 +111,8 @@ def test_unconfirmed_writes_are_bounded_and_take_constant_time() -> None:
         writes.add([("m", "id", str(number))], b"body", 1.0)
     assert len(writes) <= 110
     assert len(writes._order) <= 110
+    writes.clear()
+    assert (len(writes), len(writes._order)) == (0, 0)
 
 
 @define(eq=False)
@@ -165,3 +169,12 @@ async def test_oldest_links_and_releases_are_removed(monkeypatch: pytest.MonkeyP
         it.release(key)
     assert len(it._links) == 2
     assert list(it._last.values()) == [3, 4], "the second release of the first key is newer than that of the second"
+
+
+def test_sessions_of_an_event_loop_share_their_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write_locks, "_LOOPS", 2)
+    monkeypatch.setattr(write_locks, "_BY_LOOP", known := OrderedDict[object, WriteLocks]())
+    found = [shared_locks(loop) for loop in ("first", "second", "second", "third")]
+    assert found[1] is found[2]
+    assert list(known.items()) == [("second", found[1]), ("third", found[3])], "the oldest event loop is forgotten"
+    assert {it.unconfirmed for it in found} == {write_locks.UNCONFIRMED_WRITES}
