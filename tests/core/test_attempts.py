@@ -55,6 +55,6 @@ async def test_operation_sends_no_request_after_its_session_was_closed() -> None
         return CREATED(*request)
 
     it = make_harness(close)
-    with pytest.raises(SessionClosedError, match="Nothing was sent"):
+    with pytest.raises(SessionClosedError, match="was not sent"):
         await it.upsert(draft(name="Grace"))
     assert it.script.lines() == [FIND]
