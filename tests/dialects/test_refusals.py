@@ -269,6 +269,7 @@ async def test_wonder_token_deletion_refused_with_http_200_raises() -> None:
     body = {"code": 200, "data": {"success": False}}
     error = await failure("wonder", (200, body), operation=lambda s: s.delete_payment_token(UUID, "t"))
     assert isinstance(error, InvalidRequestError)
+    assert "the response reports that the token was not deleted (1 attempt" in str(error)
 
 
 async def test_monri_deletion_refused_with_http_200_raises() -> None:

@@ -89,7 +89,11 @@ async def test_server_without_tls_is_named(kind: Callable[..., Any], simulator: 
 @pytest.mark.parametrize(
     ("status", "message", "attempts"),
     [
-        (b"407 Proxy Authentication Required", "the proxy requires a user name and password (HTTP 407)", 1),
+        (
+            b"407 Proxy Authentication Required",
+            "the proxy requires a user name and password, or refused them (HTTP 407)",
+            1,
+        ),
         (b"502 Bad Gateway", "the proxy refused the connection (HTTP 502)", 3),
     ],
 )

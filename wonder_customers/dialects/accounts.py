@@ -77,7 +77,7 @@ def read_environment(variables: object, *names: str, required: tuple[str, ...] =
 
 @concealed
 def _setting(variables: Mapping[str, object], name: str) -> str | None:
-    """Return the value of a variable, or the contents of the file that the variable with ``_FILE`` names."""
+    """Return the value of a variable, or the contents of the file that the variable with ``_FILE`` names, or None."""
     by_file = f"{name}_FILE"
     for it in (name, by_file):
         if not isinstance(variables.get(it), (str, NoneType)):

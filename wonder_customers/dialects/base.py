@@ -300,7 +300,7 @@ class Dialect(ABC):
         raise self.unsupported(Operation.LIST_PAYMENT_TOKENS)
 
     def create_payment_token(self, customer_id: str, source: Any) -> Steps[PaymentToken]:
-        """Store a payment source."""
+        """Store a payment source, and return its token."""
         raise self.unsupported(Operation.CREATE_PAYMENT_TOKEN)
 
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:

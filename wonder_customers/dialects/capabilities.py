@@ -39,7 +39,7 @@ class PaymentTokenStorage(Dialect, Generic[AnySource]):
 
     @abstractmethod
     def create_payment_token(self, customer_id: str, source: AnySource) -> Steps[PaymentToken]:
-        """Store a payment source."""
+        """Store a payment source, and return its token."""
 
     @abstractmethod
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:

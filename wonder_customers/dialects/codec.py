@@ -104,7 +104,7 @@ def make_converter(*, milliseconds: bool = False) -> RecordConverter:
 
 
 def register_reader(converter: RecordConverter, kind: type[T], read: Callable[[Any], T]) -> None:
-    """Use `read` for fields of type `kind`. It must raise a TypeError or ValueError for values it cannot read."""
+    """Use `read` for fields of type `kind`. If it cannot read a value, it must raise a TypeError or ValueError."""
     converter.scalars[kind] = read
 
 
@@ -122,7 +122,7 @@ def make_reader(
     finish: Callable[[T, Json], T] | None = None,
     inline: frozenset[str] = frozenset(),
 ) -> RecordReader[T]:
-    """Return a reader that converts JSON objects to `kind`. It is also used for fields of this type.
+    """Return a reader that converts JSON objects to `kind`, and use this reader for fields of type `kind`.
 
     Args:
         converter: The dialect's converter.
@@ -141,7 +141,7 @@ def make_reader(
 def make_writer(
     converter: RecordConverter, kind: type[Any], names: Mapping[str, str], *, sparse: bool
 ) -> Callable[[Any], Json]:
-    """Return a function that converts a record of `kind` to a JSON object. It is also used for fields of this type.
+    """Return a function that converts records of `kind` to JSON objects, and use it for fields of type `kind`.
 
     Args:
         converter: The dialect's converter.

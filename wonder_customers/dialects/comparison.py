@@ -39,7 +39,7 @@ def _email(value: str) -> str:
 
 
 def _phone(value: str) -> str:
-    """Return the digits of a telephone number, without the international prefix ``00``."""
+    """Return the digits of a telephone number without the prefix ``00``; the text itself if it has no digits."""
     return re.sub(r"\D", "", value).removeprefix("00") or _text(value)
 
 

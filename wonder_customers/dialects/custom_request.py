@@ -10,7 +10,7 @@ import orjson
 from wonder_customers._support.card_data import find_card_data
 from wonder_customers.dialects.base import Call, Dialect, Steps, send
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
-from wonder_customers.dialects.responses import error_object, gateway_error, short_text
+from wonder_customers.dialects.responses import error_object, gateway_error, redirect_error, short_text
 from wonder_customers.errors import CallError, InvalidRecordError, InvalidResponseError, Violation
 from wonder_customers.wire import HttpRequest, HttpResponse, Replay
 
@@ -82,8 +82,7 @@ def _decode(response: HttpResponse, *, writes: bool) -> Any:
 
 def _refusal(response: HttpResponse) -> CallError:
     if response.status // 100 == 3:
-        reason = f"the gateway responded with a redirect (HTTP {response.status}), which is not followed"
-        return InvalidResponseError(reason, status=response.status, applied="unknown")
+        return redirect_error(response.status)
     body = error_object(response.body)
     error = body.get("error")
     inner = error if isinstance(error, dict) else {}

@@ -17,11 +17,11 @@ class Confidence(StrEnum):
     """The certainty of a fact."""
 
     DOCUMENTED = "documented"
-    """The gateway's own documentation states it."""
+    """The gateway's own documentation states the fact."""
     SEEN = "seen"
-    """A client library, its tests against the sandbox, or a recorded response shows it."""
+    """A client library, its tests against the sandbox, or a recorded response shows the fact."""
     INFERRED = "inferred"
-    """It follows from another fact. The source states the reason."""
+    """The fact follows from another fact. The source states the reason."""
     UNKNOWN = "unknown"
     """No source was found. The statement describes what the library does."""
 

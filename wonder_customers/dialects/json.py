@@ -76,7 +76,7 @@ def parse_source_json(text: str) -> Any:
 
 
 def deeper_than(levels: int, value: Any) -> bool:
-    """Return whether a parsed value has more than `levels` nested levels."""
+    """Return whether a parsed object or list has more than `levels` nested levels."""
     inside = [value]
     for _ in range(levels):
         inside = [

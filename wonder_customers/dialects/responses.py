@@ -28,6 +28,8 @@ __all__ = [
     "gateway_error",
     "invalid_response",
     "mismatch_error",
+    "not_deleted",
+    "redirect_error",
     "require_match",
     "response_object",
     "same_id",
@@ -43,9 +45,9 @@ def same_id(requested: str, received: object) -> bool:
 def require_match(
     name: str, requested: str, read: Callable[[HttpResponse], Customer]
 ) -> Callable[[HttpResponse], Customer]:
-    """Wrap `read` with a check that the customer's `name` (``id`` or ``reference``) is `requested`.
+    """Wrap `read`, so that it raises `InvalidResponseError` for a customer with another `name` than `requested`.
 
-    A customer without this field is accepted.
+    The `name` is ``id`` or ``reference``. A customer without this field is accepted.
     """
 
     def decode(response: HttpResponse) -> Customer:
@@ -86,6 +88,20 @@ def mismatch_error(what: str, name: str, response: HttpResponse) -> InvalidRespo
     return invalid_response(reason, response.status)
 
 
+def redirect_error(status: int) -> InvalidResponseError:
+    """Return the error for a redirect, after which a write may have been applied."""
+    error = invalid_response(f"the gateway responded with a redirect (HTTP {status}), which is not followed", status)
+    error.hint = "Check base_url. Before you repeat a write, read the customer."
+    return error
+
+
+def not_deleted(what: str, response: HttpResponse) -> InvalidRequestError:
+    """Return the error for an accepted response that reports that the customer or token was not deleted."""
+    error = InvalidRequestError(f"the response reports that the {what} was not deleted", status=response.status)
+    error.hint = "Read the customer to see its state, or ask the gateway for the reason."
+    return error
+
+
 def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
     """Return the body of a response as a JSON object.
 
@@ -95,7 +111,7 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
     """
     status = response.status
     if status // 100 == 3:
-        raise invalid_response(f"the gateway responded with a redirect (HTTP {status}), which is not followed", status)
+        raise redirect_error(status)
     try:
         body = parse_json(response.body)
     except UnreadableJsonError as unreadable:
@@ -153,8 +169,8 @@ def gateway_error(
         status: The HTTP status, or the status in the body.
         code: The gateway's error code.
         message: The gateway's message.
-        fields: The gateway's messages by field; None if it does not name fields.
-        about_customer: Whether the refusal is about the customer. If it is about a card token, its message does not
+        fields: The gateway's messages by field; None if the gateway does not name fields.
+        about_customer: Whether the refusal is about the customer. The message of a refusal of a card token does not
             mean that the customer was not found.
     """
     code, message = code and printable(code), message and printable(message)

@@ -66,7 +66,7 @@ def select_transport(transport: Any, max_connections: int) -> tuple[Transport, s
     while _is_factory(transport):
         factory, transport = transport, transport()
         if transport is None:
-            raise ConfigurationError("the transport factory returned None")
+            raise ConfigurationError("the function passed as transport must return a transport, not None")
     check_transport(transport, max_connections)
     if hasattr(transport, "handle_async_request"):
         pooled = any(kind.__name__ == "AsyncHTTPTransport" for kind in type(transport).__mro__)

@@ -394,7 +394,7 @@ def _proxy_error(message: str) -> TransportError:
     status = message[:3]  # such as "407 Proxy Authentication Required"
     if status == "407":
         hint = "Pass them in the URL: HttpxTransport(proxy=Secret('http://user:password@host:port'))."
-        return TransportError("the proxy requires a user name and password (HTTP 407)", retryable=False, hint=hint)
-    return TransportError(
-        f"the proxy refused the connection (HTTP {status})" if status.isdecimal() else "the proxy failed"
-    )
+        reason = "the proxy requires a user name and password, or refused them (HTTP 407)"
+        return TransportError(reason, retryable=False, hint=hint)
+    cause = f"refused the connection (HTTP {status})" if status.isdecimal() else "failed"
+    return TransportError(f"the proxy {cause}")

@@ -13,7 +13,7 @@ __all__ = ["build_request", "library_of"]
 
 
 def library_of(kind: type) -> ModuleType:
-    """Return the library, httpx or httpx2, that defines the class of a transport."""
+    """Return the module httpx2 for a subclass of a class of httpx2, and httpx for any other class of a transport."""
     modules = {base.__module__.partition(".")[0] for base in kind.__mro__}
     return import_module("httpx2" if "httpx2" in modules else "httpx")
 
@@ -51,7 +51,8 @@ def build_request(library: ModuleType, signed_request: SignedRequest) -> Any:
     url = library.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=target)
     if url.raw_path != target:
         raise ConfigurationError(
-            "the request cannot be sent with httpx, which would change the request's path. Nothing was sent."
+            "the request cannot be sent with httpx, which would change the request's path. Nothing was sent. On"
+            " asyncio, use AsyncioTransport."
         )
     limits = {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.write, "pool": timeouts.connect}
     return library.Request(

@@ -22,6 +22,7 @@ from wonder_customers.wire import TransportError
 __all__ = ["Resolver", "check_peer", "connection_error", "is_readable", "run_in_background", "running_on_asyncio"]
 
 _CERTIFICATE: Final = {
+    9: ("the server's certificate is not valid yet", "Check this machine's clock."),
     10: (
         "the server's certificate has expired",
         "Check this machine's clock. If the clock is correct, report the expired certificate to the gateway.",

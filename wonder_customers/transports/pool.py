@@ -55,6 +55,7 @@ class PooledConnection(ABC):
         Raises:
             TransportTimeout: `deadline`, on the monotonic clock, passed before the response was complete.
             TransportError: No complete response arrived.
+            ConfigurationError: The connection is not allowed. Nothing was sent.
         """
 
     @abstractmethod
@@ -76,7 +77,7 @@ def check_max_connections(number: object) -> None:
         ConfigurationError: `number` is not an integer from 1 to 10,000.
     """
     if type(number) is not int or not 1 <= number <= 10_000:
-        raise ConfigurationError("max_connections must be an integer from 1 to 10000")
+        raise ConfigurationError(f"max_connections must be an integer from 1 to 10000, not {number!r:.50}")
 
 
 class ConnectionPool(ABC, Generic[C]):
@@ -84,6 +85,7 @@ class ConnectionPool(ABC, Generic[C]):
 
     Attributes:
         open_connections: Number of connections, busy and idle.
+        ends_in_time: True, because `send` itself observes the time limit; see `wonder_customers.wire.Transport`.
     """
 
     ends_in_time: ClassVar[bool] = True
@@ -237,7 +239,8 @@ async def close_all(connections: list[C]) -> None:
 def _idle_time(keep_alive: str) -> float:
     """Return the seconds to keep an idle connection, given the value of a Keep-Alive header (``timeout=5, max=100``).
 
-    The result is a fifth shorter than the value, because the server started to count earlier.
+    The result is a fifth shorter than the timeout, because the server started to count earlier. Without a timeout, the
+    result is `KEEP_ALIVE`.
     """
     found = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
     return KEEP_ALIVE if found is None else int(found[1]) * 0.8

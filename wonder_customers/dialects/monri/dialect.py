@@ -24,6 +24,7 @@ from wonder_customers.dialects.responses import (
     gateway_error,
     invalid_response,
     mismatch_error,
+    not_deleted,
     require_match,
     response_object,
     same_id,
@@ -134,7 +135,9 @@ class MonriDialect(CustomerDeletion):
         held = yield from send(call)
         if held.deleted:
             reason = f"the customer with this reference ({held.id}) was deleted"
-            raise NotFoundError(reason, status=404, reference=reference, id=held.id)
+            error = NotFoundError(reason, status=404, reference=reference, id=held.id)
+            error.hint = "Use another reference, because Monri does not accept this reference again."
+            raise error
         return held
 
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
@@ -240,7 +243,11 @@ class MonriDialect(CustomerDeletion):
 
 
 def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
-    """Return the body of a 2xx response whose ``status`` is missing, null, ``approved`` or in `accepted`."""
+    """Return the body of a 2xx response whose ``status`` is missing, null, ``approved`` or in `accepted`.
+
+    Raises:
+        CallError: The gateway refused the request, or the response is invalid.
+    """
     if response.status >= 400:
         body = error_object(response.body)
         raise _refusal(response.status, body)
@@ -321,7 +328,7 @@ def _deletion(requested: str) -> Callable[[HttpResponse], None]:
             return
         body = _approved(response, "deleted")
         if body.get("deleted") is False:
-            raise gateway_error(400, message="the gateway did not delete the customer")
+            raise not_deleted("customer", response)
         named = [it for it in (body.get("uuid"), body.get("id")) if it]
         if named and not any(same_id(requested, it) for it in named):
             raise mismatch_error("customer", "id", response)
@@ -330,7 +337,7 @@ def _deletion(requested: str) -> Callable[[HttpResponse], None]:
 
 
 def _access_token(response: HttpResponse) -> AccessToken:
-    """Return the bearer token. The unit of ``expires_in`` is not documented; seconds are assumed."""
+    """Return the bearer token. ``expires_in`` has no documented unit and is read as seconds; without it, 300 s."""
     body = _approved(response)
     token, lifetime = body.get("access_token"), body.get("expires_in")
     if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):

@@ -146,7 +146,10 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         Args:
             id: The customer's id.
             record: The fields to write.
-            held: The customer before the update; None to read it if necessary.
+            held: The customer before the update; None to read the customer if necessary.
+
+        Raises:
+            CallError: A request failed. If only the default source was not restored, `InvalidResponseError`.
         """
         adds = codec.adds_source(record.payment_source) and not record.default_payment_token
         reference = record.reference if isinstance(record, CustomerDraft) else None
@@ -168,7 +171,9 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
                 "the payment source was added and became the default, because the previous default could not be"
                 f" restored: {error.reason}"
             )
-            raise InvalidResponseError(reason, applied="yes", id=id) from None
+            changed = InvalidResponseError(reason, applied="yes", id=id)
+            changed.hint = "Call update with CustomerPatch(default_payment_token=…) to restore the default."
+            raise changed from None
 
     def delete(self, id: str) -> Steps[None]:
         """Send ``DELETE /customers/{id}``, which archives the customer."""
@@ -314,7 +319,11 @@ def _sorted(filters: dict[str, str]) -> dict[str, str]:
 
 
 def _accepted(response: HttpResponse) -> dict[str, Any]:
-    """Return the ``resource`` of an accepted response: HTTP 2xx without an error object."""
+    """Return the ``resource`` of an accepted response: HTTP 2xx without an error object.
+
+    Raises:
+        CallError: The gateway refused the request, or the response is invalid.
+    """
     failed = response.status >= 400
     body = error_object(response.body) if failed else response_object("Paydock", response)
     if failed or body.get("error") or body.get("error_summary"):

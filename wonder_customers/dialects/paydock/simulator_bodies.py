@@ -201,7 +201,7 @@ def listed_source(source: JsonObject, customer: JsonObject) -> JsonObject:
 
 
 def paging(request: ReceivedRequest) -> tuple[int, int]:
-    """Return the `limit` and `skip` of a list. A malformed value counts as missing."""
+    """Return the `limit`, at most 1000, and the `skip` of a list. A malformed value counts as missing."""
     limit, skip = request.number("limit", 100), request.number("skip", 0)
     return (100 if limit is None else min(limit, 1000)), skip or 0
 
@@ -218,7 +218,7 @@ def signed_token(content: JsonObject, secret: str) -> str:
 
 
 def token_content(token: str, secret: str) -> dict[str, str] | None:
-    """Return the content of a signed token, or None if it was not signed with `secret`."""
+    """Return the content of a signed token, or None if the token was not signed with `secret`."""
     payload, _, signature = token.partition(".")
     expected = hmac.digest(secret.encode(), payload.encode(), "sha256").hex()
     if not hmac.compare_digest(expected.encode(), signature.encode()):

@@ -21,6 +21,7 @@ from wonder_customers.dialects.responses import (
     gateway_error,
     invalid_response,
     mismatch_error,
+    not_deleted,
     require_match,
     response_object,
     same_id,
@@ -67,7 +68,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
         self._root = self.prefix + _ROOT
 
     def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
-        """Return the headers ``Credential``, ``Nonce`` and ``Signature`` for `request`."""
+        """Return the headers ``Credential``, ``Nonce`` and ``Signature``, and the language of the account, if any."""
         time = request_time(now)
         message = request_message(nonce, time, request.method, request.target, request.body)
         return (
@@ -201,7 +202,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
 
 def _total(response: HttpResponse) -> int | None:
-    """Return the total number of customers from the header ``X-Total-Entries``, or None if it is not valid."""
+    """Return the number in the header ``X-Total-Entries``, or None if the header is missing or invalid."""
     text = response.headers.get("x-total-entries", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
 
@@ -288,4 +289,4 @@ def _deletion(response: HttpResponse) -> None:
         return
     data = _accepted(response)
     if isinstance(data, dict) and data.get("success") is False:
-        raise gateway_error(400, message="the gateway did not delete the token")
+        raise not_deleted("token", response)

@@ -153,7 +153,7 @@ def new_key() -> str:
 
 @cache
 def first_key() -> str:
-    """Return the key of the first merchant of every store. It is generated only once, because this is slow."""
+    """Return the key of the first merchant of every store. It is generated once per process, because this is slow."""
     return new_key()
 
 
