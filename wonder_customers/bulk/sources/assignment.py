@@ -56,12 +56,12 @@ def known_fields() -> frozenset[str]:
 
 
 def plain(name: str) -> str:
-    """Normalise the name of a column: case, spaces, hyphens."""
+    """Return the name of a column in lower case, with an underscore for spaces and hyphens."""
     return re.sub(r"[\s\-]+", "_", name.strip().lower())
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return unique names of columns. A repeated name gets a number, such as ``Phone[2]``."""
+    """Return unique names of columns. A repeated name gets a number, such as ``Phone[2]``, unless it is empty."""
     seen: dict[str, int] = {}
     found = []
     for name in names:
@@ -84,6 +84,9 @@ class Assignment:
         left_out: Why columns are not read, by index.
         unknown: The indexes of columns that do not match a field.
         preset: The preset of the program that exported the source; None if the source is not a known export.
+
+    Raises:
+        ConfigurationError: `one_table` is True, and a mapped column does not exist.
     """
 
     names: tuple[str, ...]
@@ -222,7 +225,7 @@ class Assignment:
             self.feeds.append(Feed(path.strip(), found, "mapped", separator, default))
 
     def _by_name(self, place: int) -> bool:
-        """Add a column that has the name of a field."""
+        """Add a column if it has the name of a field; return whether it was added."""
         name = plain(self.base[place])
         if name.startswith("metadata."):
             path = "metadata." + self.base[place].strip().partition(".")[2]
@@ -261,7 +264,10 @@ class Assignment:
         self.feeds = mapped
 
     def _by_synonym(self, place: int) -> bool:
-        """Add a column whose name is commonly used for a field. Of several phones, the first one in a row is used."""
+        """Add a column if its name is commonly used for a free field; return whether it was added.
+
+        Of several columns with phones, the first phone in a row is used.
+        """
         path = synonym(self.base[place])
         taken = {feed.path for feed in self.feeds if not feed.automatic or feed.why.startswith("preset")}
         if path is None or path in taken:
@@ -285,7 +291,7 @@ class Assignment:
         return [place for place in rest if place not in found]
 
     def _settle_names(self) -> None:
-        """Decide between a full name and the parts of a name.
+        """Decide between a full name and the parts of a name. Without either, use the name of the company.
 
         In many languages, the column `Name` or `Nom` beside a first name contains the last name.
         """

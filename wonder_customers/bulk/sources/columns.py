@@ -106,7 +106,8 @@ class Columns:
         Raises:
             ConfigurationError: A column contains security codes, or card data that was not mapped explicitly; a column
                 is unknown, mapped to an unknown field, mapped but missing, or a field has two columns; the gateway
-                does not have a field; the reference has no column.
+                does not have a field; the reference has no column; or the columns are those of other records, such as
+                orders.
         """
         found = cls.optional(names, reading)
         if found is None:
@@ -120,7 +121,10 @@ class Columns:
 
     @classmethod
     def optional(cls, names: Sequence[str], reading: Reading) -> "Columns | None":
-        """Find the field of every column like `match`, but return None if the reference has no column."""
+        """Find the field of every column like `match`, but return None if the reference has no column.
+
+        While inspecting, the first column is used as the reference instead, if there is a column.
+        """
         if not (reading.inspecting or reading.mapping.columns):
             _check_export(names)
         unique = unique_names(names)
@@ -144,7 +148,7 @@ class Columns:
         return kind(unique, feeds, Cleaner(reading.mapping, reading.notes, several))
 
     def reference_of(self, values: Sequence[Any]) -> str | None:
-        """Return the reference of a row; None if the cell is empty or contains a card number."""
+        """Return the reference of a row; None if its cells are empty, not a reference or contain a card number."""
         if self._key.separator is not None:
             return self._joined_reference(values)
         for place in self._key.places:
@@ -245,7 +249,7 @@ class _Inspected(Columns):
 
 
 def _check_export(names: Sequence[str]) -> None:
-    """Check that a source is not a known export of other records, such as orders."""
+    """Raise `ConfigurationError` if the columns are those of a known export of other records, such as orders."""
     what = other_export(names)
     if what is not None:
         raise ConfigurationError(
@@ -294,11 +298,7 @@ def _targets(found: Assignment, reading: Reading) -> list[Feed]:
 
 
 def _check_fields(found: Assignment) -> None:
-    """Check that no field has more than one source.
-
-    Raises:
-        ConfigurationError: A field has more than one source.
-    """
+    """Raise `ConfigurationError` if a field is filled in more than one way."""
     paths = [feed.path for feed in found.feeds]
     repeated = sorted({path for path in paths if paths.count(path) > 1})
     if repeated:
@@ -317,7 +317,7 @@ _LOOKS_LIKE_DATA = re.compile(r"@|[0-9]{5}")
 def _unknown(found: Assignment) -> ConfigurationError:
     """Return the error for unknown columns.
 
-    If no column is known, the first line may be the first customer instead of column names, so it is not quoted.
+    If no column is known, the names are not quoted, because the first line may contain the first customer.
     """
     names = [found.names[place] for place in found.unknown]
     free = known_fields() - {feed.path for feed in found.feeds}

@@ -61,8 +61,8 @@ def json_rows(
     """Read the rows of a JSON file. The arguments are those of `csv_rows`.
 
     Raises:
-        ConfigurationError: The keys of an object cannot be used, an array is not valid JSON, or several members of an
-            object are lists of objects.
+        ConfigurationError: The keys of an object cannot be used, an array is not valid JSON, several members of an
+            object are lists of objects, or the file is not valid in its encoding.
     """
     forms, byte_range = Forms(reading), byte_range or ByteRange()
     if byte_range.offset:
@@ -103,12 +103,12 @@ def _pieces(file: BinaryIO, encoding: str) -> Iterator[str]:
 
 
 def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
-    """Return the only member of a JSON object that is a list of objects; None if the object is a row.
+    """Return the only member of a JSON object that is a list of objects; None if the file contains rows.
 
     The file is read to its end if its first object has such a member, so that nothing is sent if there are several.
 
     Raises:
-        ConfigurationError: Several members are lists of objects.
+        ConfigurationError: Several members are lists of objects, or the text after such a member is not valid JSON.
     """
     buffer, found = _Buffer(_pieces(file, encoding), where), list[str]()
     known = 0
@@ -165,7 +165,7 @@ def _objects(buffer: "_Buffer", where: str, *, inside: bool = False) -> Iterator
         inside: Whether the text starts in an array that is a member of an object.
 
     Raises:
-        ConfigurationError: The text between or in the objects is not valid JSON.
+        ConfigurationError: The text is not valid JSON, or the array is not closed or is followed by data.
     """
     array = inside or buffer.skip() == "["
     if array and not inside:
@@ -221,7 +221,7 @@ class _Buffer:
         """Advance past the next value and return its text.
 
         Raises:
-            ConfigurationError: The value is not valid JSON.
+            ConfigurationError: The value is not valid JSON, or is longer than `_LONGEST`.
         """
         while True:
             try:
@@ -230,7 +230,10 @@ class _Buffer:
                 # The text doubles before each attempt, so that a long value is parsed a few times only.
                 if len(self._text) - self._at > _LONGEST or not self._more(2 * (len(self._text) - self._at)):
                     line = self.line + self._text.count("\n", self._at, error.pos)
-                    raise ConfigurationError(f"{self.where}line {line}: the file is not valid JSON") from None
+                    raise ConfigurationError(
+                        f"{self.where}line {line}: the file is not valid JSON, or a value is longer than"
+                        f" {_LONGEST >> 20} MB. Export the data again."
+                    ) from None
             else:
                 return self.drop(end - self._at)
 

@@ -1,4 +1,4 @@
-"""The mapping of a source: the field of each column, and how values are read. It can be stored in a TOML file."""
+"""The mapping of a source: the field of each column, and how values are read. A TOML file can contain the mapping."""
 
 import json
 import tomllib
@@ -87,14 +87,14 @@ def _text(_: object, attribute: Any, value: object) -> None:
 
 @frozen
 class FieldSource:
-    """How a field is filled from several columns, or without a column.
+    """How a field is filled from several columns, or without a column. One of `first`, `join` and `constant` is set.
 
     Attributes:
         first: Columns; the first column with a value is used.
         join: Columns whose values are joined.
         separator: The string between joined values.
         constant: The value for every row.
-        default: The value for rows in which all the columns are empty.
+        default: The value for rows in which all the columns are empty; None for no value.
     """
 
     first: tuple[str, ...] = field(default=(), converter=_texts)
@@ -129,12 +129,15 @@ class ColumnMapping:
         unsupported: What to do with fields that the gateway does not have. None: a field that was recognised by a
             preset or a synonym is kept in ``metadata``, and any other field is refused.
         several: What to do with several e-mail addresses or phones in a cell: ``refuse``, or use the ``first``. None
-            for the preset's choice.
-        default_country: The country of national phone numbers in rows without a country.
+            for the choice of the preset, or ``refuse`` without a preset.
+        default_country: The ISO 3166-1 code of national phone numbers in rows without a country; None if not known.
         nulls: The strings that mean an empty cell.
         transformations: The names of the transformations that are applied.
         text: The settings for reading text files.
         sheet: The sheet of a spreadsheet; None for a file with a single sheet.
+
+    Raises:
+        ConfigurationError: A value is invalid.
     """
 
     columns: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_columns)
@@ -196,7 +199,7 @@ class ColumnMapping:
         """Return the mapping as the content of a mapping file.
 
         Args:
-            comments: A comment for each column.
+            comments: Comments by column; None for no comments.
         """
         return "\n".join(_toml(self, comments or {})) + "\n"
 

@@ -23,7 +23,7 @@ _INVISIBLE = re.compile(r"[^\S \n]|[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e
 def masked(text: str, *, keep: int = 1) -> str:
     """Return a masked string: after the first `keep` characters, letters become x and digits become 9.
 
-    Invisible characters are shown as their code points.
+    Invisible characters are shown as their code points. Only the first 60 characters are returned.
     """
     shown = "".join(
         character if place < keep or not character.isalnum() else ("9" if character.isnumeric() else "x")

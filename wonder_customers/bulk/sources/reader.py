@@ -132,22 +132,24 @@ def read(
 
     Args:
         path: A file; a folder, whose files are read in the order of their names; or ``-`` for a query that names its
-            own tables, and for a database.
+            own files in quotes, and for a database.
         mapping: A mapping, such as ``ColumnMapping.load("mapping.toml")``; or the field of each column, such as
             ``{"Stadt": "address.city", "Mail": ["reference", "email"]}``, where an empty field leaves the column out.
-            A mapped column that one table (CSV, Parquet, a query) does not have is refused.
-        unknown: What to do with columns that do not match a field: ``refuse`` or ``ignore``.
-        query: SQL that selects the rows. ``source`` stands for `path`.
+            A mapped column that a single table does not have is refused. None to use the columns' own names.
+        unknown: What to do with columns that do not match a field: ``refuse`` or ``ignore``; None for the rule of
+            `mapping`.
+        query: SQL that selects the rows; None to read all rows. A file is the table ``source``.
         form: The format; None to determine it from the name.
         encoding: The encoding of text files, as a Python codec such as ``cp1250``; ``detect`` accepts the most likely
             encoding. By default, UTF-8 and UTF-16 are read and any other encoding is refused.
         database: The URL of a database without its password, or the name of an environment variable with the URL.
+            Requires `query`.
         unsupported: The fields that the gateway does not have, as returned by `unsupported_fields`.
         inspecting: Leave out columns that would be refused, and keep masked samples and the mapping in the notes.
 
     Raises:
-        ConfigurationError: The source cannot be read, has an encoding that has to be named, or has columns that cannot
-            be used, such as security codes or card data that was not mapped explicitly.
+        ConfigurationError: The source cannot be read, an extra is not installed, the encoding has to be named, or
+            columns cannot be used, such as security codes or card data that was not mapped explicitly.
     """
     given = mapping if isinstance(mapping, ColumnMapping) else ColumnMapping(columns=mapping or {})
     if unknown is not None:
@@ -209,7 +211,8 @@ def rows_of_file(
         number: The number of rows already read from other files.
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages.
-        byte_range: The part of a text file to read. After each row, it is updated to the position of the reader.
+        byte_range: The part of a text file to read, which is updated to the position of the reader after each row; None
+            for the whole file.
 
     Returns:
         The number of the last row.
