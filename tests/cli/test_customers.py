@@ -169,6 +169,7 @@ def test_check_names_missing_variables(command: Command) -> None:
 def test_check_ignores_gateways_without_settings(command: Command, variables: Variables) -> None:
     only = {name: value for name, value in variables.items() if name.startswith("PAYDOCK_")}
     assert command("check", env=only)[0] == 0
+    assert command("check", env={**only, "WONDER_CUSTOMERS_SYNC_KEY": "k" * 32})[0] == 0
     assert command("check", "wonder", env=only)[0] == 1
 
 

@@ -139,7 +139,15 @@ def test_resume_of_a_migration_names_the_migrate_command(run_at_simulator: Comma
     )
     code, _, err = run_at_simulator("resume", "mj")
     assert code == USAGE
-    assert "To continue, run: wonder-customers migrate --from paydock --to wonder" in err
+    assert "To continue, run: wonder-customers migrate --from paydock --to wonder --journal mj" in err
+
+
+def test_status_of_an_unfinished_migration_names_the_migrate_command(run_at_simulator: Command, folder: Path) -> None:
+    journal = Journal.open(folder / "j", gateway="wonder", endpoint="https://example.com/")
+    journal.begin({"migrate": "paydock"})
+    journal.release()
+    command = "wonder-customers migrate --from paydock --to wonder --journal j"
+    assert f"To continue, run: {command}" in run_at_simulator("status", "j")[1]
 
 
 def test_resume_refuses_a_journal_of_another_endpoint(

@@ -19,7 +19,8 @@ __all__ = ["account_from_environment", "account_of", "confirm_production", "is_c
 
 def is_configured(gateway: str, variables: Mapping[str, str] = environ) -> bool:
     """Return whether any variable of `gateway` is set, such as ``WONDER_APP_ID``."""
-    return any(name.startswith(f"{gateway.upper()}_") for name in variables)
+    own = (name for name in variables if not name.startswith("WONDER_CUSTOMERS_"))  # variables of this library
+    return any(name.startswith(f"{gateway.upper()}_") for name in own)
 
 
 @concealed
@@ -77,6 +78,6 @@ def account_of(opened: "Journal") -> Account:
     if owner.base_url != opened.endpoint:
         raise ConfigurationError(
             f"the journal belongs to {opened.gateway} at {opened.endpoint}, but the account in the environment is at"
-            f" {owner.base_url}. Nothing was sent. Set the variables of the journal's account."
+            f" {owner.base_url}. Nothing was sent. Set the variables and the base URL of the journal's account."
         )
     return owner

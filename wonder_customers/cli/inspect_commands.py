@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 from typing import Any, Final
 
 import anyio.to_thread
@@ -29,6 +28,7 @@ from wonder_customers.bulk.sources.source import Source
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
+from wonder_customers.cli.job_facts import continuation
 from wonder_customers.cli.job_outputs import check_outputs, new_file
 from wonder_customers.cli.output import cell, console, json_line, print_line, print_message
 from wonder_customers.cli.plan_files import described
@@ -153,7 +153,7 @@ def _show_left(left: LeftCustomers, rows: int) -> None:
 
 
 def show_status(journal: Journal, *, json: bool) -> int:
-    """Print the last run and the number of rows in each state; return the exit code."""
+    """Print the last run, the number of rows in each state and the failure reasons; return the exit code."""
     last, states, codes = journal.last_run(), journal.states(), journal.codes()
     end_state = None if last is None else last.exit_status
     if json:
@@ -166,8 +166,8 @@ def show_status(journal: Journal, *, json: bool) -> int:
         _print_counts("failed rows by reason", codes)
     if last is not None:
         print_line(f"run {last.number}: {end_state or 'running, or its process was killed'}")
-    if end_state not in {None, "finished"} or (end_state is None and last is not None):
-        print_line(f"To continue, run: wonder-customers resume {quote(str(journal.path))}")
+    if last is not None and end_state != "finished":
+        print_line(f"To continue, run: {continuation(journal, last.facts)}")
     return SUCCESS
 
 
@@ -175,7 +175,7 @@ def export_ids(journal: Journal, output: Path | None) -> int:
     """Write the ids of a journal as CSV to a new file, or to standard output; return the exit code.
 
     Raises:
-        ConfigurationError: The file exists or cannot be written.
+        ConfigurationError: The file exists or cannot be written, or the journal cannot be read.
     """
     text = io.StringIO(newline="")
     table = csv.writer(text)
@@ -197,12 +197,13 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
 
     Args:
         journal: The journal.
-        reference: The reference of a customer.
-        listed: A file with one reference per line.
+        reference: The reference of a customer; None for the references in `listed`.
+        listed: A file with one reference per line; None for `reference`.
         more: Further files to search.
 
     Raises:
-        ConfigurationError: The reference is missing, or a file cannot be read or changed.
+        ConfigurationError: The reference is missing, or a file or the journal cannot be read or changed.
+        BulkError: The journal is in use, or cannot be written.
     """
     try:
         lines = [] if listed is None else listed.read_text(encoding="utf-8").splitlines()
@@ -233,7 +234,7 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
     for path, count in found.entries.items():
         print_message(f"{counted(count, 'entry was', 'entries were')} removed from {path}.")
     for path in found.left:
-        print_message(f"{path} still contains a reference and was not changed. Edit or delete the file.", "yellow")
+        print_message(f"{path} still contains a reference. Edit or delete the file.", "yellow")
     print_message("No customer was deleted at the gateway. If a row remains in the source, `sync` sends it again.")
     return SUCCESS if found.rows or found.entries else FAILED
 

@@ -24,6 +24,7 @@ __all__ = [
     "GIVEN_AGAIN",
     "check_unchanged",
     "combined",
+    "continuation",
     "last_facts",
     "migrated_from",
     "report_change",
@@ -78,7 +79,7 @@ def last_facts(journal: Journal) -> dict[str, Any]:
         raise ConfigurationError(f"{journal.path} contains no run. Start a run with `sync` or `migrate`.")
     facts = {"empty": "own", "removed": None, "give_up_after": None, **last.facts}
     if "migrate" in facts:
-        again = f"wonder-customers migrate --from {quote(str(facts['migrate']))} --to {quote(journal.gateway)}"
+        again = continuation(journal, facts)
         raise ConfigurationError(f"{journal.path} is the journal of a migration. To continue, run: {again}")
     wrong = [name for name, kinds in _KINDS.items() if name not in facts or type(facts[name]) not in kinds]
     wrong += [name for name in ("workers", "processes") if name not in wrong and not 0 < facts[name] <= _MOST]
@@ -91,6 +92,15 @@ def last_facts(journal: Journal) -> dict[str, Any]:
     raise ConfigurationError(
         f"the journal {journal.path} is damaged: its setting {named!r} is invalid. Restore the journal from a backup."
     )
+
+
+def continuation(journal: Journal, facts: Mapping[str, Any]) -> str:
+    """Return the command that continues a journal's last run, which has the settings `facts`."""
+    path = quote(str(journal.path))
+    if "migrate" not in facts:
+        return f"wonder-customers resume {path}"
+    origin, to = quote(str(facts["migrate"])), quote(journal.gateway)
+    return f"wonder-customers migrate --from {origin} --to {to} --journal {path}"
 
 
 def combined(
@@ -106,7 +116,7 @@ def combined(
         source: The source on the command line; None to use the source in the journal.
 
     Raises:
-        ConfigurationError: A setting has to be given again, or the query differs.
+        ConfigurationError: A setting or the source has to be given again, or the query differs.
     """
     found = dict(facts)
     for name in GIVEN_AGAIN:
@@ -149,7 +159,7 @@ def _is_beside(source: Path, folder: Path) -> bool:
 
 
 def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
-    """Check that the source has not changed since the run began.
+    """Check that the source has not changed since the run began, unless `allow_changed` is True.
 
     Raises:
         ConfigurationError: The source has changed or is missing.
@@ -178,8 +188,8 @@ def migrated_from(journal: Journal) -> str | None:
     origin = None if last is None else last.facts.get("migrate")
     if origin is not None and origin not in names():
         raise ConfigurationError(
-            f"the journal {journal.path} is damaged: its setting 'migrate' is invalid. Restore the journal from a"
-            " backup."
+            f"{journal.path} is the journal of a migration from {origin!r}, which is not an installed gateway. Install"
+            " the package of this gateway. If the journal is damaged, restore it from a backup."
         )
     return origin
 

@@ -35,7 +35,7 @@ class RateOptions:
     ] = None
 
     def outage_seconds(self) -> float | None:
-        """Return the duration of an outage at which the job stops, in seconds.
+        """Return the duration of an outage at which the job stops, in seconds; None without the option.
 
         Raises:
             ConfigurationError: The option is not a positive duration.
@@ -51,10 +51,11 @@ class RateOptions:
         return seconds
 
     def per_second(self) -> float | None:
-        """Return the rate in requests per second.
+        """Return the rate in requests per second; None without the option.
 
         Raises:
-            ConfigurationError: The rate is not a number with an optional unit, or is lower than one request per hour.
+            ConfigurationError: The rate is not a finite number with an optional unit, or is lower than one request per
+                hour.
         """
         if self.rate is None:
             return None
@@ -87,8 +88,8 @@ class EngineOptions:
     shared_limit: Annotated[
         str | None,
         Parameter(
-            help="Share the rate limit with other processes through a Redis or Valkey server: redis://HOST:PORT, or"
-            " rediss://HOST:PORT for TLS. Processes with the same server and --shared-name share the limit."
+            help="Share the rate limit with other processes through a Redis or Valkey server: redis://HOST:PORT/DATABASE,"
+            " or rediss:// for TLS. Processes with the same server and --shared-name share the limit."
         ),
     ] = None
     shared_name: Annotated[

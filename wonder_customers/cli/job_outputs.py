@@ -18,7 +18,7 @@ __all__ = ["check_outputs", "default_letters", "default_path", "new_file", "writ
 
 
 def default_path(source: Path, suffix: str) -> Path:
-    """Return the path of a file beside the source: ``customers.csv`` gives ``customers.csv.SUFFIX``."""
+    """Return the path of a file beside the source, such as ``customers.csv.SUFFIX``; ``query.SUFFIX`` for ``-``."""
     if str(source) == "-":
         return Path(f"query.{suffix}")
     named = source if source.name else source.resolve()
@@ -58,7 +58,9 @@ def new_file(path: Path, text: str, option: str = "--output") -> None:
             f"{path} already exists. Nothing was written. Give the path of a new file with {option}."
         ) from None
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from None
+        raise ConfigurationError(
+            f"{path} cannot be written: {error.strerror}. Choose another file with {option}."
+        ) from None
 
 
 def check_outputs(task: "SyncTask") -> None:

@@ -38,8 +38,8 @@ def webhook(given: str) -> str:
         given: The URL, or the name of an environment variable that contains it.
 
     Raises:
-        ConfigurationError: The URL is invalid, contains a password, or is neither https nor http to this machine. The
-            message does not contain the URL.
+        ConfigurationError: The environment variable is not set, or the URL is invalid, contains a password, or is
+            neither https nor http to this machine. The message does not contain the URL.
     """
     url = given if "://" in given else os.environ.get(given, "")
     with suppress(ValueError):
@@ -66,7 +66,7 @@ class Monitor:
     heartbeat: Path | None = None
 
     async def beat(self, progress: Callable[[], Mapping[str, Any]]) -> None:
-        """Write the heartbeat file at once and every ten seconds, until cancelled or until the file cannot be written.
+        """Write the heartbeat file at once and every ten seconds, until cancelled or until it cannot be written.
 
         Args:
             progress: Returns the progress of the job.

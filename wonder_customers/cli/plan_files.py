@@ -19,7 +19,8 @@ def described(source: Source) -> dict[str, Any]:
     """Return the description of a source for a saved plan, which stores it as digests.
 
     Raises:
-        ConfigurationError: The source does not exist.
+        ConfigurationError: The source does not exist, or its format is not known.
+        OSError: A file cannot be read.
     """
     chosen = [] if source.path == "-" else files(Path(source.path), source.form)
     return {

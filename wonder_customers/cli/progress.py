@@ -114,13 +114,13 @@ class ProgressDisplay:
 
 
 def _outage_line(facts: dict[str, Any]) -> str:
-    """Return the line below the progress bar."""
+    """Return the line below the progress bar; an empty string without an outage."""
     outage = facts["outage"]
     return "" if outage is None else f"{outage['text']} for {format_duration(outage['seconds'])}"
 
 
 def _format_facts(facts: dict[str, Any]) -> str:
-    """Return the progress as a line. A terminal of 80 columns cuts off its end, so important figures come first."""
+    """Return the progress as a line, with important figures first, because a narrow terminal cuts off the end."""
     parts = [f"{facts['rows']:,} rows"]
     if facts["rows_per_second"] is not None:
         parts.append(f"{facts['rows_per_second']:,.0f}/s")

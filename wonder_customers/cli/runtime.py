@@ -53,7 +53,7 @@ async def open_session(
     rate_limit: RateLimiter | None = None,
     max_connections: int = 32,
 ) -> AsyncIterator[CustomerSession[Any]]:
-    """Open a session on the event loop of `run`.
+    """Open a session, which is closed after the block.
 
     Args:
         owner: The account.

@@ -97,7 +97,7 @@ def simulator(
 
 
 def _variables(server: SimulatorServer, merchants: int) -> dict[str, str]:
-    """Return the variables of all merchants. From the second merchant on, its number is appended to the names."""
+    """Return the variables of all merchants. Names of further merchants end with their number, such as ``_2``."""
     found = server.environment()
     for number in range(2, merchants + 1):
         found |= {f"{name}_{number}": value for name, value in server.environment(number).items()}

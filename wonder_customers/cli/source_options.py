@@ -120,10 +120,10 @@ SOURCE = SourceOptions()
 
 
 def show_columns(file: Path, options: SourceOptions, to: str | None, output: Path | None) -> int:
-    """Print the columns of a source and write the mapping to a new file; return the exit code.
+    """Print the columns of a source, write the mapping to `output` unless it is None, and return the exit code.
 
     Raises:
-        ConfigurationError: The source cannot be read, or the output exists.
+        ConfigurationError: The source cannot be read, the account is missing, or the output cannot be created.
     """
     unsupported = () if to is None else unsupported_fields(account_from_environment(to))
     with_samples = read(
@@ -172,7 +172,7 @@ def print_fields(notes: SourceNotes) -> None:
 
 
 def print_columns(reader: RowReader, name: str) -> None:
-    """Print which columns were recognised by a preset or a synonym, and which are left out."""
+    """Print which columns were recognised by a preset or a synonym, if any, and which are left out."""
     notes = reader.notes
     if notes.member is not None:
         print_message(f"The rows are the list {notes.member!r} of the JSON object.", "dim")

@@ -154,7 +154,7 @@ def columns(
     ] = None,
     columns: SourceOptions = SOURCE,
 ) -> int:
-    """Show the columns of a file with masked samples, fields and reasons, and write a mapping file to edit."""
+    """Show the columns of a file with masked samples, fields and reasons. --output writes a mapping file to edit."""
     return show_columns(file, columns, to, output)
 
 
@@ -202,7 +202,7 @@ def resume(
     engine: EngineOptions = EngineOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
-    """Continue an interrupted run. Rows whose outcome is unknown are looked up first."""
+    """Continue an interrupted run. Rows with an unknown outcome are looked up before they are sent again."""
     opened, facts = _last_run(journal, again, engine, removal)
     check_unchanged(facts, allow_changed=allow_changed)
     rule = {"removed": facts["removed"] or "report", "max_removed": removal.max_removed}
@@ -221,7 +221,7 @@ def retry_failed(
     engine: EngineOptions = EngineOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
-    """Send the failed and the unconfirmed rows again."""
+    """Send the rows again that earlier runs recorded without a confirmation, such as failed rows."""
     opened, facts = _last_run(journal, again, engine)
     check_unchanged(facts, allow_changed=allow_changed)
     return _run_again(opened, facts, output, only="failed")
@@ -258,7 +258,7 @@ def forget_customers(
     ] = None,
     file: Annotated[list[Path] | None, Parameter(help="A further file to search. May be repeated.")] = None,
 ) -> int:
-    """Remove a customer from a journal and from the failed rows, exported ids, reports and plans beside it."""
+    """Remove customers from a journal and from the failed rows, exported ids, reports and plans in its folder."""
     if (reference is None) == (references is None):
         raise ConfigurationError("`forget` requires either REFERENCE or --from FILE. Nothing was erased.")
     return erase(Journal.existing(journal), reference, references, file or [])
@@ -301,7 +301,9 @@ def migrate(
     *,
     source: Annotated[str, Parameter(name="--from", help=f"The gateway to copy from: {GATEWAYS}.")],
     to: Gateway,
-    journal: Annotated[Path | None, Parameter(help="The journal (default: migrate.FROM.TO.journal).")] = None,
+    journal: Annotated[
+        Path | None, Parameter(help="The journal, which records each customer (default: migrate.FROM.TO.journal).")
+    ] = None,
     accept_losses: Annotated[bool, Parameter(help="Migrate even if some fields or customers are lost.")] = False,
     yes: Yes = False,
     limits: RateOptions = RateOptions(),

@@ -54,7 +54,7 @@ class SyncTask:
         source: The path of the source, for the report.
         journal: The journal.
         options: The options of the job.
-        letters: The file for dead letters.
+        letters: The file for failed rows.
         output: The options for the other files.
         monitor: Reports the state of the job to other programs.
         resumable: Whether the journal is kept after the job.
@@ -93,7 +93,7 @@ def account(gateway: str, *, simulated: bool) -> Iterator[Account]:
 
 @contextmanager
 def journal_path(given: Path | None, source: Path, gateway: str, *, simulated: bool) -> Iterator[Path]:
-    """Provide the journal's path: `given`, a temporary path for the simulator, or a path beside the source."""
+    """Provide the journal's path: `given`, a temporary path for a simulator, or else a path beside the source."""
     if given is not None:
         yield given
     elif simulated:
@@ -106,13 +106,13 @@ def journal_path(given: Path | None, source: Path, gateway: str, *, simulated: b
 def bulk_session(
     owner: Account, workers: int, rate: float | None = None, *, shared: RateLimiter | None = None
 ) -> AbstractAsyncContextManager[CustomerSession[Any]]:
-    """Open a session for a bulk job, with a connection for each worker.
+    """Open a session for a bulk job, with enough connections for all workers.
 
     Args:
         owner: The account.
         workers: The maximum number of rows in progress at the same time.
         rate: The maximum number of requests per second; None to adapt to the gateway.
-        shared: A rate limit shared with other processes, which replaces `rate`.
+        shared: A rate limit shared with other processes, which replaces `rate`; None to use `rate`.
     """
     limit = shared or AdaptiveRateLimit(rate)
     return runtime.open_session(owner, retry=BULK, rate_limit=limit, max_connections=max(32, workers))
@@ -162,10 +162,11 @@ async def _distributed_job(task: SyncTask, source: Source, on: str) -> Job:
 
 
 async def _shared_limit(task: SyncTask) -> RateLimiter | None:
-    """Return the rate limit shared by several processes, after checking that its server responds.
+    """Return the rate limit of --shared-limit, after checking that its server responds; None without the option.
 
     Raises:
-        ConfigurationError: The server does not respond, no rate was given, or the job runs on Ray.
+        ConfigurationError: The server does not respond, its address is invalid, no rate was given, or the job runs on
+            Ray.
     """
     engine, rate = task.engine, task.rate
     if engine.shared_limit is None:
@@ -188,7 +189,11 @@ async def _shared_limit(task: SyncTask) -> RateLimiter | None:
 
 
 async def run_job(task: SyncTask, job: Job) -> int:
-    """Run a job to its end and return the exit code."""
+    """Run a job to its end, print and write the reports, and return the exit code.
+
+    Raises:
+        BulkError: A file cannot be written, or the counts of the job do not add up.
+    """
     started, clock = time.time(), time.monotonic()
     message: str | None = None
     place = f"{task.gateway} {environment(task.account)}"
@@ -232,7 +237,11 @@ async def run_job(task: SyncTask, job: Job) -> int:
 
 
 async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> None:
-    """Consume the job's outcomes with a progress display, a heartbeat and signal handling."""
+    """Consume the job's outcomes with a progress display, a heartbeat and signal handling.
+
+    Raises:
+        BulkError: The job stopped because of a problem, or a failed row could not be written.
+    """
     failure: BulkError | None = None
     began = anyio.current_time()
     with ProgressDisplay(job, task.title) as display:
@@ -256,7 +265,7 @@ async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> 
 
 _END_STATES = {
     "paused": "paused after the requested number of rows",
-    "refused": "stopped: the gateway refused the credentials",
+    "refused": "stopped: the gateway refused access",
     "failures": "stopped: too many rows failed",
     "outage": "stopped by an outage",
     "journal": "stopped: the journal cannot be written",

@@ -50,7 +50,7 @@ class GatewayResult:
 
     @property
     def refused(self) -> tuple[Outcome, ...]:
-        """The rows that were not accepted."""
+        """The outcomes of the rows that were not accepted."""
         return tuple(outcome for outcome in self.outcomes if not outcome.ok)
 
     def count(self, status: Status) -> int:

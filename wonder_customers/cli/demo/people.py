@@ -70,7 +70,7 @@ class Person:
     """One row of the CSV file.
 
     Attributes:
-        cells: The values by column, without empty values.
+        cells: The values by column; the cell of a missing column is empty.
         defect: The defect; None for a valid row.
     """
 
@@ -78,7 +78,7 @@ class Person:
     defect: Defect | None = None
 
     def row(self) -> list[str]:
-        """Return the row's cells in the order of `COLUMNS`."""
+        """Return the row's cells in the order of `COLUMNS`, and the surplus cell of its defect."""
         surplus = [self.defect.surplus] if self.defect is not None and self.defect.surplus is not None else []
         return [self.cells.get(column, "") for column in COLUMNS] + surplus
 
@@ -160,7 +160,7 @@ _DESCRIPTIONS: Final = (
 
 
 def _phones(region: str) -> Iterator[str]:
-    """Yield different valid mobile numbers of the region's numbering plan, in international format."""
+    """Yield up to 10,000 different valid mobile numbers of a region in international format."""
     example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
     if example is None:
         raise ValueError(f"{region} has no mobile numbers")

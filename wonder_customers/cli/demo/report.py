@@ -77,7 +77,7 @@ _MEASURES: Final[Mapping[str, Callable[[GatewayResult], str]]] = {
 
 
 def _print_defects(screen: Console, persons: Sequence[Person], results: Sequence[GatewayResult]) -> None:
-    """Print a line for each row that is broken on purpose, with the reason that the first gateway gave."""
+    """Print a line for each row that is broken on purpose, with the reason of the first gateway that refused it."""
     table = plain_table("row", "defect", "refused for", "reason")
     refused = {result.gateway: {outcome.number: outcome for outcome in result.refused} for result in results}
     for number, person in enumerate(persons, 1):
@@ -98,6 +98,6 @@ def _print_defects(screen: Console, persons: Sequence[Person], results: Sequence
 
 
 def _join_columns(columns: Sequence[str]) -> str:
-    """Return the columns as a list in words; all columns of the address are listed as ``address``."""
+    """Return the columns as a list in words; columns with a dot are listed by their first part, such as ``address``."""
     heads = dict.fromkeys(column.partition(".")[0] for column in columns)
     return " and ".join(filter(None, (", ".join(list(heads)[:-1]), list(heads)[-1])))
