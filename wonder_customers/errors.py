@@ -334,9 +334,9 @@ class AuthenticationError(GatewayError):
 
 
 class PermissionDeniedError(GatewayError):
-    """The credentials are valid, but they lack the permission for the operation."""
+    """The credentials lack the permission for the operation, or, at Paydock, are unknown or expired."""
 
-    hint = "Check the permissions of the account and of its credentials."
+    hint = "Check that the credentials belong to this environment, have not expired and have the permission."
 
 
 class NotFoundError(GatewayError):

@@ -41,7 +41,7 @@ def _observers(given: Any) -> tuple[Observer, ...]:
     try:
         observers = tuple(given)
     except TypeError:
-        raise ConfigurationError("observers must be a list of callables") from None
+        raise ConfigurationError(f"observers must be a list of callables, not {type(given).__name__}") from None
     for observer in observers:
         if not callable(observer) or isinstance(observer, type):
             kind = "a class" if isinstance(observer, type) else "not callable"

@@ -95,14 +95,14 @@ class ViewSettings:
 
 def _checked_headers(headers: object) -> tuple[Header, ...]:
     if not isinstance(headers, Mapping):
-        raise ConfigurationError("headers must be a mapping of names to values")
+        raise ConfigurationError(f"headers must be a mapping of names to values, not {type(headers).__name__}")
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ConfigurationError(
                 "headers: each name must be a string of ASCII letters, digits and the characters !#$%&'*+-.^_`|~"
             )
         if _RESERVED.fullmatch(name):
-            raise ConfigurationError(f"headers must not contain {name}, which the library sets")
+            raise ConfigurationError(f"headers must not contain {name}, which is reserved for the library")
         # The value may be a secret.
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
             raise ConfigurationError(

@@ -31,7 +31,7 @@ def parse_base_url(base_url: object) -> tuple[Origin, str]:
         url = urlsplit(base_url if isinstance(base_url, str) else "")
         host, port = (url.hostname or "").encode("idna").decode(), url.port
     except ValueError:
-        raise ConfigurationError("base_url is not a valid URL") from None
+        raise ConfigurationError("base_url is not a valid URL, such as https://host/") from None
     if url.scheme not in {"https", "http"} or not host:
         raise ConfigurationError("base_url must be a URL such as https://host/")
     if not re.fullmatch(r"[\x21-\x7e]+", str(base_url)):

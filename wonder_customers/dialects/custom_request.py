@@ -55,7 +55,7 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
     if method not in _READS | _WRITES:
         return "method", None, "must be GET, POST, PUT, PATCH or DELETE"
     if not isinstance(path, str) or not _PATH.fullmatch(path):
-        return "path", None, "must begin with / and be percent-encoded, without a query"
+        return "path", None, "must begin with / and be percent-encoded, without a query; pass query=… instead"
     if not {".", ".."}.isdisjoint(path.split("/")):
         return "path", None, "must not contain . or .. as a segment"
     if not isinstance(query, Mapping) or not all(isinstance(it, (str, int)) for it in query.values()):
@@ -63,7 +63,7 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
     try:
         orjson.dumps(body)
     except TypeError:
-        return "json", None, "must contain only JSON types"
+        return "json", None, "must contain only JSON types, and no integer of more than 64 bits"
     found = next(find_card_data({"query": dict(query), "json": body}), None)
     return None if found is None else (found[0] or "json", None, f"the value {found[1]}, which must not be stored")
 

@@ -131,7 +131,9 @@ COUNTRY: Final = Limit("an ISO 3166-1 alpha-2 code", _country_problem)
 
 
 def _e164_problem(value: Any) -> str | None:
-    known = isinstance(value, Phone) and value.dial_code is not None and value.e164() is not None
+    if not isinstance(value, Phone):
+        return f"must be a Phone, not {type(value).__name__}"
+    known = value.dial_code is not None and value.e164() is not None
     return None if known else "must be an international number (E.164) of a dial code, such as +852, and digits"
 
 

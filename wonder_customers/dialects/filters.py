@@ -120,7 +120,7 @@ def _query_value(kind: Any, value: Any) -> tuple[str, str | None]:
 
 def _time(value: object) -> tuple[str, str | None]:
     if not isinstance(value, datetime) or value.utcoffset() is None:
-        return "", "must be a datetime with a time zone"
+        return "", "must be a datetime with a time zone, such as 2026-01-01T00:00:00Z"
     return value.isoformat(), None
 
 

@@ -293,7 +293,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         if self._complete or self._error is not None:
             self._finish()
         elif self._transmission.status is None and self._received > MAX_HEAD:
-            self._fail(TransportError("the response headers are too large", retryable=False))
+            self._fail(TransportError(f"the response headers are larger than {MAX_HEAD:,} bytes", retryable=False))
         elif self._received > MAX_HEAD + MAX_BODY:
             self._fail(too_large())
         elif not self._unsent:

@@ -102,7 +102,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
     ) -> None:
         super().__init__(max_connections)
         if transport is not None and (ssl_context, proxy, local_address) != (None, None, None):
-            raise ConfigurationError("configure the transport itself instead of ssl_context, proxy or local_address")
+            raise ConfigurationError("pass ssl_context, proxy and local_address to the transport itself")
         self._context = None if ssl_context is None else verified(ssl_context)
         url = proxy.reveal() if isinstance(proxy, Secret) else proxy
         self._proxy = None if url is None else _proxy(url, self._own_context())

@@ -40,10 +40,12 @@ def verified(context: object) -> ssl.SSLContext:
     if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
         raise ConfigurationError(
             "ssl_context must verify certificates (CERT_REQUIRED) and host names; otherwise, cards and keys could be"
-            " intercepted. To accept a private certificate, use load_verify_locations(cafile=…)."
+            " intercepted. Create it with ssl.create_default_context(cafile=…)."
         )
     if context.minimum_version not in _ACCEPTED_MINIMUM:
-        raise ConfigurationError("ssl_context must not accept versions older than TLS 1.2. Set its minimum_version.")
+        raise ConfigurationError(
+            "ssl_context must not accept versions older than TLS 1.2. Set its minimum_version to TLSVersion.TLSv1_2."
+        )
     if getattr(context, "keylog_filename", None) is not None:  # typeshed does not allow None
         raise ConfigurationError("ssl_context must not write its keys to a file. Set its keylog_filename to None.")
     if any(cipher["strength_bits"] == 0 or cipher.get("auth") == "auth-null" for cipher in context.get_ciphers()):

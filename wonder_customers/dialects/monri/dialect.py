@@ -296,7 +296,7 @@ def _customer(response: HttpResponse) -> Customer:
 def _data(response: HttpResponse) -> list[Any]:
     items = _approved(response).get("data")
     if not isinstance(items, list):
-        raise InvalidResponseError("the field `data` in the response is not a list", status=response.status)
+        raise InvalidResponseError("the field `data` in the response is missing or not a list", status=response.status)
     return items
 
 
