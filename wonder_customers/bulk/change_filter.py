@@ -132,8 +132,8 @@ class ChangeFilter:
         replaced: dict[int, int | None] = {}
         for row in rows:
             reference = row.reference or ""
-            if reference in confirmed and row.number not in repeats:
-                outcomes.append(_confirmed(row, confirmed[reference]))
+            if (settled := confirmed.get(reference)) is not None and row.number not in repeats:
+                outcomes.append(_confirmed(row, settled))
                 continue
             entry = entries.get(reference)
             if self.only == "failed" and (entry is None or entry.state in {"done", "removed"}):

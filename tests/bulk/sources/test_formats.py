@@ -106,6 +106,7 @@ def test_invalid_csv_options_are_refused(options: dict[str, Any]) -> None:
     "footer",
     [
         "Total,,3",
+        "Summa: 3;;",
         "TOTAL:,,",
         "Grand Totals (3 records)",
         "Summe;;",

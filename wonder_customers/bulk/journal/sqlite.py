@@ -58,8 +58,8 @@ _ENDED = "UPDATE rows SET state = ?, attempts = ?, code = ?, at = ? WHERE refere
 _RECORDED = "The results of all rows are in the journal, and only the end of the run is missing."
 _SEEN = "UPDATE rows SET raw = ? WHERE reference = ?"
 _CONFIRMED = """
-SELECT reference, raw, id, CASE run WHEN ? THEN result END FROM rows
-WHERE state = 'done' AND raw IS NOT NULL AND reference IN (SELECT value FROM json_each(?))
+SELECT reference, raw, rows.id, CASE run WHEN ? THEN result END FROM json_each(?) CROSS JOIN rows ON reference = value
+WHERE state = 'done' AND raw IS NOT NULL
 """
 _FIND = """
 SELECT reference, number, run, state, result, raw, payload, id, attempts, code, at, fields FROM rows

@@ -33,9 +33,9 @@ _FOOTER = re.compile(
     re.IGNORECASE,
 )
 _FOOTER_START = re.compile(
-    r"[(-]|\d+ |pag|seite|strana|stranica|pág|number|anzahl|nombre|broj|liczba|stand|dat|as of|(grand |sub-?)?total"
-    r"|summe|gesamt|ukupno|suma|somme|totaal|celkem|razem|skupaj|generated|exported|printed|end of|copyright"
-    r"|confidential|\w+day"
+    r"[(-]|\d+ |pag|seite|strana|stranica|pág|number|anzahl|nombre|broj|liczba|stand|dat|as of|grand|sub|total|sum"
+    r"|gesamt|ukupno|somme|totaal|celkem|razem|skupaj|generated|exported|printed|end of|copyright|confidential|mon"
+    r"|tue|wed|thu|fri|sat|sun"
 )
 """The start of a footer in lower case. The pattern excludes most rows quickly."""
 _TITLE_LINES = 30
