@@ -245,23 +245,32 @@ async def test_leaving_the_block_early_interrupts_the_job(account: AccountFactor
     assert "sending" not in journal.states()
 
 
-async def test_async_source_is_closed_when_the_job_stops(account: AccountFactory) -> None:
-    closed = anyio.Event()
+async def test_source_is_closed_when_the_job_stops(account: AccountFactory) -> None:
+    closed = []
 
-    async def endless() -> AsyncIterator[CustomerDraft]:
+    async def asynchronous() -> AsyncIterator[CustomerDraft]:
         try:
             for number in range(10_000):
                 yield draft(number)
         finally:
-            closed.set()
+            closed.append("async generator")
 
-    async with (
-        CustomerSession(account("monri"), retry=QUICK) as session,
-        sync(session, endless(), options=OPTIONS) as job,
-    ):
-        async for _ in job:
-            job.stop()
-    assert closed.is_set()
+    def synchronous() -> Iterator[CustomerDraft]:
+        try:
+            for number in range(10_000):
+                yield draft(number)
+        finally:
+            closed.append("generator")
+
+    sources = asynchronous(), synchronous()
+    for source in sources:
+        async with (
+            CustomerSession(account("monri"), retry=QUICK) as session,
+            sync(session, source, options=OPTIONS) as job,
+        ):
+            async for _ in job:
+                job.stop()
+    assert closed == ["async generator", "generator"]
 
 
 async def test_cancelled_job_can_be_resumed(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from itertools import count, islice
+from types import GeneratorType
 from typing import Any, Self, TypeVar
 
 import anyio
@@ -58,6 +59,8 @@ class Batches:
         elif isinstance(self._iterator, AsyncGenerator):
             with anyio.CancelScope(shield=True):
                 await self._iterator.aclose()
+        elif isinstance(self._iterator, GeneratorType):
+            self._iterator.close()
 
     async def next(self, change_filter: ChangeFilter) -> tuple[list[Outcome], list[PendingRow]] | None:
         """Return the next batch, split by `change_filter`; None after the last row.

@@ -47,16 +47,7 @@ def parse_json(body: bytes) -> Any:
             drift.report("(body)", "JSON", "byte order mark")
             return parse_json(body.removeprefix(_BYTE_ORDER_MARK))
         raise UnreadableJsonError("a body that is not JSON" if body.strip() else "an empty body") from None
-    if body.count(b"{") + body.count(b"[") > DEPTH and deeper_than(DEPTH, value):
-        raise UnreadableJsonError(f"JSON with more than {DEPTH} nested levels")
-    again = orjson.dumps(value)
-    if again == body:  # the usual case: nothing was lost
-        return value
-    # orjson drops the first value of a repeated key, so the value written again has fewer quotes. Only quotes that are
-    # written as Unicode escapes could hide this.
-    same_quotes = body.count(b'"') == again.count(b'"')
-    if not same_quotes or b"u0022" in body or _LONG_NUMBER in body.translate(_DIGITS):
-        _check_every_key_and_number(body)
+    _check_lossless(body, value)
     return value
 
 
@@ -65,14 +56,30 @@ def parse_source_json(text: str) -> Any:
 
     Raises:
         orjson.JSONDecodeError: `text` is not JSON.
-        UnreadableJsonError: `text` contains an integer of more than 64 bits, which orjson would round; or both a number
-            of 19 digits or more and a repeated key.
+        UnreadableJsonError: `text` is nested deeper than `DEPTH`, or contains a key twice in one object, or an integer
+            of more than 64 bits.
     """
     value = orjson.loads(text)
-    body = text.encode()
-    if _LONG_NUMBER in body.translate(_DIGITS):
-        _check_every_key_and_number(body)
+    _check_lossless(text.encode(), value)
     return value
+
+
+def _check_lossless(body: bytes, value: Any) -> None:
+    """Check that `value`, as parsed by orjson, contains everything in `body`.
+
+    Raises:
+        UnreadableJsonError: See `parse_source_json`.
+    """
+    if body.count(b"{") + body.count(b"[") > DEPTH and deeper_than(DEPTH, value):
+        raise UnreadableJsonError(f"JSON with more than {DEPTH} nested levels")
+    again = orjson.dumps(value)
+    if again == body:  # the usual case: nothing was lost
+        return
+    # orjson drops the first value of a repeated key, so the value written again has fewer quotes. Only quotes that are
+    # written as Unicode escapes could hide this.
+    same_quotes = body.count(b'"') == again.count(b'"')
+    if not same_quotes or b"u0022" in body or _LONG_NUMBER in body.translate(_DIGITS):
+        _check_every_key_and_number(body)
 
 
 def deeper_than(levels: int, value: Any) -> bool:

@@ -20,7 +20,7 @@ from wonder_customers.bulk.sources.transformations import INVALID_BYTES, Cleaner
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft
 
-__all__ = ["INVALID_BYTES", "Columns", "Reading", "UnknownColumns", "flat"]
+__all__ = ["INVALID_BYTES", "Columns", "Reading", "UnknownColumns"]
 
 _MOST_COLUMNS = 1000
 
@@ -340,14 +340,3 @@ def _unknown(found: Assignment) -> ConfigurationError:
         " 'COLUMN=', or leave all unknown columns out with --ignore-unknown. `wonder-customers columns FILE -o"
         " mapping.toml` writes a mapping to edit."
     )
-
-
-def flat(record: dict[str, Any]) -> dict[str, Any]:
-    """Flatten a nested object into one level with dotted names; values inside metadata are kept as they are."""
-    found: dict[str, Any] = {}
-    for name, value in record.items():
-        if isinstance(value, dict) and name in {"phone", "address", "payment_source", "metadata"}:
-            found.update((f"{name}.{part}", inner) for part, inner in value.items())
-        else:
-            found[name] = value
-    return found

@@ -12,7 +12,7 @@ from attrs import define, field
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.assignment import known_fields, plain
 from wonder_customers.bulk.sources.byte_range import ByteRange
-from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, flat
+from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading
 from wonder_customers.bulk.sources.encodings import is_line_based
 from wonder_customers.bulk.sources.presets import synonym
 from wonder_customers.bulk.sources.text import decoded, has_invalid_bytes, text_lines
@@ -32,6 +32,7 @@ _PIECE = 1 << 16
 _BLANK = re.compile(r"[\s,]*")
 _DOCUMENT = re.compile(r"\[\s*(\{|\]|$)|\{\s*\n\s+\"")
 _DECODER = json.JSONDecoder()
+_NESTED = frozenset({"phone", "address", "payment_source", "metadata"})
 
 
 class Forms:
@@ -267,15 +268,25 @@ def _row(text: str, number: int, place: str, forms: Forms, original: bytes) -> R
             return Row(number, problem=problem, reference=known, place=place, original=original)
     if not isinstance(record, dict):
         return Row(number, problem=f"{place}: the row must be a JSON object", place=place, original=original)
-    return _object_row(flat(record), number, place, forms, original)
+    return _object_row(record, number, place, forms, original)
 
 
-def _object_row(record: dict[str, Any], number: int, place: str, forms: Forms, original: bytes) -> Row:
-    """Convert an object with dotted names into a row.
+def _object_row(given: dict[str, Any], number: int, place: str, forms: Forms, original: bytes) -> Row:
+    """Convert an object into a row. Nested objects become fields with dotted names; metadata values are not changed.
 
     Raises:
         ConfigurationError: The keys of the object cannot be used.
     """
+    record: dict[str, Any] = {}
+    count = 0
+    for name, value in given.items():
+        nested = isinstance(value, dict) and name in _NESTED
+        parts = {f"{name}.{part}": inner for part, inner in value.items()} if nested else {name: value}
+        record |= parts
+        count += len(parts)
+    if len(record) != count:
+        problem = f"{place}: the row contains a field both nested and with a dot"
+        return Row(number, problem=problem, place=place, original=original)
     columns = forms.columns(tuple(record))
     if columns is None:
         return Row(number, problem=f"{place}: the row has no reference", place=place, original=original)
