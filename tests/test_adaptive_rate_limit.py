@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import anyio
 import pytest
 from attrs import define
 
@@ -130,7 +131,8 @@ SAMPLE = [(OK5, 0.25)] * 2
         pytest.param([([*OK4, "failed"], 0.25), (OK5, 0.25)], 9.0, id="one tenth failed"),
         pytest.param([*SAMPLE, *[(OK5, 0.76)] * 2], 9.0 * 0.9, id="slow"),
         pytest.param([*SAMPLE, *[(OK5, 0.75)] * 2], 10.0, id="not slow"),
-        pytest.param([*SAMPLE, *[(OK5, 0.76)] * 4], 9.0 * 0.9 + 1, id="usual latency rises by a fiftieth"),
+        pytest.param([*[(OK5, 0.0625)] * 5, *[(OK5, 0.5)] * 2], 9.0 * 0.9, id="slow with fewer requests"),
+        pytest.param([*SAMPLE, *[(OK5, 0.766)] * 6], 9.0 * 0.9 * 0.9 + 1, id="usual latency rises by a fiftieth"),
         pytest.param([*[(OK4, 0.03125)] * 9, *[(OK5, 0.125)] * 2], 10.0, id="short latencies vary"),
         pytest.param([(["failed"] * 4, 0.125)] * 40, 1.0, id="at least one"),
         pytest.param([(["throttled"] * 4, 0.125)] * 3, 9.0, id="throttled"),
@@ -142,6 +144,23 @@ async def test_concurrency_after_requests(bursts: list[Any], concurrency: float,
         count = int(driver.limit.concurrency)
         await driver.burst(kinds[:count], elapsed)
     assert driver.limit.concurrency == pytest.approx(concurrency)
+
+
+async def test_request_beyond_the_concurrency_waits_for_a_response(driver: Driver) -> None:
+    sent, permitted = [Transmission() for _ in range(9)], list[bool]()
+
+    async def ninth() -> None:
+        await driver.limit.acquire(sent[8])
+        permitted.append(True)
+
+    for it in sent[:8]:
+        await driver.limit.acquire(it)
+    async with anyio.create_task_group() as group:
+        group.start_soon(ninth)
+        await anyio.wait_all_tasks_blocked()
+        assert not permitted
+        driver.limit.release(sent[0], RequestResult("ok", 0.1))
+    assert permitted
 
 
 async def test_requests_are_counted_by_their_result(driver: Driver) -> None:

@@ -242,6 +242,7 @@ async def test_adaptive_limit_keeps_its_ceiling() -> None:
     gateway = Gateway(VirtualTime())
     await run(gateway, AdaptiveRateLimit(ceiling=20), requests=200)
     assert most_within(gateway.arrivals, 1.0) <= 20
+    assert len(gateway.arrivals) == 200
 
 
 async def test_adaptive_limit_reduces_concurrency_when_requests_fail() -> None:
@@ -277,3 +278,5 @@ def test_requests_below_one_per_period_are_spaced_by_several_periods() -> None:
     assert spacing(0.5, 1.0, 0.25) == 2.25
     assert spacing(1, 1.0, 0.25) == spacing(1.5, 1.0, 0.25) == 1.25
     assert spacing(2.5, 1.0, 0.25) == 0.625
+    windows = [RateLimit(requests)._window for requests in (0.5, 1.5)]
+    assert [None if it is None else it.period for it in windows] == [2.05, 1.05]

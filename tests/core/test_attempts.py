@@ -10,11 +10,19 @@ from core.monri_responses import FIND
 from gateway_responses import UUID
 
 from scripted_transport import CREATED, NO_RESPONSE, draft, make_harness, respond
-from wonder_customers import SessionClosedError, StopSignal
+from wonder_customers import (
+    CallError,
+    InvalidResponseError,
+    NoResponseError,
+    NotSentError,
+    OutcomeUnknownError,
+    SessionClosedError,
+    StopSignal,
+)
 from wonder_customers._core import attempt
 from wonder_customers.dialects.base import Steps, send
 from wonder_customers.retry import Evidence
-from wonder_customers.wire import HttpResponse
+from wonder_customers.wire import HttpResponse, Transmission, TransportError
 
 pytestmark = pytest.mark.anyio
 
@@ -40,6 +48,39 @@ async def test_large_response_is_decoded_in_a_thread_even_if_the_call_is_cancell
         thread = (await it.executor.run(it.account_context, "get", steps(), None)).record
     assert (thread is not None, thread != threading.get_ident()) == (True, larger)
     assert getattr(it.executor.runner._decoders, "total_tokens", None) == (2 if larger else None)
+
+
+def broken(*, sent: bool, status: int | None = None, retryable: bool = True) -> Any:
+    """Return a step that ends with a `TransportError`."""
+
+    def step(signed_request: object, transmission: Transmission) -> HttpResponse:
+        transmission.sent, transmission.status = sent, status
+        raise TransportError("the connection broke", retryable=retryable, hint="Check the cable.")
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("operation", "step", "error", "attempts"),
+    [
+        ("get", broken(sent=False), NotSentError, 3),
+        ("get", broken(sent=False, retryable=False), NotSentError, 1),
+        ("get", broken(sent=True), NoResponseError, 3),
+        ("get", broken(sent=True, status=200), NoResponseError, 3),
+        ("get", broken(sent=True, status=200, retryable=False), InvalidResponseError, 1),
+        ("create", broken(sent=True), OutcomeUnknownError, 1),
+        ("create", broken(sent=True, status=201), InvalidResponseError, 1),
+    ],
+)
+async def test_error_without_response_names_its_request(
+    operation: str, step: Any, error: type[CallError], attempts: int
+) -> None:
+    it = make_harness(step, endless=True)
+    with pytest.raises(error) as caught:
+        await (it.get(UUID) if operation == "get" else it.create(draft(reference=None)))
+    sent = dict(it.script.sent[-1].headers)[b"X-Request-ID"].decode()
+    assert (caught.value.request_id, len(it.script.sent)) == (sent, attempts)
+    assert (caught.value.hint == "Check the cable.") == (error is NotSentError)
 
 
 async def test_job_receives_the_result_of_each_request() -> None:

@@ -103,7 +103,7 @@ async def test_lock_granted_to_a_cancelled_task_is_released() -> None:
     assert it._locks == {}
 
 
-def test_unconfirmed_writes_are_bounded_and_take_constant_time() -> None:
+def test_unconfirmed_writes_are_bounded_and_take_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     writes = UnconfirmedWrites(lambda: now[0])
     for number in range(10_000):
@@ -113,6 +113,9 @@ def test_unconfirmed_writes_are_bounded_and_take_constant_time() -> None:
     assert len(writes._order) <= 110
     writes.clear()
     assert (len(writes), len(writes._order)) == (0, 0)
+    monkeypatch.setattr(write_locks, "_MOST", 3)
+    writes.add([("m", "id", str(number)) for number in range(5)], b"body", 1.0)
+    assert list(writes._writes) == [("m", "id", str(number)) for number in (2, 3, 4)]
 
 
 @define(eq=False)
@@ -167,7 +170,9 @@ async def test_oldest_links_and_releases_are_removed(monkeypatch: pytest.MonkeyP
         key = ("merchant", "id", f"id-{number}")
         assert it.acquire_nowait(key)
         it.release(key)
-    assert len(it._links) == 2
+    assert [key[2] for key in it._links] == ["id-2", "id-3"]
+    reference, by_id = ("merchant", "reference", "ref-3"), ("merchant", "id", "id-3")
+    assert it.with_linked([by_id]) == it.with_linked([reference, by_id]) == [reference, by_id]
     assert list(it._last.values()) == [3, 4], "the second release of the first key is newer than that of the second"
 
 

@@ -17,10 +17,13 @@ from wonder_customers import (
     DeadlineExceededError,
     Monri,
     NoResponseError,
+    NotSentError,
     OutcomeUnknownError,
     RetryPolicy,
+    StopSignal,
     Wonder,
 )
+from wonder_customers.dialects.base import LockCustomer, Steps
 from wonder_customers.wire import HttpResponse, Transmission
 
 pytestmark = pytest.mark.anyio
@@ -94,10 +97,9 @@ async def test_confirmation_window_longer_than_the_deadline_sends_nothing(wonder
     it = make_harness(NO_RESPONSE, endless=True, account=wonder, policy=RetryPolicy(deadline=5, attempts=1))
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft())
-    it.account_context.policy = RetryPolicy(deadline=2, attempts=1)
-    with pytest.raises(
-        DeadlineExceededError, match=r"unconfirmed and may still be applied in the next 2\.5 s"
-    ) as caught:
+    it.account_context.policy = RetryPolicy(deadline=0.5, attempts=1)
+    words = r"unconfirmed and may still be applied in the next 2\.5 s, but the deadline passes in 0\.5 s"
+    with pytest.raises(DeadlineExceededError, match=words) as caught:
         await it.create(draft(name="Grace"))
     assert (caught.value.applied, len(it.script.sent)) == ("no", 1)
 
@@ -159,6 +161,63 @@ async def test_unconfirmed_update_delays_a_different_update() -> None:
     before = it.clock.now
     await it.update(UUID, CustomerPatch(name="Grace"))
     assert it.clock.now - before == pytest.approx(10)
+
+
+async def test_stop_signal_ends_the_wait_for_an_unconfirmed_write() -> None:
+    it = make_harness(NO_RESPONSE, policy=RetryPolicy(attempts=1))
+    it.account_context.stop = stop = StopSignal()
+    with pytest.raises(OutcomeUnknownError):
+        await it.update(UUID, CustomerPatch(name="Ada"))
+
+    async def end(seconds: float) -> None:
+        stop.is_set = True
+
+    it.executor.waits.sleep = end
+    with pytest.raises(NotSentError, match="the job is stopping"):
+        await it.update(UUID, CustomerPatch(name="Grace"))
+    assert len(it.script.sent) == 1
+
+
+async def test_operations_that_lock_a_reference_and_an_id_do_not_wait_for_each_other() -> None:
+    """The second operation has locked the id and needs the reference, which the first operation has locked."""
+    it = make_harness(CREATED, CREATED, policy=RetryPolicy(deadline=5))
+    proceed, locked, both = anyio.Event(), list[object](), {KEY, (1, "id", UUID)}
+
+    def steps(step: LockCustomer) -> Steps[None]:
+        yield next(it.dialect.get(UUID))
+        locked.append((yield step))
+        locked.append(set(it.executor.order.locks._locks) == both)
+
+    async def run(step: LockCustomer, subject: tuple[str, str]) -> None:
+        await it.executor.run(it.account_context, "update", steps(step), subject)
+
+    async def respond_later(*request: Any) -> Any:
+        await proceed.wait()
+        return CREATED(*request)
+
+    it.script.steps[0] = respond_later
+    async with anyio.create_task_group() as group:
+        group.start_soon(run, LockCustomer("id", UUID), ("reference", "r-1"))
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(run, LockCustomer("reference", "r-1"), ("id", UUID))
+        await anyio.wait_all_tasks_blocked()
+        assert set(it.executor.order.locks._locks) == {KEY}
+        proceed.set()
+    assert locked == [True, True, True, True], "the customer may have changed, and both keys are locked"
+
+
+async def test_operation_that_waits_for_an_id_keeps_the_lock_of_its_reference() -> None:
+    it = make_harness()
+
+    def steps() -> Steps[None]:
+        yield LockCustomer("id", UUID)
+
+    assert it.executor.order.locks.acquire_nowait((1, "id", UUID))
+    async with anyio.create_task_group() as group:
+        group.start_soon(it.executor.run, it.account_context, "upsert", steps(), ("reference", "r-1"))
+        await anyio.wait_all_tasks_blocked()
+        assert KEY in it.executor.order.locks._locks
+        it.executor.order.locks.release((1, "id", UUID))
 
 
 async def test_short_confirmation_window_is_waited_for() -> None:

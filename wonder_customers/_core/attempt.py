@@ -39,7 +39,6 @@ from wonder_customers.errors import (
 from wonder_customers.rate_limit import RateLimiter
 from wonder_customers.records import Response
 from wonder_customers.retry import Evidence, retry_after
-from wonder_customers.secret import without_frames
 from wonder_customers.wire import (
     Header,
     HttpResponse,
@@ -237,10 +236,6 @@ class AttemptRunner:
             pass
         except TransportError as error:
             failure = error
-        except BaseException as error:
-            # The inner frames contain the bytes of the request and the credentials.
-            without_frames(error, keep_others=True)
-            raise
         finally:
             self._in_progress -= 1
         request_id = _request_id(transmission) or unique
