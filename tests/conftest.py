@@ -1,6 +1,8 @@
 """Fixtures of all tests: event loops, transports, simulators; and ``--long`` for tests that take minutes."""
 
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -38,6 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Programs that tests start take half the time to import the package when its bytecode is cached.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell that runs pytest in the background ignores SIGINT, and the programs that tests interrupt inherit this.
         signal.signal(signal.SIGINT, signal.default_int_handler)

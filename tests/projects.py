@@ -41,7 +41,7 @@ def run_python(*arguments: str, folder: Path, site: Path | None = None, **enviro
     """Run Python in `folder` with this library and the packages in `site` importable."""
     paths = [str(ROOT), str(ENTRY), *([str(site)] if site else [])]
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "WONDER"))}
-    variables |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"} | environment
+    variables |= {"PYTHONPATH": os.pathsep.join(paths), "NO_COLOR": "1"} | environment
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,

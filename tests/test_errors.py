@@ -97,16 +97,16 @@ def test_every_error_is_exported_by_the_package() -> None:
 
 
 @pytest.mark.parametrize("kind", SHIPPED)
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickled_error_keeps_all_fields(kind: type[WonderCustomersError], protocol: int) -> None:
+def test_pickled_error_keeps_all_fields(kind: type[WonderCustomersError]) -> None:
     error = full(kind)
-    again = pickle.loads(pickle.dumps(error, protocol))
-    assert type(again) is kind
-    assert str(again) == str(error)
-    assert again.args == error.args
-    assert vars(again) == vars(error)
-    if kind.__init__ is not WonderCustomersError.__init__:
-        assert vars(again)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        again = pickle.loads(pickle.dumps(error, protocol))
+        assert type(again) is kind
+        assert str(again) == str(error)
+        assert again.args == error.args
+        assert vars(again) == vars(error)
+        if kind.__init__ is not WonderCustomersError.__init__:
+            assert vars(again)
 
 
 @pytest.mark.parametrize("kind", SHIPPED)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_view_uses_less_than_two_kilobytes(simulator: SimulatorServer) -> None:
     async with session(simulator, "monri") as it:
-        accounts = [Monri(f"key-{number}", f"token-{number}") for number in range(1000)]
+        accounts = [Monri(f"key-{number}", f"token-{number}") for number in range(200)]
         it.for_account(accounts[0])
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]

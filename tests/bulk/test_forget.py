@@ -14,7 +14,7 @@ from wonder_customers.cli.app import run
 from wonder_customers.errors import BulkError
 from wonder_customers.simulator.server import SimulatorServer
 
-ROWS = 100
+ROWS = 30
 HEAD = "reference,name,email\n"
 
 

@@ -30,21 +30,21 @@ async def test_rows_are_sent_once_and_again_only_when_they_change(
     gateway: str, server: SimulatorServer, account: AccountFactory, tmp_path: Path
 ) -> None:
     new = "written" if gateway == "wonder" else "created"
-    source, journal = write_csv(tmp_path / "c.csv", 60), open_journal(tmp_path / "j", account(gateway), gateway)
+    source, journal = write_csv(tmp_path / "c.csv", 20), open_journal(tmp_path / "j", account(gateway), gateway)
     job, first = await run_job(account(gateway), sources.read(source), journal)
-    assert count_statuses(first) == {new: 60}
+    assert count_statuses(first) == {new: 20}
     assert all(outcome.id and outcome.applied == "yes" for outcome in first)
-    assert (job.rows_read, job.unfinished, job.exit_status) == (60, 0, "finished")
+    assert (job.rows_read, job.unfinished, job.exit_status) == (20, 0, "finished")
     sent = server.faults.requests.total()
     _, again = await run_job(account(gateway), sources.read(source), journal)
-    assert count_statuses(again) == {"unchanged": 60}
+    assert count_statuses(again) == {"unchanged": 20}
     assert server.faults.requests.total() == sent
     source.write_text(source.read_text().replace("Ada Nr 7 v1", "Ada Nr 7 v2"))
     _, changed = await run_job(account(gateway), sources.read(source), journal)
-    assert count_statuses(changed) == {"unchanged": 59, "updated": 1}
+    assert count_statuses(changed) == {"unchanged": 19, "updated": 1}
     _, full = await run_job(account(gateway), sources.read(source), journal, full=True)
-    assert count_statuses(full) == {"updated": 60}
-    assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(60)}
+    assert count_statuses(full) == {"updated": 20}
+    assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(20)}
 
 
 async def test_same_payload_from_other_columns_is_unchanged(

@@ -22,7 +22,7 @@ from bulk.customers import (
 )
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession, SessionClosedError
-from wonder_customers.bulk import Job, Journal, Options, Outcome, sources, sync
+from wonder_customers.bulk import Job, Journal, Options, Outcome, batches, sources, sync
 from wonder_customers.rate_limit import RequestResult
 from wonder_customers.records import CustomerDraft
 from wonder_customers.simulator.server import SimulatorServer
@@ -340,9 +340,10 @@ async def test_unreadable_rest_of_a_source_stops_the_job(account: AccountFactory
 
 
 async def test_bad_second_file_of_a_folder_is_reported_after_rows_were_sent(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_csv(tmp_path / "a.csv", 1500)
+    monkeypatch.setattr(batches, "BATCH", 200)
+    write_csv(tmp_path / "a.csv", 250)
     (tmp_path / "b.csv").write_text("reference,name,shoe size\nc-900,Ada,38\n")
     with pytest.raises(BulkError, match=r"shoe size") as caught:
         await run_job(account("monri"), sources.read(tmp_path))

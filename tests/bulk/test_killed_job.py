@@ -109,7 +109,7 @@ async def _verified(account: Any, source: Path) -> Any:
 def test_killed_job_creates_each_customer_once(
     gateway: str, server: SimulatorServer, tmp_path: Path, account: Callable[[str], Any]
 ) -> None:
-    run_with_kills(gateway, 100, 2, 0.1, server, tmp_path, account)
+    run_with_kills(gateway, 60, 2, 0.1, server, tmp_path, account)
 
 
 @pytest.mark.nightly

@@ -106,8 +106,7 @@ def leased(network: Network, workers: int) -> list[RateLimiter]:
 
 @pytest.mark.anyio
 @virtual_time
-@pytest.mark.parametrize("rate", [2, 10, 25, 200])
-@pytest.mark.parametrize("stall", [0.0, 0.2, 3.0])
+@pytest.mark.parametrize(("rate", "stall"), [(2, 0.0), (2, 3.0), (10, 0.2), (25, 0.0), (25, 3.0), (200, 0.2)])
 async def test_no_sliding_second_exceeds_the_rate(rate: int, stall: float) -> None:
     """Invariant: local and distributed limits apply at the moment at which a request is sent."""
     network, seconds = Network(rate, rate), 4 if rate > 100 else 8
@@ -131,13 +130,13 @@ async def test_rate_is_nearly_used(latency: float) -> None:
 @virtual_time
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 10))])
 async def test_restarted_permit_server_grants_no_burst(seed: int) -> None:
-    network = Network(200, seed, latency=0.02)
+    network = Network(50, seed, latency=0.02)
     async with anyio.create_task_group() as group:
         group.start_soon(network.restart, 2.0)
         times = await arrivals(leased(network, 4), 12, network.rng, stall=0.1)
         group.cancel_scope.cancel()
-    assert busiest_second(times) <= 200
-    assert len(times) > 0.2 * 200 * 12
+    assert busiest_second(times) <= 50
+    assert len(times) > 0.2 * 50 * 12
 
 
 @pytest.mark.anyio

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -33,9 +34,9 @@ from wonder_customers.dialects.paydock.simulator import PaydockSimulator
 from wonder_customers.simulator.gateway import ReceivedRequest
 from wonder_customers.simulator.server import SimulatorServer
 
-pytest.importorskip("ray", reason="needs the extra ray")
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray"),
     pytest.mark.alone,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the actors' processes through /proc"),
 ]

@@ -24,8 +24,10 @@ LATER: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("later", LATER)
-@pytest.mark.parametrize("gateway", names())
+@pytest.mark.parametrize(
+    ("gateway", "later"),
+    [(gateway, later) for gateway in names() for later in LATER if gateway == "monri" or later == next(iter(LATER))],
+)
 async def test_row_stays_unconfirmed_after_later_failures(
     gateway: str, later: str, account: Callable[[str], Any], server: SimulatorServer, tmp_path: Path
 ) -> None:

@@ -3,36 +3,33 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from bulk.customers import write_csv
 
 from wonder_customers.cli.exit_codes import SUCCESS, USAGE
-from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
 
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.mark.parametrize("gateway", names())
 def test_saved_plan_is_carried_out_and_a_changed_file_is_refused(
-    gateway: str, command: Run, server: SimulatorServer, folder: Path
+    command: Run, server: SimulatorServer, folder: Path
 ) -> None:
     def run(*words: str) -> tuple[int, str, str]:
-        return command(*words, "--to", gateway, env=server.environment() | {"COLUMNS": "160"})
+        return command(*words, "--to", "monri", env=server.environment() | {"COLUMNS": "160"})
 
     write_csv(folder / "c.csv", 4)
     code, _, err = run("plan", "c.csv", "--save", "first.plan")
     assert (code, "The plan was written to first.plan." in err) == (SUCCESS, True), err
     # A journal would mean that a job has started, and the first job at production asks for a confirmation.
-    assert sorted(it.name for it in folder.iterdir()) == ["c.csv", f"c.csv.{gateway}.journal.key", "first.plan"]
+    assert sorted(it.name for it in folder.iterdir()) == ["c.csv", "c.csv.monri.journal.key", "first.plan"]
     write_csv(folder / "c.csv", 4, version="2")
     code, _, err = run("sync", "c.csv", "--approved", "first.plan")
-    assert (code, "would make now: contents." in err, server.store.ledger(gateway)) == (USAGE, True, {}), err
+    assert (code, "would make now: contents." in err, server.store.ledger("monri")) == (USAGE, True, {}), err
     write_csv(folder / "c.csv", 4)
     code, _, err = run("sync", "c.csv", "--approved", "first.plan", "--empty", "keep")
     assert (code, "--empty (own in the plan, now keep)" in err) == (USAGE, True), err
     assert run("sync", "c.csv", "--approved", "first.plan")[0] == SUCCESS
-    assert len(server.store.ledger(gateway)) == 4
+    assert len(server.store.ledger("monri")) == 4
     source = folder / "c.csv"
     source.write_text(source.read_text().replace("ada.1@example.com", "eve@example.org"))
     code, out, _ = run("plan", "c.csv", "--diff", "--save", "second.plan")

@@ -31,7 +31,7 @@ from wonder_customers.cli.demo.report import print_report
 from wonder_customers.cli.exit_codes import SUCCESS
 
 DEMO = [sys.executable, "-W", "error", "-m", "wonder_customers", "demo"]
-ROWS = 120
+ROWS = 60
 GATEWAYS = ["monri", "paydock", "wonder"]
 START = """
 import os, signal, sys

@@ -185,10 +185,10 @@ def test_signal_stops_the_job_and_resume_continues(terminal: Terminal, server: S
 
 
 def test_second_signal_stops_immediately_and_can_be_resumed(terminal: Terminal, server: SimulatorServer) -> None:
-    write_csv(terminal.folder / "c.csv", 60)
+    write_csv(terminal.folder / "c.csv", 30)
     server.faults.add("read_hang", times=None, method="POST", probability=0.2, seed=3)
     process = terminal.start("sync", "c.csv", "--to", "wonder")
-    begun(server, "wonder", 20)
+    begun(server, "wonder", 10)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)  # two equal signals may arrive as one
@@ -200,7 +200,7 @@ def test_second_signal_stops_immediately_and_can_be_resumed(terminal: Terminal, 
     server.faults.clear()
     code, text = terminal.run("resume", "c.csv.wonder.journal")
     assert code == 0, text
-    assert server.store.ledger("wonder") == {f"c-{number}": 1 for number in range(60)}
+    assert server.store.ledger("wonder") == {f"c-{number}": 1 for number in range(30)}
 
 
 def test_refused_credentials_exit_with_stopped(terminal: Terminal, server: SimulatorServer) -> None:

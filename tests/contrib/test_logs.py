@@ -207,7 +207,9 @@ async def every_operation(it: Any) -> None:
             continue
 
 
-@pytest.mark.parametrize("gateway", ["monri", "paydock", pytest.param("wonder", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "gateway", ["monri", *(pytest.param(it, marks=pytest.mark.long) for it in ("paydock", "wonder"))]
+)
 async def test_no_logger_writes_customer_data_or_keys(
     gateway: str, simulator: SimulatorServer, everything: list[logging.LogRecord], anyio_backend: str
 ) -> None:

@@ -17,7 +17,7 @@ from wonder_customers.simulator import SimulatorServer
 pytest.importorskip("fastapi", reason="the shop is a FastAPI app")
 
 GATEWAYS = ("wonder", "paydock", "monri")
-VISITORS = 200
+VISITORS = 80
 GONE = 0.3
 
 

@@ -1,6 +1,7 @@
 """Only values of the request are redacted in the messages of a gateway."""
 
 import time
+from itertools import product
 
 import orjson
 import pytest
@@ -182,12 +183,11 @@ SEPARATORS = [
 
 
 @pytest.mark.parametrize("separator", SEPARATORS, ids=ascii)
-@pytest.mark.parametrize("number", ["4929735926140832", "7911987654"])
-@pytest.mark.parametrize("size", [2, 4])
-def test_long_numbers_are_redacted_with_any_separators(separator: str, number: str, size: int) -> None:
-    written = separator.join(number[start : start + size] for start in range(0, len(number), size))
-    for value in (number, "other"):
-        assert redacted(value, f"the number {written} is taken") == "the number … is taken"
+def test_long_numbers_are_redacted_with_any_separators(separator: str) -> None:
+    for number, size in product(("4929735926140832", "7911987654"), (2, 4)):
+        written = separator.join(number[start : start + size] for start in range(0, len(number), size))
+        for value in (number, "other"):
+            assert redacted(value, f"the number {written} is taken") == "the number … is taken"
 
 
 @pytest.mark.parametrize("text", ["cvc917", "CVC:917", "917x", "code_917", "(917)"])

@@ -63,8 +63,8 @@ async def _cost_of_cancelling(wait: Callable[[Harness], Any], calls: int) -> flo
 
 @WAITS
 async def test_cost_of_cancelling_waiting_calls_grows_with_their_number_only(wait: Callable[[Harness], Any]) -> None:
-    few = min([await _cost_of_cancelling(wait, 50) for _ in range(3)])
-    many = min([await _cost_of_cancelling(wait, 600) for _ in range(2)])
+    few = min([await _cost_of_cancelling(wait, 25) for _ in range(3)])
+    many = min([await _cost_of_cancelling(wait, 300) for _ in range(2)])
     # With a cost per call that grew with the number of calls, this would be 12.
     assert many < 6 * few
 

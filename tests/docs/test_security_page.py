@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from pages import ROOT
 
 TEXT = "".join((ROOT / "docs" / it).read_text(encoding="utf-8") for it in ("security.md", "retention.md"))
@@ -21,8 +20,11 @@ def test_each_promise_has_tests() -> None:
     assert [it.partition("\n")[0] for it in sections if "| promise | test |" not in it] == []
 
 
-@pytest.mark.parametrize("name", TESTS)
-def test_named_test_exists(name: str) -> None:
-    path, _, function = name.partition("::")
-    source = (ROOT / "tests" / path).read_text(encoding="utf-8")
-    assert not function or f"def {function}(" in source
+def test_named_tests_exist() -> None:
+    missing = []
+    for name in TESTS:
+        path, _, function = name.partition("::")
+        file = ROOT / "tests" / path
+        if not file.is_file() or (function and f"def {function}(" not in file.read_text(encoding="utf-8")):
+            missing.append(name)
+    assert missing == []

@@ -72,7 +72,7 @@ async def cancel_by_task(it: CustomerSession[Monri], id: str, rng: random.Random
     return sum(isinstance(result, asyncio.CancelledError) for result in results)
 
 
-@pytest.mark.parametrize("calls", [200, pytest.param(50_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("calls", [80, pytest.param(50_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("anyio_backend", "cancel_calls"),
     [("asyncio", cancel_by_scope), ("asyncio", cancel_by_task), ("trio", cancel_by_scope)],
@@ -100,9 +100,9 @@ async def test_cancelled_calls_leak_nothing(
             succeeded += 1
 
         async with anyio.create_task_group() as group:
-            for _ in range(100):
+            for _ in range(32):
                 group.start_soon(call)
-        assert succeeded == 100
+        assert succeeded == 32
         assert transport.open_connections <= 16
         assert it._shared.executor.order.locks._locks == {}
     assert transport.open_connections == 0

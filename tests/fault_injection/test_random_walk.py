@@ -176,7 +176,7 @@ class Machine(RuleBasedStateMachine):
 @pytest.mark.parametrize("backend", ["asyncio", pytest.param("trio", marks=pytest.mark.long)])
 @pytest.mark.parametrize("gateway", ["wonder", "paydock", "monri"])
 @pytest.mark.parametrize(
-    "steps", [150, pytest.param(8_000, marks=pytest.mark.long), pytest.param(17_000, marks=pytest.mark.nightly)]
+    "steps", [75, pytest.param(8_000, marks=pytest.mark.long), pytest.param(17_000, marks=pytest.mark.nightly)]
 )
 def test_random_operations_lose_no_customer(gateway: str, backend: str, steps: int) -> None:
     machine: type[Machine] = type("WithGateway", (Machine,), {"world": new_world(gateway), "backend": backend})

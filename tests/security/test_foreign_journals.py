@@ -277,7 +277,7 @@ FACTS = ("source", "fingerprint", "mapping", "ignore_unknown", "query", "format"
 CELLS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.binary(max_size=8) | st.sampled_from(SNIPPETS)
 
 
-@settings(max_examples=settings().max_examples // 2, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=settings().max_examples // 4, phases=[Phase.explicit, Phase.generate])
 @given(
     changed=st.dictionaries(st.sampled_from(FACTS), JSON, max_size=3),
     removed=st.sets(st.sampled_from(FACTS), max_size=1),

@@ -263,21 +263,15 @@ def _classes() -> Iterator[type[Any]]:
                 yield it
 
 
-HIDDEN = [
-    pytest.param(kind, attribute.name, id=f"{kind.__name__}.{attribute.name}")
-    for kind in _classes()
-    for attribute in attrs.fields(kind)
-    if not attribute.repr
-]
-
-
-@pytest.mark.parametrize(("kind", "name"), HIDDEN)
-def test_hidden_field_is_not_in_the_repr(kind: type[Any], name: str) -> None:
-    holder = object.__new__(kind)
-    for attribute in attrs.fields(kind):
-        object.__setattr__(holder, attribute.name, EMAIL if attribute.name == name else None)
-    assert EMAIL not in repr(holder)
-    assert repr(holder).startswith(f"{kind.__name__}(")
+def test_hidden_fields_are_not_in_the_repr() -> None:
+    hidden = [(kind, it.name) for kind in _classes() for it in attrs.fields(kind) if not it.repr]
+    assert len(hidden) > 80
+    for kind, name in hidden:
+        holder = object.__new__(kind)
+        for attribute in attrs.fields(kind):
+            object.__setattr__(holder, attribute.name, EMAIL if attribute.name == name else None)
+        assert EMAIL not in repr(holder), (kind, name)
+        assert repr(holder).startswith(f"{kind.__name__}(")
 
 
 OPEN = {

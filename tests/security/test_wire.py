@@ -185,7 +185,7 @@ def with_key_log() -> ssl.SSLContext:
         (lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "must verify certificates"),
     ],
 )
-async def test_insecure_ssl_context_is_rejected(kind: Callable[..., Any], make: Callable[[], Any], reason: str) -> None:
+def test_insecure_ssl_context_is_rejected(kind: Callable[..., Any], make: Callable[[], Any], reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         kind(ssl_context=make())
 

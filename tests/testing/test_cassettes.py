@@ -9,6 +9,7 @@ from projects import SETTINGS, run_python
 
 from wonder_customers import (
     Address,
+    ConfigurationError,
     ConflictError,
     CustomerDraft,
     CustomerPatch,
@@ -161,6 +162,11 @@ async def test_response_with_a_code_of_another_type_is_recorded(tmp_path: Path) 
     assert b'"code"' in path.read_bytes()
 
 
+def test_missing_cassette_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        ReplayTransport(tmp_path / "cassette.json")
+
+
 async def test_request_that_was_not_recorded_is_not_sent(customer_simulator: CustomerSimulator, tmp_path: Path) -> None:
     path = tmp_path / "cassette.json"
     await _record("monri", customer_simulator, path)
@@ -189,8 +195,6 @@ async def test_create(monri_session, gateway_cassette):
     )
     command = ("-m", "pytest", "-q", "-p", "pytest_wonder_customers", "-p", "anyio.pytest_plugin")
     off: Any = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    missing = run_python(*command, folder=tmp_path, **off)
-    assert "does not exist. Record it" in missing.text
     recorded = run_python(*command, "--record", "-k", "asyncio", folder=tmp_path, **off, **accounts)
     assert recorded.count("passed") == 1, recorded.text
     assert "Canary" not in (tmp_path / "cassettes/test_shop/test_create.json").read_text()

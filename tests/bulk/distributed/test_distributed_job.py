@@ -77,7 +77,7 @@ async def test_distributed_job_equals_a_local_job(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "one key for both journals")
-    source = Source(str(mixed(tmp_path / "c.csv", 200)))
+    source = Source(str(mixed(tmp_path / "c.csv", 80)))
     one, letters = await local(account("paydock"), source, tmp_path / "one")
     state = sorted(body["reference"] for body in server.store.customers("paydock"))
     server.store._connection.executescript("DELETE FROM customers; DELETE FROM history")
@@ -100,7 +100,7 @@ async def test_distributed_job_equals_a_local_job(
     # In a second run, nothing has changed, so nothing is sent.
     again, _ = await make_job(account("paydock"), "paydock", source, tmp_path / "many", server.environment())
     assert len(await collect(again)) == len(letters)
-    assert (again.stats.counts["unchanged"], again.stats.requests.sent) == (196, 0)
+    assert (again.stats.counts["unchanged"], again.stats.requests.sent) == (76, 0)
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
@@ -165,7 +165,7 @@ async def test_worker_without_network_stops_sending(
 
 
 async def test_interrupted_job_is_resumed(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
-    source = Source(str(write_csv(tmp_path / "c.csv", 300)))
+    source = Source(str(write_csv(tmp_path / "c.csv", 120)))
     facts: dict[str, Any] = {"source": source.path}
     options = Options(retry=QUICK, failure_share=None, facts=facts)
     job, _ = await make_job(
@@ -173,10 +173,10 @@ async def test_interrupted_job_is_resumed(account: AccountFactory, server: Simul
     )
     async with anyio.create_task_group() as group:
         group.start_soon(collect, job)
-        await until(lambda: server.faults.requests.total() >= 200)
+        await until(lambda: server.faults.requests.total() >= 80)
         job.stop()
     assert job.exit_status == "interrupted"
-    assert 0 < job.stats.rows < 300
+    assert 0 < job.stats.rows < 120
     last = Journal.existing(tmp_path / "j").last_run()
     assert last is not None
     assert (last.number, last.exit_status, last.facts) == (1, "interrupted", facts)
@@ -185,8 +185,8 @@ async def test_interrupted_job_is_resumed(account: AccountFactory, server: Simul
         account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options
     )
     assert await collect(job) == []
-    assert (job.exit_status, job.stats.counts["created"], job.stats.requests.sent < 600) == ("finished", 300, True)
-    assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(300)}
+    assert (job.exit_status, job.stats.counts["created"], job.stats.requests.sent < 240) == ("finished", 120, True)
+    assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(120)}
     last = Journal.existing(tmp_path / "j").last_run()
     assert last is not None
     assert (last.number, last.exit_status) == (1, "finished")

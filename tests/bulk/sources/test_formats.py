@@ -56,8 +56,7 @@ def test_file_that_is_not_a_spreadsheet_is_refused(tmp_path: Path) -> None:
         sources.read(tmp_path / "c.xlsx")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("blank", ["", "\n  "])
+@pytest.mark.parametrize(("encoding", "blank"), [("utf-8", ""), ("utf-8-sig", "\n  "), ("utf-16", "\n  ")])
 def test_json_array_is_read_object_by_object(encoding: str, blank: str, tmp_path: Path) -> None:
     objects = [f'{{"reference":{blank} "é-{number}", "metadata": {{"a": [1, "]"]}}}}' for number in range(3000)]
     data = f"{blank}[{blank}{f',{blank}'.join(objects)}{blank}]\n"
