@@ -163,7 +163,7 @@ def test_key_in_the_environment_is_random_or_derived(tmp_path: Path, monkeypatch
     assert derived not in {b"correct horse battery staple", sha256(b"correct horse battery staple").digest()}
 
 
-@pytest.mark.parametrize("content", ["", "zz", "z" * 64, "ž" * 64])
+@pytest.mark.parametrize("content", ["", "zz", "z" * 64, "ž" * 64], ids=["empty", "short", "not hex", "not ASCII"])
 def test_broken_key_is_reported(content: str, tmp_path: Path) -> None:
     (tmp_path / "j.key").write_text(content)
     with pytest.raises(ConfigurationError, match="does not contain a key"):

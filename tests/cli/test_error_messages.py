@@ -125,7 +125,7 @@ def test_invalid_journal_is_reported(
     code, _, err = command("sync", "c.csv", "--to", "monri", "--journal", path, env=server.environment())
     assert code == USAGE
     assert expected in err
-    assert err.endswith("Give the path of a journal or of a new file.\n")
+    assert err.endswith(("Give the path of a journal or of a new file.\n", "Check the path and the permissions.\n"))
 
 
 def test_empty_source_is_reported(command: Command, server: SimulatorServer, folder: Path) -> None:

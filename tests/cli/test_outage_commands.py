@@ -148,4 +148,4 @@ def test_invalid_duration_is_refused(folder: Path, server: SimulatorServer, comm
     write_csv(folder / "c.csv", 1)
     words = ("sync", "c.csv", "--to", "monri", f"--give-up-after={given}")
     code, _, errors = command(*words, env=server.environment())
-    assert (code, "--give-up-after must be a duration, such as 90s, 10m or 2h" in errors) == (1, True)
+    assert (code, "--give-up-after must be a positive duration, such as 90s, 10m or 2h" in errors) == (1, True)

@@ -178,7 +178,7 @@ def _parsed(content: bytes) -> Any:
 
 
 def _rewritten(path: Path, edit: Callable[[bytes], Edited]) -> int:
-    """Write the edited content of a file, or delete the file if it is empty. Return the number of removed entries."""
+    """Replace the content of a file, or delete the file if nothing is left. Return the number of removed entries."""
     before = path.read_bytes()
     content, removed = edit(before)
     if not removed:

@@ -36,7 +36,7 @@ class RemovalLimit:
         """Parse a number of customers such as ``120``, or a percentage such as ``5%``.
 
         Raises:
-            ConfigurationError: `given` has another form.
+            ConfigurationError: `given` has another form, is negative, or is more than 100 %.
         """
         text = str(given).strip()
         try:
@@ -46,7 +46,9 @@ class RemovalLimit:
                 return cls(text, number=int(text))
         except ValueError:
             pass
-        raise ConfigurationError(f"max_removed must be a number or a percentage such as 5%, not {text!r}")
+        raise ConfigurationError(
+            f"max_removed must be a number or a percentage from 0 to 100%, such as 5%, not {text!r}"
+        )
 
 
 @define

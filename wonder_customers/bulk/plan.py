@@ -295,7 +295,7 @@ def _count(
 
 
 def requests_per_upsert(session: CustomerSession[Any]) -> float:
-    """Return the number of requests of an upsert without failures: 2 if a lookup precedes the write, otherwise 1."""
+    """Estimate the requests of an upsert without failures: 1 if no lookup precedes the write, otherwise 2."""
     phone = Phone("+852", "51234567")
     steps = session.account.dialect().upsert(CustomerDraft("probe", "Probe", email="probe@example.com", phone=phone))
     try:

@@ -34,7 +34,7 @@ class Latencies:
         self.count += 1
 
     def quantile(self, fraction: float) -> float | None:
-        """Return the bound of the bucket with a quantile in seconds (0.95: 95th percentile). None without latencies."""
+        """Return a quantile in seconds, rounded up to the bound of its bucket. None without latencies."""
         left = fraction * self.count
         for bucket in sorted(self.classes):
             left -= self.classes[bucket]

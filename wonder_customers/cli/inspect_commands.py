@@ -235,7 +235,9 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
         print_message(f"{counted(count, 'entry was', 'entries were')} removed from {path}.")
     for path in found.left:
         print_message(f"{path} still contains a reference. Edit or delete the file.", "yellow")
-    print_message("No customer was deleted at the gateway. If a row remains in the source, `sync` sends it again.")
+    print_message(
+        "No customer was deleted at the gateway. If the source still contains a customer, `sync` sends it again."
+    )
     return SUCCESS if found.rows or found.entries else FAILED
 
 

@@ -46,7 +46,7 @@ class RateOptions:
         seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]] if found else 0.0
         if not seconds:
             raise ConfigurationError(
-                f"--give-up-after must be a duration, such as 90s, 10m or 2h, not {self.give_up_after!r}"
+                f"--give-up-after must be a positive duration, such as 90s, 10m or 2h, not {self.give_up_after!r}"
             )
         return seconds
 

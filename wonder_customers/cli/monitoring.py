@@ -107,7 +107,10 @@ class Monitor:
         except OSError as error:
             with suppress(OSError):
                 new.unlink(missing_ok=True)
-            print_message(f"The heartbeat file {self.heartbeat} cannot be written: {error.strerror}.", "red")
+            print_message(
+                f"The heartbeat file {self.heartbeat} cannot be written: {error.strerror}. The job is not affected.",
+                "red",
+            )
             return False
         return True
 

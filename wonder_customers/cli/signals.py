@@ -34,7 +34,7 @@ async def handle_signals(job: Job, scope: anyio.CancelScope) -> None:
         print_message(f"Finishing the requests in progress{within}. A second signal stops immediately.", "yellow")
         with anyio.move_on_after(limit):
             await anext(received)
-        print_message("Stopping now. `resume` looks up the rows whose outcome is unknown.", "yellow")
+        print_message("Stopping now. The next run looks up the rows whose outcome is unknown.", "yellow")
         scope.cancel()
 
 

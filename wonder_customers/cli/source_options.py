@@ -218,4 +218,4 @@ def print_changes(notes: SourceNotes) -> None:
         )
     if notes.footers:
         lines = counted(notes.footers, "line", "lines")
-        print_line(f"Skipped {lines} after the table, such as a total")
+        print_line(f"Skipped {lines} after the table, such as a total.")

@@ -58,6 +58,7 @@ def test_other_encodings_are_refused_with_a_suggestion_and_samples(
         ("c.csv", b"reference\nm\xe9\x81\n", r"c\.csv is not valid cp1252\."),
         ("c.csv.gz", gzip.compress(b"reference\nm\xe9\n")[:-9], r"c\.csv\.gz cannot be read: "),
     ],
+    ids=["undefined byte", "incomplete file"],
 )
 def test_unreadable_file_of_a_query_is_refused(name: str, data: bytes, expected: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=expected):

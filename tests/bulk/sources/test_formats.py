@@ -193,7 +193,7 @@ def test_database_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("nonsense://x/y", "SELECT 1", "the database cannot be used"),
         ("sqlite://", "SELECT * FROM no_such_table", "the query cannot be run: no such table: no_such_table"),
         ("sqlite://", "CREATE TABLE x (y TEXT)", "does not return rows"),
-        ("sqlite://", None, "--database requires --query"),
+        ("sqlite://", None, "`database` requires `query`"),
     ],
 )
 def test_unusable_database_is_refused(database: str, query: str | None, words: str) -> None:

@@ -66,7 +66,7 @@ def reading(path: Path) -> Iterator[None]:
         raise ConfigurationError(f"{path} cannot be used as a journal: {error}.{_ADVICE.get(code, '')}") from None
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be used as a journal: {error.strerror}. Give the path of a journal or of a new file."
+            f"{path} cannot be used as a journal: {error.strerror}. Check the path and the permissions."
         ) from None
     except (ValueError, KeyError, OverflowError) as error:  # invalid Unicode, invalid JSON, missing names
         reason = type(error).__name__

@@ -172,7 +172,7 @@ class Journal:
         """Check that the journal belongs to the gateway to which a job sends its rows.
 
         Raises:
-            ConfigurationError: The journal belongs to another gateway, which has other customers.
+            ConfigurationError: The journal belongs to another gateway or base URL, which has other customers.
         """
         if (gateway, endpoint) != (self.gateway, self.endpoint):
             raise ConfigurationError(

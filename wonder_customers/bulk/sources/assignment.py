@@ -264,9 +264,10 @@ class Assignment:
         self.feeds = mapped
 
     def _by_synonym(self, place: int) -> bool:
-        """Add a column if its name is commonly used for a free field; return whether it was added.
+        """Add a column to the field for which its name is commonly used; return whether it was added.
 
-        Of several columns with phones, the first phone in a row is used.
+        Mapped columns, columns named like the field and columns of the preset take precedence. Of several columns with
+        phones, the first phone in a row is used.
         """
         path = synonym(self.base[place])
         taken = {feed.path for feed in self.feeds if not feed.automatic or feed.why.startswith("preset")}

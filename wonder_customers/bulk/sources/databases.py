@@ -111,7 +111,7 @@ def _url(given: str) -> Any:
     if not text:
         raise ConfigurationError(
             f"{given!r} is neither the URL of a database nor the name of an environment variable that contains a"
-            " URL. Nothing was sent."
+            " URL. Nothing was sent. Set the variable, or give a URL such as postgresql://user@host/name."
         )
     try:
         url = make_url(text)

@@ -161,7 +161,7 @@ def read(
     if database is not None:
         check_database(database)
         if query is None:
-            raise ConfigurationError("--database requires --query, which selects the rows. Nothing was sent.")
+            raise ConfigurationError("`database` requires `query`, a SELECT statement for the rows. Nothing was sent.")
         sql = query
         return RowReader(lambda _: database_rows(database, sql, 0, reading), None, reading.notes)
     if query is not None:

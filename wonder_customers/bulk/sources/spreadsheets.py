@@ -30,8 +30,9 @@ def sheet_rows(path: Path, number: int, reading: Reading, where: str = "") -> Ge
         where: Prefix for the rows' locations in messages.
 
     Raises:
-        ConfigurationError: python-calamine is not installed, the file cannot be read, it has several sheets
+        ConfigurationError: python-calamine is not installed, the file is not a spreadsheet, it has several sheets
             and none was chosen, the chosen sheet does not exist, or its columns cannot be used.
+        OSError: The file cannot be opened.
     """
     lines = enumerate(_lines(path, reading.mapping.sheet), 1)
     skipped = reading.mapping.text.skip_lines
