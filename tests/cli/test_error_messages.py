@@ -200,7 +200,10 @@ def test_ctrl_c_during_delete_names_the_command_that_checks(server: SimulatorSer
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=300)
     assert process.returncode == INTERRUPTED
-    assert err == "The customer may have been deleted. To check, run: `wonder-customers get monri customer-1`.\n"
+    assert (
+        err
+        == "The customer may have been deleted or archived. To check, run: `wonder-customers get monri customer-1`.\n"
+    )
 
 
 LOADED_UNTIL_CTRL_C = """
