@@ -5,13 +5,13 @@
     │  └─ MissingExtraError          a package of an optional extra is not installed; also an ImportError
     ├─ SessionClosedError            the session is not open
     ├─ UnsupportedOperationError     the gateway does not offer the operation
-    ├─ InvalidRecordError            the record violates the gateway's documented limits; lists all violations
+    ├─ InvalidRecordError            a record or argument is not valid at the gateway; lists all violations
     ├─ CallError                     a call ended without a result
     │  ├─ NotSentError               no byte of the request reached the gateway
     │  ├─ NoResponseError            a read received no complete response
     │  ├─ OutcomeUnknownError        a write was sent and may have been applied
     │  ├─ DeadlineExceededError      the deadline passed and nothing was applied
-    │  ├─ InvalidResponseError       the response does not match the gateway's documentation
+    │  ├─ InvalidResponseError       the response cannot be used, for example because it is not JSON
     │  ├─ AmbiguousReferenceError    several customers have the reference
     │  └─ GatewayError               the gateway refused the request
     │     ├─ AuthenticationError     the credentials or the signature were not accepted
@@ -20,7 +20,7 @@
     │     ├─ ConflictError           another customer has the reference, or another change is in progress
     │     ├─ InvalidRequestError     the gateway does not accept the contents
     │     ├─ RateLimitError          too many requests
-    │     └─ GatewayUnavailableError the gateway failed (5xx)
+    │     └─ GatewayUnavailableError the gateway failed (5xx, 408)
     └─ BulkError                     a bulk job could not run or continue
 
 Every `CallError` states whether the call was applied, how many requests were made, and what to do next. No error

@@ -10,8 +10,8 @@ An observer is a callable that takes one event:
     CustomerSession(account, observers=[slow_calls])
 
 Observers run one after the other in the caller's task, at the moment of the event. They can read the caller's context
-variables. The time that an observer takes delays the call, so it must be fast and must not block. Exceptions raised by
-an observer never reach the call. All exceptions are counted in `Stats.observer_failures`. The class name of an
+variables. The time that an observer takes delays the call, so observers must be fast and not block. Exceptions of
+observers never reach the call. All exceptions are counted in `Stats.observer_failures`. The class name of an
 observer's first exception is logged as ``observer_failed`` to the logger ``wonder_customers``.
 
 The events of one call arrive in this order. Events in brackets occur any number of times, or not at all:
@@ -101,7 +101,7 @@ class Stats:
         failed: Calls that raised an error, by the name of its class; ``Cancelled`` for cancelled calls.
         attempts: Requests that were started, including lookups and token requests.
         retries: Waits before the same request was sent again.
-        lookups: Lookups made to find out whether an unanswered write was applied.
+        lookups: Lookups made to find out whether a write was applied.
         retry_tokens: Tokens left in the retry budget, by gateway origin such as ``https://api.paydock.com``; if several
             accounts share an origin, the lowest number.
         connections: The connections of the whole session; None when the transport does not report them.
@@ -184,7 +184,7 @@ class CallStarted:
 
 @frozen(eq=False)
 class AttemptStarted:
-    """An attempt starts: the request is signed and sent when the rate limit permits it and a connection is free.
+    """An attempt starts. The request is signed and sent when a connection is free and the rate limit permits it.
 
     Attributes:
         call: The call that sends the request.
@@ -288,7 +288,7 @@ class ResponseDrift:
 
 @frozen(eq=False)
 class LookupStarted:
-    """A lookup of an unanswered write starts. Its requests are reported as attempts.
+    """A lookup starts, which finds out whether a write was applied. Its requests are reported as attempts.
 
     Attributes:
         call: The call whose write is looked up.

@@ -69,7 +69,7 @@ class CheckedFact:
         name: The name of the deviation.
         fact: The name of the fact on the gateway's page; may be empty.
         believed: The assumption of the library.
-        seen: What was observed instead; None if the assumption is correct.
+        seen: What was observed instead; None if no response contradicts the assumption.
         advice: What to do about the difference.
     """
 
@@ -147,7 +147,11 @@ class _RecordingTransport:
 
 
 class _ProbeRun:
-    """The steps of a probe."""
+    """The steps of a probe.
+
+    Raises:
+        ConfigurationError: `session` is not open.
+    """
 
     def __init__(self, session: CustomerSession[Any]) -> None:
         transport = session._shared.transport  # noqa: SLF001 - the same connections, observed
@@ -188,7 +192,7 @@ class _ProbeRun:
 
     @asynccontextmanager
     async def _step(self, name: str, *, refused: bool = False) -> AsyncIterator[None]:
-        """Run the block as one step, and record its error."""
+        """Run the block as one step, and record its `CallError`, as a failure unless the step may be `refused`."""
         self._recorder.step = name
         try:
             yield

@@ -28,8 +28,8 @@ class RequestResult:
     """How a request ended, for a `RateLimiter`.
 
     Attributes:
-        kind: ``ok``: the gateway processed the request. ``throttled``: it refused the request because there were too
-            many. ``failed``: a server error (5xx), no response, or not sent. ``cancelled``: the call was cancelled.
+        kind: ``ok``: the gateway processed the request. ``throttled``: it refused the request with HTTP 429.
+            ``failed``: a server error (5xx), no response, or not sent. ``cancelled``: the call was cancelled.
         elapsed: Seconds from the moment the request was permitted to its end.
         retry_after: Seconds to wait according to the gateway; None if it sent no time.
     """
@@ -52,7 +52,7 @@ class RateLimiter(Protocol):
         """Wait until the request may be sent. The request is signed and sent directly afterwards.
 
         If a limiter sets `Transmission.valid_until` and the request has not been sent by then, `acquire` is called
-        again, without a `release` in between.
+        again, without a `release` in between. If the first `acquire` is cancelled, `release` is not called.
         """
 
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
@@ -350,7 +350,7 @@ class AdaptiveRateLimit(_Paced):
         self._cut_at = self._grown_at = now
 
     def _grow(self, now: float) -> None:
-        """Increase the rate, if it is used."""
+        """Increase the rate every 0.1 s, if at least 70 % of it is used."""
         passed = now - self._grown_at
         if passed < 0.1 or self.rate is None or self._cut_at is None:
             return

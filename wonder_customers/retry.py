@@ -35,7 +35,7 @@ __all__ = [
 
 @frozen
 class _Range:
-    """A validator that accepts only numbers within limits, and no booleans."""
+    """A validator that accepts only numbers (integers if `whole`) from `low` to `high`, and no booleans."""
 
     low: float
     high: float

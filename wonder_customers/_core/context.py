@@ -178,7 +178,7 @@ class CallContext:
 
     @property
     def applied(self) -> Applied:
-        """Whether the writes of the operation were applied, for errors that do not state it."""
+        """Whether the writes of the operation were applied, as far as this is known now."""
         return "unknown" if self.unconfirmed else "yes" if self.wrote else "no"
 
     def remaining(self) -> float:

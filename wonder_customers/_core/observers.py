@@ -95,7 +95,7 @@ class ObserverGroup:
         self.notify(self._opened)
 
     def closed(self) -> None:
-        """Report that the session was closed."""
+        """Report that the session was closed, if it had been opened."""
         if self._opened is not None:
             self.notify(SessionEnded(self._opened))
 

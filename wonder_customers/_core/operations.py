@@ -316,7 +316,7 @@ class RawOperations:
         size = dialect.page_limit if limit is None else limit
         if type(size) is not int or not 1 <= size <= 1000:
             raise InvalidRecordError(
-                dialect.gateway, [Violation("limit", "limit", f"must be an integer from 1 to 1000, not {size!r:.50}")]
+                dialect.gateway, [Violation("limit", "limit", "must be an integer from 1 to 1000")]
             )
         if filter is not None:
             expect(dialect, "filter", filter, dialect.required_filter_type())

@@ -2,7 +2,7 @@
 
 A write without a response may still be in progress. If a newer write were sent at once, the older write could be
 applied after the newer one and undo it. So writes for one customer run one after the other. A write waits until the
-confirmation window of an unconfirmed write is over, unless it is idempotent and has the same body.
+confirmation window of an unconfirmed write is over, unless the write is idempotent and both have the same body.
 
 All sessions of a process share the state, because several of them may use the same account. Locks belong to an event
 loop; unconfirmed writes are shared by all event loops.

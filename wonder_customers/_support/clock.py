@@ -1,7 +1,7 @@
 """The clock and the sleep function of all sessions. Tests can replace them.
 
-The functions look up the replacement on every call. So it also affects sessions that are already open, on every event
-loop and in every task.
+The functions look up the replacement on every call. A replacement therefore also affects sessions that are already
+open, on every event loop and in every task.
 """
 
 import sys

@@ -173,7 +173,7 @@ CARD_NUMBER: Final = Limit("12 to 19 digits with a correct check digit", _card_n
 
 
 def secret_value(limit: Limit) -> Limit:
-    """Return a limit that applies `limit` to the value of a `Secret`."""
+    """Return a limit that applies `limit` to the value of a `Secret`, and refuses values of other types."""
     return Limit(
         limit.description, lambda value: limit(value.reveal()) if isinstance(value, Secret) else "must be a Secret"
     )

@@ -1,6 +1,7 @@
 """The transports, which send requests to gateways, and the choice between them.
 
-`AsyncioTransport` is the default on asyncio. `HttpxTransport` is used in all other cases.
+`AsyncioTransport` is the default on asyncio, if httptools is installed and httpx is not patched. Otherwise, and for
+transports of httpx or httpx2, `HttpxTransport` is used.
 """
 
 import sys

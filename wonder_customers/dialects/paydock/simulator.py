@@ -119,7 +119,7 @@ class PaydockSimulator(SimulatedGateway):
         }
 
     def variables(self, credentials: Mapping[str, str], origin: str) -> dict[str, str]:
-        """Return the environment variables of one merchant, with the secret key."""
+        """Return the environment variables of one merchant, with the secret key and the public key."""
         return {
             "PAYDOCK_BASE_URL": f"{origin}/v1/",
             "PAYDOCK_SECRET_KEY": credentials["secret_key"],
