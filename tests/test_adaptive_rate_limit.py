@@ -8,6 +8,7 @@ from attrs import define
 
 from wonder_customers import AdaptiveRateLimit, RequestResult
 from wonder_customers._support import clock
+from wonder_customers._support.request_meter import RequestMeter
 from wonder_customers.wire import Transmission
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
@@ -60,7 +61,7 @@ def driver() -> Any:
 
 FIRST: list[Any] = [("ok", 40, 0.025), ("throttled",)]
 """The gateway accepts 40 requests in a second, then refuses a request: the rate is 38."""
-FOUND: list[Any] = [*FIRST, ("ok", 80), ("throttled",)]
+FOUND: list[Any] = [*FIRST, ("ok", 100), ("throttled",)]
 """The rate grows until a second refusal."""
 
 
@@ -77,14 +78,18 @@ FOUND: list[Any] = [*FIRST, ("ok", 80), ("throttled",)]
         pytest.param([*FIRST, ("ok", 1, 0.09)], 38.0, id="grows in steps of a tenth of a second"),
         pytest.param([*FIRST, ("ok", 1, 0.1), ("throttled", 1, 0.3)], 35.53, id="cut again"),
         pytest.param([*FIRST, ("ok", 1, 0.1), ("throttled", 1, 1.2)], 3.971, id="not again after 1.3 s"),
-        pytest.param([*FIRST, ("ok", 80)], 107.115, id="search"),
-        pytest.param(FOUND, 91.048, id="end of the search"),
+        pytest.param([*FIRST, ("ok", 100)], 118.219, id="search"),
+        pytest.param(FOUND, 91.2, id="end of the search"),
         pytest.param([*FIRST, ("ok", 5, 0.5), ("throttled",)], 3.61, id="end of the search with few requests"),
-        pytest.param([*FOUND, ("ok", 200)], 93.046, id="creep"),
-        pytest.param([*FOUND, ("ok", 200), ("throttled",)], 79.089, id="later refusal"),
-        pytest.param([*FOUND, ("ok", 2, 1.0), ("throttled",)], 77.391, id="later refusal with few requests"),
-        pytest.param([*FOUND, ("ok", 1200)], 103.479, id="calm"),
+        pytest.param([*FOUND, ("ok", 200)], 93.198, id="creep"),
+        pytest.param([*FOUND, ("ok", 200), ("throttled",)], 85.5, id="later refusal"),
+        pytest.param([*FOUND, ("ok", 2, 1.0), ("throttled",)], 77.52, id="later refusal with few requests"),
+        pytest.param([*FOUND, ("ok", 1200)], 103.637, id="calm"),
         pytest.param([*FIRST, ("ok", 100, 0.05)], 50.255, id="unused"),
+        pytest.param([*FIRST, ("throttled", 1, 2.0), ("ok", 40)], 19.26, id="creep after it was halved"),
+        pytest.param([*FIRST, ("ok", 1, 0.1), ("throttled", 1, 0.3), ("ok", 80)], 36.09, id="creep after another cut"),
+        pytest.param([("ok",), ("throttled",), ("throttled", 3, 2.0), ("ok", 10)], 1.258, id="low rate"),
+        pytest.param([("ok",), ("throttled",), ("throttled", 6, 2.0), ("ok", 10)], 0.938, id="very low rate"),
     ],
 )
 async def test_rate_after_refusals(steps: list[Any], rate: float | None, driver: Driver) -> None:
@@ -134,7 +139,9 @@ SAMPLE = [(OK5, 0.25)] * 2
         pytest.param([*[(OK5, 0.0625)] * 5, *[(OK5, 0.5)] * 2], 9.0 * 0.9, id="slow with fewer requests"),
         pytest.param([*SAMPLE, *[(OK5, 0.766)] * 6], 9.0 * 0.9 * 0.9 + 1, id="usual latency rises by a fiftieth"),
         pytest.param([*[(OK4, 0.03125)] * 9, *[(OK5, 0.125)] * 2], 10.0, id="short latencies vary"),
+        pytest.param([*[(OK4, 0.03125)] * 9, *[(OK5, 0.14)] * 4], 10.0 * 0.9, id="short latencies that are too long"),
         pytest.param([(["failed"] * 4, 0.125)] * 40, 1.0, id="at least one"),
+        pytest.param([*SAMPLE, *[(["failed"], 0.125)] * 90, *[(["ok"], 1.0)] * 30], 1.0, id="at least one when slow"),
         pytest.param([(["throttled"] * 4, 0.125)] * 3, 9.0, id="throttled"),
         pytest.param([(["cancelled"] * 4, 0.125)] * 9, 8.0, id="cancelled"),
     ],
@@ -161,6 +168,14 @@ async def test_request_beyond_the_concurrency_waits_for_a_response(driver: Drive
         assert not permitted
         driver.limit.release(sent[0], RequestResult("ok", 0.1))
     assert permitted
+
+
+async def test_request_meter_counts_the_last_seconds() -> None:
+    meter = RequestMeter()
+    for number in range(800):
+        meter.count(number / 20)
+    assert len(meter.tenths) == 300
+    assert [meter.rate(39.95, seconds) for seconds in (0.5, 1.0, 30.0)] == [20.0] * 3
 
 
 async def test_requests_are_counted_by_their_result(driver: Driver) -> None:

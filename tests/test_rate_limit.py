@@ -243,6 +243,7 @@ async def test_adaptive_limit_keeps_its_ceiling() -> None:
     await run(gateway, AdaptiveRateLimit(ceiling=20), requests=200)
     assert most_within(gateway.arrivals, 1.0) <= 20
     assert len(gateway.arrivals) == 200
+    assert gateway.arrivals[-1] - gateway.arrivals[0] < 10.6
 
 
 async def test_adaptive_limit_reduces_concurrency_when_requests_fail() -> None:
@@ -278,5 +279,7 @@ def test_requests_below_one_per_period_are_spaced_by_several_periods() -> None:
     assert spacing(0.5, 1.0, 0.25) == 2.25
     assert spacing(1, 1.0, 0.25) == spacing(1.5, 1.0, 0.25) == 1.25
     assert spacing(2.5, 1.0, 0.25) == 0.625
-    windows = [RateLimit(requests)._window for requests in (0.5, 1.5)]
-    assert [None if it is None else it.period for it in windows] == [2.05, 1.05]
+    limits: list[Any] = [RateLimit(requests, per) for requests, per in ((0.5, 1.0), (1.5, 1.0), (1, 0.1), (1, 10))]
+    assert [(it._window._requests, it._window.period, it._spacing) for it in limits] == [
+        *((1, 2.05, 2.05), (1, 1.05, 1.05), (1, pytest.approx(0.105), pytest.approx(0.105)), (1, 10.05, 10.05))
+    ]

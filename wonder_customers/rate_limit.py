@@ -327,19 +327,17 @@ class AdaptiveRateLimit(_Paced):
             return
         again = self._cut_at is not None and now - self._cut_at < 1.0 + _GRACE
         accepted = self._meter.rate(now)
+        searching, self._searching = self._searching, self.rate is None
         if self.rate is None:
             # Only a whole second distinguishes a burst from a rate.
             self.rate = _CUT * max(_FIRST_RATE, accepted)
         elif not self._accepted_since_cut:
             self.rate *= _HALVE
-            self._searching = False
         elif again:
             self.rate *= _CUT_AGAIN
-            self._searching = False
-        elif self._searching:
+        elif searching:
             # The rate has grown fast, so the mean of a whole second would be too low.
             self.rate = _CUT * min(max(self._meter.rate(now, 0.5), 0.1 * self.rate), self.rate)
-            self._searching = False
         else:
             # If few requests were sent, the accepted rate does not indicate the limit.
             self.rate = max(_CUT_AGAIN * self.rate, _CUT * min(accepted, self.rate))

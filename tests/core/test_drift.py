@@ -75,6 +75,15 @@ async def test_strict_session_raises_on_drift(gateway: str, operation: str, appl
         assert session.stats().drift == FIELDS[gateway]
 
 
+async def test_error_of_a_strict_session_names_ten_fields() -> None:
+    wrong = {name: [CANARY] for name, value in monri_customer().items() if value is None}
+    mock = MockGateway(json_response(200, monri_customer(**wrong)))
+    async with CustomerSession(Monri("k", "t"), transport=mock.transport(), strict=True) as session:
+        with pytest.raises(InvalidResponseError) as caught:
+            await session.get(UUID)
+    assert caught.value.reason.count("expected") == 10
+
+
 async def test_list_item_without_id_is_counted_and_the_rest_is_returned() -> None:
     bodies = {
         "monri": {"status": "approved", "data": [{"uuid": UUID}, {"name": CANARY}, 5]},

@@ -127,7 +127,7 @@ async def test_wait_for_a_permit_is_reported_once(permit: Any, waits: int) -> No
     await it.get(UUID)
     assert [(it.reason, it.seconds) for it in events if isinstance(it, Waiting)] == [("rate_limit", 60.0)] * waits
     assert (waiting, counts.waiting_for_rate_limit) == ([waits], 0)
-    assert limit.acquired[0].renew is None
+    assert (limit.acquired[0].renew, it.script.sent[0].within) == (None, 60.0)
 
 
 @ASYNCIO_ONLY
