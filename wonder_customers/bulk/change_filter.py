@@ -219,7 +219,10 @@ class ChangeFilter:
     def _settled_by_payload(
         self, row: Row, entry: Entry, journal: RowJournal, draft: CustomerDraft, raw: bytes | None
     ) -> Outcome | None:
-        """Return the outcome of a row with the recorded request body; None if it has to be sent. Record its values."""
+        """Return the outcome of a row with the recorded request body; None if it has to be sent.
+
+        New raw values of a confirmed row are recorded.
+        """
         if self._failed_in_run(entry, journal):
             return _failed_before(row, entry)
         if entry.state != "done" or self._resend(entry, journal, draft):

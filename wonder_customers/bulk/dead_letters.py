@@ -88,7 +88,7 @@ class DeadLetters:
             file.close()
 
     def add(self, outcome: Outcome) -> None:
-        """Write the row of a failed outcome, or record that a row arrived.
+        """Write the row of a failed outcome unless the file contains its entry, or record that a row arrived.
 
         Raises:
             BulkError: The file cannot be written.

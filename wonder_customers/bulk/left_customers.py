@@ -76,7 +76,7 @@ class LeftCustomers:
     problem: str | None = None
 
     def add(self, reference: str, id: str | None) -> None:
-        """Count a customer."""
+        """Count a customer, and list the first customers."""
         self.count += 1
         if len(self.listed) < MOST_LISTED:
             self.listed.append((reference, id))

@@ -44,7 +44,11 @@ MOST_DEATHS = 20
 
 
 def _address(on: str) -> str | None:
-    """Return the address of the cluster ``ray://HOST:PORT``; None for ``ray``, which is this machine."""
+    """Return the address of the cluster ``ray://HOST:PORT``; None for ``ray``, which is this machine.
+
+    Raises:
+        ConfigurationError: `on` has another form.
+    """
     scheme, colon, address = on.partition("://")
     if scheme != "ray" or bool(colon) != bool(address):
         raise ConfigurationError(f"on must be ray (this machine) or ray://HOST:PORT (a cluster), not {on!r}")

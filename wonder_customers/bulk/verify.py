@@ -255,7 +255,7 @@ class _Comparison:
         return Finding(row.number, draft.reference, result, compared.different, changed)
 
     def _changed(self, draft: CustomerDraft, entry: Entry | None) -> bool:
-        """Return whether the request body of a row differs from the recorded body."""
+        """Return whether the request body of a row differs from the recorded body; False without a record."""
         if self.journal is None or entry is None or entry.payload is None:
             return False
         return self.journal.digests.payload(self.session.payload(draft)) != entry.payload

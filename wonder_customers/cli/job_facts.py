@@ -172,7 +172,7 @@ def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
 
 
 def report_change(facts: Mapping[str, Any], journal: Journal) -> None:
-    """Print a message if the source has changed since the last run."""
+    """Print a message if the source, which must exist, has changed since the last run."""
     last = journal.last_run()
     if last is not None and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
         print_message(f"{facts['source']} has changed since run {last.number}.", "yellow")
@@ -182,7 +182,7 @@ def migrated_from(journal: Journal) -> str | None:
     """Return the gateway whose customers the journal's last run migrated; None if it sent rows of a source.
 
     Raises:
-        ConfigurationError: The gateway that the journal names is not installed.
+        ConfigurationError: The journal cannot be read, or the gateway that it names is not installed.
     """
     last = journal.last_run()
     origin = None if last is None else last.facts.get("migrate")

@@ -64,11 +64,12 @@ def new_file(path: Path, text: str, option: str = "--output") -> None:
 
 
 def check_outputs(task: "SyncTask") -> None:
-    """Check, before anything is sent, that the output files can be written and replace no input.
+    """Check, before anything is sent, that the folders of output files exist, and no input is overwritten.
 
     Raises:
         ConfigurationError: The folder of an output does not exist, an output is a folder or the same file as the
             source, the journal, its key or another output, or the file for failed rows has other contents.
+        OSError: The file for failed rows cannot be read.
     """
     taken: list[tuple[str, Path]] = [("the source", path) for path in _source_files(task.source)]
     journal = task.journal.path

@@ -119,7 +119,12 @@ def bulk_session(
 
 
 def run(task: SyncTask, source: Source) -> int:
-    """Send the rows of a source to the gateway and return the exit code."""
+    """Send the rows of a source to the gateway and return the exit code.
+
+    Raises:
+        ConfigurationError: An output, the source, the plan, the journal or the engine cannot be used.
+        BulkError: See `run_job`.
+    """
     check_outputs(task)
     if task.options.removed == "delete":
         check_deletion(task.account)

@@ -177,7 +177,7 @@ class Coordinator:
         return self._leases.take() or "wait"
 
     async def write(self, key: Key, changes: list[Change]) -> bool:
-        """Write changes of rows to the journal. Return whether the lease is still valid after the changes were written.
+        """Write changes of rows to the journal if the lease is valid. Return whether it is still valid afterwards.
 
         Raises:
             BulkError: The journal is closed, or the changes could not be written.

@@ -169,7 +169,10 @@ class LeasedJournal:
 
     @contextmanager
     def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:
-        """Provide a function that finds the entries of many references. Must be called in a worker thread."""
+        """Provide a function, for worker threads, that finds the entries of many references.
+
+        The function raises `BulkError` if the lease has expired.
+        """
         yield lambda references: anyio.from_thread.run(self._find, list(references))
 
     @contextmanager

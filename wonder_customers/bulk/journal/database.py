@@ -103,7 +103,7 @@ def check_columns(rows: Sequence[Sequence[object]], types: Sequence[type]) -> No
     """Check the types of values by column, because SQLite stores any value in any column.
 
     Raises:
-        ValueError: A value has another type.
+        ValueError: A value is neither None nor of the type of its column.
     """
     columns = zip(*rows, strict=True)
     if any(set(map(type, values)) - {kind, NoneType} for values, kind in zip(columns, types, strict=False)):

@@ -28,7 +28,7 @@ class FileLock:
         """Acquire the lock, unless this object holds it already.
 
         Raises:
-            BulkError: Another process holds the lock, or the file cannot be opened.
+            BulkError: Another run holds the lock, or the file cannot be opened.
         """
         if self._descriptor is not None or not _LOCKS:
             return

@@ -25,7 +25,7 @@ PATIENCE = 0.05
 
 @define(eq=False)
 class WriteQueue:
-    """Receives rows from the event loop and writes them in its own thread.
+    """Receives rows and writes them in its own thread.
 
     The thread commits as soon as a task waits for its rows, otherwise after `PATIENCE`. A commit contains all rows that
     were queued until then. The thread is woken once per commit, because waking it for each row would cost more than

@@ -282,7 +282,7 @@ def _reason(error: csv.Error, records: _Records) -> str:
 
 
 def _delimiter(line: str, options: TextOptions) -> str:
-    """Return the delimiter that occurs most often in the first line, outside quotes."""
+    """Return the delimiter that occurs most often in a line, outside quotes; a comma if there is none."""
     quote = re.escape(options.quote or '"')
     bare = re.sub(f"{quote}[^{quote}]*{quote}", "", line)
     return max(",;\t|", key=bare.count)

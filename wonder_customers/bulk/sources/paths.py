@@ -73,7 +73,7 @@ def existing(path: Path) -> Path:
 
 
 def _files(path: Path, form: Format | None) -> list[Path]:
-    """Return the files of a source, in reading order."""
+    """Return the files of a source, in reading order. Raises the errors of `files`, except that for a name."""
     if not existing(path).is_dir():
         if not path.is_file():
             raise ConfigurationError(

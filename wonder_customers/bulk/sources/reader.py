@@ -82,10 +82,10 @@ class RowReader(Iterator[Row]):
         return 1.0
 
     def open(self, path: Path) -> BinaryIO:
-        """Close the current file, and open and unpack the next file.
+        """Close the current file, and open and unpack the file at `path`.
 
         Raises:
-            ConfigurationError: The file cannot be read.
+            ConfigurationError: The file cannot be opened, or the package that unpacks it is not installed.
         """
         if self.file is not None:
             self.before += self.file.tell()
@@ -100,7 +100,7 @@ class RowReader(Iterator[Row]):
         return self._stack.enter_context(contents)
 
     def close(self) -> None:
-        """Close the files, and delete the temporary files of a query."""
+        """Close the files, and delete the temporary files of a query unless a thread is reading a row."""
         self._closed = True
         if isinstance(self._following, GeneratorType) and not self._following.gi_running:
             self._following.close()

@@ -11,7 +11,7 @@ _WRITE_ONLY = {("wonder", "company_name")}
 
 
 def changed_fields(gateway: str, cells: Mapping[str, str], customer: Customer) -> tuple[str, ...]:
-    """Return the columns whose cell differs from the customer.
+    """Return the columns whose cell is not empty and differs from the customer.
 
     Args:
         gateway: The gateway that returned the customer.

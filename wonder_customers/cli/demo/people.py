@@ -107,7 +107,7 @@ _DEFECTS: Final = (
 
 
 def people(count: int = 1000, seed: int = 2024) -> tuple[Person, ...]:
-    """Return `count` rows, some of which are broken. The same seed gives the same rows."""
+    """Return `count` rows, at least 16, some of which are broken. The same seed gives the same rows."""
     rng = random.Random(seed)  # noqa: S311 - not used for secrets; the rows must be reproducible
     phones = {country.region: _phones(country.region) for country in COUNTRIES}
     defects = dict(zip(rng.sample(range(1, count - 1), len(_DEFECTS)), _DEFECTS, strict=True))
