@@ -190,7 +190,7 @@ class LocalJob(Job):
     async def _read(
         self, pending: MemoryObjectSendStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
     ) -> None:
-        """Read the source and queue the rows that have to be sent."""
+        """Read the source and queue the rows to send. Stop the job if the source or the journal cannot be used."""
         async with self._batches:
             with pending, outcomes:
                 try:

@@ -200,7 +200,7 @@ class Assignment:
         return any(place in feed.places for feed in self.feeds)
 
     def _explicit(self) -> None:
-        """Add the fields of the mapping."""
+        """Add the fields of the mapping. With `one_table`, raise `ConfigurationError` if a mapped column is missing."""
         by_name = {name: place for place, name in enumerate(self.names)}
         by_plain = {plain(name): place for place, name in reversed(list(enumerate(self.names)))}
 

@@ -53,7 +53,8 @@ def csv_rows(
         number: The number of rows already read from other files.
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages, such as ``customers.csv, ``.
-        byte_range: The part of the file to read. After each row, it is updated to the position of the reader.
+        byte_range: The part of the file to read, which is updated to the position of the reader after each row; None
+            for the whole file.
 
     Returns:
         The number of the last row.

@@ -41,7 +41,7 @@ def running_simulator(folder: Path, quirks: str | None = None) -> Iterator[dict[
 
 
 def _exports(process: "subprocess.Popen[str]", messages: Path) -> dict[str, str]:
-    """Return the variables of the ``export`` lines, parsed as a shell does."""
+    """Return the variables of the ``export`` lines. Raise `ConfigurationError` if the process ends without them."""
     lines = []
     for line in process.stdout or ():
         lines.append(line)
