@@ -376,7 +376,7 @@ class InvalidRequestError(GatewayError):
         fields: The gateway's messages by wire field; empty if the gateway does not name fields.
     """
 
-    hint = "Correct the record, because the gateway will refuse the same request again."
+    hint = "Correct the record or the arguments, because the gateway will refuse the same request again."
 
     def __init__(self, reason: str, *, fields: Mapping[str, Sequence[str]] | None = None, **facts: Any) -> None:
         super().__init__(reason, **facts)

@@ -12,7 +12,7 @@ def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers about rate limits, such as ``retry-after`` and ``x-ratelimit-remaining``.
 
     Args:
-        headers: The headers of a response, names in lower case. Values with control characters are left out,
-            and long values are cut off.
+        headers: The headers of a response, names in lower case. Values with unprintable characters are left out, and
+            long values are cut off.
     """
     return {name: value[:_LONGEST] for name, value in headers.items() if _NAME.fullmatch(name) and value.isprintable()}

@@ -35,12 +35,12 @@ class WaitQueue:
     def wait(
         self, hand_on: EndWait, seconds: float = inf, ends: set[EndWait] | None = None
     ) -> Coroutine[Any, Any, bool]:
-        """Wait until `wake` selects this task. Return False if it was not selected.
+        """Wait until `wake` selects this task. Return False if the wait ended without a selection.
 
         Args:
             hand_on: Called if the task is cancelled after it was selected. It must pass the resource to another task.
             seconds: Maximum wait in seconds.
-            ends: A set to which a function that ends the wait is added while the task waits.
+            ends: A set to which a function that ends the wait is added while the task waits; None for no such function.
         """
         loop: Any = running_loop()
         wait = self._wait_on_asyncio if hasattr(loop, "create_future") else self._wait_on_trio

@@ -251,15 +251,15 @@ class Dialect(ABC):
 
     @abstractmethod
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
-        """Create a customer."""
+        """Create a customer, and return the customer in the response."""
 
     @abstractmethod
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
-        """Create the customer with this reference, or update it."""
+        """Create the customer with this reference, or update it. Without a reference, create a customer or refuse."""
 
     @abstractmethod
     def get(self, id: str) -> Steps[Customer]:
-        """Return the customer with this id."""
+        """Return the customer with this id. The operation raises `NotFoundError` if the customer does not exist."""
 
     @abstractmethod
     def get_by_reference(self, reference: str) -> Steps[Customer]:
@@ -273,7 +273,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
-        """Change some fields of a customer."""
+        """Change the fields of a customer that are not `UNSET` in `patch`. None clears a field."""
 
     def delete(self, id: str) -> Steps[None]:
         """Delete a customer. Some gateways only mark the customer as deleted or archived."""

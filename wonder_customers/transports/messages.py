@@ -45,7 +45,8 @@ def serialize_request(signed_request: SignedRequest) -> bytes:
     head = b"\r\n".join((line, *map(b": ".join, signed_request.headers)))
     # The pattern alone would accept a header line that was injected through a value.
     if not _HEAD.fullmatch(head) or head.count(b"\n") != len(signed_request.headers):
-        raise TransportError("the request line or a header is not valid HTTP", retryable=False)
+        hint = "Check the headers that the dialect or the application adds."
+        raise TransportError("the request line or a header is not valid HTTP", retryable=False, hint=hint)
     return b"%b\r\n\r\n%b" % (head, signed_request.body)
 
 

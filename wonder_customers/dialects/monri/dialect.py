@@ -128,6 +128,7 @@ class MonriDialect(CustomerDeletion):
 
         Raises:
             NotFoundError: No customer has the reference, or only a deleted customer, whose id is in the error.
+            InvalidRecordError: The reference is not valid.
         """
         return self._by_reference(self._holder(reference), reference)
 

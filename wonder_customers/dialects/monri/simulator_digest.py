@@ -37,7 +37,7 @@ def digest(key: str, timestamp: str, token: str, target: bytes, body: bytes) -> 
 
 
 def signed_body(request: ReceivedRequest) -> bytes:
-    """Return the part of the body that is signed. It counts as empty for GET."""
+    """Return the body as it is signed: empty for GET."""
     return b"" if request.method == "GET" else request.body
 
 

@@ -71,7 +71,7 @@ class WonderConditions(TypedDict, total=False):
 class WonderFilter(CustomerFilter["Wonder"]):
     """A filter for lists of Wonder's customers. A customer must satisfy all conditions. None adds no condition.
 
-    A condition is a field of `Customer` for equality, or a field, two underscores and an operator of Wonder's query
+    A condition is the name of a field for equality, or the name, two underscores and an operator of Wonder's query
     language: ``name="Ada"``, ``name__contains="Ada"``, ``reference__in=["c-1", "c-2"]``,
     ``created_at__gte=datetime(2026, 1, 1, tzinfo=UTC)``. `WonderConditions` lists all conditions.
     `linked_source_type` selects customers that are linked to a ``User`` or a ``Store``.
