@@ -260,7 +260,7 @@ class LocalJob(Job):
             self._halt("refused", f"the gateway refused the {what} ({error.reason}). {error.hint}")
 
     async def _remove_left(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
-        """Count the customers missing from the source, and delete them if requested.
+        """After a complete run, count the customers missing from the source, and delete them if requested.
 
         The drafts that a caller passes may be incomplete, so missing customers are then counted only before a deletion.
         """

@@ -218,7 +218,7 @@ async def sync_on_ray(
     """Upsert every row of a source, with workers on one or many machines.
 
     Await this function, open the returned job with ``async with``, and iterate over it for the outcomes of failed rows.
-    All rows are counted in its `stats`. The journal must already exist as a local file; create it with `Journal.open`.
+    All rows are counted in `Job.stats`. The journal must already exist as a local file; create it with `Journal.open`.
     Every worker needs access to the source and to the journal's key.
 
     Args:

@@ -80,7 +80,7 @@ class RequestStats:
 
     Attributes:
         sent: Requests sent for rows that ended, including retries and lookups.
-        issued: Requests sent so far, including those of rows in progress.
+        issued: Requests sent so far, including those of rows in progress (local jobs).
         throttled: Requests refused by the gateway's rate limit.
         failed: Requests that failed with a server error or without a response.
         concurrency: The current limit on concurrent rows.

@@ -258,7 +258,8 @@ class DistributedJob(Job):
         self.stats.replace(progress["counts"], progress["reasons"], found["accepted"], latencies)
         self.stats.drift = Counter(progress["drift"])
         requests = self.stats.requests
-        requests.sent, requests.throttled, requests.failed = found["sent"], found["throttled"], found["failed"]
+        requests.sent = requests.issued = found["sent"]
+        requests.throttled, requests.failed = found["throttled"], found["failed"]
         requests.concurrency = limits.get("concurrency") or requests.concurrency
         requests.rate = limits.get("rate")
         self.stats.tick(anyio.current_time())

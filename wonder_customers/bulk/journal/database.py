@@ -77,7 +77,7 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path, effect: str) -> Iterator[None]:
-    """Convert SQLite's errors in writing a journal into `BulkError`. The message ends with `effect`: what was sent."""
+    """Convert SQLite's errors in writing a journal into `BulkError`. The message ends with `effect`."""
     try:
         yield
     except sqlite3.Error as error:

@@ -102,7 +102,7 @@ def _url(given: str) -> Any:
     """Return the parsed URL of a database, with the default driver for PostgreSQL.
 
     Raises:
-        ConfigurationError: See `check_database`. A password is accepted.
+        ConfigurationError: See `check_database`, except that a password is accepted.
     """
     with needed("sql", "sqlalchemy", by="reading databases"):
         from sqlalchemy.engine import make_url  # noqa: PLC0415 - optional dependency
