@@ -40,7 +40,7 @@ from wonder_customers.session import CustomerSession
 __all__ = ["LocalJob", "sync"]
 
 _TICK = 0.2
-"""Seconds between two points of the progress curves."""
+"""Seconds between two updates of the statistics."""
 _BETWEEN_WRITES = 0.5
 """Seconds before a row that failed in an outage is sent again."""
 _FATAL: Final = (AuthenticationError, PermissionDeniedError, BulkError)

@@ -20,8 +20,8 @@ ExitStatus = Literal[
 ``finished``: all rows were processed. ``paused``: the requested number of first rows was processed. ``interrupted``:
 stopped by the user. ``refused``: the gateway refused the credentials or the operation. ``failures``: too many rows
 failed or cannot be sent. ``outage``: the gateway processed no request for too long. ``journal`` and ``source``: the
-journal could not be written or the source could not be read. ``removal``: all rows were processed, and more customers
-are missing than may be deleted.
+journal could not be written or the source could not be read. ``removal``: all rows were processed, and a limit prevents
+the deletion of customers missing from the source.
 """
 
 

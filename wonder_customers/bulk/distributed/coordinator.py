@@ -32,7 +32,7 @@ Progress = Mapping[str, Mapping[str, Any]]
 
 ``requests``: rows that the gateway ``accepted``, and requests ``sent`` for rows, ``throttled`` by the gateway, and
 ``failed`` with a server error or without a response. ``limits``: the measured limits of the gateway; ``rate`` is
-missing until the gateway has refused a request.
+missing if it has not been measured.
 """
 Totals = defaultdict[str, "Counter[str]"]
 """The sum of the progress of several parts."""

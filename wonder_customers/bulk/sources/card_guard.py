@@ -9,7 +9,7 @@ from wonder_customers.errors import ConfigurationError
 __all__ = ["CARD_DATA", "check_card_columns", "is_ambiguous", "may_have_cards"]
 
 CARD_DATA = "possible card data; read only if mapped"
-"""Why a column is left out."""
+"""Why a column that may contain card data is left out."""
 _SECURITY_CODE = re.compile(r"(card_?)?(cvv|cvc|csc|cvn|cav|cid)_?2?(_?(code|number|value))?|(card_?)?security_?code")
 _CARD = re.compile(
     r"pan|(credit_?|debit_?)?card(_?(no|nr|num|number|pan))?|cc(_?(no|nr|num|number))?|(primary_?)?account_?number"
