@@ -127,7 +127,11 @@ class _Provided:
 
 @define(eq=False)
 class AccountCredentials:
-    """The fetched credentials of one account, shared by all of its views."""
+    """The fetched credentials of one account, shared by all of its views.
+
+    Attributes:
+        clock: A function that returns seconds on a monotonic clock.
+    """
 
     clock: Callable[[], float]
     _provided: SharedValue[_Provided] = field(init=False)

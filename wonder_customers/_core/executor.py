@@ -185,7 +185,7 @@ class Executor:
             raise
 
     async def perform(self, call_context: CallContext, call: Call[T]) -> Response[T]:
-        """Send one request as often as the policy allows, with waits and lookups."""
+        """Send one request as often as the policy allows. Return its response or the record of a lookup."""
         keys: Sequence[Key] = () if call.replay is Replay.READ else write_keys(call_context, call)
         if keys:
             found = await self._prepare_write(call_context, call, keys)
@@ -332,7 +332,7 @@ class Executor:
 
         Raises:
             ConflictError: Another customer has the reference.
-            AmbiguousReferenceError: Several customers have the reference.
+            AmbiguousReferenceError, CallError: Several customers have the reference, or a request of the lookup failed.
         """
         call_context.account_context.account.counts.lookups += 1
         call_context.begin_lookup()

@@ -91,7 +91,7 @@ async def _renew(rate_limit: RateLimiter, call_context: CallContext, transmissio
 
 
 def request_result(result: AttemptResult | None, elapsed: float) -> RequestResult:
-    """Return how a request ended, for the rate limit. If `result` is None, it counts as cancelled."""
+    """Return how a request ended, for the rate limit. If `result` is None, the request counts as cancelled."""
     if result is None:
         return RequestResult("cancelled", elapsed)
     if result.evidence is Evidence.THROTTLED:

@@ -70,9 +70,9 @@ def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpRespo
         try:
             return read(response)
         except NotFoundError as error:
-            raise InvalidRequestError(
-                error.reason, status=error.status, code=error.code, message=error.message
-            ) from None
+            refused = InvalidRequestError(error.reason, status=error.status, code=error.code, message=error.message)
+            refused.hint = "Correct the record. If every create is refused, check base_url."
+            raise refused from None
 
     return decode
 

@@ -85,8 +85,8 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
         close_transport: Whether to close a transport that is used for all requests together with this transport.
 
     Raises:
-        ConfigurationError: `max_connections` is out of range, `ssl_context` does not meet them, `proxy`
-            cannot be used, or `transport` is combined with other arguments.
+        ConfigurationError: `max_connections` is out of range, `ssl_context` does not meet the requirements, `proxy`
+            cannot be used, or `transport` is combined with one of the previous three arguments.
     """
 
     @concealed

@@ -162,7 +162,7 @@ def checked_card(source: PaymentSource) -> CardSource:
 
 
 def customer_fields(draft: CustomerDraft, cleared: Iterable[str] = ()) -> Json:
-    """Return the ``customer`` object of a request. The fields named in `cleared` are sent as null."""
+    """Return the ``customer`` object of a request. The fields named in `cleared` and `draft.clear` are sent as null."""
     body = _write_draft(merge_names(draft))
     phone = body.pop("phone", {})
     return {**body, **phone, **{_REQUEST[name]: None for name in (*cleared, *sorted(draft.clear))}}
