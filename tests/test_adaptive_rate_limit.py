@@ -102,6 +102,7 @@ async def test_rate_after_refusals(steps: list[Any], rate: float | None, driver:
     ("steps", "wait"),
     [
         pytest.param([("ok", 40, 0.025), ("throttled", 1, 0.0, 7.0)], 0.0, id="first refusal"),
+        pytest.param([("throttled", 1, 0.0, 7.0)], 0.0, id="first request"),
         pytest.param([*FIRST, ("throttled", 1, 2.0, 7.0)], 7.0, id="nothing accepted since the last cut"),
         pytest.param([*FIRST, ("ok", 1, 0.1), ("throttled", 1, 0.3, 7.0)], 7.0, id="refused again"),
         pytest.param([*FIRST, ("throttled", 1, 2.0, 7.0), ("throttled", 1, 0.0, 5.0)], 5.0, id="later refusal"),
