@@ -239,7 +239,7 @@ class CallContext:
             self.observer.ended(None, self.applied, self.requests, response.elapsed, recovered=response.recovered)
 
     def fail(self, error: BaseException, applied: Applied, now: float) -> None:
-        """Count and report that the operation raises an error."""
+        """Count and report that the operation raises an error or is cancelled."""
         name = error_name(error)
         failed = self.account_context.account.counts.failed
         failed[name] = failed.get(name, 0) + 1

@@ -65,6 +65,9 @@ class ObserverGroup:
     Attributes:
         observers: The observers, in the order in which they are called.
         failures: The number of exceptions that they have raised.
+
+    Raises:
+        ConfigurationError: An observer is not callable with one event, or is a coroutine function.
     """
 
     observers: tuple[Observer, ...] = field(converter=_observers)
@@ -73,7 +76,7 @@ class ObserverGroup:
     _opened: SessionStarted | None = None
 
     def notify(self, event: Event) -> None:
-        """Call every observer with `event`."""
+        """Call every observer with `event`. Exceptions of observers are counted and logged, not raised."""
         for observer in self.observers:
             try:
                 observer(event)

@@ -156,7 +156,7 @@ def _locked(lookup: Callable[[], Steps[Customer]]) -> Steps[Customer]:
 
 @frozen
 class AccessToken:
-    """A bearer token, and its lifetime in seconds."""
+    """A bearer token, and its lifetime in seconds. A lifetime of 0 means that each attempt fetches a new token."""
 
     value: Secret = field(converter=secret)
     lifetime: float = 0.0
@@ -246,7 +246,7 @@ class Dialect(ABC):
         """
 
     def token_call(self) -> Call[AccessToken] | None:
-        """Return the call that fetches a bearer token, or None if the account needs no token."""
+        """Return the call that fetches a bearer token, with `signed` False; None if the account needs no token."""
         return None
 
     @abstractmethod

@@ -314,6 +314,6 @@ def adds_source(source: PaymentSource | object) -> bool:
 
 
 def write_fields(body: Json, fields: Mapping[str, Sequence[str]]) -> Json:
-    """Return the body of a refusal with the gateway's messages by field, as Paydock's test suites recorded them."""
+    """Return `body`, which has an ``error_summary``, with messages by field, as Paydock's test suites recorded them."""
     details = [{"param_name": name, "description": text} for name, texts in fields.items() for text in texts]
     return {**body, "error_summary": {**body["error_summary"], "details": details}}
