@@ -284,6 +284,14 @@ CASES: Mapping[str, tuple[dict[str, Any], Expected]] = {
         {"unknown": "ignore", "mapping": {"Email 1": ["reference", "email"]}},
         ({"reference": "ana@example.test", "phone": "+385912345678", "address.city": "Zagreb"},),
     ),
+    "e25_squarespace": (
+        {},
+        ({"reference": "ana@example.test", "email": "ana@example.test", "phone": "+385912345678"},),
+    ),
+    "e26_intercom": ({}, ({"reference": "u-7", "name": "Ana Horvat", "phone": "+385912345678"},)),
+    "e27_brevo": ({}, ({"reference": "7", "first_name": "Ana", "last_name": "Horvat", "phone": "+385912345678"},)),
+    "e28_dynamics": ({}, ({"reference": "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "name": "Ana Horvat"},)),
+    "e29_business_central": ({}, ({"reference": "C00010", "name": "Acme", "phone": "+385912345678"},)),
     "c44_paypal": ({}, "an export of PayPal payments"),
 }  # fmt: skip
 

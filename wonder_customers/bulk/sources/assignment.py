@@ -9,13 +9,16 @@ from attrs import define, evolve, field, fields, frozen
 
 from wonder_customers.bulk.sources.card_guard import CARD_DATA, may_have_cards
 from wonder_customers.bulk.sources.mapping import ColumnMapping, FieldSource
-from wonder_customers.bulk.sources.presets import Preset, name_key, recognised, synonym
+from wonder_customers.bulk.sources.presets import Preset, name_key, part_of_synonym, recognised, synonym
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import Address, CustomerDraft, Phone
 
 __all__ = ["Assignment", "Feed", "known_fields", "plain", "unique_names"]
 
 _IDENTIFIERS = frozenset({"id", "uuid", "guid", "identifier"})
+_SEVERAL = frozenset({"phone", "address.country"})
+"""Fields with several columns in many exports: a telephone and a mobile phone; the name and the code of a country."""
+_FULL_NAMES = frozenset({"nombre", "nome", "ime", "име", "jmeno"})
 _CARD_PARTS = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")
 
 
@@ -108,8 +111,9 @@ class Assignment:
             self._by_preset(self.preset)
             rest = [place for place in rest if not self._is_used(place)]
         if self.mapping.recognise:
-            rest = [place for place in rest if not self._by_synonym(place)]
-            if (self.preset is None or self.preset.synonyms) and not any(it.path == "reference" for it in self.feeds):
+            rest = [it for it in rest if not self._by_synonym(it, synonym(self.base[it]))]
+            rest = [it for it in rest if not self._by_synonym(it, part_of_synonym(self.base[it]), part=True)]
+            if not any(it.path == "reference" for it in self.feeds):
                 rest = self._by_identifier(rest)
         for place in rest:
             if self.preset is not None or self.mapping.unknown == "ignore" or not self.names[place]:
@@ -254,33 +258,43 @@ class Assignment:
             if places and path not in given:
                 mapped.append(Feed(path, places, f"preset {preset.title}"))
         used = {place for feed in mapped for place in feed.places}
-        if preset.synonyms:
-            paths = {feed.path for feed in mapped}
-            mapped += [it for it in self.feeds if it.path not in paths and not used.intersection(it.places)]
-            used = {place for feed in mapped for place in feed.places}
-        for feed in self.feeds:
-            if feed.why == "name of the field" and not used.intersection(feed.places):
-                self.left_out[feed.places[0]] = f"not used by the preset {preset.title}"
+        by_name = [it for it in self.feeds if it.why == "name of the field" and not used.intersection(it.places)]
         self.feeds = mapped
+        for feed in by_name:
+            if self._is_free(feed.path) and feed.path not in {it.path for it in mapped}:
+                mapped.append(evolve(feed, why=f"preset {preset.title}"))
+            else:
+                self.left_out[feed.places[0]] = f"not used by the preset {preset.title}"
 
-    def _by_synonym(self, place: int) -> bool:
+    def _is_free(self, path: str) -> bool:
+        """Return whether the preset leaves a field to columns that it does not list."""
+        if self.preset is None:
+            return True
+        if path.startswith("payment_source."):
+            return False
+        named = any(it.path == "name" and it.why.startswith("preset") for it in self.feeds)
+        return self.preset.fields.get(path) != () and not (named and path in {"first_name", "last_name"})
+
+    def _by_synonym(self, place: int, path: str | None, *, part: bool = False) -> bool:
         """Add a column to the field for which its name is commonly used; return whether it was added.
 
         Mapped columns, columns named like the field and columns of the preset take precedence. Of several columns with
-        phones, the first phone in a row is used.
+        phones or countries, the first value in a row is used.
+
+        Args:
+            place: The index of the column.
+            path: The field for which the name is commonly used; None if there is none.
+            part: Whether only a part of the column's name is common for the field.
         """
-        path = synonym(self.base[place])
-        taken = {feed.path for feed in self.feeds if not feed.automatic or feed.why.startswith("preset")}
-        if path is None or path in taken:
+        if path is None or not self._is_free(path):
             return False
-        if self.preset is not None and not self.preset.synonyms and not self.preset.fields.get(path):
-            return False
-        other = next((feed for feed in self.feeds if feed.path == path == "phone"), None)
-        if other is None:
+        other = next((feed for feed in self.feeds if feed.path == path), None)
+        if other is None or (not part and other.why == "synonym" and path not in _SEVERAL):
             self.feeds.append(Feed(path, (place,), "synonym"))
-        else:
-            # Many exports have a column for a telephone and one for a mobile phone.
+        elif path in _SEVERAL and not part and other.why in {"synonym", "name of the field"}:
             self.feeds[self.feeds.index(other)] = evolve(other, places=(*other.places, place))
+        else:
+            return False
         return True
 
     def _by_identifier(self, rest: list[int]) -> list[int]:
@@ -294,7 +308,8 @@ class Assignment:
     def _settle_names(self) -> None:
         """Decide between a full name and the parts of a name. Without either, use the name of the company.
 
-        In many languages, the column `Name` or `Nom` beside a first name contains the last name.
+        In many languages, the column `Name` or `Nom` beside a first name contains the last name, and the column of a
+        first name without a last name contains the full name.
         """
         found = {feed.path: feed for feed in self.feeds}
         name, first, last = found.get("name"), found.get("first_name"), found.get("last_name")
@@ -302,6 +317,10 @@ class Assignment:
             foreign = not name_key(self.base[first.places[0]]).startswith(("first", "given", "fore", "fname"))
             if foreign and name_key(self.base[name.places[0]]) in {"name", "nom"}:
                 self.feeds[self.feeds.index(name)] = evolve(name, path="last_name", why="beside a first name")
+        elif (
+            first is not None and last is None and name is None and name_key(self.base[first.places[0]]) in _FULL_NAMES
+        ):
+            self.feeds[self.feeds.index(first)] = evolve(first, path="name", why="without a last name")
         elif name is not None and name.automatic and (first is not None or last is not None):
             self.feeds.remove(name)
             for place in name.places:

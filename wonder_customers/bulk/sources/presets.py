@@ -13,8 +13,11 @@ from attrs import frozen
 
 from wonder_customers.bulk.sources.mapping import Several
 
-__all__ = ["Preset", "country_aliases", "name_key", "other_export", "recognised", "similar", "synonym"]
+__all__ = [
+    "Preset", "country_aliases", "name_key", "other_export", "part_of_synonym", "recognised", "similar", "synonym"
+]  # fmt: skip
 
+_FIRST_WORD = re.compile("^(default)?(billing|billto|mailing|physical|primary|main|customers?|contacts?)")
 _SHORT = 4
 """The number of letters of a name that is similar to many other names by chance."""
 
@@ -25,16 +28,14 @@ class Preset:
 
     Attributes:
         title: The program, for messages.
-        fields: The columns of each field, as name keys; the first non-empty column is used.
+        fields: The columns of each field, as name keys; the first non-empty column is used. Other columns are used for
+            other fields according to their names, unless the field is listed here without a column.
         several: What to do with several values in a cell; None for the default.
-        synonyms: Whether all synonyms apply to columns that are not listed. By default, a synonym applies if the preset
-            lists columns for its field and the table has none of them.
     """
 
     title: str
     fields: Mapping[str, tuple[str, ...]]
     several: Several | None = None
-    synonyms: bool = False
 
 
 def name_key(name: str) -> str:
@@ -55,6 +56,17 @@ def other_export(names: Sequence[str]) -> str | None:
 def synonym(name: str) -> str | None:
     """Return the field for which a column name is commonly used; None if there is none."""
     return _synonyms().get(name_key(name))
+
+
+def part_of_synonym(name: str) -> str | None:
+    """Return the field of a name with a common first word or the number 1, such as ``Billing City`` or ``PLZ 1``.
+
+    The result is never the reference, because a reference is not guessed from a part of a name.
+    """
+    key = _FIRST_WORD.sub("", name_key(name))
+    parts = (key, key.removesuffix("1"), re.sub("^address1?", "", key))
+    found = next((field for it in parts if (field := _synonyms().get(it)) is not None), None)
+    return None if found == "reference" else found
 
 
 def similar(name: str, fields: Collection[str]) -> str | None:
@@ -91,7 +103,7 @@ def _presets() -> Sequence[tuple[frozenset[str], Preset]]:
     found = []
     for given in _data()["presets"].values():
         fields = {field: tuple(map(name_key, names)) for field, names in given["fields"].items()}
-        preset = Preset(given["title"], fields, given.get("several"), given.get("synonyms", False))
+        preset = Preset(given["title"], fields, given.get("several"))
         found += [(frozenset(map(name_key, columns)), preset) for columns in given["recognise"]]
     return found
 

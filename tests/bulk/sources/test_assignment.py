@@ -1,0 +1,60 @@
+"""Columns of programs without a preset, and columns that a preset does not list, are used for their fields."""
+
+from pathlib import Path
+
+import pytest
+from bulk.sources.read_rows import read_drafts
+
+from wonder_customers import ConfigurationError
+from wonder_customers.bulk import sources
+
+CASES = {
+    "numbered columns": (
+        "Kundennummer;Nachname;E-Mail 1;Straße 1;PLZ 1;Ort 1;Land 1\n1;Horvat;a@example.test;Weg 1;34117;Kassel;DE\n",
+        {"address.line1": "Weg 1", "address.postcode": "34117", "address.city": "Kassel", "address.country": "DE"},
+    ),
+    "first words": (
+        "Ref,Billing Address Line1,Billing Zip,Default Billing Address City,BillTo Country\n1,Ilica,1,Split,HR\n",
+        {"address.line1": "Ilica", "address.postcode": "1", "address.city": "Split", "address.country": "HR"},
+    ),
+    "a field with its own column": (
+        "reference,name,Billing Name,email,Customer Email\n1,Ana,Bo,a@example.test,b@example.test\n",
+        {"name": "Ana", "email": "a@example.test"},
+    ),
+    "a preset without an e-mail": (
+        "ID,Name,Email,Phone,Billing City,Billing Country\nC-1,Acme,a@example.test,+385912345678,Zagreb,HR\n",
+        {"reference": "C-1", "email": "a@example.test", "phone": "+385912345678", "address.city": "Zagreb"},
+    ),
+    "name and code of a country": (
+        "Kundennummer;Nachname;Land;Land ISO\n1;Horvat;;HR\n",
+        {"address.country": "HR"},
+    ),
+    "mobile phone": ("customer_code,name,phone,mobile\n1,Ana,,+385912345678\n", {"phone": "+385912345678"}),
+    "full name in the column of a first name": (
+        "Referencia;Nombre;Correo\n1;Ana Horvat;a@example.test\n",
+        {"name": "Ana Horvat", "first_name": None},
+    ),
+    "first name": ("Ref;First Name\n1;Ana\n", {"first_name": "Ana", "name": None}),
+    "contact person of a company": (
+        "ContactName,AccountNumber,EmailAddress,FirstName,LastName\nAcme,A-1,a@example.test,Ana,Horvat\n",
+        {"name": "Acme", "first_name": None, "last_name": None},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_column_is_used_for_its_field(case: str, tmp_path: Path) -> None:
+    data, expected = CASES[case]
+    (draft,) = read_drafts(tmp_path, data, unknown="ignore")
+    values = {
+        f"address.{name}": getattr(draft.address, name, None) for name in ("line1", "postcode", "city", "country")
+    }
+    values["phone"] = draft.phone and f"{draft.phone.dial_code}{draft.phone.number}"
+    assert {it: values[it] if it in values else getattr(draft, it) for it in expected} == expected
+
+
+def test_reference_is_not_guessed_from_a_part_of_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("Billing Ref,Email\n1,a@example.test\n")
+    with pytest.raises(ConfigurationError, match="does not have a column for the reference"):
+        sources.read(path, unknown="ignore")
