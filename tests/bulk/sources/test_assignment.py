@@ -8,7 +8,7 @@ from bulk.sources.read_rows import read_drafts
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources
 
-CASES = {
+CASES: dict[str, tuple[str, dict[str, str | None]]] = {
     "numbered columns": (
         "Kundennummer;Nachname;E-Mail 1;Straße 1;PLZ 1;Ort 1;Land 1\n1;Horvat;a@example.test;Weg 1;34117;Kassel;DE\n",
         {"address.line1": "Weg 1", "address.postcode": "34117", "address.city": "Kassel", "address.country": "DE"},
@@ -25,10 +25,7 @@ CASES = {
         "ID,Name,Email,Phone,Billing City,Billing Country\nC-1,Acme,a@example.test,+385912345678,Zagreb,HR\n",
         {"reference": "C-1", "email": "a@example.test", "phone": "+385912345678", "address.city": "Zagreb"},
     ),
-    "name and code of a country": (
-        "Kundennummer;Nachname;Land;Land ISO\n1;Horvat;;HR\n",
-        {"address.country": "HR"},
-    ),
+    "country's name and code": ("Kundennummer;Nachname;Land;Land ISO\n1;Horvat;;HR\n", {"address.country": "HR"}),
     "mobile phone": ("customer_code,name,phone,mobile\n1,Ana,,+385912345678\n", {"phone": "+385912345678"}),
     "full name in the column of a first name": (
         "Referencia;Nombre;Correo\n1;Ana Horvat;a@example.test\n",
