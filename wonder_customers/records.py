@@ -11,7 +11,6 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 from attrs import field, fields, frozen
 
-from wonder_customers._support.accepted import Acceptable
 from wonder_customers._support.markers import CLEAR, UNSET, Clear, Unset
 from wonder_customers._support.phone import Phone
 from wonder_customers._support.rate_limit_headers import rate_limit_headers
@@ -177,7 +176,7 @@ PaymentSource = CardSource | OneTimeToken | VaultToken | BankAccountSource
 
 
 @frozen
-class CustomerDraft(Acceptable):
+class CustomerDraft:
     """A customer to create or update. Fields that the gateway does not support are refused before anything is sent.
 
     Attributes:

@@ -14,7 +14,6 @@ from wonder_customers._core.operations import RawOperations, SessionState, check
 from wonder_customers._core.view_settings import SessionOptions, ViewSettings
 from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteLocks, WriteOrder
-from wonder_customers._support.accepted import mark_accepted
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.capabilities import AnySource, DeletesCustomers, StoresPaymentTokens
 from wonder_customers.dialects.comparison import Comparison
@@ -173,8 +172,6 @@ class CustomerSession(Generic[AnyAccount_co]):
         expect(self._dialect, "draft", draft, CustomerDraft)
         check_card_data(self._dialect, draft)
         self._dialect.validate(draft)
-        if draft.metadata is None:  # a caller can change a dict after this check
-            mark_accepted(draft, type(self._dialect))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of the request body for `draft`, without a payment source. No limit is checked.

@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 from attrs import define, field, frozen
 
-from wonder_customers._support.accepted import is_accepted
 from wonder_customers.dialects.accounts import parse_base_url
 from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.filters import CustomerFilter
@@ -314,15 +313,6 @@ class Dialect(ABC):
     @abstractmethod
     def validate(self, draft: CustomerDraft) -> None:
         """Raise `InvalidRecordError` if `draft` violates the gateway's limits."""
-
-    def check(self, draft: CustomerDraft) -> None:
-        """Call `validate`, unless `CustomerSession.validate` has accepted `draft`, as for the rows of a bulk job.
-
-        Raises:
-            InvalidRecordError: `draft` violates the gateway's limits.
-        """
-        if not is_accepted(draft, type(self)):
-            self.validate(draft)
 
     @abstractmethod
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:

@@ -32,6 +32,9 @@ from wonder_customers.secret import Secret
 
 Draft = TypeVar("Draft", bound=CustomerDraft | CustomerPatch)
 
+_NONE: Final = (1, 0)
+"""The `Limit.lengths` of a limit that is not only a limit on the length."""
+
 
 @frozen(eq=False)
 class Limit:
@@ -41,10 +44,13 @@ class Limit:
         description: The limit in words, for the documentation.
         check: A function that returns why a value violates the limit, or None if it does not. The message contains no
             value.
+        lengths: The smallest and the greatest length of an ASCII str that satisfies the limit in any case. Such a value
+            needs no call of `check`.
     """
 
     description: str
     check: Callable[[Any], str | None]
+    lengths: tuple[int, int] = _NONE
 
     def __call__(self, value: Any) -> str | None:
         """Return why `value` violates the limit, or None if it does not."""
@@ -60,12 +66,14 @@ class FieldRule:
         wire: The gateway's field, such as ``payment_source.address_city``.
         limit: The documented limit.
         required: Whether the document requires the field.
+        write: A function that returns the JSON value of a valid value; None if it is written unchanged.
     """
 
     field: str
     wire: str
     limit: Limit
     required: bool = False
+    write: Callable[[Any], Any] | None = None
 
 
 def text(shortest: int = 0, longest: int = 255) -> Limit:
@@ -80,7 +88,7 @@ def text(shortest: int = 0, longest: int = 255) -> Limit:
             return "must be valid Unicode"
         return None
 
-    return Limit(f"{shortest} to {longest} characters", check)
+    return Limit(f"{shortest} to {longest} characters", check, (shortest, longest))
 
 
 def phone_text(shortest: int, longest: int) -> Limit:
@@ -186,8 +194,9 @@ _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
     "payment_source.address": (Address,),
 }
 
-_FieldCheck = tuple[str, FieldRule | None, tuple[type, ...] | None, bool]
-"""The path of a field, its rule, the classes that are split into their parts, and whether it or a part has a rule."""
+_FieldCheck = tuple[str, FieldRule | None, tuple[int, int], tuple[type, ...] | None, tuple[str, ...]]
+"""The path of a field, its rule and `Limit.lengths`, the classes that are split into their parts, and the gateway's
+names for the field and its parts."""
 
 
 @cache
@@ -196,12 +205,12 @@ def _checks(
 ) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[_FieldCheck, ...], object]:
     """Return a function that reads all fields of a record, the check of each field, and the value of absent fields."""
     by_field = {rule.field: rule for rule in rules}
-    supported = {rule.field.partition(".")[0] for rule in rules}
     names = [attribute.name for attribute in fields(kind) if attribute.name != "clear"]
     checks: list[_FieldCheck] = []
     for name in (f"{path}{it}" for it in names):
-        rule = by_field.get(name)
-        checks.append((name, rule, _PARTS.get(name) if rule is None else None, name in supported))
+        rule, wires = by_field.get(name), tuple(it.wire for it in rules if f"{it.field}.".startswith(f"{name}."))
+        parts, lengths = (_PARTS.get(name), _NONE) if rule is None else (None, rule.limit.lengths)
+        checks.append((name, rule, lengths, parts, wires))
     # For a single name, `attrgetter` returns the value instead of a tuple.
     read = attrgetter(*names) if len(names) > 1 else lambda record: (getattr(record, names[0]),)
     return read, tuple(checks), UNSET if issubclass(kind, CustomerPatch) else None
@@ -213,7 +222,13 @@ def _required(rules: tuple[FieldRule, ...]) -> tuple[FieldRule, ...]:
 
 
 def violations(
-    record: Any, rules: Sequence[FieldRule], *, unsupported: str, partial: bool = False, path: str = ""
+    record: Any,
+    rules: tuple[FieldRule, ...],
+    *,
+    unsupported: str,
+    partial: bool = False,
+    path: str = "",
+    body: dict[str, Any] | None = None,
 ) -> list[Violation]:
     """Return all violations of `rules` by `record`, in the order of the rules.
 
@@ -223,44 +238,57 @@ def violations(
         unsupported: The message for a field without a rule.
         partial: Whether `record` is a patch, in which required fields may be missing.
         path: The path of `record` in the caller's record, such as ``payment_source.``.
+        body: The dictionary to which the values are added in the same pass, under the gateway's names. The payment
+            source is not added, and an invalid value is added unchanged.
     """
-    table = tuple(rules)
     found: list[Violation] = []
-    _check_fields(record, table, unsupported, path, found)
-    for rule in () if partial else _required(table):
+    _check_fields(record, rules, unsupported, path, found, body={} if body is None else body)
+    for rule in () if partial else _required(rules):
         value = record
         for name in rule.field.removeprefix(path).split("."):
             value = getattr(value, name, None)
         if value is None:
             found.append(Violation(rule.field, rule.wire, "is required"))
     if len(found) > 1:
-        positions = {rule.field: position for position, rule in enumerate(table)}
+        positions = {rule.field: position for position, rule in enumerate(rules)}
         found.sort(key=lambda it: positions.get(it.field, len(positions)))
     return found
 
 
 def _check_fields(
-    record: Any, rules: tuple[FieldRule, ...], unsupported: str, path: str, found: list[Violation]
+    record: Any,
+    rules: tuple[FieldRule, ...],
+    unsupported: str,
+    path: str,
+    found: list[Violation],
+    *,
+    body: dict[str, Any],
 ) -> None:
-    """Check the fields that have a value, and add their violations to `found`.
+    """Check the fields that have a value, and add their violations to `found` and their values to `body`.
 
     In a patch, None clears a field, and is a violation only for a field without a rule.
     """
     kind: Any = type(record)
     read, checks, absent = _checks(kind, rules, path)
-    for (name, rule, parts, has_rules), value in zip(checks, read(record), strict=True):
-        if value is absent or (value is None and has_rules):
+    for (name, rule, (shortest, longest), parts, wires), value in zip(checks, read(record), strict=True):
+        if value is absent:
             continue
-        if rule is not None:
-            problem = rule.limit.check(value)
-            if problem:
-                found.append(Violation(name, rule.wire, problem))
-        elif parts is not None and isinstance(value, parts):
-            _check_fields(value, rules, unsupported, f"{name}.", found)
-        else:
+        if value is None and wires:
+            body |= dict.fromkeys(wires)  # a patch clears the field and its parts
+        elif rule is None and parts is not None and isinstance(value, parts):
+            inner = {} if name == "payment_source" else body
+            _check_fields(value, rules, unsupported, f"{name}.", found, body=inner)
+        elif rule is None:
             expected = " or ".join(part.__name__ for part in _PARTS.get(name, ()))
             problem = f"must be {expected}, not {type(value).__name__}" if expected else unsupported
             found.append(Violation(name, None, problem))
+        elif type(value) is str and shortest <= len(value) <= longest and value.isascii():
+            body[rule.wire] = value
+        else:
+            broken = rule.limit.check(value)
+            if broken:
+                found.append(Violation(name, rule.wire, broken))
+            body[rule.wire] = value if broken or rule.write is None else rule.write(value)
 
 
 def not_clearable(draft: CustomerDraft, clearable: frozenset[str]) -> list[Violation]:

@@ -53,7 +53,7 @@ FIELD_RULES = (
     FieldRule("description", "description", text(1, 200)),
     FieldRule("email", "email", text(1, 200)),
     FieldRule("name", "name", text(1, 50)),
-    FieldRule("phone", "phone", Limit(_PHONE_TEXT.description, _phone_problem)),
+    FieldRule("phone", "phone", Limit(_PHONE_TEXT.description, _phone_problem), write=_phone_text),
     FieldRule("metadata", "metadata", JSON_OBJECT),
     FieldRule("address.postcode", "zip_code", text(1, 9)),
     FieldRule("address.city", "city", text(3, 30)),
@@ -111,17 +111,31 @@ _read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_sh
 _write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
 _write_card = make_writer(_converter, CardSummary, _CARD, sparse=False)
 _write_token = make_writer(_converter, PaymentToken, _TOKEN, sparse=False)
-_write_draft = make_writer(_converter, CustomerDraft, _REQUEST, sparse=True)
-_write_patch = make_writer(_converter, CustomerPatch, _REQUEST, sparse=True)
 _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=False)
+
+
+def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Violation]]:
+    """Return the request body of a draft or a patch, and all violations of documented limits.
+
+    In a patch, null clears a field. An invalid value is part of the body unchanged.
+    """
+    body: Json = {}
+    partial = isinstance(record, CustomerPatch)
+    found = violations(merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD, partial=partial, body=body)
+    if isinstance(record, CustomerDraft) and record.clear:
+        found += not_clearable(record, clearable(record, record.clear))
+        body = body if found else _with_cleared(record, body)
+    return body, found
 
 
 def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
     """Return all violations of documented limits by a draft or a patch."""
-    if isinstance(record, CustomerPatch):
-        return violations(merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD, partial=True)
-    found = violations(merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD)
-    return found + not_clearable(record, clearable(record, record.clear)) if record.clear else found
+    return checked_body(record)[1]
+
+
+def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
+    """Return the request body of a draft or a patch."""
+    return checked_body(record)[0]
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
@@ -132,16 +146,6 @@ def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
     named = any(getattr(draft, name) is not None for name in _NAMES)
     known = _CLEARABLE - set(_NAMES) if named else _CLEARABLE
     return frozenset(name for name in fields if name in known or name.startswith("metadata."))
-
-
-def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
-    """Return the request body of a draft or a patch. In a patch, null clears a field."""
-    merged = merge_names(record)
-    body = _write_draft(merged) if isinstance(merged, CustomerDraft) else _write_patch(merged)
-    if "address" in body:
-        parts = body.pop("address")
-        body |= dict.fromkeys(_ADDRESS.values()) if parts is None else parts
-    return _with_cleared(record, body) if isinstance(record, CustomerDraft) and record.clear else body
 
 
 def _with_cleared(draft: CustomerDraft, body: Json) -> Json:

@@ -85,8 +85,7 @@ class MonriDialect(CustomerDeletion):
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send ``POST /v2/customers``."""
-        self.check(draft)
-        return send(self._create(draft))
+        return send(self._create(draft, self._checked_body(draft)))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         """Look up the reference, then create or update the customer. A draft without a reference is always created.
@@ -96,14 +95,11 @@ class MonriDialect(CustomerDeletion):
         Raises:
             ConflictError: A deleted customer has the reference, which cannot be used again.
         """
-        self.check(draft)
-        return self._upsert(draft)
-
-    def _upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+        body = self._checked_body(draft)
         if draft.reference is None:
-            return (yield from send(self._create(draft)))
-        lookup = partial(self._not_deleted, draft.reference)
-        return (yield from upsert_by_lookup(lookup, partial(self._create, draft), partial(self._replace, draft)))
+            return send(self._create(draft, body))
+        lookup, create = partial(self._not_deleted, draft.reference), partial(self._create, draft, body)
+        return upsert_by_lookup(lookup, create, partial(self._replace, draft, body))
 
     def _not_deleted(self, reference: str) -> Steps[Customer]:
         held = yield from send(self._holder(reference))
@@ -115,9 +111,8 @@ class MonriDialect(CustomerDeletion):
             )
         return held
 
-    def _replace(self, draft: CustomerDraft, held: Customer) -> Steps[Customer]:
-        body = codec.replacing_metadata(draft, codec.customer_body(draft), held)
-        return send(self._write(held.id, body, draft.reference))
+    def _replace(self, draft: CustomerDraft, body: dict[str, Any], held: Customer) -> Steps[Customer]:
+        return send(self._write(held.id, codec.replacing_metadata(draft, body, held), draft.reference))
 
     def get(self, id: str) -> Steps[Customer]:
         """Send ``GET /v2/customers/{uuid}``."""
@@ -143,8 +138,7 @@ class MonriDialect(CustomerDeletion):
 
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
         """Send ``POST /v2/customers/{uuid}``. Fields that are not in the patch keep their values."""
-        raise_violations(self.gateway, codec.limit_violations(patch))
-        return send(self._write(id, codec.customer_body(patch), None))
+        return send(self._write(id, self._checked_body(patch), None))
 
     def delete(self, id: str) -> Steps[None]:
         """Send ``DELETE /v2/customers/{uuid}``, which marks the customer as deleted."""
@@ -182,7 +176,12 @@ class MonriDialect(CustomerDeletion):
 
     def validate(self, draft: CustomerDraft) -> None:
         """Raise `InvalidRecordError` if `draft` violates Monri's limits."""
-        raise_violations(self.gateway, codec.limit_violations(draft))
+        self._checked_body(draft)
+
+    def _checked_body(self, record: CustomerDraft | CustomerPatch) -> dict[str, Any]:
+        body, found = codec.checked_body(record)
+        raise_violations(self.gateway, found)
+        return body
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of `draft` as a JSON object."""
@@ -196,10 +195,12 @@ class MonriDialect(CustomerDeletion):
         """Compare `draft` with a customer returned by Monri."""
         return codec.compare(draft, customer)
 
-    def _create(self, draft: CustomerDraft) -> Call[Customer]:
-        draft = evolve(draft, clear=()) if draft.clear else draft
+    def _create(self, draft: CustomerDraft, body: dict[str, Any]) -> Call[Customer]:
+        if draft.clear:
+            draft = evolve(draft, clear=())
+            body = codec.customer_body(draft)
         reference = draft.reference
-        request = self._request("POST", "/v2/customers", "/v2/customers", codec.customer_body(draft))
+        request = self._request("POST", "/v2/customers", "/v2/customers", body)
         if reference is None:
             return Call(request, Replay.NONE, as_creation(_customer))
         return Call(

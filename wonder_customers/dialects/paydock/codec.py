@@ -68,7 +68,7 @@ _CUSTOMER_RULES = (
     FieldRule("first_name", "first_name", text()),
     FieldRule("last_name", "last_name", text()),
     FieldRule("email", "email", text()),
-    FieldRule("phone", "phone", E164),
+    FieldRule("phone", "phone", E164, write=Phone.e164),
     FieldRule("default_payment_token", "default_source", HEX24),
     FieldRule("metadata", "meta", Limit("a dictionary of strings", _metadata_problem)),
 )
@@ -122,6 +122,7 @@ _FLOWS: dict[type, tuple[FieldRule, ...]] = {
         *_ADDRESS_RULES,
     ),
 }
+_RULES = {kind: (*_CUSTOMER_RULES, *rules) for kind, rules in _FLOWS.items()}
 FIELD_RULES = (*_CUSTOMER_RULES, *dict.fromkeys(rule for rules in _FLOWS.values() for rule in rules))
 _CLEARABLE = frozenset(rule.field for rule in _CUSTOMER_RULES) - {"reference", "default_payment_token"} | {"name"}
 UNSUPPORTED_FIELD = "Paydock's customers do not have this field (an address belongs to the payment source)"
@@ -135,7 +136,6 @@ def _names(rules: tuple[FieldRule, ...], prefix: str = "") -> dict[str, str]:
     }
 
 
-_REQUEST = _names(_CUSTOMER_RULES) | {"payment_source": "payment_source"}
 _CUSTOMER = {name: name for name in ("created_at", "updated_at", "deleted_at", "status", "extra")}
 _CUSTOMER |= _names(_CUSTOMER_RULES) | {"id": "_id", "deleted": "archived", "payment_tokens": "payment_sources"}
 _SAME_NAMES = ("created_at", "updated_at", "gateway_id", "vault_token", "card", "address", "default", "extra")
@@ -188,25 +188,33 @@ _write_source = {
     kind: make_writer(_converter, kind, _names(_FLOWS[kind], "payment_source.") | {"address": "address"}, sparse=True)
     for kind in (CardSource, VaultToken, BankAccountSource)
 }
-_write_draft = make_writer(_converter, CustomerDraft, _names(_CUSTOMER_RULES), sparse=True)
-_write_patch = make_writer(_converter, CustomerPatch, _names(_CUSTOMER_RULES), sparse=True)
 _write_card = make_writer(_converter, CardSummary, _CARD, sparse=True)
 _write_token = make_writer(_converter, PaymentToken, _TOKEN, sparse=True)
 _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True)
 
 
-def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
-    """Return all violations of documented limits by a draft or a patch, including its payment source.
+def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Violation]]:
+    """Return the request body of a draft or a patch, without its payment source, and all violations of limits.
 
     The document marks ``payment_source`` as required. Customers without a source are accepted nevertheless, because the
-    gateway's clients and bulk jobs send such customers.
+    gateway's clients and bulk jobs send such customers. In a patch, null clears a field.
     """
-    rules = (*_CUSTOMER_RULES, *_FLOWS.get(type(record.payment_source), ()))
+    body: Json = {}
+    named, rules = name_as_first_name(record), _RULES.get(type(record.payment_source), _CUSTOMER_RULES)
     partial = isinstance(record, CustomerPatch)
-    found = violations(name_as_first_name(record), rules, unsupported=UNSUPPORTED_FIELD, partial=partial)
+    found = violations(named, rules, unsupported=UNSUPPORTED_FIELD, partial=partial, body=body)
     if isinstance(record, CustomerDraft) and record.clear:
         found += not_clearable(record, clearable(record, record.clear))
-    return found
+        body = cleared_body(record, _CUSTOMER_RULES, {"name": "first_name"}) | body
+        if any(name.startswith("metadata.") for name in record.clear):
+            # The metadata is replaced as a whole.
+            body.setdefault("meta", None)
+    return body, found
+
+
+def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
+    """Return all violations of documented limits by a draft or a patch, including its payment source."""
+    return checked_body(record)[1]
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
@@ -219,15 +227,13 @@ def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
 
 
 def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
-    """Return the request body of a draft or a patch. In a patch, null clears a field."""
-    named = name_as_first_name(record)
-    body = _write_draft(named) if isinstance(named, CustomerDraft) else _write_patch(named)
-    if isinstance(record, CustomerDraft) and record.clear:
-        body = cleared_body(record, _CUSTOMER_RULES, {"name": "first_name"}) | body
-        if any(name.startswith("metadata.") for name in record.clear):
-            # The metadata is replaced as a whole.
-            body.setdefault("meta", None)
-    source = named.payment_source
+    """Return the request body of a draft or a patch."""
+    return with_source(record, checked_body(record)[0])
+
+
+def with_source(record: CustomerDraft | CustomerPatch, body: Json) -> Json:
+    """Return the request body `body` of a draft or a patch with its payment source."""
+    source = record.payment_source
     if isinstance(source, OneTimeToken):
         return body | {"token": source.token.reveal()}
     if isinstance(source, (CardSource, VaultToken, BankAccountSource)):

@@ -73,27 +73,20 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send ``POST /customers``."""
-        self.check(draft)
-        return send(self._create(draft))
+        return send(self._create(draft, self._checked_body(draft)))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         """Look up the reference, then create or update the customer. A draft without a reference is always created.
 
         Each update adds the payment source in the draft to the customer.
         """
-        self.check(draft)
-        return self._upsert(draft)
-
-    def _upsert(self, draft: CustomerDraft) -> Steps[Customer]:
-        if draft.reference is None:
-            return (yield from send(self._create(draft)))
-        reference = draft.reference
-        return (
-            yield from upsert_by_lookup(
-                lambda: self._by_reference(reference),
-                lambda: self._create(draft),
-                lambda held: self._change(held.id, draft, held),
-            )
+        body, reference = self._checked_body(draft), draft.reference
+        if reference is None:
+            return send(self._create(draft, body))
+        return upsert_by_lookup(
+            lambda: self._by_reference(reference),
+            lambda: self._create(draft, body),
+            lambda held: self._change(held.id, draft, held),
         )
 
     def get(self, id: str) -> Steps[Customer]:
@@ -137,7 +130,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         A payment source in the patch is added to the customer's other sources, and becomes the default unless the
         account has `keep_default_source`.
         """
-        raise_violations(self.gateway, codec.limit_violations(patch))
+        self._checked_body(patch)
         return self._change(id, patch)
 
     def _change(self, id: str, record: CustomerDraft | CustomerPatch, held: Customer | None = None) -> Steps[Customer]:
@@ -230,7 +223,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
                 [Violation("payment_source", "payment_source", "must be a card, a bank account or a token")],
             )
         patch = CustomerPatch(payment_source=source)
-        raise_violations(self.gateway, codec.limit_violations(patch))
+        self._checked_body(patch)
         return self._add_source(customer_id, patch)
 
     def _add_source(self, customer_id: str, patch: CustomerPatch) -> Steps[PaymentToken]:
@@ -266,7 +259,12 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
     def validate(self, draft: CustomerDraft) -> None:
         """Raise `InvalidRecordError` if `draft` violates Paydock's limits."""
-        raise_violations(self.gateway, codec.limit_violations(draft))
+        self._checked_body(draft)
+
+    def _checked_body(self, record: CustomerDraft | CustomerPatch) -> dict[str, Any]:
+        body, found = codec.checked_body(record)
+        raise_violations(self.gateway, found)
+        return body
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of `draft` as a JSON object."""
@@ -280,11 +278,12 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         """Compare `draft` with a customer returned by Paydock. Payment sources are not compared."""
         return codec.compare(draft, customer)
 
-    def _create(self, draft: CustomerDraft) -> Call[Customer]:
-        draft = evolve(draft, clear=()) if draft.clear else draft
-        reference = draft.reference
-        body = orjson.dumps(codec.customer_body(draft))
-        request = HttpRequest("POST", f"{self.prefix}/customers", "/customers", body)
+    def _create(self, draft: CustomerDraft, body: dict[str, Any]) -> Call[Customer]:
+        if draft.clear:
+            draft = evolve(draft, clear=())
+            body = codec.checked_body(draft)[0]
+        reference, sent = draft.reference, orjson.dumps(codec.with_source(draft, body))
+        request = HttpRequest("POST", f"{self.prefix}/customers", "/customers", sent)
         if reference is None:
             return Call(request, Replay.NONE, as_creation(_written))
         return Call(

@@ -122,16 +122,24 @@ _read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_sh
 _write_phone = make_writer(_converter, Phone, _PHONE, sparse=True)
 _write_address = make_writer(_converter, Address, _BILLING, sparse=True)
 _write_source = make_writer(_converter, CardSource, _SOURCE, sparse=True)
-_write_draft = make_writer(_converter, CustomerDraft, _REQUEST, sparse=True)
 _write_card = make_writer(_converter, CardSummary, _CARD, sparse=True)
 _write_token = make_writer(_converter, PaymentToken, _TOKEN, sparse=True)
 _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True)
 
 
+def checked_fields(draft: CustomerDraft) -> tuple[Json, list[Violation]]:
+    """Return the ``customer`` object of a request, and all violations of documented limits by the draft."""
+    body: Json = {}
+    found = violations(merge_names(draft), FIELD_RULES, unsupported=UNSUPPORTED_FIELD, body=body)
+    if draft.clear:
+        found += not_clearable(draft, clearable(draft, draft.clear))
+        body |= {_REQUEST[name]: None for name in sorted(draft.clear) if name in _REQUEST}
+    return body, found
+
+
 def limit_violations(draft: CustomerDraft) -> list[Violation]:
     """Return all violations of documented limits by a draft."""
-    found = violations(merge_names(draft), FIELD_RULES, unsupported=UNSUPPORTED_FIELD)
-    return found + not_clearable(draft, clearable(draft, draft.clear)) if draft.clear else found
+    return checked_fields(draft)[1]
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
@@ -163,9 +171,7 @@ def checked_card(source: PaymentSource) -> CardSource:
 
 def customer_fields(draft: CustomerDraft, cleared: Iterable[str] = ()) -> Json:
     """Return the ``customer`` object of a request. The fields named in `cleared` and `draft.clear` are sent as null."""
-    body = _write_draft(merge_names(draft))
-    phone = body.pop("phone", {})
-    return {**body, **phone, **{_REQUEST[name]: None for name in (*cleared, *sorted(draft.clear))}}
+    return checked_fields(draft)[0] | {_REQUEST[name]: None for name in cleared}
 
 
 def card_body(source: CardSource) -> Json:

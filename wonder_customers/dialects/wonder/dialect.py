@@ -80,8 +80,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send ``POST /customers``, which is an upsert by reference."""
-        self.check(draft)
-        return send(self._write(draft))
+        return send(self._write(draft.reference, self._checked_fields(draft)))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send the same request as `create`."""
@@ -109,7 +108,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
             held = yield from send(read)
         draft, cleared, broken = codec.merge(held, patch)
         raise_violations(self.gateway, broken)
-        written = yield from send(evolve(self._write(draft, cleared), id=id))
+        written = yield from send(evolve(self._write(draft.reference, codec.customer_fields(draft, cleared)), id=id))
         if not same_id(id, written.id):
             raise InvalidResponseError("the response to the update contains another customer", applied="yes", id=id)
         return written
@@ -155,7 +154,12 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
     def validate(self, draft: CustomerDraft) -> None:
         """Raise `InvalidRecordError` if `draft` violates Wonder's limits."""
-        raise_violations(self.gateway, codec.limit_violations(draft))
+        self._checked_fields(draft)
+
+    def _checked_fields(self, draft: CustomerDraft) -> dict[str, Any]:
+        fields, found = codec.checked_fields(draft)
+        raise_violations(self.gateway, found)
+        return fields
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of `draft` as a JSON object."""
@@ -169,11 +173,10 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
         """Compare `draft` with a customer returned by Wonder."""
         return codec.compare(draft, customer)
 
-    def _write(self, draft: CustomerDraft, cleared: Iterable[str] = ()) -> Call[Customer]:
-        reference = draft.reference or ""
-        body = orjson.dumps({"customer": codec.customer_fields(draft, cleared)})
+    def _write(self, given: str | None, fields: dict[str, Any]) -> Call[Customer]:
+        reference = given or ""
         return Call(
-            HttpRequest("POST", f"{self._root}/customers", "/customers", body),
+            HttpRequest("POST", f"{self._root}/customers", "/customers", orjson.dumps({"customer": fields})),
             Replay.NATURAL_UPSERT,
             as_creation(require_match("reference", reference, _written)),
             lookup=lambda: send(self._by_reference(reference)),
