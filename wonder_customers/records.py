@@ -55,7 +55,7 @@ def _private(default: Any = None) -> Any:
     return field(default=default, repr=False)
 
 
-@frozen
+@frozen(slots=False)
 class Address:
     """A postal address.
 
@@ -312,7 +312,7 @@ class PaymentToken:
     extra: Mapping[str, Any] = field(factory=dict, repr=False)
 
 
-@frozen
+@frozen(slots=False)
 class Customer:
     """A customer as stored by the gateway.
 
@@ -366,7 +366,7 @@ class Page(Generic[T]):
     omitted: tuple[str, ...] = ()
 
 
-@frozen
+@frozen(slots=False)
 class Response(Generic[T]):
     """The result of an operation of ``session.raw``: a record, and details of the HTTP response.
 

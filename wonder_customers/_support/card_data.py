@@ -12,7 +12,7 @@ from attrs import fields, has
 
 __all__ = ["contains_card_number", "find_card_data", "names_security_code", "plain_text", "search_values"]
 
-_CANDIDATE: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}[0-9]){12,18}(?![0-9])")
+_CANDIDATE: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}+[0-9]){12,18}(?![0-9])")
 """Complete groups of digits with 13 to 19 digits in total, the first of which is that of a card scheme. Between two
 digits are up to three characters that are neither letters nor digits."""
 _RUN: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}[0-9]){12,}")
@@ -39,7 +39,7 @@ _CODE_IN_TEXT: Final = re.compile(
     r"(?:\W{0,3}(?:is|ist|je)\b)?[\W_]{0,3}[0-9]{3,4}(?![0-9])"
 )
 _CODE: Final = re.compile(r"[0-9]{3}")
-_HINTS: Final = ("csc", "cvn", "cvv", "cvc", "code", "nummer", "kod")
+_HINTS: Final = ("csc", "cv", "code", "nummer", "kod")
 """Every text with a security code contains at least one of these strings after accents are removed."""
 _BETWEEN: Final = '"x"'
 """The separator of strings in the text that is searched first, which prevents matches that span two strings."""

@@ -15,7 +15,7 @@ def _split() -> Callable[[str], tuple[str, str] | None]:
     return split
 
 
-@frozen
+@frozen(slots=False)
 class Phone:
     """A phone number.
 

@@ -5,7 +5,7 @@ This is a separate module, because the ``phonenumbers`` library is large and is 
 
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import phonenumbers
@@ -27,6 +27,7 @@ _COMPLETE: Final = 6
 """Minimum number of digits, without the calling code, of a number before a slash. Fewer digits are an area code."""
 
 
+@lru_cache(256)  # an upsert splits the same number three times: in the draft and in both responses
 def split(text: str) -> tuple[str, str] | None:
     """Split an international number.
 
