@@ -323,6 +323,14 @@ def raise_violations(gateway: str, found: Sequence[Violation]) -> None:
         raise InvalidRecordError(gateway, found)
 
 
+def valid_body(gateway: str, body: dict[str, Any], found: Sequence[Violation]) -> dict[str, Any]:
+    """Return `body`, or raise `InvalidRecordError` if `found` is not empty."""
+    if found:
+        body.clear()  # a tool that shows local variables must not show the record
+        raise InvalidRecordError(gateway, found)
+    return body
+
+
 def _given(value: object) -> bool:
     return value is not None and value is not UNSET
 

@@ -5,7 +5,6 @@ Sources: Monri's pages "Customers API" and "Requirements - API v2"; for OAuth, M
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import orjson
@@ -14,7 +13,7 @@ from attrs import evolve
 from wonder_customers.dialects.base import AccessToken, Call, Operation, Steps, path_segment, send, upsert_by_lookup
 from wonder_customers.dialects.capabilities import CustomerDeletion
 from wonder_customers.dialects.comparison import Comparison
-from wonder_customers.dialects.field_rules import UUID, raise_violations
+from wonder_customers.dialects.field_rules import UUID, valid_body
 from wonder_customers.dialects.monri import codec
 from wonder_customers.dialects.monri.signing import authorization
 from wonder_customers.dialects.pagination import Items, offset_page, parse_offset, query_string, read_items
@@ -85,7 +84,7 @@ class MonriDialect(CustomerDeletion):
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send ``POST /v2/customers``."""
-        return send(self._create(draft, self._checked_body(draft)))
+        return send(self._create(draft, valid_body(self.gateway, *codec.checked_body(draft))))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         """Look up the reference, then create or update the customer. A draft without a reference is always created.
@@ -95,11 +94,14 @@ class MonriDialect(CustomerDeletion):
         Raises:
             ConflictError: A deleted customer has the reference, which cannot be used again.
         """
-        body = self._checked_body(draft)
-        if draft.reference is None:
+        body, reference = valid_body(self.gateway, *codec.checked_body(draft)), draft.reference
+        if reference is None:
             return send(self._create(draft, body))
-        lookup, create = partial(self._not_deleted, draft.reference), partial(self._create, draft, body)
-        return upsert_by_lookup(lookup, create, partial(self._replace, draft, body))
+        return upsert_by_lookup(
+            lambda: self._not_deleted(reference),
+            lambda: self._create(draft, body),
+            lambda held: send(self._write(held.id, codec.replacing_metadata(draft, body, held), reference)),
+        )
 
     def _not_deleted(self, reference: str) -> Steps[Customer]:
         held = yield from send(self._holder(reference))
@@ -110,9 +112,6 @@ class MonriDialect(CustomerDeletion):
                 reference=reference,
             )
         return held
-
-    def _replace(self, draft: CustomerDraft, body: dict[str, Any], held: Customer) -> Steps[Customer]:
-        return send(self._write(held.id, codec.replacing_metadata(draft, body, held), draft.reference))
 
     def get(self, id: str) -> Steps[Customer]:
         """Send ``GET /v2/customers/{uuid}``."""
@@ -138,7 +137,7 @@ class MonriDialect(CustomerDeletion):
 
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
         """Send ``POST /v2/customers/{uuid}``. Fields that are not in the patch keep their values."""
-        return send(self._write(id, self._checked_body(patch), None))
+        return send(self._write(id, valid_body(self.gateway, *codec.checked_body(patch)), None))
 
     def delete(self, id: str) -> Steps[None]:
         """Send ``DELETE /v2/customers/{uuid}``, which marks the customer as deleted."""
@@ -176,12 +175,7 @@ class MonriDialect(CustomerDeletion):
 
     def validate(self, draft: CustomerDraft) -> None:
         """Raise `InvalidRecordError` if `draft` violates Monri's limits."""
-        self._checked_body(draft)
-
-    def _checked_body(self, record: CustomerDraft | CustomerPatch) -> dict[str, Any]:
-        body, found = codec.checked_body(record)
-        raise_violations(self.gateway, found)
-        return body
+        valid_body(self.gateway, *codec.checked_body(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of `draft` as a JSON object."""

@@ -12,7 +12,7 @@ from attrs import evolve
 from wonder_customers.dialects.base import Call, Steps, path_segment, path_segment_problem, send, upsert_by_lookup
 from wonder_customers.dialects.capabilities import CustomerDeletion, PaymentTokenStorage
 from wonder_customers.dialects.comparison import Comparison
-from wonder_customers.dialects.field_rules import raise_violations
+from wonder_customers.dialects.field_rules import valid_body
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.paydock import codec
 from wonder_customers.dialects.paydock.errors import refusal
@@ -73,14 +73,14 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send ``POST /customers``."""
-        return send(self._create(draft, self._checked_body(draft)))
+        return send(self._create(draft, valid_body(self.gateway, *codec.checked_body(draft))))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         """Look up the reference, then create or update the customer. A draft without a reference is always created.
 
         Each update adds the payment source in the draft to the customer.
         """
-        body, reference = self._checked_body(draft), draft.reference
+        body, reference = valid_body(self.gateway, *codec.checked_body(draft)), draft.reference
         if reference is None:
             return send(self._create(draft, body))
         return upsert_by_lookup(
@@ -130,7 +130,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         A payment source in the patch is added to the customer's other sources, and becomes the default unless the
         account has `keep_default_source`.
         """
-        self._checked_body(patch)
+        valid_body(self.gateway, *codec.checked_body(patch))
         return self._change(id, patch)
 
     def _change(self, id: str, record: CustomerDraft | CustomerPatch, held: Customer | None = None) -> Steps[Customer]:
@@ -223,7 +223,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
                 [Violation("payment_source", "payment_source", "must be a card, a bank account or a token")],
             )
         patch = CustomerPatch(payment_source=source)
-        self._checked_body(patch)
+        valid_body(self.gateway, *codec.checked_body(patch))
         return self._add_source(customer_id, patch)
 
     def _add_source(self, customer_id: str, patch: CustomerPatch) -> Steps[PaymentToken]:
@@ -259,12 +259,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
     def validate(self, draft: CustomerDraft) -> None:
         """Raise `InvalidRecordError` if `draft` violates Paydock's limits."""
-        self._checked_body(draft)
-
-    def _checked_body(self, record: CustomerDraft | CustomerPatch) -> dict[str, Any]:
-        body, found = codec.checked_body(record)
-        raise_violations(self.gateway, found)
-        return body
+        valid_body(self.gateway, *codec.checked_body(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of `draft` as a JSON object."""

@@ -13,7 +13,7 @@ from attrs import evolve
 from wonder_customers.dialects.base import Call, LockCustomer, Operation, Steps, path_segment, send
 from wonder_customers.dialects.capabilities import PaymentTokenStorage
 from wonder_customers.dialects.comparison import Comparison
-from wonder_customers.dialects.field_rules import raise_violations
+from wonder_customers.dialects.field_rules import raise_violations, valid_body
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.responses import (
     as_creation,
@@ -80,7 +80,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send ``POST /customers``, which is an upsert by reference."""
-        return send(self._write(draft.reference, self._checked_fields(draft)))
+        return send(self._write(draft.reference, valid_body(self.gateway, *codec.checked_fields(draft))))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send the same request as `create`."""
@@ -154,12 +154,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
     def validate(self, draft: CustomerDraft) -> None:
         """Raise `InvalidRecordError` if `draft` violates Wonder's limits."""
-        self._checked_fields(draft)
-
-    def _checked_fields(self, draft: CustomerDraft) -> dict[str, Any]:
-        fields, found = codec.checked_fields(draft)
-        raise_violations(self.gateway, found)
-        return fields
+        valid_body(self.gateway, *codec.checked_fields(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of `draft` as a JSON object."""
