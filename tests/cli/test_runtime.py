@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from wonder_customers import Monri
+from wonder_customers import CustomerSession, Monri
 from wonder_customers.cli import runtime
 from wonder_customers.transports.asyncio import AsyncioTransport
 
@@ -15,7 +15,7 @@ ACCOUNT = Monri("key", "token", base_url="http://127.0.0.1:1")
 async def loop_and_transport() -> tuple[str, Any]:
     from asyncio import get_running_loop
 
-    async with runtime.open_session(ACCOUNT, max_connections=40) as session:
+    async with CustomerSession(ACCOUNT, max_connections=40) as session:
         transport: Any = session._shared.transport
     assert transport._closed
     return type(get_running_loop()).__module__, transport

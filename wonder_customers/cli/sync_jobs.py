@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -105,8 +105,8 @@ def journal_path(given: Path | None, source: Path, gateway: str, *, simulated: b
 
 def bulk_session(
     owner: Account, workers: int, rate: float | None = None, *, shared: RateLimiter | None = None
-) -> AbstractAsyncContextManager[CustomerSession[Any]]:
-    """Open a session for a bulk job, with enough connections for all workers.
+) -> CustomerSession[Any]:
+    """Return a session for a bulk job, with enough connections for all workers. It is not open yet.
 
     Args:
         owner: The account.
@@ -115,7 +115,7 @@ def bulk_session(
         shared: A rate limit shared with other processes, which replaces `rate`; None to use `rate`.
     """
     limit = shared or AdaptiveRateLimit(rate)
-    return runtime.open_session(owner, retry=BULK, rate_limit=limit, max_connections=max(32, workers))
+    return CustomerSession(owner, retry=BULK, rate_limit=limit, max_connections=max(32, workers))
 
 
 def run(task: SyncTask, source: Source) -> int:

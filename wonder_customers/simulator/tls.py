@@ -90,15 +90,6 @@ class CertificateAuthority:
 
 
 def _usage(**allowed: bool) -> x509.KeyUsage:
-    names = (
-        "digital_signature",
-        "content_commitment",
-        "key_encipherment",
-        "data_encipherment",
-        "key_agreement",
-        "key_cert_sign",
-        "crl_sign",
-        "encipher_only",
-        "decipher_only",
-    )
-    return x509.KeyUsage(**{name: allowed.get(name, False) for name in names})
+    names = "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign"
+    names += " crl_sign encipher_only decipher_only"
+    return x509.KeyUsage(**{name: allowed.get(name, False) for name in names.split()})

@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
-from attrs import frozen
 
 from wonder_customers.dialects.base import Call
 from wonder_customers.errors import CallError, ConfigurationError, GatewayError
@@ -35,16 +34,6 @@ STATUSES: Final[dict[str, int]] = {
 """The default HTTP status by error code. Other codes have the status 400."""
 
 
-@frozen
-class _RefusalTemplate:
-    """An error response, and the values in it that are the status, code and message."""
-
-    body: Any
-    status: int
-    code: str
-    message: str | None
-
-
 def refusal_body(
     gateway: str, status: int, code: str, message: str | None = None, fields: Mapping[str, Sequence[str]] | None = None
 ) -> bytes:
@@ -61,9 +50,8 @@ def refusal_body(
         ConfigurationError: Neither the dialect's examples nor its simulator contain an error with a code, or
             `fields` was passed, but the error responses of the gateway do not name fields.
     """
-    template = _refusal_template(gateway)
-    text = message or HTTPStatus(status).phrase
-    body = swapped(template.body, {template.status: status, template.code: code, template.message: text})
+    body, *values = _refusal_template(gateway)
+    body = swapped(body, dict(zip(values, (status, code, message or HTTPStatus(status).phrase), strict=True)))
     if fields:
         try:
             body = examples(gateway).codec.write_fields(body, fields)
@@ -73,7 +61,8 @@ def refusal_body(
 
 
 @cache
-def _refusal_template(gateway: str) -> _RefusalTemplate:
+def _refusal_template(gateway: str) -> tuple[Any, int, str, str | None]:
+    """Return an error response, and the values in it that are the status, the code and the message."""
     known = examples(gateway)
     dialect = account_at(gateway, mock_origin(gateway)).dialect()
     call = next(dialect.get(known.customer.id))
@@ -86,7 +75,7 @@ def _refusal_template(gateway: str) -> _RefusalTemplate:
             call.decode(HttpResponse(status, {}, orjson.dumps(body)))
         except GatewayError as error:
             if error.code is not None:
-                return _RefusalTemplate(body, status, error.code, error.message)
+                return body, status, error.code, error.message
         except CallError:
             continue
     raise ConfigurationError(f"{gateway} has no example with an error code. Add golden/error_refused.json.")

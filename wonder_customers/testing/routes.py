@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 
 from wonder_customers.dialects.base import Call, Dialect, LockCustomer, Operation, Steps
 from wonder_customers.errors import CallError, ConfigurationError
-from wonder_customers.records import Customer, CustomerPatch, Page, PaymentToken
+from wonder_customers.records import Customer, CustomerPatch, Page, PaymentToken, Response
 from wonder_customers.testing.accounts import account_at, mock_origin
 from wonder_customers.testing.examples import Example, Examples, ResponseContent, examples
 from wonder_customers.testing.factories import make_draft, make_source
@@ -149,18 +149,11 @@ def _mocked(gateway: str, operation: Operation, call: Call[Any], known: Examples
         except CallError:
             continue
         if _is_result(operation, record):
-            return route, _DecodedResponse(record)
+            return route, Response(record, 200, {})
     raise ConfigurationError(
         f"{gateway} has no example of a response to {call.request.method} {call.request.route} ({operation}). Add the"
         " example to the golden folder of the dialect."
     )
-
-
-@frozen
-class _DecodedResponse:
-    """The part of a response that operations use."""
-
-    record: Any
 
 
 def _candidates(operation: Operation, known: Examples) -> list[Example | None]:

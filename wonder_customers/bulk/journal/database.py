@@ -12,7 +12,7 @@ from types import NoneType
 from wonder_customers.bulk.private_files import check_trusted, make_private
 from wonder_customers.errors import BulkError, ConfigurationError
 
-__all__ = ["check_columns", "check_schema", "connect", "reading", "writing"]
+__all__ = ["check_columns", "check_file", "check_schema", "connect", "reading", "writing"]
 
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 """The last bytes of a rollback journal that names another file (https://sqlite.org/fileformat.html#the_rollback_journal)."""
@@ -29,6 +29,10 @@ _ADVICE = {
     sqlite3.SQLITE_CANTOPEN: _UNUSABLE,
 }
 """What the user can do, by SQLite's primary error code."""
+_OTHER = (
+    "{} cannot be used as a journal: it is another database, or a journal of another version of"
+    " wonder-customers. Choose another file."
+)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -84,6 +88,25 @@ def writing(path: Path, effect: str) -> Iterator[None]:
         raise BulkError(f"the journal {path} could not be written: {error}. {effect}") from None
 
 
+def check_file(path: Path, *, may_be_new: bool = False) -> None:
+    """Check that an existing file is a journal, before its contents or permissions are changed.
+
+    Raises:
+        ConfigurationError: The file is another database, or it is empty and `may_be_new` is False.
+        sqlite3.Error: The file is not a database.
+    """
+    if not path.exists():
+        return
+    check_trusted(path)
+    _check_files_beside(path.resolve())
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables and not may_be_new:
+        raise ConfigurationError(f"{path} cannot be used as a journal: it is empty. Give the path of a journal.")
+    if tables and not {"about", "rows"} <= tables:
+        raise ConfigurationError(_OTHER.format(path))
+
+
 def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> None:
     """Check that a database contains the tables and indexes of `schema` and nothing else, such as views or triggers.
 
@@ -93,10 +116,7 @@ def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> Non
     with closing(sqlite3.connect(":memory:")) as ours:
         ours.executescript(schema)
         if _objects(ours) != _objects(connection):
-            raise ConfigurationError(
-                f"{path} cannot be used as a journal: it is another database, or a journal of another version of"
-                " wonder-customers. Choose another file."
-            )
+            raise ConfigurationError(_OTHER.format(path))
 
 
 def check_columns(rows: Sequence[Sequence[object]], types: Sequence[type]) -> None:

@@ -19,7 +19,7 @@ import orjson
 from attrs import define, field
 
 from wonder_customers._support import clock as system_clock
-from wonder_customers.bulk.journal.database import check_columns, check_schema, connect, reading, writing
+from wonder_customers.bulk.journal.database import check_columns, check_file, check_schema, connect, reading, writing
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Confirmed, Entry, Run, State
 from wonder_customers.bulk.journal.file_lock import FileLock
@@ -118,6 +118,7 @@ class Journal:
             raise ConfigurationError(f"{path} is a folder, not a journal. Give the path of a journal or of a new file.")
         mine = {"version": str(VERSION), "gateway": gateway, "endpoint": endpoint}
         with reading(where):
+            check_file(where, may_be_new=True)
             digests = Digests(key_of(where))
             mark = key_mark(digests).hex()
             with closing(connect(where)) as connection:
@@ -374,11 +375,9 @@ class Journal:
 
 
 def facts_about(path: Path) -> dict[str, str]:
-    """Return the journal's ``gateway``, ``endpoint`` and ``version``.
-
-    Raises:
-        ConfigurationError: The file cannot be used as a journal.
-    """
+    """Return the journal's ``gateway``, ``endpoint`` and ``version``. Raise `ConfigurationError` for another file."""
+    with reading(path):
+        check_file(path)
     with reading(path), closing(connect(path)) as connection:
         check_schema(connection, path, _SCHEMA)
         found = dict(connection.execute("SELECT name, value FROM about"))

@@ -3,18 +3,21 @@
 import csv
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field
 
 from wonder_customers.bulk import BULK, Options, Outcome, Row, sources, sync
+from wonder_customers.bulk.batches import for_each
 from wonder_customers.bulk.rows import Status
 from wonder_customers.bulk.sources import unsupported_fields
+from wonder_customers.cli.demo.comparison import changed_fields
 from wonder_customers.cli.demo.people import COLUMNS, Person
-from wonder_customers.cli.demo.read_back import ReadBack
 from wonder_customers.dialects.base import Account
+from wonder_customers.errors import CallError
 from wonder_customers.session import CustomerSession
 
 __all__ = ["GatewayResult", "create_existing_customers", "run_gateway", "unsupported_columns", "write_csv"]
@@ -24,13 +27,13 @@ _EXISTING: Final = 25
 """The number of customers that exist before the sync."""
 
 
-@frozen
+@define
 class GatewayResult:
     """The result of the demo at one gateway.
 
     Attributes:
         gateway: The gateway's name.
-        unsupported: The columns that the gateway has no field for.
+        unsupported: The columns that the gateway has no field for, which were not sent.
         outcomes: The outcome of each row.
         read_back: The number of customers that were read back.
         mismatches: The columns in which a customer differs from the CSV file, by row number.
@@ -41,17 +44,17 @@ class GatewayResult:
 
     gateway: str
     unsupported: tuple[str, ...]
-    outcomes: tuple[Outcome, ...]
-    read_back: int
-    mismatches: Mapping[int, tuple[str, ...]]
-    unexpected: tuple[str, ...]
-    requests: int
-    seconds: float
+    outcomes: list[Outcome]
+    read_back: int = 0
+    mismatches: dict[int, tuple[str, ...]] = field(factory=dict)
+    unexpected: list[str] = field(factory=list)
+    requests: int = 0
+    seconds: float = 0.0
 
     @property
-    def refused(self) -> tuple[Outcome, ...]:
+    def refused(self) -> list[Outcome]:
         """The outcomes of the rows that were not accepted."""
-        return tuple(outcome for outcome in self.outcomes if not outcome.ok)
+        return [outcome for outcome in self.outcomes if not outcome.ok]
 
     def count(self, status: Status) -> int:
         """Return the number of rows with this status."""
@@ -73,13 +76,7 @@ def unsupported_columns(account: Account) -> tuple[str, ...]:
 
 
 async def create_existing_customers(account: Account, path: Path, persons: Sequence[Person]) -> None:
-    """Create the last 25 valid customers, each with an old email address, so that the sync has updates to make.
-
-    Args:
-        account: The account at the gateway.
-        path: The CSV file.
-        persons: The people in the file, in the order of the rows.
-    """
+    """Create the last 25 valid customers of the CSV file, each with an old email address, so that they are updated."""
     valid = [row for row, person in zip(_rows(account, path), persons, strict=True) if person.defect is None]
     async with CustomerSession(account) as session:
         for row in valid[-_EXISTING:]:
@@ -102,19 +99,37 @@ async def run_gateway(gateway: str, account: Account, path: Path, persons: Seque
         async with sync(session, rows, options=Options(workers=_WORKERS)) as job:
             outcomes = [outcome async for outcome in job]
         outcomes.sort(key=lambda outcome: outcome.number)
-        read_back = ReadBack(gateway, session, unsupported_columns(account))
-        await read_back.run(zip(rows, persons, outcomes, strict=True))
-        requests = session.stats().attempts
-    return GatewayResult(
-        gateway,
-        read_back.unsupported,
-        tuple(outcomes),
-        read_back.done,
-        read_back.mismatches,
-        tuple(read_back.unexpected),
-        requests,
-        time.perf_counter() - started,
-    )
+        result = GatewayResult(gateway, unsupported_columns(account), outcomes)
+        compare = partial(_read_back, session, result)
+        await for_each(zip(rows, persons, outcomes, strict=True), compare, _WORKERS)
+        result.requests, result.seconds = session.stats().attempts, time.perf_counter() - started
+    return result
+
+
+async def _read_back(session: CustomerSession[Any], result: GatewayResult, it: tuple[Row, Person, Outcome]) -> None:
+    """Read the customer of a row that should have been accepted, and add the differences to `result`."""
+    row, person, outcome = it
+    number, reference, draft = row.number, row.reference, row.draft
+    if person.defect is not None and person.defect.is_refused_by(result.gateway):
+        if outcome.ok:
+            result.unexpected.append(f"row {number} was accepted, although it has {person.defect.description}")
+        return
+    if not outcome.ok or draft is None or reference is None:
+        result.unexpected.append(f"row {number} failed: {outcome.reason}")
+        return
+    try:
+        customer = await session.get_by_reference(reference)
+    except CallError as error:
+        result.unexpected.append(f"row {number} could not be read back: {error}")
+        return
+    result.read_back += 1
+    sent = {column: text for column, text in person.cells.items() if column not in result.unsupported}
+    # Two independent comparisons: the library's own, and the CSV cells with the record.
+    unequal = {*session.differences(draft, customer), *changed_fields(result.gateway, sent, customer)}
+    if outcome.id is not None and outcome.id != customer.id:
+        unequal.add("id")
+    if unequal:
+        result.mismatches[number] = tuple(sorted(unequal))
 
 
 def _rows(account: Account, path: Path) -> list[Row]:

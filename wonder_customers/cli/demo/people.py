@@ -30,17 +30,8 @@ COLUMNS: Final = (
 """The columns of the CSV file, named like the fields of `CustomerDraft`."""
 
 _LATIN: Final = str.maketrans(
-    {
-        "ß": "ss",
-        "ł": "l",
-        "đ": "d",
-        "ø": "o",
-        "æ": "ae",
-        "œ": "oe",
-        "þ": "th",
-        "ð": "d",
-        "\N{LATIN SMALL LETTER DOTLESS I}": "i",
-    }
+    {"ß": "ss", "ł": "l", "đ": "d", "ø": "o", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"}
+    | {"\N{LATIN SMALL LETTER DOTLESS I}": "i"}
 )
 
 

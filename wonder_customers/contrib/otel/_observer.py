@@ -1,23 +1,31 @@
-"""The common base class of the OpenTelemetry observers."""
+"""The common base class of the OpenTelemetry observers, and the attributes that the semantic conventions lack."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Final
 
 from wonder_customers.events import AttemptEnded, Event
 
-__all__ = ["Attributes", "OpenTelemetryObserver", "is_error"]
+SCOPE: Final = "wonder_customers"
+SCHEMA: Final = "https://opentelemetry.io/schemas/1.44.0"
+
+GATEWAY: Final = "wonder_customers.gateway"
+OPERATION: Final = "wonder_customers.operation"
+APPLIED: Final = "wonder_customers.applied"
+RECOVERED: Final = "wonder_customers.recovered"
+OUTCOME: Final = "wonder_customers.outcome"
+REQUEST_ID: Final = "wonder_customers.request_id"
+REASON: Final = "wonder_customers.reason"
+DRIFT: Final = "wonder_customers.response.drift"
+FOUND: Final = "wonder_customers.found"
 
 Attributes = dict[str, str | bool | int | float]
 
 
 class OpenTelemetryObserver:
-    """An observer with one handler per type of event; other events are ignored."""
-
-    _handlers: Mapping[type[Event], Callable[[Any], None]]
+    """An observer with a method for each event that it uses, such as ``_on_call_ended`` for ``call_ended``."""
 
     def __call__(self, event: Event) -> None:
         """Handle an event."""
-        handler = self._handlers.get(type(event))
+        handler = getattr(self, f"_on_{event.name}", None)
         if handler is not None:
             handler(event)
 

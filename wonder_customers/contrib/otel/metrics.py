@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter
 
-from wonder_customers.contrib.otel._attributes import (
+from wonder_customers.contrib.otel._observer import (
     APPLIED,
     FOUND,
     GATEWAY,
@@ -21,8 +21,10 @@ from wonder_customers.contrib.otel._attributes import (
     RECOVERED,
     SCHEMA,
     SCOPE,
+    Attributes,
+    OpenTelemetryObserver,
+    is_error,
 )
-from wonder_customers.contrib.otel._observer import Attributes, OpenTelemetryObserver, is_error
 from wonder_customers.events import (
     AttemptEnded,
     CallEnded,
@@ -78,14 +80,6 @@ class Metrics(OpenTelemetryObserver):
             "Number of lookups that determine whether an unanswered write was applied.",
         )
         self._create_session_instruments(meter)
-        self._handlers = {
-            SessionStarted: self._session_started,
-            AttemptEnded: self._attempt_ended,
-            WaitEnded: self._wait_ended,
-            LookupEnded: self._lookup_ended,
-            CallEnded: self._call_ended,
-            SessionEnded: self._session_ended,
-        }
 
     def _create_session_instruments(self, meter: Meter) -> None:
         total, count = self._total, meter.create_observable_up_down_counter
@@ -127,13 +121,13 @@ class Metrics(OpenTelemetryObserver):
 
         return [observe]
 
-    def _session_started(self, event: SessionStarted) -> None:
+    def _on_session_started(self, event: SessionStarted) -> None:
         self._sessions[event] = event.stats
 
-    def _session_ended(self, event: SessionEnded) -> None:
+    def _on_session_ended(self, event: SessionEnded) -> None:
         self._sessions.pop(event.session, None)
 
-    def _attempt_ended(self, event: AttemptEnded) -> None:
+    def _on_attempt_ended(self, event: AttemptEnded) -> None:
         attributes: Attributes = {
             "http.request.method": event.attempt.method,
             "url.template": event.attempt.route,
@@ -147,7 +141,7 @@ class Metrics(OpenTelemetryObserver):
             attributes["error.type"] = str(event.error)
         self._attempts.record(event.elapsed, attributes)
 
-    def _call_ended(self, event: CallEnded) -> None:
+    def _on_call_ended(self, event: CallEnded) -> None:
         attributes: Attributes = {GATEWAY: event.call.gateway, OPERATION: event.call.operation}
         if event.applied == "unknown":
             attributes[APPLIED] = event.applied
@@ -157,14 +151,14 @@ class Metrics(OpenTelemetryObserver):
             attributes["error.type"] = event.error
         self._calls.record(event.elapsed, attributes)
 
-    def _wait_ended(self, event: WaitEnded) -> None:
+    def _on_wait_ended(self, event: WaitEnded) -> None:
         reason = event.wait.reason
         attributes: Attributes = {GATEWAY: event.call.gateway, OPERATION: event.call.operation, REASON: reason}
         self._waits.record(event.elapsed, attributes)
         if reason in {"retry", "throttled"}:
             self._retries.add(1, attributes)
 
-    def _lookup_ended(self, event: LookupEnded) -> None:
+    def _on_lookup_ended(self, event: LookupEnded) -> None:
         call = event.call
         self._lookups.add(1, {GATEWAY: call.gateway, OPERATION: call.operation, FOUND: event.found})
 

@@ -31,7 +31,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from wonder_customers.contrib.otel._attributes import (
+from wonder_customers.contrib.otel._observer import (
     APPLIED,
     DRIFT,
     FOUND,
@@ -43,8 +43,10 @@ from wonder_customers.contrib.otel._attributes import (
     REQUEST_ID,
     SCHEMA,
     SCOPE,
+    Attributes,
+    OpenTelemetryObserver,
+    is_error,
 )
-from wonder_customers.contrib.otel._observer import Attributes, OpenTelemetryObserver, is_error
 from wonder_customers.events import (
     AttemptEnded,
     AttemptStarted,
@@ -95,26 +97,15 @@ class Spans(OpenTelemetryObserver):
     def __init__(self, provider: TracerProvider | None = None) -> None:
         self._tracer = get_tracer(SCOPE, tracer_provider=provider, schema_url=SCHEMA)
         self._calls: dict[CallStarted, _CallSpans] = {}
-        self._handlers = {
-            CallStarted: self._call_started,
-            AttemptStarted: self._attempt_started,
-            AttemptEnded: self._attempt_ended,
-            Waiting: self._wait_started,
-            WaitEnded: self._wait_ended,
-            ResponseDrift: self._response_drifted,
-            LookupStarted: self._lookup_started,
-            LookupEnded: self._lookup_ended,
-            CallEnded: self._call_ended,
-        }
 
-    def _call_started(self, event: CallStarted) -> None:
+    def _on_call_started(self, event: CallStarted) -> None:
         attributes: Attributes = {GATEWAY: event.gateway, OPERATION: event.operation}
         current = get_current()  # passed explicitly, because reading the context again takes time
         span = self._tracer.start_span(f"{event.gateway} {event.operation}", current, SpanKind.INTERNAL, attributes)
         context = set_span_in_context(span, current)
         self._calls[event] = _CallSpans(span, context, context)
 
-    def _call_ended(self, event: CallEnded) -> None:
+    def _on_call_ended(self, event: CallEnded) -> None:
         spans = self._calls.pop(event.call)
         attributes: Attributes = {}
         if event.applied != "no":
@@ -125,10 +116,10 @@ class Spans(OpenTelemetryObserver):
             spans.call.set_attribute(DRIFT, sorted(set(spans.drift)))
         _end(spans.call, attributes, event.error)
 
-    def _attempt_started(self, event: AttemptStarted) -> None:
+    def _on_attempt_started(self, event: AttemptStarted) -> None:
         self._calls[event.call].attempt_start = time_ns()
 
-    def _attempt_ended(self, event: AttemptEnded) -> None:
+    def _on_attempt_ended(self, event: AttemptEnded) -> None:
         # The span of an attempt has no children, so it can be created at its end, which takes half the time.
         spans, attempt = self._calls[event.call], event.attempt
         attributes: Attributes = {
@@ -156,22 +147,22 @@ class Spans(OpenTelemetryObserver):
             span.set_status(_ERROR)
         span.end()
 
-    def _wait_started(self, event: Waiting) -> None:
+    def _on_waiting(self, event: Waiting) -> None:
         self._calls[event.call].wait_start = time_ns()
 
-    def _wait_ended(self, event: WaitEnded) -> None:
+    def _on_wait_ended(self, event: WaitEnded) -> None:
         spans, attributes = self._calls[event.call], {REASON: event.wait.reason}
         self._tracer.start_span("wait", spans.context, attributes=attributes, start_time=spans.wait_start).end()
 
-    def _response_drifted(self, event: ResponseDrift) -> None:
+    def _on_response_drift(self, event: ResponseDrift) -> None:
         self._calls[event.call].drift.append(event.field)
 
-    def _lookup_started(self, event: LookupStarted) -> None:
+    def _on_lookup_started(self, event: LookupStarted) -> None:
         spans = self._calls[event.call]
         spans.lookup = self._tracer.start_span("lookup", spans.call_context)
         spans.context = set_span_in_context(spans.lookup)
 
-    def _lookup_ended(self, event: LookupEnded) -> None:
+    def _on_lookup_ended(self, event: LookupEnded) -> None:
         spans = self._calls[event.call]
         if spans.lookup is not None:
             _end(spans.lookup, {FOUND: event.found}, event.error)

@@ -88,11 +88,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         return (yield)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail the phase when the loopback guard refused a connection."""
-    with _fail_on_guard_refusals():
-        return (yield)
+pytest_runtest_teardown = pytest_runtest_call
 
 
 @contextmanager
@@ -162,17 +158,12 @@ def gateway_cassette(request: pytest.FixtureRequest) -> "Iterator[RecordingTrans
 
 
 @pytest.fixture(scope="session")
-def _session_scoped_simulator() -> "Iterator[CustomerSimulator]":
+def shared_customer_simulator() -> "Iterator[CustomerSimulator]":
+    """Return one simulator for the whole test run. Tests must clear its data and faults themselves."""
     from wonder_customers.testing.simulated import CustomerSimulator  # noqa: PLC0415 - see the module's docstring
 
     with CustomerSimulator() as simulated:
         yield simulated
-
-
-@pytest.fixture(scope="session")
-def shared_customer_simulator(_session_scoped_simulator: "CustomerSimulator") -> "CustomerSimulator":
-    """Return one simulator for the whole test run. Tests must clear its data and faults themselves."""
-    return _session_scoped_simulator
 
 
 @pytest.fixture
