@@ -192,10 +192,24 @@ def test_database_of_another_program_is_refused_unchanged(tmp_path: Path, monkey
     path = tmp_path / "j"
     with closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TABLE invoices (id INTEGER)")
-    with pytest.raises(ConfigurationError, match="it is another database"):
-        opened(tmp_path)
+    path.chmod(0o644)
+    before = path.read_bytes()
+    for open_it in (opened, lambda folder: Journal.existing(folder / "j")):
+        with pytest.raises(ConfigurationError, match="it is another database"):
+            open_it(tmp_path)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (before, 0o644)
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT name FROM sqlite_schema").fetchall() == [("invoices",)]
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "it is empty"), (b"reference,name\n" * 99, "not a database")])
+def test_file_that_is_not_a_journal_is_refused_unchanged(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "c.csv"
+    path.write_bytes(content)
+    path.chmod(0o644)
+    with pytest.raises(ConfigurationError, match=reason):
+        Journal.existing(path)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (content, 0o644)
 
 
 def test_new_journal_has_no_run_to_resume(tmp_path: Path) -> None:

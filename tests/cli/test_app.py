@@ -76,6 +76,7 @@ def test_usage_error_names_the_help_command(command: Command, arguments: tuple[s
 def test_unknown_gateway_is_reported_without_a_traceback(command: Command) -> None:
     message = "wonder-customers: unknown gateway 'paypal'; the installed gateways are monri, paydock, wonder\n"
     assert command("get", "paypal", "1") == (1, "", message)
+    assert command("check", "paypal") == (1, "", message)
 
 
 def test_debug_shows_the_traceback_of_an_error(command: Command) -> None:

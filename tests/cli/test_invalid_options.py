@@ -49,8 +49,6 @@ OPTIONS: dict[tuple[str, ...], str] = {
 }
 FOLDER = ". is a folder. Nothing was sent. Give the path of a file."
 OF_SYNC: dict[tuple[str, ...], str] = {
-    ("--max-failures", "-1"): "max_failures must be at least 1, not -1",
-    ("--max-failures", "0"): "max_failures must be at least 1, not 0",
     ("--failures", "."): FOLDER,
     ("--report", "."): FOLDER,
     ("--html", "."): FOLDER,
@@ -87,9 +85,18 @@ def test_decimal_number_is_refused_for_a_whole_number(usage_error: Callable[...,
     assert f"'{words[-1]}' is not a whole number" in usage_error(*words)
 
 
+@pytest.mark.parametrize("option", ["--first", "--workers", "--max-failures", "--processes", "--skip-lines"])
+def test_number_that_is_too_low_is_refused_with_the_name_of_the_option(
+    usage_error: Callable[..., str], option: str
+) -> None:
+    message = usage_error("sync", "c.csv", "--to", "monri", option, "-1")
+    assert f'Invalid value "-1" for {option}. Must be >= {int(option != "--skip-lines")}.' in message
+    if option != "--skip-lines":
+        assert f'Invalid value "0" for {option}' in usage_error("sync", "c.csv", "--to", "monri", option, "0")
+
+
 def test_negative_look_up_is_refused(usage_error: Callable[..., str]) -> None:
-    expected = "look_up must be at least 0, not -1. Nothing was looked up."
-    assert usage_error("plan", "c.csv", "--to", "monri", "--look-up", "-1") == expected
+    assert 'Invalid value "-1" for --look-up' in usage_error("plan", "c.csv", "--to", "monri", "--look-up", "-1")
 
 
 def test_invalid_sample_or_rate_of_verify_is_refused(
@@ -97,8 +104,8 @@ def test_invalid_sample_or_rate_of_verify_is_refused(
 ) -> None:
     assert command("sync", "c.csv", "--to", "monri", env=server.environment())[0] == 0
     for size in ("0", "-1"):
-        expected = f"sample must be at least 1, not {size}. Nothing was read back."
-        assert usage_error("verify", "c.csv.monri.journal", "--sample", size) == expected
+        message = usage_error("verify", "c.csv.monri.journal", "--sample", size)
+        assert f'Invalid value "{size}" for --sample. Must be >= 1.' in message
     assert usage_error("verify", "c.csv.monri.journal", "--rate=-5/s") == f"{RATE}-5 per second"
 
 

@@ -38,7 +38,7 @@ def account_from_environment(gateway: str, variables: Mapping[str, str] = enviro
         hint = (
             ""
             if is_configured(gateway, variables)
-            else (" (`wonder-customers simulator` prints values for a first test)")
+            else ". `wonder-customers simulator` prints values for a first test."
         )
         raise ConfigurationError(f"{gateway}: {error}{hint}") from error
     return account

@@ -14,7 +14,7 @@ from wonder_customers.cli.output import cell, console, json_line
 from wonder_customers.cli.runtime import run_with_session
 from wonder_customers.cli.shared_options import GATEWAYS, Json
 from wonder_customers.cli.tables import plain_table
-from wonder_customers.dialects import names
+from wonder_customers.dialects import names, package
 from wonder_customers.errors import AuthenticationError, CallError, ConfigurationError, PermissionDeniedError
 from wonder_customers.retry import RetryPolicy
 
@@ -61,6 +61,8 @@ def check(
     json: Json = False,
 ) -> int:
     """Test the credentials in the environment by reading one customer."""
+    if gateway is not None:
+        package(gateway)  # an unknown name is an error, not a gateway without credentials
     results = [_check(name) for name in (names() if gateway is None else (gateway,))]
     if json:
         for result in results:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from wonder_customers.bulk.left_customers import RemovedRule
 from wonder_customers.bulk.options import check_rate
 from wonder_customers.cli.monitoring import Monitor, webhook
-from wonder_customers.cli.shared_options import WHOLE
+from wonder_customers.cli.shared_options import POSITIVE
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["AgainOptions", "EngineOptions", "OutputOptions", "Rate", "RateOptions", "RemovalOptions"]
@@ -26,8 +26,8 @@ class RateOptions:
     """Options for the rate and the workers of a job, and for the failures and outages that stop it."""
 
     rate: Rate = None
-    workers: Annotated[int, WHOLE, Parameter(help="The number of customers sent at a time.")] = 16
-    max_failures: Annotated[int | None, WHOLE, Parameter(help="Stop after this number of failed rows.")] = None
+    workers: Annotated[int, POSITIVE, Parameter(help="The number of customers sent at a time.")] = 16
+    max_failures: Annotated[int | None, POSITIVE, Parameter(help="Stop after this number of failed rows.")] = None
 
     give_up_after: Annotated[
         str | None,
@@ -82,7 +82,7 @@ class EngineOptions:
     ] = None
     processes: Annotated[
         int | None,
-        WHOLE,
+        POSITIVE,
         Parameter(help="The number of workers on Ray (default: 2). Each of them sends several customers at a time."),
     ] = None
     shared_limit: Annotated[

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
+from cyclopts.validators import Number
 
 from wonder_customers.dialects import names
 
-__all__ = ["GATEWAYS", "WHOLE", "Gateway", "Json"]
+__all__ = ["GATEWAYS", "POSITIVE", "WHOLE", "Gateway", "Json"]
 
 GATEWAYS = ", ".join(names())
 """The installed gateways, for help texts."""
@@ -28,5 +29,7 @@ def _whole(_kind: Any, tokens: Sequence[Token]) -> int:
     return int(given)
 
 
-WHOLE = Parameter(converter=_whole)
+WHOLE = Parameter(converter=_whole, validator=Number(gte=0))
 """For options with a whole number."""
+POSITIVE = Parameter(converter=_whole, validator=Number(gte=1))
+"""For options with a whole number from 1."""

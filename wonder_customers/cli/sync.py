@@ -41,7 +41,7 @@ from wonder_customers.cli.job_options import (
 )
 from wonder_customers.cli.job_outputs import default_letters
 from wonder_customers.cli.plan_files import empty_journal
-from wonder_customers.cli.shared_options import GATEWAYS, WHOLE
+from wonder_customers.cli.shared_options import GATEWAYS, POSITIVE, WHOLE
 from wonder_customers.cli.source_options import SOURCE, SourceOptions, print_columns, show_columns
 from wonder_customers.cli.sync_jobs import SyncTask, account, journal_path, run
 from wonder_customers.dialects.base import Account
@@ -101,7 +101,7 @@ def sync(
     journal: Annotated[
         Path | None, Parameter(help="The journal, which records each row (default: FILE.GATEWAY.journal).")
     ] = None,
-    first: Annotated[int | None, WHOLE, Parameter(help="Send only the first rows, up to this number.")] = None,
+    first: Annotated[int | None, POSITIVE, Parameter(help="Send only the first rows, up to this number.")] = None,
     full: Annotated[bool, Parameter(help="Also send unchanged rows.")] = False,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process instead of the gateway.")] = False,
     approved: Annotated[
@@ -269,7 +269,9 @@ def verify(
     journal: JournalFile,
     /,
     *,
-    sample: Annotated[int | None, WHOLE, Parameter(help="Compare only this number of rows, chosen at random.")] = None,
+    sample: Annotated[
+        int | None, POSITIVE, Parameter(help="Compare only this number of rows, chosen at random.")
+    ] = None,
     rate: Rate = None,
     again: AgainOptions = AgainOptions(),
 ) -> int:
