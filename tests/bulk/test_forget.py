@@ -128,3 +128,10 @@ def test_forget_needs_a_reference(job_folder: Path, capfd: pytest.CaptureFixture
     for words in ([], ["forget-1", "--from", "list.txt"], ["--from", "empty.txt"]):
         assert run(["forget", "c.csv.paydock.journal", *words]) == 1
         assert "reference" in capfd.readouterr().err.lower()
+
+
+def test_unreadable_list_of_references_erases_nothing(job_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (job_folder / "binary.txt").write_bytes(b"\xff\x00")
+    for name, reason in (("missing.txt", "No such file or directory"), ("binary.txt", "it is not UTF-8 text")):
+        assert run(["forget", "c.csv.paydock.journal", "--from", name]) == 1
+        assert f"{name} cannot be read: {reason}. Nothing was erased." in capfd.readouterr().err

@@ -205,13 +205,12 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
         ConfigurationError: The reference is missing, or a file or the journal cannot be read or changed.
         BulkError: The journal is in use, or cannot be written.
     """
+    wanted = [it for it in (reference, *_lines(listed)) if it]
+    if not wanted:
+        raise ConfigurationError(
+            "the reference is empty, or the file of --from contains no references. Nothing was erased."
+        )
     try:
-        lines = [] if listed is None else listed.read_text(encoding="utf-8").splitlines()
-        wanted = [it for it in (*lines, reference) if it]
-        if not wanted:
-            raise ConfigurationError(
-                "the reference is empty, or the file of --from contains no references. Nothing was erased."
-            )
         files = dict.fromkeys(it for it in (*files_near(journal), *more) if listed is None or not it.samefile(listed))
         found = forget(journal, wanted, files)
     except (OSError, UnicodeDecodeError) as error:
@@ -239,6 +238,14 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
         "No customer was deleted at the gateway. If the source still contains a customer, `sync` sends it again."
     )
     return SUCCESS if found.rows or found.entries else FAILED
+
+
+def _lines(file: Path | None) -> list[str]:
+    try:
+        return [] if file is None else file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigurationError(f"{file} cannot be read: {reason}. Nothing was erased.") from None
 
 
 def show_verification(

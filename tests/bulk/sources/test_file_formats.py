@@ -215,6 +215,12 @@ def test_truncated_gzip_file_is_refused(tmp_path: Path) -> None:
         read_rows(tmp_path, whole[: len(whole) // 2], "c.csv.gz")
 
 
+@pytest.mark.parametrize("content", [b"", b"reference,name\nc-1,Ada\n"])
+def test_file_that_is_not_parquet_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ConfigurationError, match=r"c\.parquet is not a Parquet file\. Nothing was sent\."):
+        read_rows(tmp_path, content, "c.parquet")
+
+
 def test_parquet_and_queries_are_read(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
     csv, parquet = tmp_path / "c.csv", tmp_path / "c.parquet"

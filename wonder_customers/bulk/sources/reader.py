@@ -224,6 +224,11 @@ def rows_of_file(
     try:
         byte_range = byte_range or ByteRange()
         if form == "parquet":
+            with path.open("rb") as file_start:
+                if file_start.read(4) not in {b"PAR1", b"PARE"}:  # PARE: an encrypted file
+                    raise ConfigurationError(
+                        f"{path.name} is not a Parquet file. Nothing was sent. Export the data again, or set --format."
+                    )
             return (yield from query_rows("SELECT * FROM source", path, number, reading, where))
         if form == "excel":
             return (yield from sheet_rows(path, number, reading, where))
