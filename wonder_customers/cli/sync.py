@@ -321,15 +321,11 @@ def migrate(
     path = journal or Path(f"migrate.{source}.{to}.journal")
     confirm_production(owner, to, yes=yes or path.exists())
     opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
-    rate, facts = limits.per_second(), {"migrate": source}
-    give_up_after = limits.outage_seconds()
-    options = Options(
-        workers=limits.workers, max_failures=limits.max_failures, give_up_after=give_up_after, facts=facts
-    )
+    how: dict[str, Any] = {"workers": limits.workers, "max_failures": limits.max_failures}
+    options = Options(give_up_after=limits.outage_seconds(), facts={"migrate": source}, **how)
     letters, title = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl"), f"{source} → {to}"
-    task = SyncTask(
-        owner, to, title, source, opened, options, letters, output, output.monitor(), resumable=False, rate=rate
-    )
+    rest: dict[str, Any] = {"resumable": False, "rate": limits.per_second()}
+    task = SyncTask(owner, to, title, source, opened, options, letters, output, output.monitor(), **rest)
     return migration(account_from_environment(source), task, accept_losses=accept_losses)
 
 
@@ -363,17 +359,10 @@ def _run(
     approved: Path | None = None,
     **how: Any,
 ) -> int:
-    """Send the rows of a source with the settings of a run, and return the exit code.
+    """Send the rows of a source with the settings `facts` of a run, and return the exit code.
 
-    Args:
-        owner: The account whose customers are written.
-        opened: The journal.
-        facts: The settings of the run, which the journal stores.
-        output: The options for the files that are written.
-        file: The name or path of the source, for the title and the default path of the file of failed rows.
-        resumable: Whether the journal is kept after the job.
-        approved: The saved plan that the job must carry out; None without a plan.
-        **how: Further settings for `Options`.
+    `file` is the name or path of the source, for the title and the default path of the file of failed rows.
+    `resumable` and `approved` are those of `SyncTask`, and `how` has further settings for `Options`.
     """
     how |= {name: facts[name] for name in ("workers", "max_failures", "give_up_after", "empty")}
     engine = EngineOptions(**{name: facts[name] for name in ("on", "processes", "shared_limit", "shared_name")})
@@ -398,5 +387,5 @@ def _run(
 def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **how: Any) -> int:
     """Run the source of a journal again and return the exit code."""
     file = Path(facts["source"])
-    letters = output.failures or default_letters(file, opened.gateway)
-    return _run(account_of(opened), opened, facts, evolve(output, failures=letters), file.name, **how)
+    output = evolve(output, failures=output.failures or default_letters(file, opened.gateway))
+    return _run(account_of(opened), opened, facts, output, file.name, **how)

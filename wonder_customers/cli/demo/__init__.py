@@ -57,8 +57,8 @@ def demo(*, quirks: str | None = None) -> int:
 
 _NEXT_STEPS: Final = """
 Next:
-  wonder-customers sync FILE --to wonder --simulator   send your CSV file to a simulator
-  wonder-customers simulator                           run simulated gateways for your code"""
+  wonder-customers sync FILE --to wonder --simulator   send your CSV file
+  wonder-customers simulator                           simulate all gateways"""
 
 
 def _run_gateways(
