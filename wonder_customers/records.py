@@ -175,7 +175,7 @@ class BankAccountSource:
 PaymentSource = CardSource | OneTimeToken | VaultToken | BankAccountSource
 
 
-@frozen
+@frozen(slots=False)
 class CustomerDraft:
     """A customer to create or update. Fields that the gateway does not support are refused before anything is sent.
 

@@ -61,7 +61,7 @@ class Origin:
         return f"{self.scheme}://{host}{'' if is_default else f':{self.port}'}"
 
 
-@frozen
+@frozen(slots=False)
 class HttpRequest:
     """A request before it is signed.
 

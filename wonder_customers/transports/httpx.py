@@ -27,7 +27,7 @@ from wonder_customers.transports.messages import (
     serialize_request,
     too_large,
 )
-from wonder_customers.transports.network import Resolver, check_peer, connection_error, is_readable, run_in_background
+from wonder_customers.transports.network import BackgroundTask, Resolver, check_peer, connection_error, is_readable
 from wonder_customers.transports.pool import ConnectionPool, PooledConnection, close_all
 from wonder_customers.transports.tls import default_context, verified
 from wonder_customers.wire import (
@@ -112,8 +112,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
         self._factory: Any = self._own if transport is None else transport
         self._resolver = Resolver() if proxy is None and transport is None else None
         self._close_shared = close_transport
-        self._sweeper: anyio.CancelScope | None = None
-        self._swept = anyio.Event()
+        self._sweeper: BackgroundTask | None = None
         if isinstance(self._shared, httpx.AsyncHTTPTransport):
             warn(_POOLED_WARNING, stacklevel=4)
 
@@ -140,30 +139,25 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
 
     def _close_when_due(self, connection: "HttpxConnection") -> None:
         if self._shared is None and self._sweeper is None:
-            self._sweeper, self._swept = anyio.CancelScope(), anyio.Event()
-            run_in_background(self._sweep)
+            self._sweeper = BackgroundTask(self._sweep)
 
     async def _sweep(self) -> None:
         """Close idle connections that are due or that the gateway has closed, until none is left."""
-        assert self._sweeper is not None  # noqa: S101 - created by the caller
-        with self._sweeper:
-            while self.idle_connections:
-                await anyio.sleep(_SWEEP)
-                now = monotonic()
-                idle = [connection for stack in self._idle.values() for connection in stack]
-                unusable = [it for it in idle if it.due <= now or not it.is_reusable(now)]
-                for connection in unusable:  # removed before the first await, so that no task takes them
-                    self._remove_idle(connection)
-                await close_all(unusable)
+        while self.idle_connections:
+            await anyio.sleep(_SWEEP)
+            now = monotonic()
+            idle = [connection for stack in self._idle.values() for connection in stack]
+            unusable = [it for it in idle if it.due <= now or not it.is_reusable(now)]
+            for connection in unusable:  # removed before the first await, so that no task takes them
+                self._remove_idle(connection)
+            await close_all(unusable)
         self._sweeper = None
-        self._swept.set()
 
     async def aclose(self) -> None:
         """Close all idle connections. Busy connections are closed when their requests end."""
         await super().aclose()
         if self._sweeper is not None:
-            self._sweeper.cancel()
-            await self._swept.wait()
+            await self._sweeper.stop()
         if self._close_shared and self._shared is not None:
             await self._shared.aclose()
 
@@ -302,7 +296,7 @@ class _Reader:
         self.data = b""
         self._stream, self._read = stream, stream.read
         self._ahead: bytes | Exception = b""
-        self._reading: anyio.CancelScope | None = None
+        self._reading: BackgroundTask | None = None
         stream.read = self.read
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpx's interface
@@ -316,23 +310,18 @@ class _Reader:
 
     def start(self) -> None:
         """Start to read the next data in the background."""
-        self._reading, self._stopped = anyio.CancelScope(), anyio.Event()
-        run_in_background(self._read_ahead)
+        self._reading = BackgroundTask(self._read_ahead)
 
     async def _read_ahead(self) -> None:
-        assert self._reading is not None  # noqa: S101 - created by the caller
-        with self._reading:
-            try:
-                self._ahead = await self._read(_BUFFERED, None)
-            except Exception as error:  # noqa: BLE001 - raised by the next `read`
-                self._ahead = error
-        self._stopped.set()
+        try:
+            self._ahead = await self._read(_BUFFERED, None)
+        except Exception as error:  # noqa: BLE001 - raised by the next `read`
+            self._ahead = error
 
     async def stop(self) -> None:
         """Stop reading in the background."""
         if self._reading is not None:
-            self._reading.cancel()
-            await self._stopped.wait()
+            await self._reading.stop()
             self._reading = None
 
     def has_more(self) -> bool:

@@ -19,7 +19,7 @@ from wonder_customers._support.clock import running_loop
 from wonder_customers._support.loopback import is_loopback
 from wonder_customers.wire import TransportError
 
-__all__ = ["Resolver", "check_peer", "connection_error", "is_readable", "run_in_background", "running_on_asyncio"]
+__all__ = ["BackgroundTask", "Resolver", "check_peer", "connection_error", "is_readable", "running_on_asyncio"]
 
 _CERTIFICATE: Final = {
     9: ("the server's certificate is not valid yet", "Check this machine's clock."),
@@ -82,14 +82,27 @@ class Resolver:
 _background: Final[set[asyncio.Task[None]]] = set()  # the event loop keeps weak references only
 
 
-def run_in_background(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run `work` in a task of the running event loop (asyncio or trio)."""
-    if running_on_asyncio():
-        task = asyncio.get_running_loop().create_task(work())
-        _background.add(task)
-        task.add_done_callback(_background.discard)
-    else:
-        sys.modules["trio"].lowlevel.spawn_system_task(work)
+class BackgroundTask:
+    """Runs `work` in a task of the running event loop (asyncio or trio) until it ends or `stop` cancels it."""
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._work, self._scope, self._ended = work, anyio.CancelScope(), anyio.Event()
+        if running_on_asyncio():
+            task = asyncio.get_running_loop().create_task(self._run())
+            _background.add(task)
+            task.add_done_callback(_background.discard)
+        else:
+            sys.modules["trio"].lowlevel.spawn_system_task(self._run)
+
+    async def _run(self) -> None:
+        with self._scope:
+            await self._work()
+        self._ended.set()
+
+    async def stop(self) -> None:
+        """Cancel the task and wait until it has ended."""
+        self._scope.cancel()
+        await self._ended.wait()
 
 
 def running_on_asyncio() -> bool:
