@@ -52,6 +52,7 @@ async def test_unsent_update_of_an_unconfirmed_upsert_names_the_customer() -> No
     error = caught.value
     assert (error.applied, error.reference, error.id, error.attempts) == ("unknown", "r-1", UUID, 3)
     assert isinstance(error.__cause__, NotSentError)
+    assert error.__cause__.__traceback__ is None
 
 
 async def test_failed_lookup_of_an_unconfirmed_upsert_counts_its_own_attempts() -> None:

@@ -200,6 +200,14 @@ async def test_listing_that_is_left_early_warns_of_nothing(how: str) -> None:
             assert listing._open == []
 
 
+def test_account_takes_every_slot_and_no_more() -> None:
+    slots, account = DividedSlots(2), make_harness().account_context.account
+    for _ in range(2):
+        assert [slots.acquire_nowait(account) for _ in range(3)] == [True, True, False]
+        slots.release(account)
+        slots.release(account)
+
+
 async def test_slot_of_a_cancelled_task_goes_to_the_next_one() -> None:
     slots, taken, scopes = Slots(1), list[int](), [anyio.CancelScope() for _ in range(4)]
     assert slots.acquire_nowait()

@@ -50,6 +50,7 @@ async def test_timed_out_waiter_leaves_the_queue() -> None:
     it = WriteLocks()
     assert await it.acquire(KEY, 1)
     assert not await it.acquire(KEY, 0.01)
+    assert it.waiting == 0
     it.release(KEY)
     assert (it._locks, it.released) == ({}, 1)
     assert await it.acquire(KEY, 0)
@@ -62,6 +63,7 @@ async def test_cancelled_waiter_leaves_the_queue() -> None:
     assert await it.acquire(KEY, 1)
     with anyio.move_on_after(0.01):
         await it.acquire(KEY, 5)
+    assert it.waiting == 0
     it.release(KEY)
     assert it._locks == {}
 
@@ -100,6 +102,8 @@ async def test_lock_granted_to_a_cancelled_task_is_released() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    timers: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    assert all(timer.cancelled() for timer in timers)
     assert it._locks == {}
 
 
