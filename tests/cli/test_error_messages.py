@@ -125,7 +125,9 @@ def test_invalid_journal_is_reported(
     code, _, err = command("sync", "c.csv", "--to", "monri", "--journal", path, env=server.environment())
     assert code == USAGE
     assert expected in err
-    assert err.endswith(("Give the path of a journal or of a new file.\n", "Check the path and the permissions.\n"))
+    assert err.endswith(
+        ("Give the path of a journal or of a new file.\n", "Check the path and the permissions of this file.\n")
+    )
 
 
 def test_empty_source_is_reported(command: Command, server: SimulatorServer, folder: Path) -> None:
@@ -142,7 +144,7 @@ def test_empty_source_is_reported(command: Command, server: SimulatorServer, fol
         ("columns = 5", "columns.toml: [columns] must be a table with lines such as"),
         (
             "[columns]\nName = 5",
-            "columns.toml: [columns] 'Name': the field 5 is neither a string nor a list of strings",
+            "columns.toml: [columns] 'Name': the field must be a string or a list of strings",
         ),
     ],
 )

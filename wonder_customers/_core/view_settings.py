@@ -106,6 +106,7 @@ def _checked_headers(headers: object) -> tuple[Header, ...]:
         # The value may be a secret.
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
             raise ConfigurationError(
-                f"headers: the value of {name} must be printable ASCII without leading or trailing spaces"
+                f"headers: the value of {name} must be a non-empty string of printable ASCII characters that neither"
+                " starts nor ends with a space"
             )
     return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())

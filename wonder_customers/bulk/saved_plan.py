@@ -164,8 +164,8 @@ class SavedPlan:
         """Load a plan.
 
         Raises:
-            ConfigurationError: The file cannot be read, is not a plan of this version, was changed, or belongs to
-                another journal.
+            ConfigurationError: The file cannot be read, is not a complete plan of this version, was changed, or was
+                saved with another key.
         """
         running = digests.running()
         first = last = counts = b""
@@ -196,10 +196,10 @@ class SavedPlan:
         return found
 
     def check(self, facts: Mapping[str, str]) -> None:
-        """Check that a job has the facts of the plan.
+        """Check that the facts of a job, from `plan_facts`, equal those of the plan.
 
         Raises:
-            ConfigurationError: Some facts differ. The message contains the first of their names.
+            ConfigurationError: Some facts differ. The message names some of them.
         """
         differing = [
             f"{name} ({self.facts.get(name)} in the plan, now {facts.get(name)})" if _is_shown(name) else name

@@ -56,14 +56,14 @@ def raise_stop(stopped: Stop | None, rows: int, again: str | None) -> None:
 
 @define(eq=False)
 class Thresholds:
-    """Decides when too many rows have failed.
+    """Decides when too many rows have failed, or are invalid for the same reason.
 
     Attributes:
         most: The number of failed rows at which the job stops; None for no limit.
-        share: The fraction of failed rows among the last `of`, from 0 to 1, above which the job stops; None for no
-            limit.
-        of: The number of recent rows to which `share` applies.
-        least: The number of rows required before `share` applies.
+        share: The fraction, from 0 to 1, above which the job stops: of failed rows among the last `of` sent rows, or of
+            rows in a batch that are invalid for the same reason; None for no limit.
+        of: The number of sent rows to which `share` applies.
+        least: The number of sent rows, or of rows in a batch, required before `share` applies.
     """
 
     most: int | None = None

@@ -256,7 +256,7 @@ def forget_customers(
     references: Annotated[
         Path | None, Parameter(name="--from", help="Read references from this file, one per line.")
     ] = None,
-    file: Annotated[list[Path] | None, Parameter(help="A further file to search. May be repeated.")] = None,
+    file: Annotated[list[Path] | None, Parameter(help="A job's file in another folder. May be repeated.")] = None,
 ) -> int:
     """Remove customers from a journal and from the failed rows, exported ids, reports and plans in its folder."""
     if (reference is None) == (references is None):

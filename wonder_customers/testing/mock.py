@@ -112,7 +112,7 @@ class MockedGateway:
         Args:
             code: The gateway's error code, such as ``invalid_token``.
             status: The HTTP status; None for the status of the code in `STATUSES`, or 400.
-            message: The gateway's message; None for the standard phrase of the status.
+            message: The gateway's message; None for the standard phrase of the status, or ``Error`` if there is none.
             fields: The gateway's messages by wire field, for `InvalidRequestError.fields` (Paydock and Monri).
             operation: The operation whose first request is refused; None for all requests without an earlier route.
             times: The number of error responses; None for no limit. Later requests get the response of an earlier

@@ -6,7 +6,7 @@ dialect shows which of its values are the code and the message.
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from http import HTTPStatus
+from http.client import responses as phrases
 from typing import Any, Final
 
 import orjson
@@ -43,15 +43,15 @@ def refusal_body(
         gateway: The gateway's name.
         status: The HTTP status.
         code: The error code.
-        message: The message; None for the standard phrase of the status.
+        message: The message; None for the standard phrase of the status, or ``Error`` if there is none.
         fields: Messages by field, in the format of the codec's function ``write_fields``.
 
     Raises:
-        ConfigurationError: Neither the dialect's examples nor its simulator contain an error with a code, or
-            `fields` was passed, but the error responses of the gateway do not name fields.
+        ConfigurationError: The gateway is unknown, neither the dialect's examples nor its simulator contain an error
+            with a code, or `fields` was passed, but the error responses of the gateway do not name fields.
     """
     body, *values = _refusal_template(gateway)
-    body = swapped(body, dict(zip(values, (status, code, message or HTTPStatus(status).phrase), strict=True)))
+    body = swapped(body, dict(zip(values, (status, code, message or phrases.get(status, "Error")), strict=True)))
     if fields:
         try:
             body = examples(gateway).codec.write_fields(body, fields)

@@ -1,6 +1,7 @@
 """Name resolution, connection errors and background tasks, for both transports."""
 
 import asyncio
+import os
 import select
 import socket
 import ssl
@@ -121,7 +122,8 @@ def connection_error(error: BaseException) -> TransportError:
                 return TransportError(
                     f"no connection could be opened: {reason}", hint=f"It is safe to call again. Check {check}."
                 )
-    return TransportError(f"no connection could be opened ({type(error).__name__})")
+    number = next((it.errno for it in _causes(error) if isinstance(it, OSError) and it.errno), None)
+    return TransportError(f"no connection could be opened: {os.strerror(number) if number else type(error).__name__}")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

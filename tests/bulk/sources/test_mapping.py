@@ -85,13 +85,13 @@ def test_inspection_writes_a_mapping_that_reads_the_same(tmp_path: Path) -> None
         ('default_country = "Croatia"', "a two-letter code"),
         ('transformations = ["magic"]', "'magic' is not a transformation; the transformations are readable"),
         ("columns = 1", r"\[columns\] must be a table"),
-        ("[columns]\na = 1", "the field 1 is neither a string nor a list of strings"),
+        ("[columns]\na = 1", "the field must be a string or a list of strings"),
         ("[fields]\nname = 1", r"\[fields\] name must be a table; the valid keys are"),
         ("[fields]\nname = {}", "must have exactly one of the keys first, join and constant"),
         ('[fields]\nname = { first = ["A"], constant = "x" }', "must have exactly one of the keys"),
         ("[text]\ncolour = 1", r"\[text\] must be a table; the valid keys are"),
         ('[text]\ndelimiter = "ab"', "delimiter must be one character"),
-        ("nulls = 5", "5 is neither a string nor a list of strings"),
+        ("nulls = 5", "nulls must be a string or a list of strings"),
     ],
 )
 def test_invalid_mapping_file_is_refused(text: str, words: str, tmp_path: Path) -> None:

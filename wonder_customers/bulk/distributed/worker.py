@@ -92,9 +92,10 @@ class Worker:
         """Take partitions and run them, until the job is over.
 
         Raises:
-            ConfigurationError: The environment does not contain the credentials, the endpoint is not that of the
-                journal, or the key is missing or is not that of the journal.
+            ConfigurationError: The gateway is not installed on this worker, its credentials are missing or invalid, the
+                endpoint is not that of the journal, or the key is missing, invalid or not that of the journal.
             BulkError: The coordinator cannot be reached.
+            OSError: The file with the key cannot be read.
         """
         config = await self._reach(self.coordinator.worker_config)
         quiet_at = clock.monotonic() + config.grace

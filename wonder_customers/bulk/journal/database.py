@@ -70,7 +70,8 @@ def reading(path: Path) -> Iterator[None]:
         raise ConfigurationError(f"{path} cannot be used as a journal: {error}.{_ADVICE.get(code, '')}") from None
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be used as a journal: {error.strerror}. Check the path and the permissions."
+            f"{path} cannot be used as a journal: {error.strerror} ({error.filename or path}). Check the path and the"
+            " permissions of this file."
         ) from None
     except (ValueError, KeyError, OverflowError) as error:  # invalid Unicode, invalid JSON, missing names
         reason = type(error).__name__

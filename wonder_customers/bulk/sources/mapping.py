@@ -33,11 +33,19 @@ NULLS = (
 """The strings that mean an empty cell."""
 
 
-def _texts(value: object) -> tuple[str, ...]:
+def _texts(value: object) -> Any:
+    """Return a string or a list of strings as a tuple; any other value unchanged."""
     given = ((value,) if value else ()) if isinstance(value, str) else value
-    if not isinstance(given, Sequence) or isinstance(given, str) or not all(isinstance(it, str) for it in given):
-        raise ConfigurationError(f"{value!r} is neither a string nor a list of strings")
-    return tuple(it.strip() for it in given)
+    return tuple(it.strip() if isinstance(it, str) else it for it in given) if isinstance(given, Sequence) else value
+
+
+def _check_texts(name: str, value: object) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(it, str) for it in value):
+        raise ConfigurationError(f"{name} must be a string or a list of strings")
+
+
+def _are_texts(_: object, attribute: Any, value: object) -> None:
+    _check_texts(attribute.name, value)
 
 
 def _columns(value: object) -> dict[str, tuple[str, ...]]:
@@ -45,10 +53,8 @@ def _columns(value: object) -> dict[str, tuple[str, ...]]:
         raise ConfigurationError('[columns] must be a table with lines such as "COLUMN" = "FIELD"')
     found = {}
     for name, given in value.items():
-        try:
-            found[str(name)] = _texts(given)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"[columns] {name!r}: the field {error}") from None
+        found[str(name)] = _texts(given)
+        _check_texts(f"[columns] {name!r}: the field", found[str(name)])
     return found
 
 
@@ -97,8 +103,8 @@ class FieldSource:
         default: The value for rows in which all the columns are empty; None for no value.
     """
 
-    first: tuple[str, ...] = field(default=(), converter=_texts)
-    join: tuple[str, ...] = field(default=(), converter=_texts)
+    first: tuple[str, ...] = field(default=(), converter=_texts, validator=_are_texts)
+    join: tuple[str, ...] = field(default=(), converter=_texts, validator=_are_texts)
     separator: str = field(default=" ", validator=_text)
     constant: str | None = field(default=None, validator=_text)
     default: str | None = field(default=None, validator=_text)
@@ -147,9 +153,9 @@ class ColumnMapping:
     unsupported: UnsupportedFields | None = field(default=None, validator=_one_of(None, *get_args(UnsupportedFields)))
     several: Several | None = field(default=None, validator=_one_of(None, *get_args(Several)))
     default_country: str | None = field(default=None, validator=_country)
-    nulls: tuple[str, ...] = field(default=NULLS, converter=_texts)
+    nulls: tuple[str, ...] = field(default=NULLS, converter=_texts, validator=_are_texts)
     transformations: tuple[str, ...] = field(
-        default=TRANSFORMATIONS, converter=_texts, validator=_known_transformations
+        default=TRANSFORMATIONS, converter=_texts, validator=[_are_texts, _known_transformations]
     )
     text: TextOptions = TextOptions()
     sheet: str | None = field(default=None, validator=_text)

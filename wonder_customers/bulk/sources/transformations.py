@@ -216,7 +216,8 @@ def _readable(text: str) -> str:
     except (KeyError, UnicodeDecodeError):
         return text
     raise ValueError(
-        "an earlier program decoded the value, which was UTF-8, with another encoding; export the data again as UTF-8"
+        "the value is UTF-8 that was decoded with another encoding; leave out the encoding if you named one, otherwise"
+        " export the data again as UTF-8"
     )
 
 

@@ -2,9 +2,9 @@
 
     CustomerSession(account, observers=[Spans(), Metrics()])
 
-The observers depend only on OpenTelemetry's API. Without an SDK in the program, they have no effect. Names and
-attributes follow OpenTelemetry's semantic conventions for HTTP clients. Other names start with ``wonder_customers.``.
-Spans and metrics contain no data of customers or accounts.
+The observers depend only on OpenTelemetry's API. Without an SDK in the program, they have no effect. The metrics and
+attributes of requests follow OpenTelemetry's semantic conventions for HTTP clients. The library's own metrics and
+attributes start with ``wonder_customers.``. Spans and metrics contain no data of customers or accounts.
 
 ``grafana.json`` in this package is a dashboard for a Prometheus data source. See ``docs/operating.md``.
 """

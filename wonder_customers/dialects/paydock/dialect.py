@@ -142,7 +142,9 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
             held: The customer before the update; None to read the customer if necessary.
 
         Raises:
-            CallError: A request failed. If only the default source was not restored, `InvalidResponseError`.
+            InvalidRecordError: The id is invalid.
+            CallError: A request failed. It is an `InvalidResponseError` with ``applied="yes"`` if the customer was
+                updated, but the default source could not be restored.
         """
         adds = codec.adds_source(record.payment_source) and not record.default_payment_token
         reference = record.reference if isinstance(record, CustomerDraft) else None
