@@ -147,6 +147,14 @@ def test_fields_require_a_gateway_that_names_fields() -> None:
         GatewayMock().wonder.refuse("invalid", fields={"email": ["is missing"]})
 
 
+async def test_refusal_may_have_a_status_without_a_standard_phrase() -> None:
+    mock = GatewayMock()
+    mock.monri.refuse("web_server_down", status=521, operation="get")
+    async with mock.monri.session(retry=RetryPolicy(attempts=1)) as session:
+        with pytest.raises(GatewayUnavailableError, match="521"):
+            await session.get("c-1")
+
+
 async def test_refusals_with_times_end() -> None:
     mock = GatewayMock()
     mock.wonder.get(name="Ada")
