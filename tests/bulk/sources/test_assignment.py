@@ -55,3 +55,23 @@ def test_reference_is_not_guessed_from_a_part_of_a_name(tmp_path: Path) -> None:
     path.write_text("Billing Ref,Email\n1,a@example.test\n")
     with pytest.raises(ConfigurationError, match="does not have a column for the reference"):
         sources.read(path, unknown="ignore")
+
+
+def test_title_is_explained_if_unknown_columns_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("Customer list;;\nCustomer ID;Name;Email\n1;Ana;a@example.test\n")
+    with pytest.raises(ConfigurationError, match="Line 2 seems to contain the column names: add --skip-lines 1"):
+        sources.read(path, unknown="ignore")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"id": 1, "email": "a@b.test", "default_address": {"address1": "Ilica 1", "zip": "1", "country_code": "HR"}}',
+        '{"id": 1, "email": "a@b.test", "billing": {"address_1": "Ilica 1", "postcode": "1", "country": "HR"}}',
+        '{"id": 1, "email": "a@b.test", "billing_address": {"line1": "Ilica 1", "zip": "1", "country": "HR"}}',
+    ],
+)
+def test_nested_billing_address_is_read(row: str, tmp_path: Path) -> None:
+    (draft,) = read_drafts(tmp_path, row, "c.jsonl", unknown="ignore")
+    assert (draft.address.line1, draft.address.postcode, draft.address.country) == ("Ilica 1", "1", "HR")

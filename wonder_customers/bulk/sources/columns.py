@@ -26,7 +26,7 @@ _MOST_COLUMNS = 1000
 
 
 class UnknownColumns(ConfigurationError):
-    """Raised when columns are not fields of a customer."""
+    """Raised when columns are not fields of a customer, or when the reference has no column."""
 
 
 @frozen
@@ -113,7 +113,7 @@ class Columns:
         if found is None:
             emails = [name for name, (paths, _) in reading.notes.columns.items() if paths == ("email",)]
             example = f" For example: --map '{emails[0]}=reference,email'." if emails else ""
-            raise ConfigurationError(
+            raise UnknownColumns(
                 "the source does not have a column for the reference, which identifies a customer. Nothing was sent."
                 f" Name a column `reference`, or map a column with --map 'COLUMN=reference'.{example}"
             )

@@ -32,7 +32,7 @@ _PIECE = 1 << 16
 _BLANK = re.compile(r"[\s,]*")
 _DOCUMENT = re.compile(r"\[\s*(\{|\]|$)|\{\s*\n\s+\"")
 _DECODER = json.JSONDecoder()
-_NESTED = frozenset({"phone", "address", "payment_source", "metadata"})
+_NESTED = frozenset({"phone", "address", "payment_source", "metadata", "billing", "billing_address", "default_address"})
 
 
 class Forms:

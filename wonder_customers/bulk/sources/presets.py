@@ -17,7 +17,7 @@ __all__ = [
     "Preset", "country_aliases", "name_key", "other_export", "part_of_synonym", "recognised", "similar", "synonym"
 ]  # fmt: skip
 
-_FIRST_WORD = re.compile("^(default)?(billing|billto|mailing|physical|primary|main|customers?|contacts?)")
+_FIRST_WORD = re.compile("^(default)?(billing|billto|mailing|physical|primary|main|customers?|contacts?)?")
 _SHORT = 4
 """The number of letters of a name that is similar to many other names by chance."""
 
