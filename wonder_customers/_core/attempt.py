@@ -240,8 +240,8 @@ class AttemptRunner:
             self._in_progress -= 1
         request_id = _request_id(transmission) or unique
         if response is not None:
-            decode = partial(self._decoded, call_context, call, response, request_id)
-            result = decode() if len(response.body) <= _LARGE else await self._decoded_in_thread(decode)
+            arguments, small = (call_context, call, response, request_id), len(response.body) <= _LARGE
+            result = self._decoded(*arguments) if small else await self._decoded_in_thread(*arguments)
         else:
             result = self._without_response(call_context, call, transmission, failure, request_id)
         return result if result.response is not None else _redacted(result, call, call_context, transmission)
@@ -321,12 +321,12 @@ class AttemptRunner:
         lost = NoResponseError(reason) if failure else DeadlineExceededError(reason)
         return AttemptResult(Evidence.UNKNOWN, error=lost, request_id=request_id)
 
-    async def _decoded_in_thread(self, decode: Callable[[], AttemptResult]) -> AttemptResult:
+    async def _decoded_in_thread(self, *arguments: Any) -> AttemptResult:
         """Decode a large body without delaying the event loop. A cancellation takes effect afterwards."""
         self._decoders = self._decoders or anyio.CapacityLimiter(2)
         scope = anyio.CancelScope(shield=True)
         with scope:
-            result = await anyio.to_thread.run_sync(decode, limiter=self._decoders)
+            result = await anyio.to_thread.run_sync(self._decoded, *arguments, limiter=self._decoders)
         return result  # noqa: RET504 - after the scope, which could suppress a cancellation
 
     def _decoded(

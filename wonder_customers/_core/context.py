@@ -332,8 +332,8 @@ def customer_key(merchant: Hashable, by: str, value: str) -> Key:
 def write_keys(call_context: CallContext, call: Call[Any]) -> list[Key]:
     """Return the keys of the locks for a write, the reference first."""
     merchant = call_context.account_context.merchant
-    subjects = (("reference", call.reference), ("id", call.id))
-    return [customer_key(merchant, by, value) for by, value in subjects if value is not None]
+    keys: list[Key] = [] if call.reference is None else [(merchant, "reference", call.reference)]
+    return keys if call.id is None else [*keys, customer_key(merchant, "id", call.id)]
 
 
 def age_of(customer: Customer, headers: Mapping[str, str]) -> float:

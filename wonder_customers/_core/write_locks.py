@@ -116,8 +116,7 @@ class WriteLocks:
 
     def link(self, merchant: Hashable, reference: str, id: str) -> None:
         """Record that a reference and an id belong to the same customer."""
-        key = customer_key(merchant, "id", id)
-        self._links[key] = customer_key(merchant, "reference", reference)
+        self._links[customer_key(merchant, "id", id)] = merchant, "reference", reference
         if len(self._links) > _LINKS:
             self._links.popitem(last=False)
 
