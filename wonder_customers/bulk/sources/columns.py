@@ -104,10 +104,10 @@ class Columns:
             reading: The settings for reading the columns.
 
         Raises:
+            UnknownColumns: A column is unknown, or the reference has no column.
             ConfigurationError: A column contains security codes, or card data that was not mapped explicitly; a column
-                is unknown, mapped to an unknown field, mapped but missing, or a field has two columns; the gateway
-                does not have a field; the reference has no column; or the columns are those of other records, such as
-                orders.
+                is mapped to an unknown field, mapped but missing, or a field has two columns; the gateway does not have
+                a field; or the columns are those of other records, such as orders.
         """
         found = cls.optional(names, reading)
         if found is None:
