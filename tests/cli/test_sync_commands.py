@@ -208,7 +208,7 @@ def test_refused_credentials_exit_with_stopped(terminal: Terminal, server: Simul
     terminal.environment["PAYDOCK_SECRET_KEY"] = "wrong"
     code, text = terminal.run("sync", "c.csv", "--to", "paydock")
     assert code == 3
-    assert "the gateway refused the credentials" in text
+    assert "the gateway refused access" in text
     assert "wrong" not in text
 
 
