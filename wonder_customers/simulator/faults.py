@@ -134,22 +134,15 @@ def path_matches(pattern: str, path: str) -> bool:
 
 
 def fault(
-    name: str,
-    *,
-    gateway: str | None = None,
-    method: str | None = None,
-    path: str | None = None,
-    times: int | None = 1,
-    probability: float = 1.0,
-    seed: int | None = None,
-    applied: bool | None = None,
-    **parameters: Any,
+    name: str, parameters: Mapping[str, Any], times: int | None = 1, probability: float = 1.0, **selection: Any
 ) -> Fault:
-    """Return a fault. The arguments are the same as for `Faults.add`.
+    """Return a fault. The arguments are the same as for `Faults.add`; `selection` has the others by name.
 
     Raises:
         ValueError: The fault or a parameter is unknown, or a value is invalid.
     """
+    gateway, method, path = (selection.get(key) for key in ("gateway", "method", "path"))
+    applied, seed = selection.get("applied"), selection.get("seed")
     kind = _kind(name, parameters)
     if applied is not None and kind.applied is None:
         raise ValueError(f"applied cannot be set for {name}")
@@ -250,9 +243,8 @@ def fault_from_header(text: str) -> Fault:
         raise ValueError(
             f"{', '.join(sorted(unknown))} cannot be set in a header, because a header applies only to its request"
         )
-    if "applied" in parameters:
-        parameters["applied"] = parameters["applied"].lower() in {"1", "true", "yes"}
-    return fault(name, **parameters)
+    applied = parameters.pop("applied", None)
+    return fault(name, parameters, applied=None if applied is None else applied.lower() in {"1", "true", "yes"})
 
 
 class Faults:
@@ -301,17 +293,8 @@ class Faults:
             ValueError: The fault or a parameter is unknown, or a value is invalid.
             RuntimeError: The server has not been started with fault injection, or too many faults are active.
         """
-        created = fault(
-            name,
-            gateway=gateway,
-            method=method,
-            path=path,
-            times=times,
-            probability=probability,
-            seed=seed,
-            applied=applied,
-            **parameters,
-        )
+        selection = {"gateway": gateway, "method": method, "path": path, "seed": seed, "applied": applied}
+        created = fault(name, parameters, times, probability, **selection)
         if self._refuse is None:
             raise RuntimeError(
                 "no fault can be added before the simulator is started, or without fault injection. Create the"

@@ -11,35 +11,21 @@ __all__ = ["clear_state", "export_state", "import_state"]
 
 _VERSION: Final = 1
 _TEXT, _OPTIONAL, _NUMBER, _FLAG, _JSON = "text", "text or null", "number", "boolean", "object"
+_KINDS: Final = {
+    **dict.fromkeys(("credentials", "body"), _JSON),
+    **dict.fromkeys(("reference", "owner"), _OPTIONAL),
+    **dict.fromkeys(("created", "at"), _NUMBER),
+    "deleted": _FLAG,
+}
+"""The types of columns. All other columns contain text."""
+_COLUMNS: Final = {
+    "merchants": "gateway id credentials",
+    "customers": "gateway merchant id reference deleted created body",
+    "records": "gateway merchant kind id owner created body",
+    "history": "gateway merchant reference action id at body",
+}
 _TABLES: Final[Mapping[str, Mapping[str, str]]] = {
-    "merchants": {"gateway": _TEXT, "id": _TEXT, "credentials": _JSON},
-    "customers": {
-        "gateway": _TEXT,
-        "merchant": _TEXT,
-        "id": _TEXT,
-        "reference": _OPTIONAL,
-        "deleted": _FLAG,
-        "created": _NUMBER,
-        "body": _JSON,
-    },
-    "records": {
-        "gateway": _TEXT,
-        "merchant": _TEXT,
-        "kind": _TEXT,
-        "id": _TEXT,
-        "owner": _OPTIONAL,
-        "created": _NUMBER,
-        "body": _JSON,
-    },
-    "history": {
-        "gateway": _TEXT,
-        "merchant": _TEXT,
-        "reference": _OPTIONAL,
-        "action": _TEXT,
-        "id": _TEXT,
-        "at": _NUMBER,
-        "body": _JSON,
-    },
+    table: {name: _KINDS.get(name, _TEXT) for name in columns.split()} for table, columns in _COLUMNS.items()
 }
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     _TEXT: (str,),

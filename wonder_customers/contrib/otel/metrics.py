@@ -92,22 +92,27 @@ class Metrics(OpenTelemetryObserver):
             "{connection}",
             "Number of open connections, active or idle.",
         )
-        count("wonder_customers.calls.active", total(_active_calls), "{call}", "Number of calls in progress.")
+        count(
+            "wonder_customers.calls.active",
+            total(lambda it: [({}, it.in_progress)]),
+            "{call}",
+            "Number of calls in progress.",
+        )
         count(
             "wonder_customers.calls.waiting",
-            total(_waiting_calls),
+            total(lambda it: [({}, it.waiting_for_lock)]),
             "{call}",
             "Number of calls waiting for another write for the same customer.",
         )
         count(
             "wonder_customers.requests.waiting",
-            total(_waiting_requests),
+            total(lambda it: [({}, it.connections.waiting)] if it.connections is not None else []),
             "{request}",
             "Number of requests waiting for a connection.",
         )
 
     def _total(
-        self, read: Callable[[Stats], Iterator[tuple[Attributes, int]]]
+        self, read: Callable[[Stats], Iterable[tuple[Attributes, int]]]
     ) -> list[Callable[[CallbackOptions], Iterable[Observation]]]:
         """Return the callbacks of an instrument, which sum the values of `read` over all open sessions."""
 
@@ -174,16 +179,3 @@ def _open_connections(stats: Stats) -> Iterator[tuple[Attributes, int]]:
     if stats.connections is not None:
         yield {"http.connection.state": "active"}, stats.connections.busy
         yield {"http.connection.state": "idle"}, stats.connections.idle
-
-
-def _waiting_requests(stats: Stats) -> Iterator[tuple[Attributes, int]]:
-    if stats.connections is not None:
-        yield {}, stats.connections.waiting
-
-
-def _waiting_calls(stats: Stats) -> Iterator[tuple[Attributes, int]]:
-    yield {}, stats.waiting_for_lock
-
-
-def _active_calls(stats: Stats) -> Iterator[tuple[Attributes, int]]:
-    yield {}, stats.in_progress
