@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from wonder_customers.cli.output import cell
-from wonder_customers.records import Customer, Phone
+from wonder_customers.records import Customer
 
 __all__ = ["customer_details", "customer_list", "plain_table"]
 
@@ -54,14 +54,10 @@ def customer_list(customers: Iterable[Customer], *, narrow: bool) -> Table:
     for column in table.columns:
         column.no_wrap, column.overflow = True, "ellipsis"
     for customer in customers:
-        parts = (customer.first_name, customer.last_name)
-        name = customer.name or " ".join(part for part in parts if part)
-        values = (customer.id, customer.reference, name, customer.email, _phone_number(customer.phone))
+        name = customer.name or " ".join(filter(None, (customer.first_name, customer.last_name)))
+        phone = None if customer.phone is None else f"{customer.phone.dial_code or ''} {customer.phone.number}".strip()
+        values = (customer.id, customer.reference, name, customer.email, phone)
         style = "dim strike" if customer.deleted else ""
         table.add_row(*(cell(value, style) for value in values[: len(columns)]))
         table.columns[0].min_width = max(table.columns[0].min_width or 0, len(customer.id))
     return table
-
-
-def _phone_number(phone: Phone | None) -> str | None:
-    return None if phone is None else f"{phone.dial_code or ''} {phone.number}".strip()

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
+from pprint import pformat
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -14,13 +16,14 @@ from starlette.routing import Route
 from wonder_customers.simulator.app import ADMIN
 from wonder_customers.simulator.faults import injectable
 from wonder_customers.simulator.gateway import json_response
-from wonder_customers.simulator.reproduction import pytest_code
 from wonder_customers.simulator.request_checks import protected
 from wonder_customers.simulator.request_log import INSPECTED, RecordedRequest, RequestLog
 from wonder_customers.simulator.store import Store
 
 __all__ = ["inspector_routes"]
 
+_WIDTH: Final = 90
+"""The maximum number of columns of generated code."""
 _ROWS: Final = 100
 """Number of customers, and of other objects, that the page shows."""
 _CUSTOMER: Final = ("gateway", "reference", "id", "deleted")
@@ -99,5 +102,39 @@ def _details(recorded: RecordedRequest) -> dict[str, Any]:
         "body": recorded.body.decode("utf-8", "replace"),
         "response": recorded.response_body.decode("utf-8", "replace"),
         "authentication": None if recorded.explain is None else asdict(recorded.explain()),
-        "pytest": pytest_code(recorded),
+        "pytest": _pytest_code(recorded),
     }
+
+
+def _pytest_code(recorded: RecordedRequest) -> str:
+    """Return a pytest test that sends a request again, with the fixtures of the pytest plug-in.
+
+    Args:
+        recorded: The request. Its card data is masked. A comment in the test says to replace it.
+    """
+    lines = ["import pytest", "", "pytestmark = pytest.mark.anyio", "", ""]
+    gateway = recorded.gateway
+    fixtures = f"{gateway}_session" + (", customer_simulator" if recorded.fault else "")
+    lines.append(f"async def test_request({fixtures}):")
+    if recorded.fault:
+        lines.append(f'    customer_simulator.faults.add("{recorded.fault}", gateway="{gateway}")')
+    if b"***" in recorded.body:
+        lines.append("    # Replace the masked card data with the data of a test card.")
+    lines += [
+        f"    response = await {gateway}_session.request(",
+        f'        "{recorded.method}",',
+        f'        "{recorded.path}",',
+    ]
+    if recorded.query:
+        lines.append(_argument("query", dict(parse_qsl(recorded.query, keep_blank_values=True))))
+    if recorded.body:
+        lines.append(_argument("json", recorded.json))
+    lines.append("    )")
+    if recorded.status is not None and recorded.status < 400:
+        lines.append(f"    assert response.status == {recorded.status}")
+    return "\n".join(lines) + "\n"
+
+
+def _argument(name: str, value: object) -> str:
+    text = pformat(value, width=_WIDTH - len(name), sort_dicts=False)
+    return f"        {name}=" + text.replace("\n", "\n" + " " * (9 + len(name))) + ","
