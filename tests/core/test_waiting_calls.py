@@ -8,7 +8,9 @@ from time import process_time
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
+from backends import ASYNCIO_ONLY
 from gateway_responses import UUID, monri_customer
 from mock_gateway import MockGateway, json_response, paydock
 
@@ -206,6 +208,44 @@ def test_account_takes_every_slot_and_no_more() -> None:
         assert [slots.acquire_nowait(account) for _ in range(3)] == [True, True, False]
         slots.release(account)
         slots.release(account)
+
+
+async def test_slots_are_divided_among_accounts_and_passed_on_in_rotation() -> None:
+    first, second = (make_harness().account_context.account for _ in range(2))
+    slots, taken = DividedSlots(4), list[str]()
+    slots.divided = True
+    assert [slots.acquire_nowait(first) for _ in range(3)] == [True, True, False]
+    assert [slots.acquire_nowait(second) for _ in range(2)] == [True, False]
+
+    async def take(name: str, account: AccountState) -> None:
+        assert await slots.acquire(account, 100)
+        taken.append(name)
+        await anyio.lowlevel.checkpoint()
+        slots.release(account)
+
+    slots = DividedSlots(1)
+    assert slots.acquire_nowait(first)
+    async with anyio.create_task_group() as group:
+        for name, account in (("a", first), ("b", first), ("c", second), ("d", second)):
+            group.start_soon(take, name, account)
+            while slots.waiting <= "abcd".index(name):
+                await anyio.lowlevel.checkpoint()
+        slots.release(first)
+    assert (taken, slots._queues, slots._free) == (["a", "c", "b", "d"], {}, 1)
+
+
+@ASYNCIO_ONLY
+async def test_slot_is_not_passed_to_a_cancelled_request() -> None:
+    slots, account = DividedSlots(1), make_harness().account_context.account
+    assert slots.acquire_nowait(account)
+    waiting = asyncio.create_task(slots.acquire(account, 100))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    slots.release(account)  # before the task removes its waiter
+    assert (slots._free, account.connections) == (1, 0)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (slots._free, slots._queues) == (1, {})
 
 
 async def test_slot_of_a_cancelled_task_goes_to_the_next_one() -> None:

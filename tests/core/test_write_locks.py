@@ -68,7 +68,8 @@ async def test_cancelled_waiter_leaves_the_queue() -> None:
     assert it._locks == {}
 
 
-async def test_lock_granted_to_a_cancelled_waiter_goes_to_the_next() -> None:
+@pytest.mark.parametrize("cancelled_first", [False, True])
+async def test_lock_granted_to_a_cancelled_waiter_goes_to_the_next(cancelled_first: bool) -> None:
     it, got = WriteLocks(), list[str]()
     assert await it.acquire(KEY, 1)
 
@@ -84,6 +85,8 @@ async def test_lock_granted_to_a_cancelled_waiter_goes_to_the_next() -> None:
         await anyio.wait_all_tasks_blocked()
         group.start_soon(wait, "second", second)
         await anyio.wait_all_tasks_blocked()
+        if cancelled_first:
+            first.cancel()
         it.release(KEY)
         first.cancel()
     assert got in (["second"], ["first", "second"])
