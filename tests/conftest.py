@@ -1,5 +1,6 @@
 """Fixtures of all tests: event loops, transports, simulators; and ``--long`` for tests that take minutes."""
 
+import gc
 import os
 import signal
 import sys
@@ -43,10 +44,19 @@ def pytest_configure(config: pytest.Config) -> None:
     # Programs that tests start take half the time to import the package when its bytecode is cached.
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    gc.disable()  # the collected tests stay in memory, see `pytest_collection_finish`
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell that runs pytest in the background ignores SIGINT, and the programs that tests interrupt inherit this.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     settings.load_profile(next((it for it in ("nightly", "long") if config.getoption(f"--{it}")), "plain"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave the collected tests out of the searches for reference cycles, which took a tenth of the processor time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
+    gc.enable()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -61,13 +61,13 @@ async def test_same_payload_from_other_columns_is_unchanged(
 
 
 async def test_full_run_sends_every_row_once_when_resumed(account: AccountFactory, tmp_path: Path) -> None:
-    journal, drafts = open_journal(tmp_path / "j", account("monri"), "monri"), [draft(number) for number in range(40)]
+    journal, drafts = open_journal(tmp_path / "j", account("monri"), "monri"), [draft(number) for number in range(16)]
     await run_job(account("monri"), drafts, journal)
-    job, first = await run_job(account("monri"), drafts, journal, full=True, first=15)
-    assert (job.exit_status, count_statuses(first)) == ("paused", {"updated": 15})
+    job, first = await run_job(account("monri"), drafts, journal, full=True, first=6)
+    assert (job.exit_status, count_statuses(first)) == ("paused", {"updated": 6})
     _, rest = await run_job(account("monri"), drafts, journal, full=True, resume=True)
-    assert count_statuses(rest) == {"updated": 40}
-    assert sum(outcome.replayed for outcome in rest) == 15
+    assert count_statuses(rest) == {"updated": 16}
+    assert sum(outcome.replayed for outcome in rest) == 6
 
 
 async def test_drafts_from_iterables_and_rows_are_sent(account: AccountFactory) -> None:
@@ -136,9 +136,9 @@ async def test_transient_faults_are_retried(
     for kind in ("server_error", "read_close", "truncated_body", "accept_rst"):
         server.faults.add(kind, times=1)
     journal = open_journal(tmp_path / "j", account(gateway), gateway)
-    job, outcomes = await run_job(account(gateway), [draft(number) for number in range(20)], journal)
+    job, outcomes = await run_job(account(gateway), [draft(number) for number in range(10)], journal)
     assert all(outcome.ok for outcome in outcomes), outcomes
-    assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(20)}
+    assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(10)}
     assert max(outcome.attempts for outcome in outcomes) > 1
     assert job.stats.requests.failed > 0
 
@@ -172,7 +172,7 @@ async def test_next_run_resolves_unknown_outcome(
 
 
 async def test_job_reports_its_progress(account: AccountFactory, tmp_path: Path) -> None:
-    source = write_csv(tmp_path / "c.csv", 60)
+    source = write_csv(tmp_path / "c.csv", 30)
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         job = sync(session, sources.read(source), options=evolve(OPTIONS, workers=2))
         async with job:
@@ -237,7 +237,7 @@ async def test_second_job_with_the_same_journal_object_is_refused(
 
 
 async def test_journal_contains_no_personal_data(account: AccountFactory, tmp_path: Path) -> None:
-    source = write_csv(tmp_path / "c.csv", 40)
+    source = write_csv(tmp_path / "c.csv", 20)
     journal = open_journal(tmp_path / "j", account("paydock"), "paydock")
     await run_job(account("paydock"), sources.read(source), journal)
     written = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("j*")))  # noqa: ASYNC240 - small files

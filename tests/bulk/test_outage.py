@@ -76,7 +76,7 @@ async def test_job_waits_for_the_end_of_an_outage(account: AccountFactory, serve
 async def test_job_gives_up_in_order_and_can_be_resumed(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
-    gateway, drafts = "monri", [draft(number) for number in range(60)]
+    gateway, drafts = "monri", [draft(number) for number in range(30)]
     journal = open_journal(tmp_path / "j", account(gateway), gateway)
     async with CustomerSession(account(gateway)) as session:
         job = sync(session, drafts, journal=journal, options=Options(give_up_after=600))
@@ -87,13 +87,13 @@ async def test_job_gives_up_in_order_and_can_be_resumed(
     assert job.exit_status == "outage"
     assert {outcome.applied for outcome in failed} <= {"unknown"}  # rows that were under way at the end
     assert job.past_outages[-1].seconds >= 600
-    assert 0 < len(server.store.created(gateway)) < 60
+    assert 0 < len(server.store.created(gateway)) < 30
     server.faults.clear()
     with no_waits():
         resumed, outcomes = await run_job(account(gateway), drafts, journal, resume=True, retry=BULK)
     assert resumed.exit_status == "finished"
     assert [outcome for outcome in outcomes if not outcome.ok] == []
-    assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(60)}
+    assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(30)}
 
 
 async def test_row_that_fails_alone_does_not_wait_for_an_outage(

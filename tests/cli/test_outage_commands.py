@@ -32,36 +32,25 @@ def start(
     return subprocess.Popen([*COMMAND, *words], cwd=folder, env=environment, text=True, stdout=out, stderr=err)
 
 
-def first_line(process: "subprocess.Popen[str]") -> dict[str, object]:
-    """Return the first line of JSON, which an outage causes."""
-    assert process.stderr is not None
-    line = next(it for it in process.stderr if it.startswith("{"))
-    found: dict[str, object] = orjson.loads(line)
-    return found
-
-
-def test_refused_connection_is_shown_and_ends_the_job(
-    tmp_path: Path, server: SimulatorServer, bare: dict[str, str]
-) -> None:
-    write_csv(tmp_path / "c.csv", 20)
+def test_refused_connection_is_shown_and_ends_the_job(folder: Path, server: SimulatorServer, command: Command) -> None:
+    write_csv(folder / "c.csv", 20)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    variables = {**bare, **server.environment(), "MONRI_BASE_URL": f"http://127.0.0.1:{port}"}
+    variables = {**server.environment(), "MONRI_BASE_URL": f"http://127.0.0.1:{port}"}
     words = ("sync", "c.csv", "--to", "monri", "--give-up-after", "3s", "--report", "r.json", "--html", "r.html")
-    with start(tmp_path, variables, *words) as process:
-        outage = first_line(process)["outage"]
-        output, errors = process.communicate(timeout=300)
-    assert isinstance(outage, dict)
+    code, output, errors = command(*words, env=variables)
+    # The first line of JSON is written because of the outage.
+    outage = orjson.loads(next(it for it in errors.splitlines() if it.startswith("{")))["outage"]
     assert outage["reason"] == "the connection was refused"
     assert outage["text"] == f"the connection was refused ({outage['requests']} times), waiting"
-    assert process.returncode == 3
+    assert code == 3
     assert "stopped by an outage" in output
     assert "the job stopped after 0 rows: the connection was refused (" in errors
     assert "wonder-customers resume c.csv.monri.journal" in errors
-    report = orjson.loads((tmp_path / "r.json").read_bytes())
+    report = orjson.loads((folder / "r.json").read_bytes())
     assert (report["ending"], report["rows"]["unfinished"]) == ("outage", 20)
     assert report["outages"][0]["reason"] == "the connection was refused"
-    assert "the connection was refused" in (tmp_path / "r.html").read_text()
+    assert "the connection was refused" in (folder / "r.html").read_text()
 
 
 FAULTS: dict[str, tuple[str | None, dict[str, Any]]] = {

@@ -74,8 +74,10 @@ def test_ctrl_c_ends_a_command_without_output(variables: dict[str, str], bare: d
     "arguments",
     [
         ("check", "--json"),
-        ("--help",),
-        *(pytest.param(words, marks=pytest.mark.long) for words in (("check",), ("--version",), ("sync", "--help"))),
+        *(
+            pytest.param(words, marks=pytest.mark.long)
+            for words in (("--help",), ("check",), ("--version",), ("sync", "--help"))
+        ),
     ],
 )
 def test_closed_output_ends_without_a_message(

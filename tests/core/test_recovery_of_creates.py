@@ -66,7 +66,7 @@ async def test_lost_create_with_all_fields_is_recovered(gateway: str, in_process
         assert in_process.ledger(gateway) == {"c-1": 1}
 
 
-@pytest.mark.parametrize("gateway", ["paydock"])
+@pytest.mark.parametrize("gateway", MORE)
 async def test_lost_create_does_not_recover_an_equal_customer_that_is_older(
     gateway: str, in_process: CustomerSimulator
 ) -> None:

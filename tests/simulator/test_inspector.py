@@ -114,7 +114,8 @@ def test_request_is_copied_as_a_test_that_passes(caller: Caller, browser: Browse
         codes.append(browser.run(f"{REQUESTS}[0].querySelector('pre.pytest').textContent"))
     for gateway, code in zip(("wonder", "paydock", "monri"), codes, strict=True):
         (tmp_path / f"test_{gateway}.py").write_text(code, encoding="utf-8")
-    result = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", folder=tmp_path)
+    plugins = ("-p", "no:cacheprovider", "-p", "anyio.pytest_plugin", "-p", "pytest_wonder_customers")
+    result = run_python("-m", "pytest", "-q", *plugins, folder=tmp_path, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     assert "6 passed" in result.text
 
 

@@ -67,6 +67,7 @@ def test_example_dialect_passes_conformance_and_works_with_fixtures(tmp_path: Pa
     assert outcome.count("passed") > 2 * 26 + 10
 
 
+@pytest.mark.long
 def test_broken_dialect_fails_conformance(tmp_path: Path, installed_fourth: Path) -> None:
     """A dialect that does not encode ids, or drops unsupported fields, fails the suite."""
     source = installed_fourth / "acme_gateway" / "dialect.py"

@@ -66,11 +66,11 @@ async def test_response_drift_of_all_workers_is_in_the_report(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     server.quirks.add("booleans-as-numbers")
-    source = Source(str(write_csv(tmp_path / "c.csv", 40)))
+    source = Source(str(write_csv(tmp_path / "c.csv", 20)))
     job, _ = await make_job(account("paydock"), "paydock", source, tmp_path / "journal", server.environment())
     assert await collect(job) == []
     facts = reports.build(job, gateway="paydock", source="s", journal=None, seconds=1.0, started=0.0)
-    assert facts["drift"] == {"paydock.archived": 40}
+    assert facts["drift"] == {"paydock.archived": 20}
 
 
 async def test_distributed_job_equals_a_local_job(
