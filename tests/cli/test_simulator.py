@@ -159,12 +159,17 @@ def test_latency_rate_limit_and_seed_options(simulate: Simulate, tmp_path: Path)
         (("--rate-limit", "20"), "--rate-limit must be a number of requests per second"),
         (("--rate-limit", "0/s"), "greater than 0"),
         (("--seed", "missing.json"), "missing.json cannot be read"),
-        (("--seed", "wrong.json"), "wrong.json is not an exported state"),
+        (
+            ("--seed", "wrong.json"),
+            "wrong.json is not a state exported by the simulator: a state must be a JSON object",
+        ),
+        (("--seed", "text.json"), "text.json is not a state exported by the simulator: the file is not JSON"),
         (("--db", "notes.db"), "notes.db"),
     ],
 )
 def test_invalid_simulator_options(command: Command, tmp_path: Path, options: tuple[str, str], text: str) -> None:
     (tmp_path / "wrong.json").write_text('{"version": 7}')
+    (tmp_path / "text.json").write_bytes(b"reference,name\xff")
     with sqlite3.connect(tmp_path / "notes.db") as other:
         other.execute("CREATE TABLE notes (text TEXT)")
     other.close()
@@ -172,5 +177,5 @@ def test_invalid_simulator_options(command: Command, tmp_path: Path, options: tu
     value = str(tmp_path / value) if value.endswith((".json", ".db")) else value
     code, printed, errors = command("simulator", name, value)
     assert (code, printed) == (1, "")
-    assert text.rsplit(maxsplit=1)[-1] in errors
+    assert text in errors
     assert "Traceback" not in errors
