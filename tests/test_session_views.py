@@ -116,22 +116,23 @@ def busy(it: CustomerSession[Paydock]) -> int:
     return connections.busy
 
 
-async def test_hanging_accounts_leave_connections_for_another_account() -> None:
+@pytest.mark.parametrize(("connections", "accounts"), [(8, 4), (32, 12)])
+async def test_hanging_accounts_leave_connections_for_another_account(connections: int, accounts: int) -> None:
     gateway = HangingGateway()
-    async with CustomerSession(Paydock("own"), transport=gateway, max_connections=8) as it:
-        hanging = [it.for_account(Paydock(f"hanging-{number}")) for number in range(3)]
+    async with CustomerSession(Paydock("own"), transport=gateway, max_connections=connections) as it:
+        hanging = [it.for_account(Paydock(f"hanging-{number}")) for number in range(accounts)]
         async with anyio.create_task_group() as group:
             for view in hanging:
                 for _ in range(20):
                     group.start_soon(view.get, HEX24)
             await anyio.wait_all_tasks_blocked()
-            assert 3 <= busy(it) < 8
+            assert accounts <= busy(it) < connections
             with anyio.fail_after(120):
                 for _ in range(20):
                     await it.get(HEX24)
                     await it.for_account(Paydock("another")).get(HEX24)
             gateway.release.set()
-        assert [view.stats().succeeded for view in hanging] == [20, 20, 20]
+        assert [view.stats().succeeded for view in hanging] == [20] * accounts
 
 
 async def test_single_account_uses_all_connections() -> None:

@@ -1,6 +1,8 @@
-"""A job on Ray in a process of its own: ``python ray_driver.py GATEWAY SOURCE JOURNAL RATE [resume]``."""
+"""A job on Ray in a process of its own: ``python ray_driver.py GATEWAY SOURCE JOURNAL RATE [resume|fail]``."""
 
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -16,6 +18,25 @@ from wonder_customers.dialects import package
 PATIENT = evolve(QUICK, attempts=100, deadline=600.0, read_timeout=10.0)
 
 
+async def fail(gateway: str, source: str, path: str) -> None:
+    """Start a job whose workers cannot be started, and print what it leaves behind."""
+    import ray  # after the settings that `wonder_customers.bulk.ray` makes for it
+
+    account = package(gateway).ACCOUNT.from_environment()
+    Journal.open(path, gateway=gateway, endpoint=account.base_url)
+    options = Options(inspect=threading.Lock().acquire)  # type: ignore[arg-type]  # it cannot be pickled
+    found = []
+    for running in (True, False):
+        if running:
+            ray.init("local", include_dashboard=False, log_to_driver=False, object_store_memory=80_000_000)
+        with suppress(TypeError):
+            await sync_on_ray(Source(source), Path(path), options=options)
+        left = ray.util.list_named_actors(all_namespaces=True) if ray.is_initialized() else []
+        found.append([ray.is_initialized(), left, [it.name for it in Path(path).parent.glob("*.partitions*")]])
+        ray.shutdown()
+    sys.stdout.write(orjson.dumps(found).decode() + "\n")
+
+
 async def main(gateway: str, source: str, path: str, rate: float, *, resume: bool) -> None:
     account = package(gateway).ACCOUNT.from_environment()
     Journal.open(path, gateway=gateway, endpoint=account.base_url)
@@ -28,4 +49,7 @@ async def main(gateway: str, source: str, path: str, rate: float, *, resume: boo
 
 if __name__ == "__main__":
     program, gateway, source, path, rate, *more = sys.argv
-    anyio.run(lambda: main(gateway, source, path, float(rate), resume=more == ["resume"]))
+    if more == ["fail"]:
+        anyio.run(fail, gateway, source, path)
+    else:
+        anyio.run(lambda: main(gateway, source, path, float(rate), resume=more == ["resume"]))

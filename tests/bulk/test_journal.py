@@ -111,14 +111,23 @@ async def test_rows_without_a_waiting_task_are_committed_in_order_with_the_next_
 
 
 @pytest.mark.anyio
-async def test_failed_journal_write_fails_all_later_writes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("facts", "command"),
+    [
+        ({}, "run: wonder-customers resume"),
+        ({"query": "digest"}, r"run: wonder-customers resume .* \(with the same --query\)$"),
+        ({"migrate": "paydock"}, "run: wonder-customers migrate --from paydock --to [a-z]+ --journal"),
+        ({"temporary": True}, "run: the same command"),
+    ],
+)
+async def test_failed_journal_write_fails_all_later_writes(facts: dict[str, Any], command: str, tmp_path: Path) -> None:
     journal = opened(tmp_path)
-    journal.begin({})
+    journal.begin(facts)
     async with anyio.create_task_group() as group:
         group.start_soon(journal.writer.serve)
         journal.writer.post("INSERT INTO nowhere VALUES (1)", [])
         for number in range(2):
-            with pytest.raises(BulkError, match="wonder-customers resume"):
+            with pytest.raises(BulkError, match=command):
                 await journal.announce([(f"c-{number}", number, None, b"payload", "{}")])
         journal.writer.stop()
     journal.end("journal", {})

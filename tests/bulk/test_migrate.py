@@ -137,7 +137,12 @@ async def test_migration_of_a_list_that_always_grows_is_reported(account: Accoun
     ("facts", "next_step"),
     [
         ({}, r"continue with: wonder-customers resume '.*/a journal'$"),
-        ({"migrate": "paydock"}, "run the migration again"),
+        (
+            {"migrate": "paydock"},
+            r"continue with: wonder-customers migrate --from paydock --to monri --journal '.*/a journal'$",
+        ),
+        ({"query": "digest", "on": "digest"}, r"resume '.*/a journal' \(with the same --query and --on\)$"),
+        ({"temporary": True}, r"the list changed\.$"),
     ],
 )
 async def test_stopped_job_states_how_to_continue(

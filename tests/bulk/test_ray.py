@@ -280,6 +280,13 @@ def test_interrupted_job_on_a_cluster_is_resumed(
     check_end(timed_server, tmp_path / "c.csv", journal, rows)
 
 
+def test_failed_start_leaves_neither_actors_nor_a_local_ray(machine: Machine, tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "c.csv", 3)
+    process = machine.start(str(DRIVER), "paydock", str(source), str(tmp_path / "journal"), "0", "fail")
+    assert orjson.loads(machine.finish(process).splitlines()[-1]) == [[True, [], []], [False, [], []]]
+    assert machine.processes("ray::") == []
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

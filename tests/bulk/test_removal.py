@@ -11,7 +11,7 @@ from bulk.customers import QUICK, AccountFactory, collect, count_statuses, draft
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession, RateLimit
 from wonder_customers.bulk import Job, Journal, Options, sources, sync
-from wonder_customers.bulk.left_customers import RemovalLimit
+from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit
 from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -338,3 +338,9 @@ async def test_stopped_removal_deletes_nothing_more(
 def test_limit_is_a_number_or_a_percentage(text: str) -> None:
     with pytest.raises(ConfigurationError, match="max_removed"):
         RemovalLimit.parse(text)
+
+
+def test_advice_names_the_options_that_have_to_be_given_again() -> None:
+    advice = LeftCustomers(count=3).advice("j", {"query": "digest", "on": "digest", "removed": "digest"}, rows=5)
+    assert advice.endswith("resume j --removed delete --max-removed 3 (with the same --query and --on)")
+    assert "resume" not in LeftCustomers(count=3).advice("j", {"temporary": True}, rows=5)

@@ -150,6 +150,18 @@ def test_status_of_an_unfinished_migration_names_the_migrate_command(run_at_simu
     assert f"To continue, run: {command}" in run_at_simulator("status", "j")[1]
 
 
+@pytest.mark.parametrize("journal", [(), ("--journal", "j")])
+def test_stopped_job_at_a_simulator_names_a_command_only_for_a_journal_that_is_kept(
+    journal: tuple[str, ...], run_at_simulator: Command, folder: Path
+) -> None:
+    lines = ["reference,name,email,phone", *(f"c-{number},Ada,a@example.com,none" for number in range(60))]
+    (folder / "c.csv").write_text("\n".join(lines), encoding="utf-8")
+    code, out, err = run_at_simulator("sync", "c.csv", "--to", "paydock", "--simulator", *journal)
+    assert code == 3
+    assert "cannot be sent for the same reason" in err
+    assert ("wonder-customers resume" in out + err) is bool(journal)
+
+
 def test_resume_refuses_a_journal_of_another_endpoint(
     run_at_simulator: Command, server: SimulatorServer, folder: Path
 ) -> None:

@@ -155,17 +155,18 @@ class Holder(Protocol):
 class DividedSlots:
     """A limit on the number of tasks that use a resource at the same time, such as the connections of a session.
 
-    Among several accounts, an account takes another slot only if it holds fewer slots than are free. An account with
-    requests that hang thus holds at most about half of the slots that the other accounts do not use.
+    Among several accounts, the last quarter of the slots is kept for accounts that hold none, and an account takes
+    another slot only if it holds fewer than the remaining free slots. An account with requests that hang thus holds
+    less than half of the slots, and several such accounts do not take all of them.
 
     Attributes:
         divided: Whether several accounts use the slots.
     """
 
-    __slots__ = ("_free", "_queues", "divided")
+    __slots__ = ("_free", "_kept", "_queues", "divided")
 
     def __init__(self, size: int = UNLIMITED) -> None:
-        self._free = size
+        self._free, self._kept = size, size // 4
         self._queues: OrderedDict[Holder, WaitQueue] = OrderedDict()
         self.divided: bool = False
 
@@ -176,7 +177,8 @@ class DividedSlots:
 
     def acquire_nowait(self, account: Holder) -> bool:
         """Take a slot until `release`. Return False when none is free for the account."""
-        if self._free <= 0 or (self.divided and account.connections >= self._free):
+        held = account.connections
+        if self._free <= 0 or (self.divided and held and held >= self._free - self._kept):
             return False
         self._free -= 1
         account.connections += 1

@@ -25,7 +25,7 @@ Only = Literal["all", "failed"]
 """Which rows a run processes: ``all``, or only those that earlier runs recorded without a confirmation (``failed``)."""
 
 
-@frozen
+@frozen(slots=False)  # created faster than with slots, for every row
 class PendingRow:
     """A row that has to be sent.
 

@@ -6,6 +6,7 @@ missing from the source keeps its value.
 
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 import orjson
@@ -23,11 +24,14 @@ a column, ``keep`` leaves the field as it is."""
 _NAMES: Final = tuple(
     it.name for it in fields(CustomerDraft) if it.name not in {"reference", "payment_source", "clear"}
 )
+_ADDRESS_NAMES: Final = tuple(it.name for it in fields(Address))
+_values_of: Final = attrgetter(*_NAMES)
+_parts_of: Final = attrgetter(*_ADDRESS_NAMES)
 _FILLED: Final = "+"
 """The record of a filled field. Earlier versions recorded other strings. The record of a cleared field is empty."""
 
 
-@frozen
+@frozen(slots=False)  # created faster than with slots, for every row
 class EmptyCells:
     """The result of the rule for one row.
 
@@ -96,8 +100,10 @@ def _filled_json(names: tuple[str, ...]) -> str:
 
 
 def _recorded(text: str | None) -> dict[str, str]:
+    if text is None:
+        return {}  # most rows of a first run
     try:
-        found = orjson.loads(text or "{}")
+        found = orjson.loads(text)
     except orjson.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) and all(isinstance(it, str) for it in found.values()) else {}
@@ -113,13 +119,15 @@ def flat_values(draft: CustomerDraft) -> dict[str, Any]:
     Each part of an address and each key of the metadata is a field.
     """
     found: dict[str, Any] = {}
-    for name in _NAMES:
-        value = getattr(draft, name)
+    for name, value in zip(_NAMES, _values_of(draft), strict=True):
+        if value is None:
+            continue
         if isinstance(value, Address):
-            found |= {f"{name}.{it.name}": part for it in fields(Address) if (part := getattr(value, it.name))}
+            parts = zip(_ADDRESS_NAMES, _parts_of(value), strict=True)
+            found |= {f"{name}.{key}": part for key, part in parts if part}
         elif isinstance(value, Mapping):
             found |= {f"{name}.{key}": item for key, item in value.items() if item is not None}
-        elif value is not None:
+        else:
             found[name] = f"{value.dial_code or ''} {value.number}" if isinstance(value, Phone) else value
     return found
 

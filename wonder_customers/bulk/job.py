@@ -4,10 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self, TypeVar
-
-import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from typing import Self
 
 from wonder_customers.bulk.left_customers import LeftCustomers
 from wonder_customers.bulk.outage import Outage
@@ -15,33 +12,10 @@ from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.stats import JobStats
 from wonder_customers.bulk.stop_reasons import ExitStatus, Stop, raise_stop, single_error
+from wonder_customers.bulk.task_queue import TaskQueue
 from wonder_customers.errors import BulkError
 
-__all__ = ["Job", "put", "take"]
-
-T = TypeVar("T")
-
-
-async def put(stream: MemoryObjectSendStream[T], item: T) -> None:
-    """Send an item. If the buffer has space, this takes no turn of the event loop, unlike ``stream.send``."""
-    try:
-        stream.send_nowait(item)
-    except anyio.WouldBlock:
-        await stream.send(item)
-
-
-async def take(stream: MemoryObjectReceiveStream[T]) -> T | None:
-    """Receive an item; None at the end. If the buffer has an item, this takes no turn of the event loop."""
-    try:
-        return stream.receive_nowait()
-    except anyio.WouldBlock:
-        pass
-    except anyio.EndOfStream:
-        return None
-    try:
-        return await stream.receive()
-    except anyio.EndOfStream:
-        return None
+__all__ = ["Job"]
 
 
 class Job(AsyncIterator[Outcome], ABC):
@@ -53,7 +27,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     Args:
         workers: The maximum number of rows in progress at the same time.
-        again: The instruction for continuing the job, for messages; None without a journal.
+        again: The command that continues the job, for messages; None if there is none.
 
     Attributes:
         stats: Counts and curves so far.
@@ -61,7 +35,6 @@ class Job(AsyncIterator[Outcome], ABC):
         stopped: Why the job is stopping or stopped early; None while it runs and after it finished.
     """
 
-    _outcomes: MemoryObjectReceiveStream[list[Outcome]]
     _stack: AsyncExitStack
 
     def __init__(self, workers: int, again: str | None) -> None:
@@ -71,6 +44,7 @@ class Job(AsyncIterator[Outcome], ABC):
         self.stopped: Stop | None = None
         self._again = again
         self._used = self._open = False
+        self._outcomes = TaskQueue[list[Outcome]](workers)
         self._batch: Iterator[Outcome] = iter(())
 
     @abstractmethod
@@ -128,11 +102,10 @@ class Job(AsyncIterator[Outcome], ABC):
         return "finished" if self.stopped is None else self.stopped.exit_status
 
     @abstractmethod
-    async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
+    async def _begin(self, stack: AsyncExitStack) -> None:
         """Start the tasks, which `stack` ends. Set `_used` as soon as the job cannot be started again.
 
-        Returns:
-            The stream of outcomes, which ends when all rows are completed.
+        The tasks put outcomes into `_outcomes`, and close it when all rows are completed.
         """
 
     def __aiter__(self) -> Self:
@@ -146,7 +119,7 @@ class Job(AsyncIterator[Outcome], ABC):
             if self._used:
                 raise StopAsyncIteration
             raise BulkError("the job is not open. Nothing was sent. Open it with `async with sync(…) as job:`.")
-        if (batch := await take(self._outcomes)) is not None:
+        if (batch := await self._outcomes.get()) is not None:
             self._batch = iter(batch)
             return next(self._batch)
         raise_stop(self.stopped, self.stats.rows, self._again)
@@ -156,7 +129,7 @@ class Job(AsyncIterator[Outcome], ABC):
         if self._used:
             raise BulkError("the job has already run, and a job can run only once. Nothing was sent. Create a new job.")
         async with AsyncExitStack() as stack:
-            self._outcomes = await self._begin(stack)
+            await self._begin(stack)
             stack.push_async_exit(self._complete)
             self._stack = stack.pop_all()
         self._open = True
@@ -182,9 +155,9 @@ class Job(AsyncIterator[Outcome], ABC):
         """End the job when its block is left."""
         if error is None:
             # The block was left early: the rows in progress are completed, and their outcomes are discarded.
-            if self._outcomes.statistics().open_send_streams:
+            if not self._outcomes.closed:
                 self.stop()
-            while await take(self._outcomes) is not None:
+            while await self._outcomes.get() is not None:
                 pass
         elif self.stopped is None:
             self.stopped = Stop("interrupted", "the job was cancelled")

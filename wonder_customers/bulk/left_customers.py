@@ -1,11 +1,12 @@
 """Customers missing from the source, and the limits that protect them from a wrong or incomplete source."""
 
-from shlex import quote
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from attrs import define, field, frozen
 
 from wonder_customers._support.counted import counted
+from wonder_customers.bulk.continuation import continuation
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["LeftCustomers", "RemovalLimit", "RemovedRule", "refusal"]
@@ -95,14 +96,13 @@ class LeftCustomers:
             return f"the source has only {rows:,} rows, and the last finished run had {self.rows_before:,}"
         return None
 
-    def advice(self, journal: str, rows: int) -> str:
-        """Return what the user can do after a refusal."""
+    def advice(self, journal: str, facts: Mapping[str, Any], rows: int) -> str:
+        """Return what the user can do after a refusal, given the journal and the settings of the run."""
         if not rows:
             return "Check that the source is the right file, then run the command again."
-        return (
-            "Check the source. If the source is complete, remove the customers with: wonder-customers resume"
-            f" {quote(journal)} --removed delete --max-removed {self.count}"
-        )
+        options = f"--removed delete --max-removed {self.count}"
+        command = continuation(journal, facts, options=options) or f"the same command and {options}"
+        return f"Check the source. If the source is complete, remove the customers with: {command}"
 
 
 def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:

@@ -3,17 +3,16 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from shlex import quote
 from typing import Any, Final
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock as system_clock
 from wonder_customers.bulk.batches import Batches
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
-from wonder_customers.bulk.job import Job, put, take
+from wonder_customers.bulk.continuation import continuation
+from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.journal.removals import Removals
@@ -26,6 +25,7 @@ from wonder_customers.bulk.sources import RowReader
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.stats import LimitMonitor
 from wonder_customers.bulk.stop_reasons import ExitStatus, Stop, Thresholds
+from wonder_customers.bulk.task_queue import TaskQueue
 from wonder_customers.bulk.writer import TRANSIENT, RowWriter
 from wonder_customers.errors import (
     AuthenticationError,
@@ -49,15 +49,6 @@ AHEAD = 50
 """The number of rows that are recorded as ``sending`` together, ahead of the workers that send them."""
 
 
-def _continuation(journal: RowJournal | None, options: Options) -> str | None:
-    """Return the instruction for continuing a job; None without a journal."""
-    if journal is None:
-        return None
-    if "migrate" in options.facts:
-        return "run the migration again."
-    return f"continue with: wonder-customers resume {quote(journal.name)}"
-
-
 class LocalJob(Job):
     """A job in this process: one reader, and workers that share one session."""
 
@@ -73,7 +64,9 @@ class LocalJob(Job):
         repeats: Mapping[int, int] | None = None,
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
-        super().__init__(options.workers, _continuation(journal, options))
+        name = None if journal is None else journal.name
+        again = None if name is None else continuation(name, options.facts, gateway=session.gateway)
+        super().__init__(options.workers, again)
         self._outages = OutageWatch()
         self._stop = StopSignal(observe=self._outages.record)
         self._session = session.with_options(retry=options.retry, stop=self._stop)
@@ -86,6 +79,7 @@ class LocalJob(Job):
             inspect=options.inspect,
         )  # fmt: skip
         self._batches = Batches(rows, options.first)
+        self._pending = TaskQueue[PendingRow](max(options.workers, AHEAD))
         self._thresholds = Thresholds(options.max_failures, options.failure_share)
         self._source_ended, self._whole_source = False, repeats is None
         self.left.rule = options.removed
@@ -139,7 +133,7 @@ class LocalJob(Job):
         """The number of rows that were read but do not belong to this run (``only="failed"``)."""
         return self._change_filter.skipped
 
-    async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
+    async def _begin(self, stack: AsyncExitStack) -> None:
         stack.push_async_exit(self._batches)  # closes the source of a job that cannot start
         if self._options.removed == "delete":
             check_deletion(self._session.account)
@@ -158,62 +152,53 @@ class LocalJob(Job):
         if self._journal is not None:
             confirm_after += self._journal.grace
         self._writer = RowWriter(self._session, self._journal, self._stop, confirm_after, self.stats.observe)
-        outcomes, received = anyio.create_memory_object_stream[list[Outcome]](self._options.workers)
-        stack.enter_context(received)
         group = await stack.enter_async_context(anyio.create_task_group())
         if self._journal is not None:
             group.start_soon(self._journal.serve)
-        group.start_soon(self._run, outcomes)
-        return received
+        group.start_soon(self._run)
 
-    async def _run(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
+    async def _run(self) -> None:
         """Run the reader, the workers and the progress timer until all rows are completed."""
-        workers = self._options.workers
-        pending, queue = anyio.create_memory_object_stream[PendingRow](max(workers, AHEAD))
         try:
             async with anyio.create_task_group() as ticking:
                 ticking.start_soon(self._tick)
-                with outcomes, pending, queue, self._change_filter:
+                with self._change_filter:
                     async with anyio.create_task_group() as group:
-                        group.start_soon(self._read, pending.clone(), outcomes.clone())
-                        for _ in range(workers):
-                            group.start_soon(self._work, queue.clone(), outcomes.clone())
-                        pending.close()
-                        queue.close()
-                    await self._remove_left(outcomes)
+                        group.start_soon(self._read)
+                        for _ in range(self._options.workers):
+                            group.start_soon(self._work)
+                    await self._remove_left()
                 ticking.cancel_scope.cancel()
         finally:
+            self._outcomes.close()
             self._tick_once(last=True)
             if self._journal is not None:
                 self._journal.stop()
 
-    async def _read(
-        self, pending: MemoryObjectSendStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
-    ) -> None:
+    async def _read(self) -> None:
         """Read the source and queue the rows to send. Stop the job if the source or the journal cannot be used."""
         async with self._batches:
-            with pending, outcomes:
-                try:
-                    await self._queue_all(pending, outcomes)
-                except ConfigurationError as error:
-                    # The reader's message does not take into account that earlier rows may have been sent.
-                    reason = str(error).replace(" Nothing was sent.", "") if self.rows_read else str(error)
-                    self._halt("source", reason)
-                except BulkError as error:
-                    self._halt("journal", str(error))
+            try:
+                await self._queue_all()
+            except ConfigurationError as error:
+                # The reader's message does not take into account that earlier rows may have been sent.
+                reason = str(error).replace(" Nothing was sent.", "") if self.rows_read else str(error)
+                self._halt("source", reason)
+            except BulkError as error:
+                self._halt("journal", str(error))
+            finally:
+                self._pending.close()
         if self._batches.cut_short and self.stopped is None:
             # Not `_halt`: the rows that were read are still sent.
             self.stopped = Stop("paused", f"only the first {self._options.first} rows were requested")
 
-    async def _queue_all(
-        self, pending: MemoryObjectSendStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
-    ) -> None:
+    async def _queue_all(self) -> None:
         while not self._stop.is_set:
             batch = await self._batches.next(self._change_filter)
             if batch is None:
                 self._source_ended = not self._batches.cut_short
                 return
-            await self._report(outcomes, batch[0])
+            await self._report(batch[0])
             systematic = self._thresholds.count_invalid(batch[0], len(batch[0]) + len(batch[1]))
             if systematic:
                 self._halt("failures", systematic)
@@ -221,35 +206,31 @@ class LocalJob(Job):
             for first in range(0, len(batch[1]), AHEAD):
                 if self.stopped is not None:
                     return
-                await self._queue(batch[1][first : first + AHEAD], pending)
+                await self._queue(batch[1][first : first + AHEAD])
 
-    async def _queue(self, rows: list[PendingRow], pending: MemoryObjectSendStream[PendingRow]) -> None:
+    async def _queue(self, rows: list[PendingRow]) -> None:
         """Record rows as ``sending`` and queue them, so that the workers do not wait for the journal's disk.
 
         Rows with an unconfirmed write are recorded later, when that write is resolved.
         """
         if self._journal is not None:
             await self._journal.announce([row.announcement for row in rows if not row.unconfirmed])
-        for row in rows:
-            await put(pending, row)
+        await self._pending.put(*rows)
 
-    async def _work(
-        self, queue: MemoryObjectReceiveStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
-    ) -> None:
+    async def _work(self) -> None:
         """Send the rows of the queue, one at a time; once the job is stopping, record them as not sent."""
-        with queue, outcomes:
-            while (row := await take(queue)) is not None:
-                if self._stop.is_set:
-                    self._writer.hold(row)
-                    continue
-                try:
-                    outcome = await self._send(row)
-                except _FATAL as error:
-                    self._halt_for(error)
-                    continue
-                if outcome is not None:
-                    self._count(outcome)
-                    await self._report(outcomes, [outcome])
+        while (row := await self._pending.get()) is not None:
+            if self._stop.is_set:
+                self._writer.hold(row)
+                continue
+            try:
+                outcome = await self._send(row)
+            except _FATAL as error:
+                self._halt_for(error)
+                continue
+            if outcome is not None:
+                self._count(outcome)
+                await self._report([outcome])
 
     def _halt_for(self, error: CallError | BulkError) -> None:
         """Stop the job, because the gateway refused the account or the journal cannot be written."""
@@ -259,7 +240,7 @@ class LocalJob(Job):
             what = "credentials" if isinstance(error, AuthenticationError) else "operation"
             self._halt("refused", f"the gateway refused the {what} ({error.reason}). {error.hint}")
 
-    async def _remove_left(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
+    async def _remove_left(self) -> None:
         """After a complete run, count the customers missing from the source, and delete them if requested.
 
         The drafts that a caller passes may be incomplete, so missing customers are then counted only before a deletion.
@@ -277,7 +258,7 @@ class LocalJob(Job):
             self.left.removed += outcome.ok
             self.left.kept += not outcome.ok
             self._count(outcome)
-            await outcomes.send([outcome])
+            await self._outcomes.put([outcome])
 
         removal = Removal(self._session, records, missing, self._stop, self._writer.wait_for_window, report)
         limit = RemovalLimit.parse(self._options.max_removed)
@@ -285,7 +266,7 @@ class LocalJob(Job):
         if problem is not None:
             self.left.problem, stops = problem
             if stops:
-                advice = self.left.advice(journal.name, self.rows_read)
+                advice = self.left.advice(journal.name, self._options.facts, self.rows_read)
                 self._halt("removal", f"{problem[0]}. No customer was removed. {advice}")
             return
         try:
@@ -322,10 +303,10 @@ class LocalJob(Job):
         if too_many:
             self._halt("failures", too_many)
 
-    async def _report(self, outcomes: MemoryObjectSendStream[list[Outcome]], batch: list[Outcome]) -> None:
+    async def _report(self, batch: list[Outcome]) -> None:
         if batch:
             self.stats.add(batch)
-            await put(outcomes, batch)
+            await self._outcomes.put(batch)
 
     async def _tick(self) -> None:
         while True:

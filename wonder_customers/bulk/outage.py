@@ -71,9 +71,10 @@ class OutageWatch:
 
     def record(self, evidence: Evidence, error: CallError) -> None:
         """Record the result of a request. This method is called for each request."""
+        if evidence is Evidence.RESPONSE and self._current is None:
+            return  # most requests
         if evidence in _PROCESSED:
-            if self._current is not None:
-                self.end()
+            self.end()
             return
         if self._current is None:
             self._current = Outage(clock.monotonic())

@@ -15,6 +15,7 @@ from uuid import uuid4
 import anyio
 from attrs import define, evolve, field
 
+from wonder_customers.bulk.continuation import continuation
 from wonder_customers.bulk.distributed.coordinator import Coordinator
 from wonder_customers.bulk.distributed.distributed_job import DistributedJob, PartitionedSource
 from wonder_customers.bulk.distributed.partition import SIZE
@@ -22,7 +23,7 @@ from wonder_customers.bulk.distributed.worker import Worker
 from wonder_customers.bulk.options import Options, check_rate
 from wonder_customers.bulk.permits import LeasedRateLimit, PermitServer, Unreachable, reach
 from wonder_customers.bulk.sources.source import Source
-from wonder_customers.errors import BulkError, ConfigurationError, WonderCustomersError, needed
+from wonder_customers.errors import ConfigurationError, WonderCustomersError, needed
 
 # Set before Ray is imported: no usage reports, and only clients with a token can submit work.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -39,8 +40,6 @@ OBJECT_STORE = 100_000_000
 """Bytes of the object store of a local Ray. Only small messages are sent."""
 DYING = 10.0
 """Seconds within which Ray ends the actors of a killed driver."""
-MOST_DEATHS = 20
-"""The maximum number of times that a worker may die without completing a partition. After that, the job is stopped."""
 
 
 def _address(on: str) -> str | None:
@@ -68,12 +67,9 @@ def _connect(address: str | None) -> None:
         ray.init(address=address or "local", **settings)
     except (ConnectionError, RuntimeError, ValueError) as error:
         message = str(error).strip().partition("\n")[0]
-        if address is None:
-            raise ConfigurationError(f"Ray cannot be started on this machine: {message}. Nothing was sent.") from None
-        raise ConfigurationError(
-            f"Ray at {address} cannot be reached: {message}. Nothing was sent. Check the address, and"
-            " that Ray is running."
-        ) from None
+        failed = "Ray cannot be started on this machine" if address is None else f"Ray at {address} cannot be reached"
+        advice = "" if address is None else " Check the address, and that Ray is running."
+        raise ConfigurationError(f"{failed}: {message}. Nothing was sent.{advice}") from None
 
 
 class _Remote:
@@ -156,8 +152,8 @@ class RayBackend:
         # The coordinator counts the failures of all workers.
         options = evolve(self.options, max_failures=None, first=None, resume=False, facts={})
         worker = ray.remote(_Worker).options(**always, scheduling_strategy="SPREAD")
-        for number in range(self.workers):
-            self.actors[f"worker-{number}"] = worker.remote(job, options, limited=limited)
+        for name in self.worker_names:
+            self.actors[name] = worker.remote(job, options, limited=limited)
 
     @property
     def coordinator(self) -> Any:
@@ -168,32 +164,14 @@ class RayBackend:
         """Keep the coordinator running until it has ended the run. Raises the errors of `Coordinator.serve`."""
         await reach(self.coordinator.serve)
 
-    async def run_workers(self) -> None:
-        """Keep the workers running until all partitions are completed or the job is stopped."""
-        async with anyio.create_task_group() as group:
-            for number in range(self.workers):
-                group.start_soon(self._supervise, f"worker-{number}")
+    @property
+    def worker_names(self) -> list[str]:
+        """The names of the workers."""
+        return [f"worker-{number}" for number in range(self.workers)]
 
-    async def _supervise(self, name: str) -> None:
-        """Keep one worker running, and stop the job if the worker raises an error or dies too often.
-
-        When a worker dies, its partition becomes free at the end of its lease.
-        """
-        deaths = done = 0
-        while True:
-            try:
-                await _Remote(self.actors[name]).work()
-            except Unreachable:
-                snapshot = await reach(self.coordinator.snapshot, 1 << 62)
-                deaths, done = (1 if snapshot["done"] > done else deaths + 1), snapshot["done"]
-                if deaths <= MOST_DEATHS:
-                    continue
-                reason = f"{name} died {deaths} times without completing a partition"
-                await reach(self.coordinator.stop, "journal", reason)
-            except WonderCustomersError as error:
-                exit_status = "journal" if isinstance(error, BulkError) else "refused"
-                await reach(self.coordinator.stop, exit_status, str(error))
-            return
+    async def run_worker(self, name: str) -> None:
+        """Run a worker until the job is over. Raises `Unreachable` if its process dies."""
+        await _Remote(self.actors[name]).work()
 
     async def shutdown(self) -> None:
         """End all actors, and Ray if it was started for them."""
@@ -255,6 +233,9 @@ async def sync_on_ray(
     try:
         backend.start()
     except BaseException:
-        await anyio.to_thread.run_sync(divided.remove)
+        with anyio.CancelScope(shield=True):
+            await backend.shutdown()
+            await anyio.to_thread.run_sync(divided.remove)
         raise
-    return DistributedJob(backend, divided, journal, workers=workers * chosen.workers, rate=rate, values=values)
+    again = continuation(str(journal), chosen.facts)
+    return DistributedJob(backend, divided, again, workers=workers * chosen.workers, rate=rate, values=values)

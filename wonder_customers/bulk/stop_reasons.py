@@ -13,7 +13,7 @@ from wonder_customers.errors import BulkError
 __all__ = ["ExitStatus", "Stop", "Thresholds", "raise_stop", "single_error"]
 
 ExitStatus = Literal[
-    "finished", "paused", "interrupted", "refused", "failures", "outage", "journal", "source", "removal"
+    "finished", "paused", "interrupted", "refused", "failures", "outage", "journal", "source", "removal", "workers"
 ]
 """How a run ended.
 
@@ -22,6 +22,7 @@ stopped by the user. ``refused``: the gateway refused the credentials or the ope
 failed or cannot be sent. ``outage``: the gateway processed no request for too long. ``journal`` and ``source``: the
 journal could not be written or the source could not be read. ``removal``: all rows were processed, and a limit prevents
 the deletion of customers missing from the source.
+``workers``: a worker of a distributed job has wrong settings, died repeatedly, or could not reach the coordinator.
 """
 
 
@@ -39,7 +40,7 @@ def raise_stop(stopped: Stop | None, rows: int, again: str | None) -> None:
     Args:
         stopped: Why the job stopped; None if it processed all rows.
         rows: The number of rows that have an outcome.
-        again: The instruction for continuing the job, such as ``run the migration again.``; None without a journal.
+        again: The command that continues the job; None if there is none.
 
     Raises:
         BulkError: The job stopped because of a problem.
@@ -50,7 +51,8 @@ def raise_stop(stopped: Stop | None, rows: int, again: str | None) -> None:
     if stopped.exit_status == "removal":
         message = message[:-1]  # the reason ends with the next command
     elif again is not None and stopped.exit_status != "journal":
-        message += f" Rows that were applied are recorded in the journal. After fixing the cause, {again}"
+        message += " Rows that were applied are recorded in the journal. After fixing the cause, continue with:"
+        message += f" {again}"
     raise BulkError(message)
 
 
@@ -71,8 +73,8 @@ class Thresholds:
     of: int = 500
     least: int = 50
     failed: int = field(default=0, init=False)
-    _recent: "deque[bool]" = field(factory=deque, init=False)
-    _failed_recently: int = field(default=0, init=False)
+    _rows: int = field(default=0, init=False)
+    _failed_recently: "deque[int]" = field(factory=deque, init=False)
 
     def count_invalid(self, outcomes: Sequence[Outcome], rows: int) -> str | None:
         """Check a batch for rows that cannot be sent for the same reason, such as a column with wrong values.
@@ -99,16 +101,20 @@ class Thresholds:
         Returns:
             Why the job has to stop now; None if it may continue.
         """
-        self.failed += not ok
-        self._recent.append(not ok)
-        self._failed_recently += not ok
-        if len(self._recent) > self.of:
-            self._failed_recently -= self._recent.popleft()
-        seen = len(self._recent)
+        self._rows += 1
+        recent = self._failed_recently
+        if ok and not recent:
+            return None  # most rows
+        if not ok:
+            self.failed += 1
+            recent.append(self._rows)
+        while recent and recent[0] <= self._rows - self.of:
+            recent.popleft()
+        seen = min(self._rows, self.of)
         if self.most is not None and self.failed >= self.most:
             return f"the maximum number of failed rows was reached (max_failures={self.most})"
-        if self.share is not None and seen >= self.least and self._failed_recently > self.share * seen:
-            return f"{self._failed_recently} of the last {seen} rows failed"
+        if self.share is not None and seen >= self.least and len(recent) > self.share * seen:
+            return f"{len(recent)} of the last {seen} rows failed"
         return None
 
 

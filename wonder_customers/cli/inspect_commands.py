@@ -14,6 +14,7 @@ import orjson
 from rich.table import Table
 
 from wonder_customers._support.counted import counted
+from wonder_customers.bulk.continuation import continuation
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.forget import files_near, forget
 from wonder_customers.bulk.journal import Journal
@@ -28,7 +29,6 @@ from wonder_customers.bulk.sources.source import Source
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
-from wonder_customers.cli.job_facts import continuation
 from wonder_customers.cli.job_outputs import check_outputs, new_file
 from wonder_customers.cli.output import cell, console, json_line, print_line, print_message
 from wonder_customers.cli.plan_files import described
@@ -166,8 +166,8 @@ def show_status(journal: Journal, *, json: bool) -> int:
         _print_counts("failed rows by reason", codes)
     if last is not None:
         print_line(f"run {last.number}: {end_state or 'running, or its process was killed'}")
-    if last is not None and end_state != "finished":
-        print_line(f"To continue, run: {continuation(journal, last.facts)}")
+        if end_state != "finished":
+            print_line(f"To continue, run: {continuation(journal.name, last.facts, gateway=journal.gateway)}")
     return SUCCESS
 
 

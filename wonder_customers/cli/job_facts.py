@@ -8,9 +8,9 @@ contains only their digests. The source must be given again unless it is in the 
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from shlex import quote
 from typing import Any, Final, get_args
 
+from wonder_customers.bulk.continuation import GIVEN_AGAIN, continuation
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.sources import ColumnMapping, fingerprint, unsupported_fields
@@ -21,19 +21,14 @@ from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 
 __all__ = [
-    "GIVEN_AGAIN",
     "check_unchanged",
     "combined",
-    "continuation",
     "last_facts",
     "migrated_from",
     "report_change",
     "sealed",
     "source_of",
 ]
-
-GIVEN_AGAIN: Final = ("query", "database", "on", "shared_limit", "removed")
-"""The settings that the journal stores as digests."""
 
 _MOST: Final = 10_000
 """The largest accepted number of workers and of processes in a journal."""
@@ -79,8 +74,8 @@ def last_facts(journal: Journal) -> dict[str, Any]:
         raise ConfigurationError(f"{journal.path} contains no run. Start a run with `sync` or `migrate`.")
     facts = {"empty": "own", "removed": None, "give_up_after": None, **last.facts}
     if "migrate" in facts:
-        again = continuation(journal, facts)
-        raise ConfigurationError(f"{journal.path} is the journal of a migration. To continue, run: {again}")
+        command = continuation(journal.name, facts, gateway=journal.gateway)
+        raise ConfigurationError(f"{journal.path} is the journal of a migration. To continue, run: {command}")
     wrong = [name for name, kinds in _KINDS.items() if name not in facts or type(facts[name]) not in kinds]
     wrong += [name for name in ("workers", "processes") if name not in wrong and not 0 < facts[name] <= _MOST]
     wrong += [] if facts["empty"] in get_args(EmptyRule) else ["empty"]
@@ -92,15 +87,6 @@ def last_facts(journal: Journal) -> dict[str, Any]:
     raise ConfigurationError(
         f"the journal {journal.path} is damaged: its setting {named!r} is invalid. Restore the journal from a backup."
     )
-
-
-def continuation(journal: Journal, facts: Mapping[str, Any]) -> str:
-    """Return the command that continues a journal's last run, which has the settings `facts`."""
-    path = quote(str(journal.path))
-    if "migrate" not in facts:
-        return f"wonder-customers resume {path}"
-    origin, to = quote(str(facts["migrate"])), quote(journal.gateway)
-    return f"wonder-customers migrate --from {origin} --to {to} --journal {path}"
 
 
 def combined(

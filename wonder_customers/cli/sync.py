@@ -372,7 +372,7 @@ def _run(
         f"{file} → {opened.gateway}",
         facts["source"],
         opened,
-        Options(facts=sealed(facts, opened), **how),
+        Options(facts=sealed(facts, opened) | ({} if resumable else {"temporary": True}), **how),
         output.failures or default_letters(Path(file), opened.gateway),
         output,
         output.monitor(),

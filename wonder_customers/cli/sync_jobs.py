@@ -12,6 +12,7 @@ import anyio
 from attrs import frozen
 
 from wonder_customers.bulk import report as reports
+from wonder_customers.bulk.continuation import given_again
 from wonder_customers.bulk.dead_letters import DeadLetters
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
@@ -24,7 +25,6 @@ from wonder_customers.bulk.sources.source import Source
 from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCESS
-from wonder_customers.cli.job_facts import GIVEN_AGAIN
 from wonder_customers.cli.job_options import EngineOptions, OutputOptions
 from wonder_customers.cli.job_outputs import check_outputs, default_path, write_reports
 from wonder_customers.cli.monitoring import Monitor
@@ -216,6 +216,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
     with task.journal.reader() as find:
         # Rows of earlier runs that have arrived are removed from the file of failed rows.
         letters.settle(complete=job.exit_status == "finished" and not job.skipped, find=find)
+    last = task.journal.last_run()
     facts = reports.build(
         job,
         gateway=task.gateway,
@@ -224,7 +225,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
         journal=task.journal.path if task.resumable else None,
         failed_rows=letters.path if letters.count or letters.earlier else None,
         earlier_failures=letters.earlier,
-        given_again=_given_again(task.journal),
+        given_again=given_again({} if last is None else last.facts),
         seconds=time.monotonic() - clock,
         started=started,
     )
@@ -276,6 +277,7 @@ _END_STATES = {
     "journal": "stopped: the journal cannot be written",
     "source": "stopped: the source cannot be read",
     "removal": "stopped before removing customers",
+    "workers": "stopped: a worker cannot continue",
 }
 
 
@@ -288,12 +290,6 @@ def _print_result(task: SyncTask, job: Job, facts: Mapping[str, Any], message: s
     for step in facts["next_steps"]:
         if step["command"] is None or message is None:  # otherwise the message contains the command
             print_message(" ".join(filter(None, step.values())), "yellow")
-
-
-def _given_again(journal: Journal) -> list[str]:
-    """Return the options of a run that have to be given again, because the journal contains only their digests."""
-    run = journal.last_run()
-    return [f"--{it.replace('_', '-')}" for it in GIVEN_AGAIN if run is not None and run.facts.get(it) is not None]
 
 
 def _exit_code(job: Job) -> int:

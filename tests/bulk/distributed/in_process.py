@@ -1,7 +1,6 @@
 """A backend inside this process, to test distributed jobs without an engine."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from bulk.customers import QUICK
 
 from wonder_customers import BulkError
 from wonder_customers.bulk import Options
+from wonder_customers.bulk.continuation import continuation
 from wonder_customers.bulk.distributed.coordinator import Coordinator
 from wonder_customers.bulk.distributed.distributed_job import DistributedJob, PartitionedSource
 from wonder_customers.bulk.distributed.worker import Worker
@@ -59,7 +59,6 @@ class InProcessBackend:
     duration: float = 1.0
     max_failures: int | None = None
     present: Coordinator | None = None
-    problems: list[Exception] = field(factory=list)
     lines: dict[str, Connection] = field(factory=dict)
     _scopes: dict[str, anyio.CancelScope] = field(factory=dict)
     _led: anyio.CancelScope = field(factory=anyio.CancelScope)
@@ -75,25 +74,18 @@ class InProcessBackend:
                 await self.present.serve()
                 return
 
-    async def run_workers(self) -> None:
-        async with anyio.create_task_group() as group:
-            for number in range(self.workers):
-                group.start_soon(self._supervise, f"w{number}")
+    @property
+    def worker_names(self) -> list[str]:
+        return [f"w{number}" for number in range(self.workers)]
 
-    async def _supervise(self, name: str) -> None:
-        while True:
-            line: Any = Connection(self)
-            self.lines[name] = line
-            worker = Worker(line, self.rate_limit, self.options, self.variables)
-            with anyio.CancelScope() as self._scopes[name]:
-                try:
-                    await worker.work()
-                except Exception as error:  # noqa: BLE001 - checked by the test
-                    self.problems.append(error)
-                    with suppress(Unreachable):
-                        await self.coordinator.stop("refused", str(error))
-                return
-            line.cut = True
+    async def run_worker(self, name: str) -> None:
+        line: Any = Connection(self)
+        self.lines[name] = line
+        worker = Worker(line, self.rate_limit, self.options, self.variables)
+        with anyio.CancelScope() as self._scopes[name]:
+            return await worker.work()
+        line.cut = True
+        raise Unreachable
 
     async def shutdown(self) -> None:
         self.depose()
@@ -118,7 +110,8 @@ async def make_job(
     divided = PartitionedSource.create(source, path, options, size=size)
     values = how.pop("values", False)
     engine = how.pop("kind", InProcessBackend)(path, divided, variables, options=options, **how)
-    return DistributedJob(engine, divided, path, workers=options.workers, rate=None, values=values), engine
+    again = continuation(str(path), options.facts)
+    return DistributedJob(engine, divided, again, workers=options.workers, rate=None, values=values), engine
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -19,7 +19,8 @@ from wonder_customers.bulk import report as reports
 from wonder_customers.bulk.distributed.coordinator import WorkerConfig
 from wonder_customers.bulk.distributed.worker import digests_for
 from wonder_customers.bulk.journal.digest import VARIABLE, key_mark, key_of
-from wonder_customers.bulk.permits import Grant, LeasedRateLimit, PermitServer
+from wonder_customers.bulk.permits import Grant, LeasedRateLimit, PermitServer, Unreachable
+from wonder_customers.bulk.stop_reasons import Stop
 from wonder_customers.simulator.server import SimulatorServer
 
 # Workers run on asyncio.
@@ -81,12 +82,12 @@ async def test_distributed_job_equals_a_local_job(
     one, letters = await local(account("paydock"), source, tmp_path / "one")
     state = sorted(body["reference"] for body in server.store.customers("paydock"))
     server.store._connection.executescript("DELETE FROM customers; DELETE FROM history")
-    many, engine = await make_job(
+    many, _ = await make_job(
         account("paydock"), "paydock", source, tmp_path / "many", server.environment(), values=True
     )
     outcomes = await collect(many)
     assert [outcome async for outcome in many] == []
-    assert not engine.problems
+    assert many.stopped is None
     assert plain(outcomes) == plain(letters)
     assert {it.number: it.draft for it in outcomes} == {it.number: it.draft for it in letters}
     assert outcome_to_dict(many) == outcome_to_dict(one)
@@ -130,7 +131,7 @@ async def test_killed_processes_leave_each_customer_once(
             outcomes = await collect(job)
         group.cancel_scope.cancel()
     assert deaths >= 3
-    assert (outcomes, engine.problems) == ([], [])
+    assert (outcomes, job.stopped) == ([], None)
     assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(rows)}
     assert (job.exit_status, job.rows_read, job.unfinished, reports.adds_up(job)) == ("finished", rows, 0, True)
     assert Journal.existing(tmp_path / "j").states() == {"done": rows}
@@ -249,9 +250,29 @@ async def test_worker_with_wrong_settings_reports_the_reason(
     elif wrong == "endpoint":
         variables["MONRI_BASE_URL"] = "http://127.0.0.1:1"
     job, _ = await make_job(account("monri"), "monri", source, tmp_path / "j", variables)
-    with pytest.raises(BulkError, match=words[wrong]):
+    with pytest.raises(BulkError, match=f"{words[wrong]}.*After fixing the cause, continue with"):
         await collect(job)
+    assert job.exit_status == ("refused" if wrong == "credentials" else "workers")
     assert server.store.ledger("monri") == {}
+
+
+class DyingWorkers(InProcessBackend):
+    """A backend whose workers die at once."""
+
+    async def run_worker(self, name: str) -> None:
+        raise Unreachable
+
+
+async def test_repeated_deaths_of_a_worker_stop_the_job(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    source = Source(str(write_csv(tmp_path / "c.csv", 30)))
+    job, _ = await make_job(
+        account("monri"), "monri", source, tmp_path / "j", server.environment(), kind=DyingWorkers, workers=1
+    )
+    with pytest.raises(BulkError, match="w0 died 21 times without completing a partition"):
+        await collect(job)
+    assert job.exit_status == "workers"
 
 
 async def test_worker_with_another_key_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +331,7 @@ async def test_restarted_coordinator_remembers_that_the_job_stopped(
         engine.depose()
         await until(lambda: engine.present is not None)
         assert await engine.coordinator.lease() == "over"
-        assert (await engine.coordinator.snapshot(0))["stopped"] == ("failures", "too many")
+        assert (await engine.coordinator.snapshot(0))["stopped"] == Stop("failures", "too many")
         await engine.coordinator.end("failures")
 
 

@@ -44,7 +44,7 @@ def check(source: Source, size: int) -> list[Partition]:
     for number, reference, *_ in whole:
         if reference is not None and seen.setdefault(reference, number) != number:
             repeats[number] = seen[reference]
-    assert {number: first for partition in found for number, first in partition.repeats} == repeats
+    assert {number: first for partition in found for number, first in partition.repeats.items()} == repeats
     return found
 
 
@@ -123,7 +123,7 @@ def test_folder_is_divided_by_file_with_continuous_row_numbers(tmp_path: Path) -
         *[(5, 2), (7, 1)],
         *[(8, 5), (13, 5), (18, 5)],
     ]
-    assert dict(found[3].repeats) == {6: 1, 7: 2}
+    assert found[3].repeats == {6: 1, 7: 2}
 
 
 def test_zstd_file_is_one_partition(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_reference_of_several_columns_is_compared_as_a_whole(tmp_path: Path) -> 
     path.write_text("branch,number,name\n" + "".join(f"b{it % 3},{it // 6},N\n" for it in range(30)))
     found = cut(Source(str(path), ColumnMapping(fields={"reference": reference}), query="FROM source"), 4)
     rows = {row.number: row.reference for partition in found for row in partition.read()}
-    repeats = {number: first for partition in found for number, first in partition.repeats}
+    repeats = {number: first for partition in found for number, first in partition.repeats.items()}
     assert len(repeats) == 30 - len(set(rows.values())) == 15
     assert all(rows[number] == rows[first] for number, first in repeats.items())
 

@@ -63,7 +63,7 @@ def test_mapping_file_is_applied(tmp_path: Path) -> None:
 def test_mapping_is_the_same_after_writing_and_in_other_processes(tmp_path: Path) -> None:
     mapping = loaded(tmp_path, FILE)
     assert loaded(tmp_path, mapping.to_toml()) == mapping
-    part = Partition(source=Source("c.csv", mapping, unsupported=("address",)), place=0, number=0, rows=1, repeats=())
+    part = Partition(source=Source("c.csv", mapping, unsupported=("address",)), place=0, number=0, rows=1, repeats={})
     assert Partition.from_json(part.to_json()) == part
 
 

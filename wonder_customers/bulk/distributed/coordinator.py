@@ -132,12 +132,12 @@ class Coordinator:
     async def stop(self, exit_status: ExitStatus, reason: str) -> None:
         """Stop leasing partitions, and make each worker stop at its next heartbeat."""
         await self._open.wait()
-        self._halt(exit_status, reason)
+        self._halt(Stop(exit_status, reason))
 
-    def _halt(self, exit_status: ExitStatus, reason: str) -> None:
+    def _halt(self, stop: Stop) -> None:
         if self.stopped is None:
-            self.stopped = Stop(exit_status, reason)
-            self._leases.remember("stopped", [exit_status, reason])
+            self.stopped = stop
+            self._leases.remember("stopped", [stop.exit_status, stop.reason])
 
     async def snapshot(self, after: int) -> dict[str, Any]:
         """Return the state of the job.
@@ -157,7 +157,7 @@ class Coordinator:
             "progress": total,
             "results": self._leases.results(after),
             "done": self._leases.done,
-            "stopped": None if self.stopped is None else (self.stopped.exit_status, self.stopped.reason),
+            "stopped": self.stopped,
         }
 
     async def worker_config(self) -> WorkerConfig:
@@ -214,10 +214,11 @@ class Coordinator:
         self._running[key] = progress
         failed = sum(it["counts"].get("failed", 0) for it in (self._done, *self._running.values()))
         if self.max_failures is not None and failed >= self.max_failures:
-            self._halt("failures", f"the maximum number of failed rows was reached (max_failures={self.max_failures})")
+            reason = f"the maximum number of failed rows was reached (max_failures={self.max_failures})"
+            self._halt(Stop("failures", reason))
         return "go" if self.stopped is None else "stop"
 
-    async def finish(self, key: Key, result: dict[str, Any], stop: tuple[ExitStatus, str] | None) -> None:
+    async def finish(self, key: Key, result: dict[str, Any], stop: Stop | None) -> None:
         """End a lease and store the result of the partition (``progress`` and ``failures``), unless the lease was lost.
 
         `stop` is the reason for which the partition is not complete, and also stops the job; None if it is complete.
@@ -227,23 +228,19 @@ class Coordinator:
             self._running.pop(key, None)
             _add(self._done, result["progress"], *_ROWS, *_REQUESTS)
         if stop is not None:
-            self._halt(*stop)
+            self._halt(stop)
 
 
 def progress_of(job: Job) -> dict[str, dict[str, Any]]:
     """Return the progress of a job; see `Progress`."""
     stats, requests = job.stats, job.stats.requests
     limits = {"concurrency": requests.concurrency, "rate": requests.rate}
+    sent = {"accepted": stats.sent, **{name: getattr(requests, name) for name in ("sent", "throttled", "failed")}}
     return {
         "rows": {"read": job.rows_read, "skipped": job.skipped},
         "counts": dict(stats.counts),
         "reasons": dict(stats.reasons),
-        "requests": {
-            "accepted": stats.sent,
-            "sent": requests.sent,
-            "throttled": requests.throttled,
-            "failed": requests.failed,
-        },
+        "requests": sent,
         "latencies": {str(bucket): count for bucket, count in stats.latencies.classes.items()},
         "drift": dict(stats.drift),
         "limits": {name: limit for name, limit in limits.items() if limit is not None},

@@ -3,16 +3,14 @@
 import glob
 import secrets
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
-from shlex import quote
 from time import monotonic, sleep
 from typing import Any, Protocol
 
 import anyio
 import anyio.to_thread
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import evolve, frozen
 
 from wonder_customers.bulk.distributed.coordinator import Coordinator, Totals
@@ -21,16 +19,18 @@ from wonder_customers.bulk.distributed.partition import Index
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options
-from wonder_customers.bulk.permits import Unreachable
+from wonder_customers.bulk.permits import Unreachable, reach
 from wonder_customers.bulk.rows import Outcome, Row
 from wonder_customers.bulk.sources.source import Source
 from wonder_customers.bulk.stop_reasons import Stop
-from wonder_customers.errors import BulkError, ConfigurationError
+from wonder_customers.errors import BulkError, ConfigurationError, WonderCustomersError
 
 __all__ = ["Backend", "DistributedJob", "PartitionedSource"]
 
 POLL_SECONDS = 0.2
 """Seconds between two queries of the job's state."""
+MOST_DEATHS = 20
+"""The maximum number of times that a worker may die without completing a partition. After that, the job is stopped."""
 _NO_ROW = Row(0)
 
 
@@ -44,8 +44,12 @@ class Backend(Protocol):
     async def run_coordinator(self) -> None:
         """Keep the coordinator running until it has ended the run. Raises the errors of `Coordinator.serve`."""
 
-    async def run_workers(self) -> None:
-        """Keep the workers running until all partitions are completed or the job is stopped."""
+    @property
+    def worker_names(self) -> Sequence[str]:
+        """The names of the workers."""
+
+    async def run_worker(self, name: str) -> None:
+        """Run a worker until the job is over. Raises `Unreachable` if its process dies."""
 
     async def shutdown(self) -> None:
         """End the coordinator and all workers."""
@@ -125,7 +129,7 @@ class DistributedJob(Job):
     Args:
         backend: Runs the coordinator and the workers.
         source: The source.
-        journal: The journal, for messages.
+        again: The command that continues the job, for messages.
         workers: The maximum number of rows in progress, over all workers.
         rate: The maximum number of requests per second, over all workers; None to adapt to the gateway.
         values: Whether failed rows are read again, so that the outcomes contain the drafts.
@@ -135,13 +139,13 @@ class DistributedJob(Job):
         self,
         backend: Backend,
         source: PartitionedSource,
-        journal: Path,
+        again: str | None,
         *,
         workers: int,
         rate: float | None,
         values: bool = False,
     ) -> None:
-        super().__init__(workers, f"continue with: wonder-customers resume {quote(str(journal))}")
+        super().__init__(workers, again)
         self._backend, self._source, self._ceiling, self._values = backend, source, rate, values
         self._results, self._rows = 0, Counter[str]()
         self._stop_requested = self._begun = self._workers_ended = False
@@ -177,27 +181,24 @@ class DistributedJob(Job):
         """The number of rows that do not belong to this run (``only="failed"``)."""
         return self._rows["skipped"]
 
-    async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
+    async def _begin(self, stack: AsyncExitStack) -> None:
         self._used = True
         self.stats.begin(anyio.current_time())
-        outcomes, given = anyio.create_memory_object_stream[list[Outcome]](1)
-        stack.enter_context(given)
         group = await stack.enter_async_context(anyio.create_task_group())
-        group.start_soon(self._run, outcomes)
+        group.start_soon(self._run)
         # Like a local job, the job has started when it has acquired the journal.
         await self._decided.wait()
         if not self.begun:
             await stack.aclose()
             raise self._refused or BulkError("the job ended before its first row. Nothing was sent. Run it again.")
-        return given
 
-    async def _run(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
+    async def _run(self) -> None:
         try:
-            with outcomes:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(self._run_coordinator, group.cancel_scope)
-                    await self._work(outcomes)
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._run_coordinator, group.cancel_scope)
+                await self._work()
         finally:
+            self._outcomes.close()
             self._decided.set()
             self.stats.tick(anyio.current_time(), last=True)
             with anyio.CancelScope(shield=True):
@@ -214,10 +215,12 @@ class DistributedJob(Job):
             self._refused = error
             scope.cancel()
 
-    async def _work(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
+    async def _work(self) -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(self._poll, outcomes)
-            await self._backend.run_workers()
+            group.start_soon(self._poll)
+            async with anyio.create_task_group() as workers:
+                for name in self._backend.worker_names:
+                    workers.start_soon(self._supervise, name)
             self._workers_ended = True
         if self._source.cut_short and self.stopped is None:
             self.stopped = Stop("paused", f"only the first {self._source.rows} rows were requested")
@@ -228,16 +231,32 @@ class DistributedJob(Job):
             with anyio.move_on_after(POLL_SECONDS):
                 await self._ended.wait()
 
-    async def _poll(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
+    async def _supervise(self, name: str) -> None:
+        """Keep a worker running. When it dies, its partition becomes free at the end of its lease."""
+        deaths = done = 0
+        while True:
+            try:
+                return await self._backend.run_worker(name)
+            except Unreachable:
+                snapshot = await reach(self._backend.coordinator.snapshot, 1 << 62)
+                deaths, done = (1 if snapshot["done"] > done else deaths + 1), snapshot["done"]
+                if deaths <= MOST_DEATHS:
+                    continue
+                reason = f"{name} died {deaths} times without completing a partition"
+            except WonderCustomersError as error:
+                reason = str(error)
+            return await reach(self._backend.coordinator.stop, "workers", reason)
+
+    async def _poll(self) -> None:
         """Query the state of the job until the workers have ended and all results are known."""
         while True:
             workers_ended = self._workers_ended
             with suppress(Unreachable):
-                if await self._update(outcomes) and workers_ended:
+                if await self._update() and workers_ended:
                     return
             await anyio.sleep(POLL_SECONDS)
 
-    async def _update(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> bool:
+    async def _update(self) -> bool:
         """Update the state and the statistics, and report failed rows. Return whether all results are known."""
         if self._stop_requested:
             await self._backend.coordinator.stop("interrupted", "the job was interrupted")
@@ -245,10 +264,9 @@ class DistributedJob(Job):
         self._begun = True
         self._decided.set()
         self._count(snapshot["progress"])
-        if snapshot["stopped"] is not None:
-            self.stopped: Stop | None = Stop(*snapshot["stopped"])
+        self.stopped = snapshot["stopped"] or self.stopped
         for result in snapshot["results"]:
-            await self._report(result, outcomes)
+            await self._report(result)
             self._results += 1
         return bool(self._results == snapshot["done"])
 
@@ -264,19 +282,14 @@ class DistributedJob(Job):
         requests.rate = limits.get("rate")
         self.stats.tick(anyio.current_time())
 
-    async def _report(self, result: Mapping[str, Any], outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
+    async def _report(self, result: Mapping[str, Any]) -> None:
         """Send the outcomes of failed rows. If requested, add each row's draft, or its bytes if it has no draft."""
-        failed, rows = [Outcome(**plain) for plain in result["failures"]], dict[int, Row]()
-        if not failed:
-            return
-        if self._values:
+        failed = [Outcome(**plain) for plain in result["failures"]]
+        if failed and self._values:
             # Rows are never sent between processes, so the failed rows are read again here.
-            numbers = {outcome.number for outcome in failed}
+            numbers = {it.number for it in failed}
             rows = await anyio.to_thread.run_sync(self._source.rows_of, result["place"], numbers)
-        found = [(outcome, rows.get(outcome.number, _NO_ROW)) for outcome in failed]
-        await outcomes.send(
-            [
-                evolve(outcome, draft=row.draft, original=row.original if row.draft is None else None)
-                for outcome, row in found
-            ]
-        )
+            both = [(it, rows.get(it.number, _NO_ROW)) for it in failed]
+            failed = [evolve(it, draft=row.draft, original=None if row.draft else row.original) for it, row in both]
+        if failed:
+            await self._outcomes.put(failed)

@@ -19,7 +19,7 @@ from wonder_customers.bulk.distributed.leases import Key
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Change
 from wonder_customers.bulk.journal.digest import Digests
-from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Confirmed, Entry, State
+from wonder_customers.bulk.journal.entries import Announcement, Confirmed, Entry, RowJournal
 from wonder_customers.bulk.permits import Unreachable, reach
 from wonder_customers.errors import BulkError
 
@@ -32,7 +32,7 @@ GROUP = 200
 
 
 @define(eq=False)
-class LeasedJournal:
+class LeasedJournal(RowJournal):
     """The lease of a partition, and the journal of its rows.
 
     Changes that are recorded while a message is sent are grouped into the next message.
@@ -150,14 +150,6 @@ class LeasedJournal:
             await written.wait()
         if self.failure is not None:
             raise self.failure
-
-    def done(self, row: Announcement, *, result: str, id: str, attempts: int, late: bool) -> None:
-        """Record that the gateway confirmed the row. If `late`, an earlier attempt may still be applied."""
-        self._post("done", *row, result, id, attempts, LATE_ATTEMPT if late else None)
-
-    def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
-        """Record the result of a row that the gateway did not confirm."""
-        self._post("ended", reference, state, attempts, code)
 
     def same(self, reference: str, raw: bytes) -> None:
         """Record that different raw values result in the same request body. Must be called in a worker thread."""

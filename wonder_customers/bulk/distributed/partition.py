@@ -10,7 +10,7 @@ reference, because a worker reads only its own partition.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import accumulate, chain, islice
 from math import inf
@@ -44,10 +44,6 @@ _BATCH = 1000
 _INTEGER = re.compile("U?(TINYINT|SMALLINT|INTEGER|BIGINT)")
 
 
-def _pairs(given: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    return tuple((number, first) for number, first in given)
-
-
 @frozen(kw_only=True)
 class Partition:
     """Consecutive rows of a source.
@@ -66,8 +62,8 @@ class Partition:
         encoding: The encoding of the text file; None for other sources.
         where: Prefix for the rows' locations in messages.
         fingerprint: The result of `fingerprint` when the source was divided.
-        repeats: Pairs of row numbers: a row that repeats a reference, and the first row with that reference,
-            anywhere in the source.
+        repeats: The number of the first row with the same reference, anywhere in the source, by the number of each
+            row that repeats a reference.
     """
 
     source: Source
@@ -82,17 +78,18 @@ class Partition:
     encoding: str | None = None
     where: str = ""
     fingerprint: str = ""
-    repeats: tuple[tuple[int, int], ...] = field(converter=_pairs)
+    repeats: Mapping[int, int]
 
     def to_json(self) -> bytes:
         """Return the partition as JSON."""
-        return orjson.dumps(asdict(self))
+        return orjson.dumps(asdict(self), option=orjson.OPT_NON_STR_KEYS)
 
     @classmethod
     def from_json(cls, text: bytes | str) -> "Partition":
         """Return the partition from the output of `to_json`."""
         values = orjson.loads(text)
         source, file = values.pop("source"), values.pop("file")
+        values["repeats"] = {int(number): first for number, first in values["repeats"].items()}
         source["mapping"] = ColumnMapping.from_dict(source["mapping"])
         return cls(source=Source(**source), file=file and (file[0], file[1]), **values)
 
@@ -121,17 +118,16 @@ class Partition:
 
     def _rows(self, reader: RowReader) -> Iterator[Row]:
         reading, number, where = self.source.reading, self.number, self.where
-        values: list[Any] = [limit for limit in (self.begin, self.end) if limit is not None]
-        if self.file is None:
-            path = None if self.source.path == "-" else Path(self.source.path)
-            return query_rows(self.sql, path, number, reading, where, before=self.line, parameters=values)
-        path = Path(self.file[0])
-        if self.sql:
-            values.insert(0, glob_escaped(path))
-            return query_rows(self.sql, path, number, reading, where, before=self.line, parameters=values)
+        if self.file is None or self.sql:
+            at = self.source.path if self.file is None else self.file[0]
+            path = None if at == "-" else Path(at)
+            limits = [limit for limit in (self.begin, self.end) if limit is not None]
+            parameters = limits if path is None or self.file is None else [glob_escaped(path), *limits]
+            return query_rows(self.sql, path, number, reading, where, before=self.line, parameters=parameters)
         begin, end = self.begin or 0, inf if self.end is None else self.end
         byte_range = ByteRange(begin, self.line, self.encoding, end)
-        return rows_of_file(reader, (path, self.file[1]), number, reading, where=where, byte_range=byte_range)
+        file = (Path(self.file[0]), self.file[1])
+        return rows_of_file(reader, file, number, reading, where=where, byte_range=byte_range)
 
     def _changed(self) -> str:
         name = "the result of the query" if self.file is None else self.file[0]
@@ -207,10 +203,8 @@ class Index:
     def _partition(self, facts: dict[str, Any], **limits: Any) -> Partition:
         """Return a partition of the rows that were counted since the previous partition."""
         self._note()
-        number, rows, repeats = self._cut, self.rows - self._cut, sorted(self._repeats.items())
-        made = Partition(
-            source=self.source, place=self._made, number=number, rows=rows, repeats=repeats, **facts, **limits
-        )
+        place, number, rows, repeats = self._made, self._cut, self.rows - self._cut, self._repeats
+        made = Partition(source=self.source, place=place, number=number, rows=rows, repeats=repeats, **facts, **limits)
         self._repeats, self._cut, self._made = {}, self.rows, self._made + 1
         return made
 
@@ -316,4 +310,4 @@ def run_partition(
         ConfigurationError: The rows cannot be read, or the source changed.
     """
     chosen = evolve(options or Options(), first=None)
-    return LocalJob(session, partition.read(), journal, chosen, repeats=dict(partition.repeats))
+    return LocalJob(session, partition.read(), journal, chosen, repeats=partition.repeats)

@@ -129,7 +129,7 @@ class Worker:
             job = run_partition(partition, session, journal, options=self.options)
         except ConfigurationError as error:
             result: dict[str, Any] = {"progress": {}, "failures": failures}
-            return await self._reach(self.coordinator.finish, journal.key, result, ("source", str(error)))
+            return await self._reach(self.coordinator.finish, journal.key, result, Stop("source", str(error)))
         async with anyio.create_task_group() as group:
             group.start_soon(journal.heartbeat, job)
             try:
@@ -142,8 +142,7 @@ class Worker:
             return None
         stopped = job.stopped or (Stop("interrupted", "the job was interrupted") if job.unfinished else None)
         result = {"progress": progress_of(job), "failures": failures}
-        ended = None if stopped is None else (stopped.exit_status, stopped.reason)
-        return await self._reach(self.coordinator.finish, journal.key, result, ended)
+        return await self._reach(self.coordinator.finish, journal.key, result, stopped)
 
     async def _reach(self, call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Call the coordinator until it responds. Raise `BulkError` if it does not respond within `patience`."""
@@ -151,10 +150,7 @@ class Worker:
 
         def check() -> None:
             if clock.monotonic() > until:
-                raise BulkError(
-                    "the coordinator cannot be reached. Rows that were sent are recorded in the journal. To continue,"
-                    " run: wonder-customers resume JOURNAL"
-                )
+                raise BulkError("the coordinator cannot be reached. Rows that were sent are recorded in the journal.")
 
         return await reach(call, *arguments, check=check)
 

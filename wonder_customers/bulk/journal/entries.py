@@ -74,7 +74,7 @@ class Entry(NamedTuple):
 
 
 class RowJournal(Protocol):
-    """The interface of a journal: `Journal` in a file, or `LeasedJournal` for a partition on another machine.
+    """The base of journals: `Journal` in a file, and `LeasedJournal` for a partition on another machine.
 
     The run of a `LeasedJournal` is started and ended by the coordinator of the job.
     """
@@ -110,12 +110,21 @@ class RowJournal(Protocol):
 
     def done(self, row: Announcement, *, result: str, id: str, attempts: int, late: bool) -> None:
         """Record that the gateway confirmed the row. If `late`, an earlier attempt may still be applied."""
+        self._post("done", *row, result, id, attempts, LATE_ATTEMPT if late else None)
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
         """Record the result of a row that the gateway did not confirm."""
+        self._post("ended", reference, state, attempts, code)
 
     def same(self, reference: str, raw: bytes) -> None:
-        """Record that different raw values result in the same request body."""
+        """Record that different raw values result in the same request body, so that the next run builds no draft.
+
+        This method is called in a worker thread.
+        """
+        self._post("same", reference, raw)
+
+    def _post(self, kind: str, *values: Any) -> None:
+        """Queue a change of the given kind, with the arguments of the method of that name, without waiting."""
 
     def reader(self) -> AbstractContextManager[Callable[[Sequence[str]], dict[str, Entry]]]:
         """Provide a function that finds the entries of many references, for worker threads."""

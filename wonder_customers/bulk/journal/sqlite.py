@@ -13,17 +13,18 @@ from functools import partial
 from itertools import repeat
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from attrs import define, field
 
 from wonder_customers._support import clock as system_clock
+from wonder_customers.bulk.continuation import continuation
 from wonder_customers.bulk.journal.database import check_columns, check_file, check_schema, connect, reading, writing
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
-from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Confirmed, Entry, Run, State
+from wonder_customers.bulk.journal.entries import Announcement, Confirmed, Entry, RowJournal, Run
 from wonder_customers.bulk.journal.file_lock import FileLock
-from wonder_customers.bulk.journal.write_queue import Statement, WriteQueue
+from wonder_customers.bulk.journal.write_queue import WriteQueue
 from wonder_customers.errors import BulkError, ConfigurationError
 
 __all__ = ["Change", "Journal", "Run"]
@@ -44,19 +45,21 @@ CREATE TABLE IF NOT EXISTS rows (
 , fields TEXT) WITHOUT ROWID;
 """
 _SENDING = """
-INSERT INTO rows (reference, number, run, state, raw, payload, fields, attempts, at)
-VALUES (?, ?, ?, 'sending', ?, ?, ?, 0, ?)
+INSERT INTO rows (run, at, reference, number, raw, payload, fields, state, attempts)
+VALUES (?, ?, ?, ?, ?, ?, ?, 'sending', 0)
 ON CONFLICT (reference) DO UPDATE SET number = excluded.number, run = excluded.run, state = 'sending', result = NULL,
     id = CASE rows.state WHEN 'removed' THEN NULL ELSE rows.id END, raw = excluded.raw, payload = excluded.payload,
     fields = excluded.fields, attempts = 0, code = NULL, at = excluded.at
 """
-_DONE = """
-UPDATE rows SET state = 'done', result = ?, id = ?, attempts = ?, code = ?, number = ?, run = ?, raw = ?, payload = ?,
-    fields = ?, at = ? WHERE reference = ?
-"""
-_ENDED = "UPDATE rows SET state = ?, attempts = ?, code = ?, at = ? WHERE reference = ?"
+_CHANGES: Final = {
+    "sending": _SENDING,
+    "done": "INSERT OR REPLACE INTO rows (run, at, reference, number, raw, payload, fields, result, id, attempts, code,"
+    " state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'done')",
+    "ended": "UPDATE rows SET at = ?2, state = ?4, attempts = ?5, code = ?6 WHERE reference = ?3",
+    "same": "UPDATE rows SET raw = ?4 WHERE reference = ?3",
+}
+"""The SQL of each kind of `Change`. Its parameters are the run, the Unix time, and the values of the change."""
 _RECORDED = "The results of all rows are in the journal, and only the end of the run is missing."
-_SEEN = "UPDATE rows SET raw = ? WHERE reference = ?"
 _CONFIRMED = """
 SELECT reference, raw, rows.id, CASE run WHEN ? THEN result END FROM json_each(?) CROSS JOIN rows ON reference = value
 WHERE state = 'done' AND raw IS NOT NULL
@@ -68,7 +71,7 @@ WHERE reference IN (SELECT value FROM json_each(?))
 
 
 @define(eq=False)
-class Journal:
+class Journal(RowJournal):
     """A journal in one file. Create an instance with `Journal.open` or `Journal.existing`.
 
     The methods that read raise `ConfigurationError` if the file cannot be read.
@@ -202,6 +205,8 @@ class Journal:
             self.release()
             raise BulkError(f"{self.path} contains no run to resume. Start a run with `sync`.")
         self._running = True
+        continued = last.facts if last is not None and resume else facts
+        self.writer.again = continuation(self.name, continued, gateway=self.gateway)
         if last is not None and resume:
             self.run = last.number
             self._execute("UPDATE runs SET ended = NULL, ending = NULL WHERE run = ?", [self.run])
@@ -295,19 +300,9 @@ class Journal:
         Raises:
             BulkError: The records could not be written, so the rows must not be sent.
         """
-        await self.merge([("sending", row) for row in rows])
-
-    def done(self, row: Announcement, *, result: str, id: str, attempts: int, late: bool) -> None:
-        """Record that the gateway confirmed the row. If `late`, an earlier attempt may still be applied."""
-        self.writer.post(*self._statement("done", (*row, result, id, attempts, LATE_ATTEMPT if late else None)))
-
-    def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
-        """Record the result of a row that the gateway did not confirm."""
-        self.writer.post(*self._statement("ended", (reference, state, attempts, code)))
-
-    def same(self, reference: str, raw: bytes) -> None:
-        """Record new raw values of a row whose request body is unchanged, so that the next run builds no draft."""
-        self.writer.post(*self._statement("same", (reference, raw)))
+        if rows:
+            begin = (self.run, self.clock())
+            await self.writer.commit([(_SENDING, begin + row) for row in rows])
 
     async def merge(self, changes: Sequence[Change]) -> None:
         """Write changes, such as those of another process, in order, and wait until they are on disk.
@@ -316,20 +311,11 @@ class Journal:
             BulkError: The changes could not be written.
         """
         if changes:
-            await self.writer.commit([self._statement(*change) for change in changes])
+            begin = (self.run, self.clock())
+            await self.writer.commit([(_CHANGES[kind], (*begin, *values)) for kind, values in changes])
 
-    def _statement(self, kind: str, values: Sequence[Any]) -> Statement:
-        now = self.clock()
-        if kind == "sending":
-            reference, number, raw, payload, fields = values
-            return _SENDING, (reference, number, self.run, raw, payload, fields, now)
-        if kind == "done":
-            reference, number, raw, payload, fields, *how = values
-            return _DONE, (*how, number, self.run, raw, payload, fields, now, reference)
-        if kind == "ended":
-            reference, *how = values
-            return _ENDED, (*how, now, reference)
-        return _SEEN, values[::-1]
+    def _post(self, kind: str, *values: Any) -> None:
+        self.writer.post(_CHANGES[kind], (self.run, self.clock(), *values))
 
     async def serve(self) -> None:
         """Write queued entries until `stop` is called. After a failure, entries are discarded."""

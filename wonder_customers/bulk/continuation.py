@@ -1,0 +1,34 @@
+"""The command that continues the run of a journal, for messages."""
+
+from collections.abc import Mapping
+from shlex import quote
+from typing import Any, Final
+
+__all__ = ["GIVEN_AGAIN", "continuation", "given_again"]
+
+GIVEN_AGAIN: Final = ("query", "database", "on", "shared_limit", "removed")
+"""The settings of a run that a journal stores as digests, so that their options have to be given again."""
+
+
+def given_again(facts: Mapping[str, Any]) -> list[str]:
+    """Return the options that have to be given again to continue a run with the settings `facts`."""
+    return [f"--{name.replace('_', '-')}" for name in GIVEN_AGAIN if facts.get(name) is not None]
+
+
+def continuation(journal: str, facts: Mapping[str, Any], *, gateway: str = "", options: str = "") -> str | None:
+    """Return the command that continues a run; None if the journal is deleted after the job.
+
+    Args:
+        journal: The path of the journal.
+        facts: The settings of the run, as in `Run.facts`.
+        gateway: The journal's gateway, required for a migration.
+        options: Further options of the command.
+    """
+    if "temporary" in facts:
+        return None
+    if "migrate" in facts:
+        ends = f"--from {quote(str(facts['migrate']))} --to {quote(gateway)}"
+        return f"wonder-customers migrate {ends} --journal {quote(journal)}"
+    same = [option for option in given_again(facts) if option not in options]
+    command = " ".join(filter(None, ["wonder-customers resume", quote(journal), options]))
+    return f"{command} (with the same {' and '.join(same)})" if same else command

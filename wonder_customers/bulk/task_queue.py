@@ -1,0 +1,59 @@
+"""A bounded queue between the tasks of a job."""
+
+from collections import deque
+from typing import Generic, TypeVar
+
+import anyio
+from attrs import define, field
+
+__all__ = ["TaskQueue"]
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class TaskQueue(Generic[T]):
+    """A bounded queue. Unlike a stream of anyio, it takes no turn of the event loop unless a task has to wait.
+
+    Attributes:
+        size: The number of items above which `put` waits.
+        closed: Whether no more items follow.
+    """
+
+    size: int
+    closed: bool = field(default=False, init=False)
+    _items: "deque[T]" = field(factory=deque, init=False)
+    _changed: anyio.Event | None = field(default=None, init=False)
+
+    async def put(self, *items: T) -> None:
+        """Add items, and wait until the queue has at most `size` items."""
+        self._items.extend(items)
+        self._wake()
+        while len(self._items) > self.size:
+            await self._wait()
+
+    async def get(self) -> T | None:
+        """Remove and return the first item; None at the end."""
+        while not self._items:
+            if self.closed:
+                return None
+            await self._wait()
+        item = self._items.popleft()
+        if len(self._items) <= self.size:
+            self._wake()
+        return item
+
+    def close(self) -> None:
+        """End the queue after its last item."""
+        self.closed = True
+        self._wake()
+
+    async def _wait(self) -> None:
+        # One event is sufficient: the tasks that put items and the tasks that get items never wait at the same time.
+        self._changed = self._changed or anyio.Event()
+        await self._changed.wait()
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set()
