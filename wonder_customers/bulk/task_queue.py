@@ -25,10 +25,14 @@ class TaskQueue(Generic[T]):
     _items: "deque[T]" = field(factory=deque, init=False)
     _changed: anyio.Event | None = field(default=None, init=False)
 
-    async def put(self, *items: T) -> None:
-        """Add items, and wait until the queue has at most `size` items."""
+    def add(self, *items: T) -> None:
+        """Add items without waiting."""
         self._items.extend(items)
         self._wake()
+
+    async def put(self, *items: T) -> None:
+        """Add items, and wait until the queue has at most `size` items."""
+        self.add(*items)
         while len(self._items) > self.size:
             await self._wait()
 
@@ -42,6 +46,13 @@ class TaskQueue(Generic[T]):
         if len(self._items) <= self.size:
             self._wake()
         return item
+
+    async def get_group(self, most: int) -> list[T]:
+        """Remove and return up to `most` items, at least one; an empty list at the end."""
+        first = await self.get()
+        if first is None:
+            return []
+        return [first, *(self._items.popleft() for _ in range(min(most - 1, len(self._items))))]
 
     def close(self) -> None:
         """End the queue after its last item."""

@@ -4,7 +4,6 @@ A request is sent only after its record is on the disk of the coordinator, becau
 any moment. The worker that takes over a partition therefore knows which rows were in progress.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +20,7 @@ from wonder_customers.bulk.journal import Change
 from wonder_customers.bulk.journal.digest import Digests
 from wonder_customers.bulk.journal.entries import Announcement, Confirmed, Entry, RowJournal
 from wonder_customers.bulk.permits import Unreachable, reach
+from wonder_customers.bulk.task_queue import TaskQueue
 from wonder_customers.errors import BulkError
 
 __all__ = ["LeasedJournal"]
@@ -59,9 +59,7 @@ class LeasedJournal(RowJournal):
     lost: bool = field(default=False, init=False)
     failure: BulkError | None = field(default=None, init=False)
     _job: Job | None = field(default=None, init=False)
-    _changes: "deque[tuple[Change, anyio.Event | None]]" = field(factory=deque, init=False)
-    _woken: anyio.Event = field(factory=anyio.Event, init=False)
-    _stopping: bool = field(default=False, init=False)
+    _changes: TaskQueue[tuple[Change, anyio.Event | None]] = field(factory=lambda: TaskQueue(GROUP), init=False)
 
     def is_valid(self) -> bool:
         """Return whether a request may be sent now."""
@@ -108,12 +106,7 @@ class LeasedJournal(RowJournal):
     async def serve(self) -> None:
         """Send queued changes until `stop` is called. After a failure, changes are discarded."""
         with anyio.CancelScope(shield=True):
-            while self._changes or not self._stopping:
-                if not self._changes:
-                    await self._woken.wait()
-                    self._woken = anyio.Event()
-                    continue
-                group = [self._changes.popleft() for _ in range(min(GROUP, len(self._changes)))]
+            while group := await self._changes.get_group(GROUP):
                 # After a failure nothing more is written: a row must not be recorded without the earlier rows.
                 if self.failure is None:
                     await self._write([change for change, _ in group])
@@ -134,8 +127,7 @@ class LeasedJournal(RowJournal):
 
     def stop(self) -> None:
         """End `serve` after the last queued change."""
-        self._stopping = True
-        self._woken.set()
+        self._changes.close()
 
     async def announce(self, rows: Sequence[Announcement]) -> None:
         """Record that rows will be sent, and wait until the records are on the coordinator's disk.
@@ -156,8 +148,7 @@ class LeasedJournal(RowJournal):
         anyio.from_thread.run_sync(self._post, "same", reference, raw)
 
     def _post(self, kind: str, *values: Any, written: anyio.Event | None = None) -> None:
-        self._changes.append(((kind, list(values)), written))
-        self._woken.set()
+        self._changes.add(((kind, list(values)), written))
 
     @contextmanager
     def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:

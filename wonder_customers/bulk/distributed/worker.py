@@ -103,8 +103,7 @@ class Worker:
         if account.base_url != config.endpoint:
             raise ConfigurationError(
                 f"the journal belongs to {config.gateway} at {config.endpoint}, but the account of this worker is at"
-                f" {account.base_url}. This worker sent nothing. Use the same account and base URL for all"
-                " workers."
+                f" {account.base_url}. This worker sent nothing. Use the same account and base URL for all workers."
             )
         digests = digests_for(config)
         limit = FencedRateLimit(self.rate_limit or AdaptiveRateLimit())
