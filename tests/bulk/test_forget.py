@@ -101,13 +101,15 @@ def test_journal_in_use_is_not_changed(job_folder: Path) -> None:
         holding.release()
 
 
-@pytest.mark.parametrize("state", sorted(UNCONFIRMED))
-def test_removed_row_with_an_unconfirmed_request_is_counted(job_folder: Path, state: str) -> None:
+def test_removed_rows_with_an_unconfirmed_request_are_counted(job_folder: Path) -> None:
     path = job_folder / "c.csv.paydock.journal"
+    rows = {f"forget-{number:04}": state for number, state in enumerate(sorted(UNCONFIRMED), 1)}
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE rows SET state = ? WHERE reference = 'forget-0007'", [state])
+        connection.executemany("UPDATE rows SET state = ? WHERE reference = ?", [it[::-1] for it in rows.items()])
         connection.commit()
-    assert forget(Journal.existing(path), ["forget-0007", "forget-0008"], []).unconfirmed == 1
+    for reference in rows:
+        assert forget(Journal.existing(path), [reference], []).unconfirmed == 1
+    assert forget(Journal.existing(path), ["forget-0008"], []).unconfirmed == 0
 
 
 def test_forget_reports_references_that_are_not_in_the_journal(
