@@ -36,6 +36,10 @@ CASES: dict[str, tuple[str, dict[str, str | None]]] = {
         "ContactName,AccountNumber,EmailAddress,FirstName,LastName\nAcme,A-1,a@example.test,Ana,Horvat\n",
         {"name": "Acme", "first_name": None, "last_name": None},
     ),
+    "two addresses": (
+        "ContactName,AccountNumber,EmailAddress,POAddressLine1,POCity,Billing Zip\nAcme,A-1,a@b.test,Ilica,Split,1\n",
+        {"address.line1": "Ilica", "address.city": "Split", "address.postcode": None},
+    ),
 }
 
 

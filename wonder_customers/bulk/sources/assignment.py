@@ -272,8 +272,11 @@ class Assignment:
             return True
         if path.startswith("payment_source."):
             return False
-        named = any(it.path == "name" and it.why.startswith("preset") for it in self.feeds)
-        return self.preset.fields.get(path) != () and not (named and path in {"first_name", "last_name"})
+        listed = [it.path.partition(".")[0] for it in self.feeds if it.why.startswith("preset")]
+        # A name or an address must not be combined from the columns of two.
+        split = path.startswith("address.") or path in {"first_name", "last_name"}
+        whole = "address" if path.startswith("address.") else "name"
+        return self.preset.fields.get(path) != () and not (split and whole in listed)
 
     def _by_synonym(self, place: int, path: str | None, *, part: bool = False) -> bool:
         """Add a column to the field for which its name is commonly used; return whether it was added.
