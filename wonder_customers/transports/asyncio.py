@@ -161,7 +161,11 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         self.timer_due: float = inf
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
-        """Send the request over this connection and return the response. See `PooledConnection.send`."""
+        """Send the request over this connection and return the response.
+
+        Raises:
+            TransportTimeout, TransportError, ConfigurationError: As for `PooledConnection.send`.
+        """
         data, timeouts = serialize_request(signed_request), signed_request.timeouts
         transport = self.transport or await self._pool.connect(self, timeouts.connect, deadline)
         if transmission.renew is not None:
