@@ -3,9 +3,11 @@
 import logging
 import threading
 from collections.abc import Callable
+from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from attrs import define, evolve, field
 from error_checks import EACH_GATEWAY, visible_text
@@ -265,6 +267,29 @@ async def test_cancelled_caller_does_not_fail_the_others(customer_simulator: Cus
             group.start_soon(session.check)
             await session.check()
     assert {it.status for it in customer_simulator.requests} == {200}
+
+
+async def test_coroutine_of_an_abandoned_thread_is_closed(customer_simulator: CustomerSimulator) -> None:
+    entered, release, made = threading.Event(), threading.Event(), []
+
+    async def later() -> str:
+        raise AssertionError("the coroutine is never run")
+
+    def wait() -> Any:
+        entered.set()
+        release.wait()
+        made.append(later())
+        return made[0]
+
+    account: Any = customer_simulator.account("paydock")
+    async with CustomerSession(evolve(account, secret_key=wait)) as session, anyio.create_task_group() as group:
+        group.start_soon(session.check)
+        await anyio.to_thread.run_sync(entered.wait)
+        group.cancel_scope.cancel()
+    release.set()
+    with anyio.fail_after(5):
+        while not made or getcoroutinestate(made[0]) != CORO_CLOSED:  # noqa: ASYNC110 - a thread closes it
+            await anyio.sleep(0.001)
 
 
 async def test_gateway_message_does_not_show_a_provided_secret() -> None:

@@ -6,9 +6,9 @@ Each of them is fetched once for all calls, and again when it expires or the gat
 from collections.abc import Awaitable, Callable
 from copy import copy
 from functools import partial
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutine
 from math import inf
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -251,11 +251,18 @@ async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimit
     if len(running) >= _MOST_RUNNING:
         raise _not_provided(f"the function for {name} was not called: {len(running)} earlier calls have not returned")
     problem = None
+    # A list, because trio does not accept a coroutine as the result of a thread.
+    found: list[Any] = []
     try:
-        made = partial(_results, name, provided.function, running)
-        (value,) = await anyio.to_thread.run_sync(made, abandon_on_cancel=True, limiter=limiter)
+        call = partial(_call, name, provided.function, running, found)
+        await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
+        value = found.pop()
         if isawaitable(value):
             value = await value
+    except anyio.get_cancelled_exc_class():
+        found.insert(0, _ABANDONED)
+        _close(found)
+        raise
     except Exception as error:  # noqa: BLE001 - a function of the application may raise any error
         problem = f"raised {type(error).__name__}"
     else:
@@ -265,13 +272,24 @@ async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimit
     raise _not_provided(f"the function for {name} {problem}")
 
 
-def _results(name: str, function: Callable[[], T], running: list[str]) -> list[T]:
-    """Return the result of `function` in a list, because trio does not accept a coroutine as the result of a thread."""
+_ABANDONED: Final = object()
+
+
+def _call(name: str, function: Callable[[], Any], running: list[str], found: list[Any]) -> None:
+    """Append the result of `function` to `found`. If the caller has been cancelled, close a coroutine instead."""
     running.append(name)
     try:
-        return [function()]
+        found.append(function())
     finally:
         running.remove(name)
+    if found[0] is _ABANDONED:
+        _close(found)
+
+
+def _close(found: list[Any]) -> None:
+    for it in found:
+        if iscoroutine(it):
+            it.close()
 
 
 def _not_provided(reason: str) -> NotSentError:
