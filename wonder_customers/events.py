@@ -14,15 +14,14 @@ variables. The time that an observer takes delays the call, so observers must be
 observers never reach the call. All exceptions are counted in `Stats.observer_failures`. The class name of an
 observer's first exception is logged as ``observer_failed`` to the logger ``wonder_customers``.
 
-The events of one call arrive in this order. Events in brackets occur any number of times, or not at all:
+The first event of a call is `CallStarted`, and the last is `CallEnded`. Between them, waits, attempts and lookups occur
+in any order and any number of times. Events in brackets may be absent or repeated:
 
-    CallStarted
-    [wait]  [AttemptStarted  [wait]  [ResponseDrift]  AttemptEnded]
-    [LookupStarted  [wait]  [AttemptStarted  [wait]  [ResponseDrift]  AttemptEnded]  LookupEnded]
-    CallEnded
+    wait:     Waiting  WaitEnded
+    attempt:  AttemptStarted  [wait]  [ResponseDrift]  AttemptEnded
+    lookup:   LookupStarted  [wait]  [attempt]  LookupEnded
 
-A wait is `Waiting` followed by `WaitEnded`. Every call ends with `CallEnded`, every wait with `WaitEnded` and every
-`AttemptStarted` with `AttemptEnded`, even if the call is cancelled. Events of different calls interleave. All events of
+Each of them ends with its end event, even if the call is cancelled. Events of different calls interleave. All events of
 a call refer to the same `CallStarted`, which can be used as a dictionary key.
 
 No event contains data of a customer or an account, such as a reference, id, query, header, body or message. Routes are

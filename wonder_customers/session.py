@@ -160,7 +160,10 @@ class CustomerSession(Generic[AnyAccount_co]):
         return view
 
     def stats(self) -> "Stats":
-        """Return statistics of this session and its views, or of the account of a view, at any time in any thread."""
+        """Return the statistics of this session and its views; on a view, those of the view's account.
+
+        This method can be called at any time and from any thread.
+        """
         return self._shared.stats(None if self._owner else self._account_state)
 
     def validate(self, draft: CustomerDraft) -> None:

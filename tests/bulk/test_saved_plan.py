@@ -51,7 +51,7 @@ async def test_approved_plan_is_carried_out_once(
     outcomes = await approved(account(gateway), rows, journal, tmp_path / "plan")
     assert len(outcomes) == 14
     assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(12)}
-    with pytest.raises(ConfigurationError, match=r"would make now: journal\. No differing row was sent"):
+    with pytest.raises(ConfigurationError, match=r"would make now: journal\. Nothing was sent"):
         await approved(account(gateway), rows, journal, tmp_path / "plan")
 
 
@@ -150,7 +150,7 @@ async def test_plan_of_another_account_with_secret_functions_is_refused(
     owner = evolve(account("wonder"), private_key=read_key)
     change = {"app_id": "another"} if changed == "app" else {"private_key": same_name}
     journal = await saved(owner, "wonder", tmp_path, source)
-    with pytest.raises(ConfigurationError, match=r"would make now: account\. No differing row was sent"):
+    with pytest.raises(ConfigurationError, match=r"would make now: account\. Nothing was sent"):
         await approved(evolve(owner, **change), lambda: sources.read(source), journal, tmp_path / "plan")
 
 

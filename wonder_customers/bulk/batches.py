@@ -53,7 +53,7 @@ class Batches:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the source if it is a `RowReader` or an async generator."""
+        """Close the source if it is a `RowReader`, a generator or an async generator."""
         if isinstance(self.rows, RowReader):
             self.rows.close()
         elif isinstance(self._iterator, AsyncGenerator):

@@ -48,7 +48,8 @@ class RemovalLimit:
         except ValueError:
             pass
         raise ConfigurationError(
-            f"max_removed must be a number or a percentage from 0 to 100%, such as 5%, not {text!r}"
+            "max_removed must be a whole number of customers, such as 120, or a percentage from 0% to 100%, such as 5%,"
+            f" not {text!r}"
         )
 
 

@@ -82,7 +82,7 @@ class OutageWatch:
         self._current.requests += 1
 
     def end(self) -> None:
-        """End the outage, because a request was processed or the job ends."""
+        """End the current outage, if there is one, because a request was processed or the job ends."""
         found, self._current = self.current, None
         if found is not None and len(self.past) < _MOST_KEPT:
             self.past.append(found)

@@ -209,9 +209,16 @@ class SavedPlan:
         if differing:
             raise self._differs(differing)
 
-    def checker(self) -> Callable[[Sequence[Outcome], Sequence[PendingRow]], None]:
-        """Return a function for `Options.inspect` that raises `ConfigurationError` if a batch differs from the plan."""
+    def checker(self, *, sending: bool) -> Callable[[Sequence[Outcome], Sequence[PendingRow]], None]:
+        """Return a function for `Options.inspect` that raises `ConfigurationError` if a batch differs from the plan.
+
+        Args:
+            sending: Whether earlier batches may have been sent, for the message.
+        """
         lines = self._rows()
+        effect = (
+            "The differing rows were not sent; earlier rows may have been sent." if sending else "Nothing was sent."
+        )
 
         def check(outcomes: Sequence[Outcome], pending: Sequence[PendingRow]) -> None:
             found = []
@@ -220,7 +227,7 @@ class SavedPlan:
                 if planned != decision:
                     found.append(_difference(decision, planned))
             if found:
-                raise self._differs(found)
+                raise self._differs(found, effect)
 
         return check
 
@@ -238,11 +245,11 @@ class SavedPlan:
         with self.path.open("rb") as file:
             yield from (orjson.loads(line) for line in file if line.startswith(b"["))
 
-    def _differs(self, differing: Sequence[str]) -> ConfigurationError:
+    def _differs(self, differing: Sequence[str], effect: str = "Nothing was sent.") -> ConfigurationError:
         more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
         return ConfigurationError(
             f"the plan {self.path} differs from the changes that the job would make now:"
-            f" {'; '.join(differing[:_SHOWN])}{more}. No differing row was sent. Save a new plan."
+            f" {'; '.join(differing[:_SHOWN])}{more}. {effect} Save a new plan."
         )
 
 
@@ -329,12 +336,18 @@ async def check_plan(
         saved = await anyio.to_thread.run_sync(SavedPlan.load, path, journal.digests)
         saved.check(await anyio.to_thread.run_sync(plan_facts, session, journal, chosen, source or {}))
         with ChangeFilter(
-            session, journal, chosen.only, chosen.full, read_only=True, empty=chosen.empty, inspect=saved.checker()
+            session,
+            journal,
+            chosen.only,
+            chosen.full,
+            read_only=True,
+            empty=chosen.empty,
+            inspect=saved.checker(sending=False),
         ) as change_filter:
             while await batches.next(change_filter) is not None:
                 pass
         saved.check_rows(batches.read)
-    return evolve(chosen, inspect=saved.checker())
+    return evolve(chosen, inspect=saved.checker(sending=True))
 
 
 def contents(files: Iterable[Path]) -> str:

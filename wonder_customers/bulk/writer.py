@@ -66,7 +66,8 @@ class RowWriter:
         """Send one row.
 
         Returns:
-            The outcome; None if the job stopped before the gateway applied the row.
+            The outcome; None if the job is stopping and this call did not apply the row. A row with an unconfirmed
+            earlier write then keeps its state, because that write may have been applied.
 
         Raises:
             AuthenticationError: The gateway refused the credentials, so no row can be sent. The row is recorded as

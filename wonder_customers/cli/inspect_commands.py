@@ -207,9 +207,9 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
     """
     wanted = [it for it in (reference, *_lines(listed)) if it]
     if not wanted:
-        raise ConfigurationError(
-            "the reference is empty, or the file of --from contains no references. Nothing was erased."
-        )
+        if listed is None:
+            raise ConfigurationError("the reference is empty. Nothing was erased.")
+        raise ConfigurationError(f"{listed} contains no references. Nothing was erased. Write one reference per line.")
     try:
         files = dict.fromkeys(it for it in (*files_near(journal), *more) if listed is None or not it.samefile(listed))
         found = forget(journal, wanted, files)

@@ -110,8 +110,8 @@ class RemovalOptions:
     removed: Annotated[
         RemovedRule | None,
         Parameter(
-            help="What to do with customers missing from the source: report (count the customers; the"
-            " default) or delete."
+            help="What to do with customers that earlier runs sent and that the source no longer contains: report"
+            " (count them; the default) or delete."
         ),
     ] = None
     max_removed: Annotated[

@@ -154,7 +154,10 @@ def columns(
     ] = None,
     columns: SourceOptions = SOURCE,
 ) -> int:
-    """Show the columns of a file with masked samples, fields and reasons. --output writes a mapping file to edit."""
+    """Show each column of a file with masked samples, its field, and why it has this field.
+
+    --output writes the mapping to a file that you can edit.
+    """
     return show_columns(file, columns, to, output)
 
 

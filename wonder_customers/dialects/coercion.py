@@ -105,7 +105,7 @@ def coerce(kind: Any, value: Any) -> Any:
         ValueError: The value cannot be converted without loss, or `kind` is another type.
     """
     if kind not in _COERCIONS:
-        raise ValueError("values of this type cannot be converted")
+        raise ValueError(f"conversion to {kind!r} is not supported")
     try:
         return _COERCIONS[kind][1](value)
     except (TypeError, OverflowError, OSError) as error:

@@ -82,9 +82,8 @@ def _normalized(field: str, value: Any) -> Any:
 def equal_after_normalisation(field: str, sent: Any, held: Any) -> bool:
     """Return whether two JSON values of the record's `field` are equal after normalisation.
 
-    Normalisation covers Unicode (NFC), white space, the case of e-mail addresses, the punctuation of telephone numbers,
-    the case and punctuation of postcodes and payment methods, the codes and names of countries, numbers written as
-    strings, and empty values.
+    The rules depend on the field. For example, the case of e-mail addresses and the punctuation of telephone numbers
+    are ignored.
     """
     return bool(_normalized(field, sent) == _normalized(field, held))
 

@@ -83,7 +83,7 @@ async def blackhole(context: FaultContext) -> bool:
 
 
 async def accept_rst(context: FaultContext) -> bool:
-    """Reset the connection without reading more of the request."""
+    """Reset the connection. The gateway receives nothing."""
     context.client.reset()
     return False
 

@@ -222,9 +222,7 @@ def _retry_after(key: str, value: Any) -> Any:
     """Return the value of a Retry-After header. It may be malformed on purpose, but must fit in one line."""
     text = str(value) if isinstance(value, (int, float, str)) else ""
     if value is not None and not (0 < len(text) <= _MAX_TEXT and text.isascii() and text.isprintable()):
-        raise ValueError(
-            f"{key} must be a number, or a string of at most {_MAX_TEXT} ASCII characters without line breaks"
-        )
+        raise ValueError(f"{key} must be a number, or a string of 1 to {_MAX_TEXT} printable ASCII characters")
     return value
 
 

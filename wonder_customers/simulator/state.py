@@ -10,14 +10,14 @@ from wonder_customers.simulator.store import Store
 __all__ = ["clear_state", "export_state", "import_state"]
 
 _VERSION: Final = 1
-_TEXT, _OPTIONAL, _NUMBER, _FLAG, _JSON = "text", "text or null", "number", "boolean", "object"
+_TEXT, _OPTIONAL, _NUMBER, _FLAG, _JSON = "string", "string or null", "number", "boolean", "object"
 _KINDS: Final = {
     **dict.fromkeys(("credentials", "body"), _JSON),
     **dict.fromkeys(("reference", "owner"), _OPTIONAL),
     **dict.fromkeys(("created", "at"), _NUMBER),
     "deleted": _FLAG,
 }
-"""The types of columns. All other columns contain text."""
+"""The JSON types of columns. All other columns contain strings."""
 _COLUMNS: Final = {
     "merchants": "gateway id credentials",
     "customers": "gateway merchant id reference deleted created body",
@@ -55,9 +55,12 @@ def import_state(store: Store, state: Any) -> None:
         ValueError: `state` is invalid. Nothing was changed.
     """
     if not isinstance(state, dict) or state.get("version") != _VERSION:
-        raise ValueError(f"a state must be a JSON object with version {_VERSION}")
+        raise ValueError(f"a state must be a JSON object with version {_VERSION}. Nothing was imported.")
     if unknown := sorted(state.keys() - _TABLES.keys() - {"version"}):
-        raise ValueError(f"unknown keys in the state: {', '.join(unknown):.200}; the keys are {', '.join(_TABLES)}")
+        raise ValueError(
+            f"unknown keys in the state: {', '.join(unknown):.200}. Nothing was imported. The keys are version,"
+            f" {', '.join(_TABLES)}."
+        )
     rows = {table: _imported(table, columns, state.get(table, [])) for table, columns in _TABLES.items()}
     store.replace_rows({table: (tuple(_TABLES[table]), values) for table, values in rows.items()})
 
@@ -76,17 +79,19 @@ def _exported(columns: Mapping[str, str], row: Sequence[Any]) -> dict[str, Any]:
 
 def _imported(table: str, columns: Mapping[str, str], rows: Any) -> list[tuple[Any, ...]]:
     if not isinstance(rows, list):
-        raise ValueError(f"{table} must be a list")  # noqa: TRY004 - documented as ValueError
+        raise ValueError(f"{table} must be a list. Nothing was imported.")  # noqa: TRY004 - documented as ValueError
     return [_row(f"{table}[{number}]", columns, row) for number, row in enumerate(rows)]
 
 
 def _row(where: str, columns: Mapping[str, str], row: Any) -> tuple[Any, ...]:
     if not isinstance(row, dict) or row.keys() != columns.keys():
-        raise ValueError(f"{where} must be an object with exactly these keys: {', '.join(columns)}")
+        raise ValueError(
+            f"{where} must be an object with exactly these keys: {', '.join(columns)}. Nothing was imported."
+        )
     values = []
     for name, kind in columns.items():
         value = row[name]
         if not isinstance(value, _TYPES[kind]) or (kind == _NUMBER and isinstance(value, bool)):
-            raise ValueError(f"{where}.{name} must be of type {kind}")
+            raise ValueError(f"{where}.{name} must be a JSON value of type {kind}. Nothing was imported.")
         values.append(orjson.dumps(value).decode() if kind == _JSON else value)
     return tuple(values)

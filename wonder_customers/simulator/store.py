@@ -381,7 +381,7 @@ class Store:
 
 
 def _make_private(path: str) -> None:
-    """Create the file if necessary, readable only by its owner. Raise `ConfigurationError` if this is not possible."""
+    """Make a file, created if necessary, readable and writable only by its owner, or raise `ConfigurationError`."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

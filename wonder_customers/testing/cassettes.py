@@ -286,9 +286,9 @@ def _texts(value: Json, redact: Callable[[str], str]) -> Json:
 
 
 def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:
-    """Return the text of a body with the values of `redacted`.
+    """Return a body with its original formatting and the values of `redacted`.
 
-    The result is None if the body is compact JSON, not an object or array, or has a repeated key.
+    The result is None if the body is compact JSON, is not an object or array, or has a repeated key.
 
     Args:
         body: The body as received.

@@ -124,7 +124,10 @@ def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples
         case Operation.CREATE_PAYMENT_TOKEN:
             source = make_source(account_at(gateway, mock_origin(gateway)))
             if source is None:
-                raise ConfigurationError(f"{gateway} does not accept any of the payment sources of make_source")
+                raise ConfigurationError(
+                    f"{gateway} does not accept any of the payment sources of make_source. Mock the request with"
+                    " gateway_mock.router."
+                )
             steps = dialect.create_payment_token(customer.id, source)
         case Operation.CHECK_PAYMENT_TOKEN | Operation.DELETE_PAYMENT_TOKEN:
             steps = getattr(dialect, operation)(customer.id, token)

@@ -55,10 +55,10 @@ class Partition:
         rows: The number of rows.
         file: The path of the file, and its format; None for a query.
         sql: SQL that selects the rows from a Parquet file or a query, between `begin` and `end`; empty for other files.
-        begin: The start: a byte offset, a row index of a Parquet file, or the smallest reference of a query; None for
-            the start of the table, including rows without a reference.
+        begin: The start: a byte offset, a row index of a Parquet file or, for a query, the smallest reference in the
+            partition; None for the start of the table, including rows without a reference.
         end: The start of the next partition, in the same unit; None for the end of the file or table.
-        line: The number of lines (or rows) that precede the partition in the file.
+        line: The number of lines or rows that precede the partition in its file or query.
         encoding: The encoding of the text file; None for other sources.
         where: Prefix for the rows' locations in messages.
         fingerprint: The result of `fingerprint` when the source was divided.
@@ -123,7 +123,8 @@ class Partition:
             path = None if at == "-" else Path(at)
             limits = [limit for limit in (self.begin, self.end) if limit is not None]
             parameters = limits if path is None or self.file is None else [glob_escaped(path), *limits]
-            return query_rows(self.sql, path, number, reading, where, before=self.line, parameters=parameters)
+            own, before = self.file is None, self.line
+            return query_rows(self.sql, path, number, reading, where, before=before, parameters=parameters, own=own)
         begin, end = self.begin or 0, inf if self.end is None else self.end
         byte_range = ByteRange(begin, self.line, self.encoding, end)
         file = (Path(self.file[0]), self.file[1])
@@ -167,7 +168,7 @@ class Index:
         with closing(ReferenceIndex()) as self._seen:
             if self.source.database is not None:
                 raise ConfigurationError(
-                    "a database cannot be divided between workers. Nothing was sent. Run `sync` on this machine, or"
+                    "a database cannot be divided between workers. Nothing was sent. Run `sync` without --on, or"
                     " save the result of the query to a file and use this file as the source."
                 )
             if self.source.query is not None:
@@ -231,7 +232,7 @@ class Index:
 
     def _parquet(self, facts: dict[str, Any]) -> Iterator[Partition]:
         path = facts["file"][0]
-        with opened(Path(path), None, self.source.reading) as connection:
+        with opened(Path(path), None, self.source.reading, own=False) as connection:
             sizes = connection.execute(
                 "SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata(?) ORDER BY row_group_id",
                 [glob_escaped(path)],

@@ -93,7 +93,9 @@ def _connected(database: str) -> Iterator[Any]:
         reason = f"a value is invalid ({type(error).__name__})"
         if isinstance(error, (OperationalError, ProgrammingError)):
             reason = str(error.orig).partition("\n")[0][:300]
-        raise ConfigurationError(f"the query cannot be run: {reason}") from None
+        raise ConfigurationError(
+            f"the query cannot be run: {reason}. Nothing was sent. Check the query and the database."
+        ) from None
     finally:
         engine.dispose()
 

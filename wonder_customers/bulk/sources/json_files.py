@@ -104,9 +104,9 @@ def _pieces(file: BinaryIO, encoding: str) -> Iterator[str]:
 
 
 def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
-    """Return the only member of a JSON object that is a list of objects; None if the file contains rows.
+    """Return the name of the only member of a JSON object that is a list of objects.
 
-    The file is read to its end if its first object has such a member, so that nothing is sent if there are several.
+    The result is None if the objects of the file are themselves the rows.
 
     Raises:
         ConfigurationError: Several members are lists of objects, or the text after such a member is not valid JSON.

@@ -111,7 +111,7 @@ class SourceNotes:
                     samples.append(shown)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the changes as plain data for a report."""
+        """Return the notes that the report contains, as plain data."""
         return {
             "transformations": [
                 {"column": column, "transformation": what, "values": count, "examples": self.examples[column, what]}

@@ -10,8 +10,7 @@ from typing import Any, BinaryIO, Final
 
 from wonder_customers.errors import ConfigurationError, MissingExtraError
 
-__all__ = ["unpacked", "unreadable"]
-
+__all__ = ["read_error", "unpacked", "unreadable"]
 
 LONGEST_LINE: Final = 32 << 20
 """The maximum length in bytes of a line in a compressed file."""
@@ -111,6 +110,13 @@ def unreadable() -> tuple[type[Exception], ...]:
     """Return the exceptions raised for unreadable files, including those of imported zstd modules."""
     loaded = [module for name in ("compression.zstd", "zstandard") if (module := sys.modules.get(name)) is not None]
     return (OSError, EOFError, zlib.error, *(module.ZstdError for module in loaded))
+
+
+def read_error(path: Path, error: Exception) -> ConfigurationError:
+    """Return the error for a file whose reading raised one of the exceptions `unreadable`."""
+    reason = getattr(error, "strerror", None)
+    advice = "Check the path and the permissions of the file." if reason else "Save the complete file again."
+    return ConfigurationError(f"{path} cannot be read: {reason or error}. Nothing was sent. {advice}")
 
 
 def _zstd(path: Path, raw: BinaryIO) -> Any:

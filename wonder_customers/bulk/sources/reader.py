@@ -20,7 +20,7 @@ from wonder_customers.bulk.sources.encodings import encoding_of
 from wonder_customers.bulk.sources.json_files import json_rows
 from wonder_customers.bulk.sources.mapping import ColumnMapping, Unknown
 from wonder_customers.bulk.sources.notes import SourceNotes
-from wonder_customers.bulk.sources.packed import unpacked, unreadable
+from wonder_customers.bulk.sources.packed import read_error, unpacked, unreadable
 from wonder_customers.bulk.sources.paths import Format, existing, files
 from wonder_customers.bulk.sources.spreadsheets import sheet_rows
 from wonder_customers.bulk.sources.tables import query_rows
@@ -93,7 +93,7 @@ class RowReader(Iterator[Row]):
         try:
             raw = self._stack.enter_context(path.open("rb"))
         except OSError as error:
-            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+            raise read_error(path, error) from None
         self.file = raw
         contents = unpacked(path, raw)
         self.packed = contents is not raw
@@ -121,14 +121,20 @@ def read(
 ) -> RowReader:
     """Read the rows of a file, a folder or a query as a stream.
 
-    CSV (comma, semicolon, tab or bar) and JSON (lines or an array) are supported without extras, also compressed with
-    gzip; zstd needs the extra ``zstd``, Parquet and queries over files need the extra ``duckdb``, spreadsheets the
-    extra ``excel``, databases the extra ``sql``. A row that cannot be used has a `Row.problem`, which contains the
-    line and the column; reading continues with the next row.
+    CSV files (comma, semicolon, tab or pipe) and JSON files may be compressed with gzip, and need no extra. Other
+    sources need an extra:
+
+    - ``zstd``: files compressed with zstd.
+    - ``duckdb``: Parquet files, and queries over files.
+    - ``excel``: spreadsheets.
+    - ``sql``: databases.
+
+    The result is an iterator. It reads the source as rows are consumed, so later errors are raised by the iteration. A
+    row that cannot be used has a `Row.problem`, which names the line or row and, if known, the column.
 
     Columns named like fields need no mapping: ``reference``, ``email``, ``phone`` (international), ``phone.number``,
     ``address.city``, ``metadata.tier``. Common other names and the exports of other programs are recognised;
-    `RowReader.notes` contains the field of each column.
+    `RowReader.notes` contains the fields of each column.
 
     Args:
         path: A file; a folder, whose files are read in the order of their names; or ``-`` for a query that names its
@@ -229,7 +235,7 @@ def rows_of_file(
                     raise ConfigurationError(
                         f"{path.name} is not a Parquet file. Nothing was sent. Export the data again, or set --format."
                     )
-            return (yield from query_rows("SELECT * FROM source", path, number, reading, where))
+            return (yield from query_rows("SELECT * FROM source", path, number, reading, where, own=False))
         if form == "excel":
             return (yield from sheet_rows(path, number, reading, where))
         if byte_range.encoding is None:
@@ -238,7 +244,7 @@ def rows_of_file(
         rows = read_rows(reader.open(path), number, reading, where, byte_range)
         return (yield from _unchanged(path, before, rows))
     except unreadable() as error:
-        raise ConfigurationError(f"{path.name} cannot be read: {error}") from None
+        raise read_error(path, error) from None
 
 
 def _unchanged(path: Path, before: tuple[int, ...], rows: Generator[Row, None, int]) -> Generator[Row, None, int]:
@@ -296,7 +302,7 @@ def _file_encoding(path: Path, reading: Reading) -> str:
             given = reading.mapping.text.encoding
             found = encoding_of(contents, given, path.name)
     except unreadable() as error:
-        raise ConfigurationError(f"{path.name} cannot be read: {error}") from None
+        raise read_error(path, error) from None
     reading.notes.add_encoding(path.name, given, found)
     return found
 

@@ -90,8 +90,9 @@ def _lines(path: Path, sheet: str | None) -> Iterator[list[Any]]:
             if sheet or filled:
                 yield from book.get_sheet_by_name(sheet or filled[0]).iter_rows()
     except (python_calamine.CalamineError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(
-            f"{path.name} cannot be read as a spreadsheet: {error}. Nothing was sent. Open the file in a spreadsheet"
+            f"{path.name} cannot be read as a spreadsheet: {reason}. Nothing was sent. Open the file in a spreadsheet"
             " program and save it as .xlsx."
         ) from None
 

@@ -14,7 +14,7 @@ from typing import Any
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading
 from wonder_customers.bulk.sources.encodings import encoding_of
-from wonder_customers.bulk.sources.packed import unpacked, unreadable
+from wonder_customers.bulk.sources.packed import read_error, unpacked, unreadable
 from wonder_customers.bulk.sources.values import typed_rows
 from wonder_customers.errors import ConfigurationError, needed
 
@@ -45,6 +45,7 @@ def query_rows(
     *,
     before: int = 0,
     parameters: Sequence[object] = (),
+    own: bool = True,
 ) -> Generator[Row, None, int]:
     """Read the rows of a query.
 
@@ -52,11 +53,12 @@ def query_rows(
         sql: Exactly one SELECT. A file is the table ``source``; the tables of a database have their own names.
         path: A file that DuckDB can read, or a DuckDB or SQLite database; the query can read nothing else. None for a
             query that names its own files in quotes.
-        number: The number of rows already read from other files.
+        number: The number of rows already read from the source, including `before`.
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages.
         before: The number of rows already read from this file or query.
         parameters: The values for the placeholders in `sql`.
+        own: Whether the user wrote the query, for messages.
 
     Returns:
         The number of the last row.
@@ -64,7 +66,7 @@ def query_rows(
     Raises:
         ConfigurationError: The source cannot be opened (see `opened`), the query fails, or its columns cannot be used.
     """
-    with opened(path, sql, reading) as connection:
+    with opened(path, sql, reading, own=own) as connection:
         result = connection.execute(sql, list(parameters))
         names = [column[0] for column in result.description or ()]
         records = chain.from_iterable(iter(lambda: result.fetchmany(_BATCH), []))
@@ -72,7 +74,7 @@ def query_rows(
 
 
 @contextmanager
-def opened(path: Path | None, query: str | None, reading: Reading) -> Iterator[Any]:
+def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool = True) -> Iterator[Any]:
     """Open a DuckDB connection that can read only the source. The columns of CSV files contain strings.
 
     A file is the table ``source``; the tables of a database have their own names. Queries cannot read other files, load
@@ -82,6 +84,7 @@ def opened(path: Path | None, query: str | None, reading: Reading) -> Iterator[A
         path: A file or a database; None for the files that `query` names in quotes.
         query: The query to check, which the caller will run; None to check nothing.
         reading: The settings for reading CSV files.
+        own: Whether the user wrote the query, for messages.
 
     Raises:
         ConfigurationError: DuckDB is not installed, `query` is not exactly one SELECT, the caller's query fails, or a
@@ -107,7 +110,7 @@ def opened(path: Path | None, query: str | None, reading: Reading) -> Iterator[A
             connection.execute(_LOCKED)
             yield connection
         except duckdb.Error as error:
-            raise ConfigurationError(f"the query cannot be run: {_reason(error)}") from None
+            raise ConfigurationError(_message(error, None if own else path)) from None
 
 
 def _attach(connection: Any, path: Path | None, reading: Reading, folder: Path) -> None:
@@ -169,9 +172,11 @@ def _table(path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
                 ):
                     copyfileobj(lines, copy)
     except UnicodeError:
-        raise ConfigurationError(f"{path.name} is not valid {encoding}. Export the data again as UTF-8.") from None
+        raise ConfigurationError(
+            f"{path.name} is not valid {encoding}. Nothing was sent. Export the data again as UTF-8."
+        ) from None
     except unreadable() as error:
-        raise ConfigurationError(f"{path.name} cannot be read: {error}") from None
+        raise read_error(path, error) from None
     return file, f"read_csv({_quoted(glob_escaped(file))}, {', '.join(options)})"
 
 
@@ -196,16 +201,20 @@ _SQL_ERRORS = frozenset({
 """DuckDB's exceptions that occur before a row is read; other messages may quote values."""
 
 
-def _reason(error: Exception) -> str:
+def _message(error: Exception, path: Path | None) -> str:
+    """Return the message for an error of the user's query, or of reading the Parquet file `path`."""
     kind = type(error).__name__
-    if kind in _SQL_ERRORS:
-        message = str(error).partition("\n")[0][:300]
-        return (
-            (f"{message}; the columns of CSV files contain strings, which CAST converts")
-            if "VARCHAR" in message
-            else message
-        )
-    return f"a value could not be converted ({kind}); use TRY_CAST to read such values as NULL"
+    reason = str(error).partition("\n")[0][:300].rstrip(".") if kind in _SQL_ERRORS else None
+    if path is not None:
+        reason = reason or f"the contents are damaged or not supported ({kind})"
+        return f"{path.name} cannot be read: {reason}. Nothing was sent. Export the data again."
+    if reason is None:
+        reason, advice = f"a value could not be converted ({kind})", "Use TRY_CAST to read such values as NULL."
+    elif "VARCHAR" in reason:
+        advice = "The columns of CSV files contain strings: convert them with CAST."
+    else:
+        advice = "Check the query and its files."
+    return f"the query cannot be run: {reason}. Nothing was sent. {advice}"
 
 
 def _duckdb() -> Any:

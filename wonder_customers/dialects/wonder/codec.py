@@ -190,7 +190,7 @@ def read_customer(body: Any, status: int = 200) -> Customer:
 
 
 def read_token(body: Any, status: int = 200) -> PaymentToken:
-    """Return the payment token in a response, with the older and the newer set of fields.
+    """Return the payment token in a response. Both the older and the newer field names are read.
 
     Raises:
         InvalidResponseError: `body` is not an object, or has no ``token``.
