@@ -154,7 +154,8 @@ def test_command_prints_the_checks_and_writes_the_report(
     assert run(["probe", "paydock", "--json", str(file)]) == 1
     assert run(["probe", "paydock", "--json", str(tmp_path / "missing" / "probe.json")]) == 1
     assert len(customer_simulator.requests) == sent
-    assert capsys.readouterr().err.count("Nothing was sent. Give the path of a new file with --json.") == 2
+    message = "Nothing was sent. Give the path of a new file in an existing folder with --json."
+    assert capsys.readouterr().err.count(message) == 2
     monkeypatch.setenv("PAYDOCK_SECRET_KEY", "wrong")
     assert run(["probe", "paydock"]) == 1
 

@@ -79,13 +79,20 @@ def test_customer_fields_are_escaped_for_the_terminal(command: Command, variable
         assert "\u202e" not in out
 
 
-@pytest.mark.parametrize("arguments", [(), ("1", "--reference", "2")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "`get` requires ID or --reference REFERENCE"),
+        (("1", "--reference", "2"), "`get` accepts either ID or --reference, not both"),
+    ],
+    ids=["neither", "both"],
+)
 def test_get_requires_either_id_or_reference(
-    command: Command, variables: Variables, arguments: tuple[str, ...]
+    command: Command, variables: Variables, arguments: tuple[str, ...], message: str
 ) -> None:
     code, out, err = command("get", "wonder", *arguments, env=variables)
     assert (code, out) == (1, "")
-    assert "either ID or --reference" in err
+    assert message in err
 
 
 def test_list_continues_from_a_cursor(command: Command, variables: Variables) -> None:

@@ -83,7 +83,7 @@ def test_missing_output_folder_is_refused_before_sending(
         USAGE,
         (
             "wonder-customers: no/r cannot be written, because its folder does not exist. Nothing was sent. Create the"
-            " folder, or give another path.\n"
+            f" folder, or give another path with {option}.\n"
         ),
     )
     assert server.store.ledger("monri") == {}
@@ -202,10 +202,7 @@ def test_ctrl_c_during_delete_names_the_command_that_checks(server: SimulatorSer
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=300)
     assert process.returncode == INTERRUPTED
-    assert (
-        err
-        == "The customer may have been deleted or archived. To check, run: `wonder-customers get monri customer-1`.\n"
-    )
+    assert err == "The customer may have been deleted. To check, run: `wonder-customers get monri customer-1`.\n"
 
 
 LOADED_UNTIL_CTRL_C = """

@@ -47,11 +47,11 @@ OPTIONS: dict[tuple[str, ...], str] = {
     ): "the source does not have the column 'nosuchcolumn', which is mapped to 'name'. Nothing was sent."
     " Correct the name of the column, or remove the column from the mapping.",
 }
-FOLDER = ". is a folder. Nothing was sent. Give the path of a file."
+FOLDER = ". is a folder. Nothing was sent. Give the path of a file with {}."
 OF_SYNC: dict[tuple[str, ...], str] = {
-    ("--failures", "."): FOLDER,
-    ("--report", "."): FOLDER,
-    ("--html", "."): FOLDER,
+    ("--failures", "."): FOLDER.format("--failures"),
+    ("--report", "."): FOLDER.format("--report"),
+    ("--html", "."): FOLDER.format("--html"),
 }
 
 
@@ -82,7 +82,7 @@ def test_invalid_sync_option_is_refused(usage_error: Callable[..., str], words: 
     ids=" ".join,
 )
 def test_decimal_number_is_refused_for_a_whole_number(usage_error: Callable[..., str], words: tuple[str, ...]) -> None:
-    assert f"'{words[-1]}' is not a whole number" in usage_error(*words)
+    assert f"'{words[-1]}' is not a whole number in digits" in usage_error(*words)
 
 
 @pytest.mark.parametrize("option", ["--first", "--workers", "--max-failures", "--processes", "--skip-lines"])

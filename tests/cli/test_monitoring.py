@@ -127,7 +127,7 @@ def test_job_that_cannot_start_is_reported(command: Command, server: SimulatorSe
     ],
 )
 def test_unsafe_url_is_refused_and_not_printed(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="must be an https URL without a password") as caught:
+    with pytest.raises(ConfigurationError, match="must be an https URL without a user name or password") as caught:
         webhook(url)
     assert url not in str(caught.value)
 

@@ -42,7 +42,7 @@ def test_first_job_in_production_needs_a_confirmation(
     code, _, err = command(*words, "--to", "monri", env=PRODUCTION | paydock)
     assert code == USAGE
     assert "writes to the production account of monri" in " ".join(err.split())
-    assert "Nothing was sent. Check the changes (those of `sync` with `plan`), then add --yes." in " ".join(err.split())
+    assert "Nothing was sent. Check the changes (for `sync`, run `plan`), then add --yes." in " ".join(err.split())
     assert not list(folder.glob("*.journal"))
 
 

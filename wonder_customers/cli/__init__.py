@@ -1,7 +1,7 @@
 """The command line: ``wonder-customers``.
 
-The console script calls `main` through ``wonder_customers_cli``, a module installed beside the package. This module can
-be imported without the packages of the extra ``cli``; without them, `main` prints the command that installs them.
+The console script calls `main` through ``wonder_customers_cli``, a module installed beside the package. Without the
+packages of the extra ``cli``, `main` prints the command that installs them.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The accounts of the commands. Credentials come from the environment, because other users can see arguments."""
+"""The accounts of the commands. Credentials come from the environment, because arguments are visible to other users."""
 
 import sys
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ __all__ = ["account_from_environment", "account_of", "confirm_production", "is_c
 
 
 def is_configured(gateway: str, variables: Mapping[str, str] = environ) -> bool:
-    """Return whether any variable of `gateway` is set, such as ``WONDER_APP_ID``."""
+    """Return whether a variable of `gateway` exists, such as ``WONDER_APP_ID``."""
     own = (name for name in variables if not name.startswith("WONDER_CUSTOMERS_"))  # variables of this library
     return any(name.startswith(f"{gateway.upper()}_") for name in own)
 
@@ -60,19 +60,21 @@ def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:
     what = f"This is the first job with this journal that writes to the production account of {gateway}"
     if not sys.stdin.isatty():
         raise ConfigurationError(
-            f"{what}. Nothing was sent. Check the changes (those of `sync` with `plan`), then add --yes."
+            f"{what}. Nothing was sent. Check the changes (for `sync`, run `plan`), then add --yes."
         )
     sys.stderr.write(f"{what}, {account.base_url}.\nType yes to continue: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() != "yes":
-        raise ConfigurationError("the job was not confirmed. Nothing was sent.")
+        raise ConfigurationError(
+            "the job was not confirmed with `yes`. Nothing was sent. To start the job, run the command again."
+        )
 
 
 def account_of(opened: "Journal") -> Account:
-    """Return the account in the environment for the gateway of a journal.
+    """Return the account of a journal's gateway from the environment.
 
     Raises:
-        ConfigurationError: The account is missing, or its base URL is not that of the journal.
+        ConfigurationError: The account is missing or invalid, or its base URL differs from that of the journal.
     """
     owner = account_from_environment(opened.gateway)
     if owner.base_url != opened.endpoint:

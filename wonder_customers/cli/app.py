@@ -80,7 +80,7 @@ def _launch(
 
 
 def _output_closed() -> int:
-    """Return the exit code for a closed standard output (``… | head``), without a message."""
+    """Discard the remaining output after standard output was closed (``… | head``), and return the exit code."""
     # The rest of the buffer must not cause another error at exit.
     discard(sys.stdout)
     return BROKEN_PIPE
@@ -98,7 +98,9 @@ def _failed(error: WonderCustomersError | OSError) -> int:
     message = str(error)
     if isinstance(error, OSError):
         location = "" if error.filename is None else f"{error.filename}: "
-        message = f"{location}{error.strerror or error}.{_HINTS.get(error.errno or 0, '')}"
+        # Without a file, permission was denied for a port.
+        number = errno.EADDRINUSE if error.errno == errno.EACCES and not location else error.errno or 0
+        message = f"{location}{error.strerror or error}.{_HINTS.get(number, '')}"
         if error.errno == errno.ENOSPC and not location:
             message = f"standard output cannot be written: {message}"
     print_message(f"wonder-customers: {message}", "red")

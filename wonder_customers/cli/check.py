@@ -21,7 +21,7 @@ from wonder_customers.retry import RetryPolicy
 __all__ = ["CredentialCheck", "check"]
 
 _RETRY: Final = RetryPolicy(attempts=2, deadline=15.0)
-"""Shorter than the default, because the user waits for the result."""
+"""Fewer attempts and a shorter deadline than the default, because the user waits for the result."""
 
 State = Literal["right", "wrong", "unknown", "not set up"]
 
@@ -34,9 +34,10 @@ class CredentialCheck:
 
     Attributes:
         gateway: The gateway's name.
-        credentials: The state of the credentials; ``unknown`` when the request failed for another reason.
-        base_url: The URL of the gateway; None when no request was sent.
-        message: The error and how to fix it; None when the credentials are right.
+        credentials: ``right``; ``wrong``: invalid or refused; ``unknown``: the request failed for another reason;
+            ``not set up``: no variable is set.
+        base_url: The URL of the gateway; None if the account is not valid, so that no request was sent.
+        message: The error; None if the credentials are right.
     """
 
     gateway: str
@@ -89,7 +90,7 @@ def _check(gateway: str) -> CredentialCheck:
 
 
 def _show(screen: Console, results: Iterable[CredentialCheck]) -> None:
-    """Print a table and, below it, the messages, which are too long for a column."""
+    """Print the results as a table, and the messages below the table."""
     table = plain_table("gateway", "credentials", "at")
     for result in results:
         state = Text(result.credentials, _STYLES[result.credentials])

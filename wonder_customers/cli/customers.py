@@ -30,7 +30,8 @@ def get(
 ) -> None:
     """Show one customer, by the gateway's id or by your reference."""
     if (id is None) == (reference is None):
-        raise ConfigurationError("`get` requires either ID or --reference REFERENCE")
+        problem = "requires ID or --reference REFERENCE" if id is None else "accepts either ID or --reference, not both"
+        raise ConfigurationError(f"`get` {problem}")
     if id is not None:
         customer = run_with_session(gateway, lambda session: session.get(id))
     else:
@@ -46,7 +47,7 @@ def list(  # noqa: A001 - the name of the command
     /,
     *,
     limit: Annotated[
-        int, WHOLE, Parameter(help="The number of customers per page.", validator=Number(gte=1, lte=1000))
+        int, WHOLE, Parameter(help="The maximum number of customers to show.", validator=Number(gte=1, lte=1000))
     ] = 20,
     cursor: Annotated[str | None, Parameter(help="The cursor printed after the previous page.")] = None,
     filter: Annotated[
@@ -58,7 +59,7 @@ def list(  # noqa: A001 - the name of the command
     ] = (),
     json: Json = False,
 ) -> None:
-    """Show a page of customers. The cursor of the next page is printed on standard error."""
+    """Show a page of customers. If there may be more, the cursor of the next page is printed on standard error."""
     conditions = _conditions(filter)
 
     async def page(session: CustomerSession[Any]) -> Page[Customer]:
@@ -82,17 +83,18 @@ def delete(
     gateway: Gateway, id: Annotated[str, Parameter(help="The customer's id at the gateway.")], /, *, json: Json = False
 ) -> None:
     """Delete (Monri) or archive (Paydock) a customer. Wonder's API has no such operation."""
+    result = "deleted or archived"
 
-    async def remove(session: CustomerSession[Any]) -> str:
+    async def remove(session: CustomerSession[Any]) -> None:
+        nonlocal result
+        result = getattr(session.account.dialect(), "deletion_result", result)
         await session.delete(id)
-        result: str = session.account.dialect().deletion_result
-        return result
 
     try:
-        result = run_with_session(gateway, remove)
+        run_with_session(gateway, remove)
     except KeyboardInterrupt:
         command = f"wonder-customers get {gateway} {quote(id)}"
-        print_message(f"The customer may have been deleted or archived. To check, run: `{command}`.", "yellow")
+        print_message(f"The customer may have been {result}. To check, run: `{command}`.", "yellow")
         raise
     if json:
         json_line({"gateway": gateway, "id": id, "deleted": True, "result": result})

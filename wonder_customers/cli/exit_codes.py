@@ -6,13 +6,13 @@ __all__ = ["BROKEN_PIPE", "FAILED", "INTERRUPTED", "SIGNALLED", "STOPPED", "SUCC
 
 SUCCESS: Final = 0
 USAGE: Final = 1
-"""Wrong usage, missing settings, or a record that cannot be sent. The demo uses it for a mismatch."""
+"""Any other failure, such as wrong usage, missing settings, a file error, or a mismatch in the demo."""
 FAILED: Final = 2
-"""A call failed, or some rows or checks failed."""
+"""A call or a job failed, or the result contains failures, such as failed rows, failed checks or differences."""
 STOPPED: Final = 3
-"""A job stopped early, for example because of too many failures, refused credentials, an outage or a full disk."""
+"""A job stopped early or did not start, for example because of refused credentials, an outage or a full disk."""
 INTERRUPTED: Final = 130
-"""Interrupted by Ctrl-C; the number that shells use."""
+"""Interrupted by Ctrl-C, or a job was stopped by a signal; the number that shells use for Ctrl-C."""
 BROKEN_PIPE: Final = 141
 """The reader of standard output closed it; the number that shells use."""
 SIGNALLED: Final = 128

@@ -59,10 +59,9 @@ def show_plan(
     diff: bool = False,
     save: Path | None = None,
 ) -> int:
-    """Print what a job would do.
+    """Print what a job would do, write the plan to `save` if it is given, and return the exit code.
 
-    Returns:
-        The exit code: success if every row could be sent and every requested removal is allowed.
+    The exit code is 0 if every row can be sent and every requested removal is allowed.
     """
     rules: dict[str, Any] = {"empty": options.empty, "removed": options.removed, "max_removed": options.max_removed}
     how: dict[str, Any] = {"rate": rate, "look_up": look_up, "workers": options.workers, "diff": diff}
@@ -122,13 +121,13 @@ def show_plan(
 
 
 def _print_rest(noun: str, what: str, count: int, style: str = "") -> None:
-    """Print the number of entries that a list does not show."""
+    """Print the number of entries that a list leaves out, unless it is 0."""
     if count > 0:
         print_line(f"and {counted(count, f'more {noun}', f'more {noun}s')} {what}", style)
 
 
 def _show_differences(differences: list[Difference], *, values: bool) -> None:
-    """Print the customers that would change, with masked values if requested."""
+    """Print the customers that would change and their fields, with masked values if `values` is set."""
     for change in differences:
         print_line(f"row {change.number}, {change.reference}: {', '.join(change.fields)} would change")
         for name, (before, after) in zip(change.fields, change.values if values else (), strict=False):
@@ -136,7 +135,7 @@ def _show_differences(differences: list[Difference], *, values: bool) -> None:
 
 
 def _show_left(left: LeftCustomers, rows: int) -> None:
-    """Print the customers missing from the source."""
+    """Print the customers missing from the source, and what `sync` would do with them."""
     warning = left.warning(rows)
     if left.problem is not None:
         print_message(f"`sync` would not remove any customer: {left.problem}", "red")
@@ -193,7 +192,7 @@ def export_ids(journal: Journal, output: Path | None) -> int:
 
 
 def erase(journal: Journal, reference: str | None, listed: Path | None, more: Sequence[Path]) -> int:
-    """Erase customers from a journal and the files near it, and print what was changed; return the exit code.
+    """Erase customers from a journal and the files beside it, print what was changed, and return the exit code.
 
     Args:
         journal: The journal.
@@ -214,7 +213,7 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
         files = dict.fromkeys(it for it in (*files_near(journal), *more) if listed is None or not it.samefile(listed))
         found = forget(journal, wanted, files)
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         file = getattr(error, "filename", None) or "a file"
         raise ConfigurationError(
             f"{file} cannot be read or changed ({reason}), so some entries may not have been erased. Fix the cause,"
@@ -223,7 +222,7 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
     print_message(f"{counted(found.rows, 'row was', 'rows were')} removed from {journal.path}.")
     if found.rows < (given := len(set(wanted))):
         missing = "The reference is" if given == 1 else f"{given - found.rows:,} of {given:,} references are"
-        print_message(f"{missing} not in the journal. Check the spelling: case and blanks count.", "yellow")
+        print_message(f"{missing} not in the journal. Check the spelling, including case and spaces.", "yellow")
     if found.unconfirmed:
         print_message(
             f"Unconfirmed rows among the removed rows: {found.unconfirmed:,}. The gateway may still apply their"
@@ -235,7 +234,8 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
     for path in found.left:
         print_message(f"{path} still contains a reference. Edit or delete the file.", "yellow")
     print_message(
-        "No customer was deleted at the gateway. If the source still contains a customer, `sync` sends it again."
+        "No customer was deleted at the gateway. If the source still contains a customer, `sync` sends the customer"
+        " again."
     )
     return SUCCESS if found.rows or found.entries else FAILED
 
@@ -267,10 +267,10 @@ def show_verification(
         empty: The rule for empty cells.
         sample: The number of rows to read back; None for all.
         rate: The maximum number of requests per second; None to adapt to the gateway.
-        workers: The number of customers read at a time.
+        workers: The maximum number of customers read at a time.
 
     Returns:
-        The exit code: success if every customer that was read back equals its row.
+        The exit code: 0 if every row that was read back equals its customer, and no removed customer is present.
     """
 
     async def compare() -> Verification:
@@ -293,7 +293,8 @@ def show_verification(
         print_line(f"Equal after normalisation: {fields}", "dim")
     if found.changed:
         rows_have = counted(found.changed, "row has", "rows have")
-        print_message(f"{rows_have} values that differ from the sent values. `sync` sends the rows again.", "yellow")
+        command = "`sync`" if isinstance(source, Source) else "`migrate`"
+        print_message(f"{rows_have} values that differ from the sent values. {command} sends the rows again.", "yellow")
     for finding in found.findings[:MOST_SHOWN]:
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
         since = " (the row changed in the source after it was sent)" if finding.changed else ""
@@ -311,7 +312,7 @@ def show_verification(
 
 
 def migration(origin: Account, task: SyncTask, *, accept_losses: bool) -> int:
-    """Print what a migration loses, and migrate if nothing is lost or `accept_losses` is set; return the exit code."""
+    """Print what would be lost, migrate if nothing is or `accept_losses` is set, and return the exit code."""
     check_outputs(task)
 
     async def work() -> int:

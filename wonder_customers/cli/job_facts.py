@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _MOST: Final = 10_000
-"""The largest accepted number of workers and of processes in a journal."""
+"""The largest number of workers and of processes that is accepted from a journal."""
 _TEXT: Final = (str, type(None))
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "source": (str,),
@@ -54,7 +54,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def sealed(facts: Mapping[str, Any], journal: Journal) -> dict[str, Any]:
-    """Return settings as the journal stores them: those in `GIVEN_AGAIN` are replaced by keyed digests."""
+    """Return settings as the journal stores them, with keyed digests of those in `GIVEN_AGAIN`."""
     digests = {name: _digest(journal, name, facts[name]) for name in GIVEN_AGAIN if facts.get(name) is not None}
     return {**facts, **digests}
 
@@ -67,7 +67,8 @@ def last_facts(journal: Journal) -> dict[str, Any]:
     """Return the stored settings of a journal's last run.
 
     Raises:
-        ConfigurationError: The journal has no run, is that of a migration, or has settings that no run has written.
+        ConfigurationError: The journal contains no run or invalid settings, or the last run was a migration or was
+            started by a program without settings.
     """
     last = journal.last_run()
     if last is None:
@@ -76,6 +77,11 @@ def last_facts(journal: Journal) -> dict[str, Any]:
     if "migrate" in facts:
         command = continuation(journal.name, facts, gateway=journal.gateway)
         raise ConfigurationError(f"{journal.path} is the journal of a migration. To continue, run: {command}")
+    if not last.facts:
+        raise ConfigurationError(
+            f"the last run in {journal.path} was started by a program and did not record its source. Nothing was sent."
+            " To continue, run the program again."
+        )
     wrong = [name for name, kinds in _KINDS.items() if name not in facts or type(facts[name]) not in kinds]
     wrong += [name for name in ("workers", "processes") if name not in wrong and not 0 < facts[name] <= _MOST]
     wrong += [] if facts["empty"] in get_args(EmptyRule) else ["empty"]
@@ -97,12 +103,11 @@ def combined(
     Args:
         journal: The journal.
         facts: The settings that the journal stores.
-        given: The values on the command line, by the names in `GIVEN_AGAIN`; names that the command does not need
-            are left out.
+        given: The values on the command line, by name in `GIVEN_AGAIN`. Settings without a name here are not used.
         source: The source on the command line; None to use the source in the journal.
 
     Raises:
-        ConfigurationError: A setting or the source has to be given again, or the query differs.
+        ConfigurationError: A setting or the source was not given again, or the query differs.
     """
     found = dict(facts)
     for name in GIVEN_AGAIN:
@@ -130,16 +135,19 @@ def _again(journal: Journal, name: str, digest: str | None, given: str | None) -
         )
     if digest != _digest(journal, name, given):
         if name == "query":
-            raise ConfigurationError(
-                "--query differs from the query of the earlier run. Nothing was sent. Give the same query, or"
-                " start a new run with `sync`."
+            problem = (
+                "the earlier run had no --query"
+                if digest is None
+                else "--query differs from the query of the earlier run"
             )
+            advice = "Remove the option" if digest is None else "Give the same query"
+            raise ConfigurationError(f"{problem}. Nothing was sent. {advice}, or start a new run with `sync`.")
         print_message(f"The value of {option} differs from the value in the earlier run.", "yellow")
     return given
 
 
 def _is_beside(source: Path, folder: Path) -> bool:
-    """Return whether a source, and every entry of a source folder, is inside `folder` after links are resolved."""
+    """Return whether a source and, if it is a folder, its entries are inside `folder` after links are resolved."""
     entries = [source, *(source.iterdir() if source.is_dir() else ())]
     return all(entry.resolve().is_relative_to(folder) for entry in entries)
 
@@ -148,7 +156,7 @@ def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
     """Check that the source has not changed since the run began, unless `allow_changed` is True.
 
     Raises:
-        ConfigurationError: The source has changed or is missing.
+        ConfigurationError: The source has changed, or cannot be found or used.
     """
     if not allow_changed and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
         raise ConfigurationError(
@@ -158,17 +166,21 @@ def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
 
 
 def report_change(facts: Mapping[str, Any], journal: Journal) -> None:
-    """Print a message if the source, which must exist, has changed since the last run."""
+    """Print a message if the source has changed since the last run.
+
+    Raises:
+        ConfigurationError: The source cannot be found or used.
+    """
     last = journal.last_run()
     if last is not None and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
         print_message(f"{facts['source']} has changed since run {last.number}.", "yellow")
 
 
 def migrated_from(journal: Journal) -> str | None:
-    """Return the gateway whose customers the journal's last run migrated; None if it sent rows of a source.
+    """Return the source gateway if the journal's last run is a migration; otherwise None.
 
     Raises:
-        ConfigurationError: The journal cannot be read, or the gateway that it names is not installed.
+        ConfigurationError: The journal cannot be read, or the source gateway is not installed.
     """
     last = journal.last_run()
     origin = None if last is None else last.facts.get("migrate")
@@ -181,7 +193,7 @@ def migrated_from(journal: Journal) -> str | None:
 
 
 def source_of(facts: Mapping[str, Any], owner: Account) -> Source:
-    """Return the source described by the settings of a run, for the fields of an account's gateway."""
+    """Return the source that the settings of a run describe, for sending to the gateway of `owner`."""
     return Source(
         facts["source"],
         ColumnMapping.from_dict(facts["mapping"]),

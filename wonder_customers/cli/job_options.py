@@ -23,10 +23,10 @@ Rate = Annotated[
 @Parameter(name="*")
 @frozen
 class RateOptions:
-    """Options for the rate and the workers of a job, and for the failures and outages that stop it."""
+    """Options for the rate, the workers and the limits of a job."""
 
     rate: Rate = None
-    workers: Annotated[int, POSITIVE, Parameter(help="The number of customers sent at a time.")] = 16
+    workers: Annotated[int, POSITIVE, Parameter(help="The maximum number of customers sent at a time.")] = 16
     max_failures: Annotated[int | None, POSITIVE, Parameter(help="Stop after this number of failed rows.")] = None
 
     give_up_after: Annotated[
@@ -35,10 +35,10 @@ class RateOptions:
     ] = None
 
     def outage_seconds(self) -> float | None:
-        """Return the duration of an outage at which the job stops, in seconds; None without the option.
+        """Return the duration of --give-up-after in seconds; None without the option.
 
         Raises:
-            ConfigurationError: The option is not a positive duration.
+            ConfigurationError: The option is not a positive duration, or has too many digits.
         """
         if self.give_up_after is None:
             return None
@@ -46,7 +46,8 @@ class RateOptions:
         seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]] if found else 0.0
         if not seconds:
             raise ConfigurationError(
-                f"--give-up-after must be a positive duration, such as 90s, 10m or 2h, not {self.give_up_after!r}"
+                "--give-up-after must be a positive duration, such as 90s, 10m or 2h (at most 7 digits and 3 decimal"
+                f" places), not {self.give_up_after!r}"
             )
         return seconds
 
@@ -54,7 +55,7 @@ class RateOptions:
         """Return the rate in requests per second; None without the option.
 
         Raises:
-            ConfigurationError: The rate is not a finite number with an optional unit, or is lower than one request per
+            ConfigurationError: The option is not a finite number with an optional unit, or is less than one request per
                 hour.
         """
         if self.rate is None:
@@ -97,7 +98,7 @@ class EngineOptions:
     ] = None
 
     def facts(self, gateway: str) -> dict[str, Any]:
-        """Return the options as settings of a run, for the journal."""
+        """Return the options as settings of a run, with defaults filled in."""
         name, processes = self.shared_name or gateway, 2 if self.processes is None else self.processes
         return {"on": self.on, "processes": processes, "shared_limit": self.shared_limit, "shared_name": name}
 
@@ -105,7 +106,7 @@ class EngineOptions:
 @Parameter(name="*")
 @frozen
 class RemovalOptions:
-    """Options for the customers missing from the source."""
+    """Options for customers missing from the source."""
 
     removed: Annotated[
         RemovedRule | None,
@@ -126,7 +127,7 @@ class RemovalOptions:
 @Parameter(name="*")
 @frozen
 class AgainOptions:
-    """Options of a run that must be given again, so that the journal does not decide what is read or contacted."""
+    """Options that must be given again, so that a journal does not decide what is read or contacted."""
 
     source: Annotated[
         Path | None,
@@ -171,6 +172,6 @@ class OutputOptions:
         """Return the object that reports the state of the job to other programs.
 
         Raises:
-            ConfigurationError: The URL cannot be used.
+            ConfigurationError: The URL of the webhook cannot be used.
         """
         return Monitor(None if self.notify_url is None else webhook(self.notify_url), self.heartbeat)

@@ -29,7 +29,7 @@ def default_letters(source: Path, gateway: str) -> Path:
     """Return the path of the file for rows that fail at a gateway, beside the source.
 
     Raises:
-        ConfigurationError: The path is a link, so that another file would be changed.
+        ConfigurationError: The path is a symbolic link.
     """
     path = default_path(source, f"{gateway}.failed.jsonl")
     if path.is_symlink():
@@ -64,12 +64,12 @@ def new_file(path: Path, text: str, option: str = "--output") -> None:
 
 
 def check_outputs(task: "SyncTask") -> None:
-    """Check, before anything is sent, that the folders of output files exist, and no input is overwritten.
+    """Check the output files before anything is sent.
 
     Raises:
-        ConfigurationError: The folder of an output does not exist, an output is a folder or the same file as the
-            source, the journal, its key or another output, or the file for failed rows has other contents.
-        OSError: The file for failed rows cannot be read.
+        ConfigurationError: The folder of an output does not exist; an output is a folder, or the same file as the
+            source, the journal, its key or another output; or the file for failed rows contains something else.
+        OSError: The source folder or the file for failed rows cannot be read.
     """
     taken: list[tuple[str, Path]] = [("the source", path) for path in _source_files(task.source)]
     journal = task.journal.path
@@ -85,10 +85,10 @@ def check_outputs(task: "SyncTask") -> None:
         if not file.resolve().parent.is_dir():
             raise ConfigurationError(
                 f"{file} cannot be written, because its folder does not exist. Nothing was sent. Create the folder, or"
-                " give another path."
+                f" give another path with {option}."
             )
         if file.is_dir():
-            raise ConfigurationError(f"{file} is a folder. Nothing was sent. Give the path of a file.")
+            raise ConfigurationError(f"{file} is a folder. Nothing was sent. Give the path of a file with {option}.")
         for what, other in taken:
             if _is_same_file(file, other):
                 raise ConfigurationError(
@@ -99,13 +99,13 @@ def check_outputs(task: "SyncTask") -> None:
 
 
 def _source_files(source: str) -> list[Path]:
-    """Return the files of a source that is a file or a folder."""
+    """Return the entries of a source that is a folder, otherwise the source itself."""
     path = Path(source)
     return sorted(path.iterdir()) if path.is_dir() else [path]
 
 
 def _is_same_file(first: Path, second: Path) -> bool:
-    """Return whether two paths refer to one file after links are resolved. The files need not exist."""
+    """Return whether two paths refer to the same file. The files need not exist."""
     if first.exists() and second.exists():
         return first.samefile(second)
     return first.resolve() == second.resolve()

@@ -24,11 +24,11 @@ __all__ = ["Monitor", "webhook"]
 _INTERVAL: Final = 10.0
 """Seconds between two writes of the heartbeat file."""
 _WITHIN: Final = 10.0
-"""The maximum number of seconds that a webhook may take."""
+"""The maximum duration of the webhook request, in seconds."""
 _COPIED: Final = (
     "gateway", "environment", "started", "seconds", "ending", "rows", "adds_up", "failures", "outages", "versions",
 )  # fmt: skip
-"""The parts of the report that are sent. None of them has a value of a customer."""
+"""The parts of the report that are sent. They contain no customer data."""
 
 
 def webhook(given: str) -> str:
@@ -38,7 +38,7 @@ def webhook(given: str) -> str:
         given: The URL, or the name of an environment variable that contains it.
 
     Raises:
-        ConfigurationError: The environment variable is not set, or the URL is invalid, contains a password, or is
+        ConfigurationError: The environment variable is not set, or the URL is invalid, contains credentials, or is
             neither https nor http to this machine. The message does not contain the URL.
     """
     url = given if "://" in given else os.environ.get(given, "")
@@ -48,8 +48,8 @@ def webhook(given: str) -> str:
         if plain and is_encrypted_or_loopback(url):
             return url
     raise ConfigurationError(
-        "--notify-url must be an https URL without a password, an http URL of this machine (127.0.0.1), or the name"
-        " of an environment variable that contains such a URL. Nothing was sent."
+        "--notify-url must be an https URL without a user name or password, an http URL of this machine (127.0.0.1), or"
+        " the name of an environment variable that contains such a URL. Nothing was sent."
     )
 
 
@@ -66,7 +66,7 @@ class Monitor:
     heartbeat: Path | None = None
 
     async def beat(self, progress: Callable[[], Mapping[str, Any]]) -> None:
-        """Write the heartbeat file at once and every ten seconds, until cancelled or until it cannot be written.
+        """Write the heartbeat file at once and every ten seconds. Return without a file, or if a write fails.
 
         Args:
             progress: Returns the progress of the job.
@@ -77,7 +77,7 @@ class Monitor:
             await anyio.sleep(_INTERVAL)
 
     async def end(self, source: str, report: Mapping[str, Any], code: int) -> None:
-        """Write the last heartbeat and call the webhook. Failures are printed and have no other effect.
+        """Write the result to the heartbeat file and send it to the webhook. Failures are only printed.
 
         Args:
             source: The name of the source.
@@ -96,7 +96,7 @@ class Monitor:
                 )
 
     def _write(self, content: Mapping[str, Any]) -> bool:
-        """Replace the heartbeat file. Return whether the file was written."""
+        """Replace the heartbeat file and return whether this succeeded. A failure is printed."""
         assert self.heartbeat is not None  # noqa: S101 - checked by the callers
         at = datetime.now(UTC).isoformat(timespec="seconds")
         new = self.heartbeat.with_name(f".{self.heartbeat.name}.{os.getpid()}")
@@ -116,7 +116,7 @@ class Monitor:
 
 
 async def _post(url: str, body: bytes) -> str | None:
-    """Send the body once, without redirects. Return why the request failed, or None."""
+    """Send the body once, without following redirects. Return why this failed; None after a 2xx status."""
     parts = urlsplit(url)
     origin = Origin(parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme])
     headers = (

@@ -1,4 +1,4 @@
-"""Output of the commands: tables for people, JSON lines for programs, errors on one line."""
+"""Output of the commands on standard output and standard error."""
 
 import errno
 import os
@@ -26,21 +26,21 @@ __all__ = [
 ]
 
 _PIPE_WIDTH: Final = 200
-"""The width in columns of output that is not a terminal, so that tables in pipes and files are not folded to 80."""
+"""The width, in columns, of output to pipes and files."""
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Raise BrokenPipeError, which the application handles for all commands. By default, rich exits here."""
+        """Raise BrokenPipeError, which the application handles. By default, rich would exit the process."""
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def console(*, stderr: bool = False, wide: bool = True) -> Console:
-    """Return a console on standard output or standard error; escape codes are written to terminals only.
+    """Return a console on standard output or standard error.
 
     Args:
         stderr: Write to standard error.
-        wide: Do not fold lines when the output is not a terminal.
+        wide: Use 200 columns if the output is not a terminal and the variable COLUMNS is not set.
     """
     made = _Console(stderr=stderr, highlight=False)
     if wide and not made.is_terminal and "COLUMNS" not in os.environ:
@@ -49,7 +49,7 @@ def console(*, stderr: bool = False, wide: bool = True) -> Console:
 
 
 def cell(value: object, style: str = "") -> Text:
-    """Return `value` as the content of a table cell: not parsed as markup, empty for None."""
+    """Return `value` for a table or a line: empty for None, with control characters escaped, not parsed as markup."""
     return Text("" if value is None else printable(value), style)
 
 
@@ -59,9 +59,9 @@ def print_line(text: str, style: str = "") -> None:
 
 
 def print_message(text: str, style: str = "") -> None:
-    """Print a line for people on standard error; standard output contains data only.
+    """Print a message on standard error.
 
-    A line with a command is not folded on a terminal, so that the command can be copied.
+    On a terminal, long messages are folded, except messages with a command, so that the command can be copied.
     """
     screen = console(stderr=True)
     with ignoring_closed(sys.stderr):
@@ -70,7 +70,7 @@ def print_message(text: str, style: str = "") -> None:
 
 @contextmanager
 def ignoring_closed(stream: TextIO) -> Iterator[None]:
-    """Ignore that the reader or terminal of a stream was closed, so that a job and its files do not depend on it."""
+    """If the reader or the terminal of a stream was closed, ignore the error and discard further output."""
     try:
         yield
     except OSError as error:
@@ -80,14 +80,14 @@ def ignoring_closed(stream: TextIO) -> Iterator[None]:
 
 
 def discard(stream: TextIO) -> None:
-    """Discard the contents of a stream's buffer, and everything that is written to the stream later."""
+    """Redirect a stream to the null device, including the contents of its buffer."""
     target = os.open(os.devnull, os.O_WRONLY)
     os.dup2(target, stream.fileno())
     os.close(target)
 
 
 def json_line(record: Any) -> None:
-    """Print an attrs record or a dictionary as one line of JSON, in UTF-8 regardless of the terminal."""
+    """Print an attrs object or a dictionary as one line of JSON, in UTF-8 regardless of the terminal."""
     fields = record if isinstance(record, dict) else asdict(record)
     sys.stdout.flush()
     # JSON does not require that C1 and bidirectional characters are escaped, but a terminal would interpret them.

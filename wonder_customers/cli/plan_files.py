@@ -16,11 +16,11 @@ __all__ = ["described", "empty_journal"]
 
 
 def described(source: Source) -> dict[str, Any]:
-    """Return the description of a source for a saved plan, which stores it as digests.
+    """Return the facts about a source that must not change between a saved plan and its execution.
 
     Raises:
         ConfigurationError: The source does not exist, or its format is not known.
-        OSError: A file cannot be read.
+        OSError: A file of the source cannot be read.
     """
     chosen = [] if source.path == "-" else files(Path(source.path), source.form)
     return {
@@ -35,9 +35,9 @@ def described(source: Source) -> dict[str, Any]:
 
 @contextmanager
 def empty_journal(path: Path, gateway: str, endpoint: str) -> Iterator[Journal]:
-    """Provide a temporary journal with the key of the journal that the first `sync` creates at `path`.
+    """Provide an empty temporary journal for a plan that is made before the first `sync`.
 
-    Only the key is created beside `path`, because a journal there would mean that a job has started.
+    Its key is created beside `path`, where `sync` will create the journal.
     """
     with TemporaryDirectory(prefix="wonder-customers-") as folder:
         made = Journal.open(Path(folder) / "journal", gateway=gateway, endpoint=endpoint)

@@ -1,4 +1,4 @@
-"""``wonder-customers probe``: check facts about a gateway against an account."""
+"""``wonder-customers probe``: check the library's assumptions about a gateway against an account."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from wonder_customers import probing
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
+from wonder_customers.cli.job_outputs import new_file
 from wonder_customers.cli.output import cell, console, print_line, print_message
 from wonder_customers.cli.runtime import run_with_session
 from wonder_customers.cli.shared_options import Gateway
@@ -32,17 +33,20 @@ def probe(
 ) -> int:
     """Check the library's assumptions about a gateway against the account in the environment.
 
-    Throw-away customers are created, changed and deleted in the sandbox.
+    Test customers are created, changed and, where the gateway allows it, deleted. With --production, only reads are
+    sent.
 
     Returns:
-        0 if every check holds, 2 if something differs or a step failed, 1 if the probe could not run.
+        0 if no response contradicts an assumption, 2 if a response does or a step failed, 1 if the probe could not run.
 
     Raises:
-        ConfigurationError: The file for the JSON report exists, or its folder does not.
+        ConfigurationError: The account cannot be used, or the file for the JSON report cannot be created.
     """
     if json is not None and (json.exists() or not json.parent.is_dir()):
         problem = f"{json} already exists" if json.exists() else f"the folder {json.parent} does not exist"
-        raise ConfigurationError(f"{problem}. Nothing was sent. Give the path of a new file with --json.")
+        raise ConfigurationError(
+            f"{problem}. Nothing was sent. Give the path of a new file in an existing folder with --json."
+        )
     try:
         report = run_with_session(gateway, lambda session: probing.probe(session, production=production))
     except CallError as error:
@@ -60,10 +64,9 @@ def probe(
         print_line(f"The step {step} failed: {reason}", "red")
     if report.left_behind:
         print_message(
-            f"These records could not be deleted and remain at the gateway: {', '.join(report.left_behind)}.",
+            f"These test records were not deleted and remain at the gateway: {', '.join(report.left_behind)}.",
             "yellow",
         )
     if json is not None:
-        with json.open("xb") as file:
-            file.write(orjson.dumps(asdict(report), option=orjson.OPT_INDENT_2))
+        new_file(json, orjson.dumps(asdict(report), option=orjson.OPT_INDENT_2).decode(), "--json")
     return FAILED if report.differences or report.failed else SUCCESS

@@ -23,16 +23,16 @@ _REFRESH_INTERVAL = 0.2
 _LINE_INTERVAL = 10.0
 """Seconds between two JSON lines when standard error is not a terminal."""
 _OUTAGE_INTERVAL = 1.0
-"""Seconds between two checks for an outage, whose start and end have a JSON line of their own."""
+"""Seconds between two checks for the start or the end of an outage, each of which is a JSON line."""
 
 
 class _Bar(Progress):
-    """A progress bar with a line below it."""
+    """A progress bar, and a line below the bar if `note` is not empty."""
 
     note = ""
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """Yield the bar and the line."""
+        """Yield the bar and the line below it."""
         yield self.make_tasks_table(self.tasks)
         if self.note:
             yield Text(self.note, "yellow", no_wrap=True, overflow="ellipsis")
@@ -68,7 +68,7 @@ class ProgressDisplay:
                 self._progress.stop()
 
     async def refresh(self) -> None:
-        """Update the display until cancelled."""
+        """Update the display until cancelled, or until standard error is closed."""
         self._started = anyio.current_time()
         with ignoring_closed(sys.stderr):
             await (self._draw() if self._is_terminal else self._write_lines())
@@ -92,7 +92,7 @@ class ProgressDisplay:
                 sys.stderr.flush()
 
     def facts(self, seconds: float) -> dict[str, Any]:
-        """Return the progress of the job, `seconds` after its start, as JSON values."""
+        """Return the progress of the job as JSON values, given the seconds since its start."""
         stats, fraction = self._job.stats, self._job.fraction
         recent = stats.points[-10:]
         time = sum(point.seconds for point in recent)
@@ -120,7 +120,7 @@ def _outage_line(facts: dict[str, Any]) -> str:
 
 
 def _format_facts(facts: dict[str, Any]) -> str:
-    """Return the progress as a line, with important figures first, because a narrow terminal cuts off the end."""
+    """Return the progress as one line. The most important figures are first, because narrow terminals cut the line."""
     parts = [f"{facts['rows']:,} rows"]
     if facts["rows_per_second"] is not None:
         parts.append(f"{facts['rows_per_second']:,.0f}/s")
@@ -138,7 +138,7 @@ def _format_facts(facts: dict[str, Any]) -> str:
 
 
 def print_summary(report: dict[str, Any], title: str) -> None:
-    """Print the numbers of rows by status and by reason, cleared fields and differing response fields."""
+    """Print the summary of a job's report below `title`."""
     table = Table(title=cell(title, "italic"), title_justify="left")
     table.add_column("rows")
     table.add_column("number", justify="right")

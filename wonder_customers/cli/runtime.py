@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` on a new event loop, with uvloop where it is installed."""
+    """Run `work` on a new event loop (uvloop if it is installed), and return the result."""
     return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 def run_with_session(
     gateway: str, operation: Callable[[CustomerSession[Any]], Awaitable[T]], retry: RetryPolicy | None = None
 ) -> T:
-    """Run one operation on a new event loop, in a session with the credentials of the environment.
+    """Open a session with the credentials of the environment, run one operation, and return the result.
 
     Args:
         gateway: The gateway's name.

@@ -1,4 +1,4 @@
-"""The options that several commands have."""
+"""Options of several commands."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -21,15 +21,15 @@ def _whole(_kind: Any, tokens: Sequence[Token]) -> int:
     """Convert the value of an option to an int. By default, cyclopts would round decimal numbers.
 
     Raises:
-        ValueError: The value contains characters other than digits after an optional minus sign.
+        ValueError: The value is not a series of digits after an optional minus sign.
     """
     given = tokens[0].value
     if not given.removeprefix("-").isdecimal():
-        raise ValueError(f"{given!r} is not a whole number")
+        raise ValueError(f"{given!r} is not a whole number in digits, such as 20")
     return int(given)
 
 
 WHOLE = Parameter(converter=_whole, validator=Number(gte=0))
-"""For options with a whole number."""
+"""For options with a whole number from 0."""
 POSITIVE = Parameter(converter=_whole, validator=Number(gte=1))
 """For options with a whole number from 1."""

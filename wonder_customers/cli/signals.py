@@ -12,18 +12,18 @@ from wonder_customers.cli.output import print_message
 __all__ = ["handle_signals"]
 
 _GRACE = 1.5
-"""Seconds for the requests in progress after the first signal. Including the end of the process, a stop takes 2 s."""
+"""Seconds for the requests in progress after the first signal. With the end of the process, a stop takes up to 2 s."""
 
 
 async def handle_signals(job: Job, scope: anyio.CancelScope) -> None:
-    """Stop a job at SIGINT, SIGTERM or SIGHUP: first gracefully, then at once after a second signal or 1.5 seconds.
+    """Stop a job at the first SIGINT, SIGTERM or SIGHUP, and cancel it at the second signal.
 
-    Rows whose requests are cancelled are recorded in the journal as unconfirmed. A job on Ray is stopped at
-    once only after a second signal, because its workers have to return their rows.
+    A local job is also cancelled 1.5 seconds after the first signal. Rows whose requests are cancelled are recorded in
+    the journal as unconfirmed.
 
     Args:
         job: The job.
-        scope: Cancelled to end the job at once.
+        scope: The scope of the job, which is cancelled.
     """
     # Windows delivers no signals to the event loop. Ctrl-C ends the process there, and `resume` continues the job.
     with suppress(NotImplementedError), anyio.open_signal_receiver(*_stop_signals()) as received:
@@ -39,6 +39,6 @@ async def handle_signals(job: Job, scope: anyio.CancelScope) -> None:
 
 
 def _stop_signals() -> list[signal.Signals]:
-    """Return the signals that stop a job, without SIGHUP where the system lacks it or ``nohup`` ignores it."""
+    """Return the signals that stop a job. SIGHUP is left out on Windows, and when ``nohup`` has disabled it."""
     found = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
     return [it for it in found if it.name != "SIGHUP" or signal.getsignal(it) is not signal.SIG_IGN]

@@ -28,7 +28,7 @@ _RATE: Final = re.compile(rf"({_NUMBER})/s")
 _QUIRKS: Final = ", ".join(sorted({it.name for name in names() for it in simulator_of(name).known_quirks}))
 
 ORIGIN: Final = "WONDER_CUSTOMERS_SIMULATOR"
-"""The variable with the simulator's address. It is printed last, so that programs can stop reading after it."""
+"""The variable with the simulator's address. It is printed last, so that a program knows when to stop reading."""
 
 
 def simulator(
@@ -57,8 +57,8 @@ def simulator(
         db: Keep the state in this file. Without it, the state is lost when the simulator stops.
         seed: Start with the data of this JSON file, an export of /_simulator/state. It replaces the data of --db.
         latency: Delay each response, for example 200ms, or 50..200ms for a random delay.
-        rate_limit: Respond with status 429 to requests above this rate, which applies to each gateway separately, for
-            example 20/s.
+        rate_limit: Respond with status 429 to requests above this rate, for example 20/s. It applies to each gateway
+            separately.
         merchants: The number of merchants at each gateway. The variables of the second merchant end in _2.
         faults: Enable fault injection.
         quirks: Deviate from the gateways' documentation: all, or names separated by commas.
@@ -97,7 +97,7 @@ def simulator(
 
 
 def _variables(server: SimulatorServer, merchants: int) -> dict[str, str]:
-    """Return the variables of all merchants. Names of further merchants end with their number, such as ``_2``."""
+    """Return the variables of all merchants. From the second merchant on, the names end with its number."""
     found = server.environment()
     for number in range(2, merchants + 1):
         found |= {f"{name}_{number}": value for name, value in server.environment(number).items()}
@@ -106,7 +106,7 @@ def _variables(server: SimulatorServer, merchants: int) -> dict[str, str]:
 
 @contextmanager
 def _refused(what: str = "") -> Iterator[None]:
-    """Convert errors in options into `ConfigurationError`, with `what` before the message of a `ValueError`."""
+    """Convert an `OSError` or a `ValueError` into a `ConfigurationError`. A `ValueError` is prefixed with `what`."""
     try:
         yield
     except OSError as error:
@@ -135,16 +135,16 @@ def parse_rate(text: str) -> float:
     """Parse a rate such as ``20/s`` into requests per second.
 
     Raises:
-        ValueError: `text` has another form.
+        ValueError: `text` has another form, or is 0.
     """
     found = _RATE.fullmatch(text)
-    if found is None:
+    if found is None or not float(found[1]):
         raise ValueError(f"--rate-limit must be a number of requests per second such as 20/s, not {text!r}")
     return float(found[1])
 
 
 def print_exports(variables: dict[str, str]) -> None:
-    """Print ``export`` lines for a POSIX shell. Values may contain line breaks inside their quotes."""
+    """Print variables as ``export`` lines for a POSIX shell. A quoted value may contain line breaks."""
     for name, value in variables.items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
     sys.stdout.flush()

@@ -28,7 +28,7 @@ _SHOWN = 12
 @Parameter(name="*")
 @frozen
 class SourceOptions:
-    """Options for reading the source."""
+    """Options for reading a source."""
 
     map: Annotated[
         tuple[str, ...],
@@ -98,7 +98,7 @@ class SourceOptions:
         for pair in self.map:
             column, equals, field = pair.rpartition("=")
             if not equals:
-                raise ConfigurationError(f"--map must be COLUMN=FIELD, not {pair!r}")
+                raise ConfigurationError(f"--map must be COLUMN=FIELD, but {pair!r} contains no =")
             columns[column] = tuple(part.strip() for part in field.split(",") if part.strip())
         options: dict[str, Any] = {
             "unknown": "ignore" if self.ignore_unknown else None,
@@ -120,10 +120,10 @@ SOURCE = SourceOptions()
 
 
 def show_columns(file: Path, options: SourceOptions, to: str | None, output: Path | None) -> int:
-    """Print the columns of a source, write the mapping to `output` unless it is None, and return the exit code.
+    """Print the columns of a source, write the mapping to `output` if it is given, and return the exit code.
 
     Raises:
-        ConfigurationError: The source cannot be read, the account is missing, or the output cannot be created.
+        ConfigurationError: The source or the account cannot be used, or the output cannot be created.
     """
     unsupported = () if to is None else unsupported_fields(account_from_environment(to))
     with_samples = read(
@@ -165,21 +165,21 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
 
 
 def print_fields(notes: SourceNotes) -> None:
-    """Print the fields of all columns, unless every column has the name of its field."""
+    """Print the field of each column, unless all columns have the names of their fields."""
     if any(why != "name of the field" for _, why in notes.columns.values()):
         uses = (f"{name} → {', '.join(paths) or 'left out'}" for name, (paths, _) in notes.columns.items())
         print_line(f"Columns: {'; '.join(uses)}")
 
 
 def print_columns(reader: RowReader, name: str) -> None:
-    """Print which columns were recognised by a preset or a synonym, if any, and which are left out."""
+    """Print the columns that were recognised automatically, if there are any."""
     notes = reader.notes
     if notes.member is not None:
         print_message(f"The rows are the list {notes.member!r} of the JSON object.", "dim")
     automatic = notes.automatic
     used = [f"{column} → {', '.join(paths)}" for column, (paths, _) in automatic.items() if paths]
     left_out = [column for column, (paths, _) in automatic.items() if not paths]
-    if not used and notes.program is None:
+    if not used:
         return
     what = f"an export of {notes.program}" if notes.program else "a table with common column names"
     out = f" Left out: {_listed(left_out)}." if left_out else ""
@@ -192,7 +192,7 @@ def _listed(names: list[str]) -> str:
 
 
 def print_changes(notes: SourceNotes) -> None:
-    """Print the encodings, changed values with examples, national phone numbers, similar references and footers."""
+    """Print what was changed or noticed while a source was read."""
     for name, encoding in notes.encodings.items():
         print_message(
             f"{name} was read as {encoding}. If words look wrong, set the correct encoding with --encoding.", "yellow"

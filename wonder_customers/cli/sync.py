@@ -68,7 +68,7 @@ Yes = Annotated[
 
 
 def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> dict[str, Any]:
-    """Return the settings that the journal stores to repeat a run.
+    """Return the settings of a run, as far as several commands have them.
 
     Raises:
         ConfigurationError: The file or an option cannot be used.
@@ -263,7 +263,12 @@ def forget_customers(
 ) -> int:
     """Remove customers from a journal and from the failed rows, exported ids, reports and plans in its folder."""
     if (reference is None) == (references is None):
-        raise ConfigurationError("`forget` requires either REFERENCE or --from FILE. Nothing was erased.")
+        problem = (
+            "requires REFERENCE or --from FILE"
+            if reference is None
+            else "accepts either REFERENCE or --from FILE, not both"
+        )
+        raise ConfigurationError(f"`forget` {problem}. Nothing was erased.")
     return erase(Journal.existing(journal), reference, references, file or [])
 
 
@@ -314,9 +319,10 @@ def migrate(
     limits: RateOptions = RateOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
-    """Copy every customer of one gateway to another. Fields that would be lost are listed first.
+    """Copy the customers of one gateway to another. Fields that would be lost are listed first.
 
-    To continue after an interruption, run the same command again. Customers that were confirmed are not sent twice.
+    To continue after an interruption, run the same command again. Confirmed customers are sent again only if they have
+    changed.
     """
     if source == to:
         raise ConfigurationError("--from and --to must be different gateways. Nothing was sent.")
@@ -338,7 +344,7 @@ def _last_run(
     engine: EngineOptions | None = None,
     removal: RemovalOptions | None = None,
 ) -> tuple[Journal, dict[str, Any]]:
-    """Return a journal and the settings of its last run, completed with the options of the command line."""
+    """Return a journal, and the settings of its last run together with the options that were given again."""
     opened = Journal.existing(path)
     contacts = {} if engine is None else {"on": engine.on, "shared_limit": engine.shared_limit}
     contacts |= {} if removal is None else {"removed": removal.removed}
@@ -364,8 +370,8 @@ def _run(
 ) -> int:
     """Send the rows of a source with the settings `facts` of a run, and return the exit code.
 
-    `file` is the name or path of the source, for the title and the default path of the file of failed rows.
-    `resumable` and `approved` are those of `SyncTask`, and `how` has further settings for `Options`.
+    `file` is the name or path of the source; the title and the default path for failed rows are derived from it.
+    `resumable` and `approved` are those of `SyncTask`. `how` contains further arguments of `Options`.
     """
     how |= {name: facts[name] for name in ("workers", "max_failures", "give_up_after", "empty")}
     engine = EngineOptions(**{name: facts[name] for name in ("on", "processes", "shared_limit", "shared_name")})
@@ -388,7 +394,7 @@ def _run(
 
 
 def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **how: Any) -> int:
-    """Run the source of a journal again and return the exit code."""
+    """Run a job with the source and the settings of a journal's last run, and return the exit code."""
     file = Path(facts["source"])
     output = evolve(output, failures=output.failures or default_letters(file, opened.gateway))
     return _run(account_of(opened), opened, facts, output, file.name, **how)

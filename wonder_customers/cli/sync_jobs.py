@@ -1,4 +1,4 @@
-"""Run a bulk job for the command line: signals, progress, dead letters, reports and the exit code."""
+"""Run a bulk job for the command line."""
 
 import sys
 import time
@@ -51,13 +51,13 @@ class SyncTask:
         account: The account whose customers are written.
         gateway: The gateway's name.
         title: The title of the progress bar and of the summary.
-        source: The path of the source, for the report.
+        source: The path of the source; for a migration, the name of the source gateway.
         journal: The journal.
         options: The options of the job.
         letters: The file for failed rows.
         output: The options for the other files.
         monitor: Reports the state of the job to other programs.
-        resumable: Whether the journal is kept after the job.
+        resumable: Whether `resume` can continue the job. False for migrations and for temporary journals.
         engine: The engine that runs the job.
         rate: The maximum number of requests per second; None to adapt to the gateway.
         approved: The saved plan that the job must carry out; None without a plan.
@@ -122,8 +122,9 @@ def run(task: SyncTask, source: Source) -> int:
     """Send the rows of a source to the gateway and return the exit code.
 
     Raises:
-        ConfigurationError: An output, the source, the plan, the journal or the engine cannot be used.
+        ConfigurationError: An output, the source, the plan, the journal, the gateway or the engine cannot be used.
         BulkError: See `run_job`.
+        OSError: The existing file for failed rows cannot be read.
     """
     check_outputs(task)
     if task.options.removed == "delete":
@@ -167,7 +168,7 @@ async def _distributed_job(task: SyncTask, source: Source, on: str) -> Job:
 
 
 async def _shared_limit(task: SyncTask) -> RateLimiter | None:
-    """Return the rate limit of --shared-limit, after checking that its server responds; None without the option.
+    """Return the rate limit of --shared-limit after a check of its server; None without the option.
 
     Raises:
         ConfigurationError: The server does not respond, its address is invalid, no rate was given, or the job runs on
@@ -197,6 +198,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
     """Run a job to its end, print and write the reports, and return the exit code.
 
     Raises:
+        ConfigurationError: The job cannot start, because the journal or the options cannot be used.
         BulkError: A file cannot be written, or the counts of the job do not add up.
     """
     started, clock = time.time(), time.monotonic()
@@ -243,10 +245,11 @@ async def run_job(task: SyncTask, job: Job) -> int:
 
 
 async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> None:
-    """Consume the job's outcomes with a progress display, a heartbeat and signal handling.
+    """Run the job with a progress display, a heartbeat and signal handling, and write its failed rows.
 
     Raises:
-        BulkError: The job stopped because of a problem, or a failed row could not be written.
+        ConfigurationError: The job cannot start.
+        BulkError: The job cannot start, it stopped because of a problem, or a failed row could not be written.
     """
     failure: BulkError | None = None
     began = anyio.current_time()

@@ -14,7 +14,7 @@ __all__ = ["customer_details", "customer_list", "plain_table"]
 
 
 def plain_table(*columns: str) -> Table:
-    """Return a table whose only border is a line under its head, readable in narrow terminals and pipes."""
+    """Return an empty table whose only border is a line under the column names."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -22,7 +22,7 @@ def plain_table(*columns: str) -> Table:
 
 
 def customer_details(customer: Customer) -> Table:
-    """Return a table of one customer with a row for each field that has a value."""
+    """Return a table with a row for each field of a customer that has a value."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
@@ -43,11 +43,11 @@ def _flatten(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, A
 
 
 def customer_list(customers: Iterable[Customer], *, narrow: bool) -> Table:
-    """Return a table with one customer per line.
+    """Return a table with one customer per line. Long values are cut, except the id.
 
     Args:
         customers: The customers.
-        narrow: Leave out email and phone. Values that are still too long are cut, except the id, which users copy.
+        narrow: Leave out email and phone.
     """
     columns = ("id", "reference", "name") if narrow else ("id", "reference", "name", "email", "phone")
     table = plain_table(*columns)

@@ -26,14 +26,14 @@ from wonder_customers.dialects import names
 __all__ = ["CUSTOMERS", "demo"]
 
 CUSTOMERS = 1000
-"""The number of rows in the CSV file."""
+"""The number of rows of the CSV file."""
 
 
 def demo(*, quirks: str | None = None) -> int:
     """Send 1,000 customers from a CSV file to every simulated gateway. No setup is required.
 
-    The gateways are simulated on this machine over real HTTP while the demo runs. Some rows of the file are broken on
-    purpose. Every other customer is read back and compared field by field.
+    The gateways are simulated on this machine while the demo runs. Some rows of the file are broken on purpose. The
+    customers that a gateway accepts are read back and compared with the file, field by field.
 
     Args:
         quirks: Let the gateways deviate from their documentation; see `wonder-customers simulator --help`.
@@ -45,7 +45,7 @@ def demo(*, quirks: str | None = None) -> int:
         write_csv(file, persons)
         broken = sum(person.defect is not None for person in persons)
         screen.print(
-            f"The CSV file has {len(persons):,} customers from {len(COUNTRIES)} countries. {broken} rows are invalid"
+            f"The CSV file has {len(persons):,} customers from {len(COUNTRIES)} countries. {broken} rows are broken"
             " on purpose.\n"
         )
         with running_simulator(file.parent, quirks) as variables:
@@ -79,7 +79,7 @@ def _run_gateways(
 
 @contextmanager
 def _stop_on_signals() -> Iterator[None]:
-    """Clean up and exit with the usual code on SIGTERM and SIGHUP."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, and exit with the code that shells use for the signal."""
     received: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:

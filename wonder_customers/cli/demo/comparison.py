@@ -1,4 +1,4 @@
-"""Comparison of a customer with the cells of its CSV row, independent of the library's own conversion."""
+"""Comparison of a customer with the cells of a CSV row, independent of the library's own comparison."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,7 +11,7 @@ _WRITE_ONLY = {("wonder", "company_name")}
 
 
 def changed_fields(gateway: str, cells: Mapping[str, str], customer: Customer) -> tuple[str, ...]:
-    """Return the columns whose cell is not empty and differs from the customer.
+    """Return the columns whose cell differs from the customer. Empty cells and write-only fields are not compared.
 
     Args:
         gateway: The gateway that returned the customer.

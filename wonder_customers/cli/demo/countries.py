@@ -11,11 +11,11 @@ class Country:
 
     Attributes:
         region: The ISO 3166-1 alpha-2 code, which also selects the numbering plan.
-        given: Comma-separated given names; in other scripts, each has a Latin form after ``=``.
+        given: Comma-separated given names. A name that is not in Latin script has a Latin form after ``=``.
         family: Family names, in the same format.
         street: A format string for an address line, with a placeholder for the house number.
         cities: Comma-separated cities, each with its postcode after ``/`` where the country has postcodes.
-        whole: The format string of a full name, for countries whose names are not split into two columns.
+        whole: The format string of a full name, for countries whose customers have a single name column.
     """
 
     region: str

@@ -1,4 +1,4 @@
-"""The demo at one gateway: sync the CSV file, read every customer back and compare."""
+"""The demo at one gateway: sync the CSV file, read the customers back and compare them with the file."""
 
 import csv
 import time
@@ -33,13 +33,13 @@ class GatewayResult:
 
     Attributes:
         gateway: The gateway's name.
-        unsupported: The columns that the gateway has no field for, which were not sent.
+        unsupported: The columns that were not sent, because the gateway does not have their fields.
         outcomes: The outcome of each row.
         read_back: The number of customers that were read back.
         mismatches: The columns in which a customer differs from the CSV file, by row number.
-        unexpected: Other errors: a valid row that failed or could not be read back, or a broken row that was accepted.
+        unexpected: Messages about valid rows that failed or could not be read back, and broken rows that were accepted.
         requests: The number of requests sent.
-        seconds: The duration, with the time for reading back.
+        seconds: The duration, including the time for reading back.
     """
 
     gateway: str
@@ -70,13 +70,13 @@ def write_csv(path: Path, persons: Sequence[Person]) -> None:
 
 
 def unsupported_columns(account: Account) -> tuple[str, ...]:
-    """Return the columns that the account's gateway has no field for, according to its validation."""
+    """Return the columns whose field the account's gateway does not have."""
     missing = unsupported_fields(account)
     return tuple(name for name in COLUMNS if name in missing or name.partition(".")[0] in missing)
 
 
 async def create_existing_customers(account: Account, path: Path, persons: Sequence[Person]) -> None:
-    """Create the last 25 valid customers of the CSV file, each with an old email address, so that they are updated."""
+    """Create the last 25 valid customers of the CSV file with an old email address, so that the sync updates them."""
     valid = [row for row, person in zip(_rows(account, path), persons, strict=True) if person.defect is None]
     async with CustomerSession(account) as session:
         for row in valid[-_EXISTING:]:
@@ -85,7 +85,7 @@ async def create_existing_customers(account: Account, path: Path, persons: Seque
 
 
 async def run_gateway(gateway: str, account: Account, path: Path, persons: Sequence[Person]) -> GatewayResult:
-    """Sync the CSV file to one gateway, read every customer back and compare.
+    """Sync the CSV file to one gateway, and compare the outcome of each row and the customers with the file.
 
     Args:
         gateway: The gateway's name.
@@ -107,7 +107,7 @@ async def run_gateway(gateway: str, account: Account, path: Path, persons: Seque
 
 
 async def _read_back(session: CustomerSession[Any], result: GatewayResult, it: tuple[Row, Person, Outcome]) -> None:
-    """Read the customer of a row that should have been accepted, and add the differences to `result`."""
+    """Compare the outcome of a row with the expected outcome, and the customer with the row; update `result`."""
     row, person, outcome = it
     number, reference, draft = row.number, row.reference, row.draft
     if person.defect is not None and person.defect.is_refused_by(result.gateway):

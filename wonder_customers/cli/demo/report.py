@@ -20,7 +20,7 @@ _WIRE_NAME: Final = re.compile(r" \(on the wire: [^)]*\)")
 
 
 def print_report(screen: Console, persons: Sequence[Person], results: Sequence[GatewayResult]) -> bool:
-    """Print the results of all gateways and return whether all of them are as expected."""
+    """Print the results of all gateways and return whether they are as expected."""
     _print_defects(screen, persons, results)
     screen.print()
     _print_gateways(screen, results)
@@ -45,7 +45,7 @@ def print_report(screen: Console, persons: Sequence[Person], results: Sequence[G
 
 
 def _print_gateways(screen: Console, results: Sequence[GatewayResult]) -> None:
-    """Print a table with a column per gateway, which fits narrow terminals."""
+    """Print a table with a column for each gateway, and notes below the table."""
     table = plain_table("")
     for result in results:
         table.add_column(result.gateway, justify="right")
@@ -77,7 +77,7 @@ _MEASURES: Final[Mapping[str, Callable[[GatewayResult], str]]] = {
 
 
 def _print_defects(screen: Console, persons: Sequence[Person], results: Sequence[GatewayResult]) -> None:
-    """Print a line for each row that is broken on purpose, with the reason of the first gateway that refused it."""
+    """Print the rows that are broken on purpose, each with the reason of the first gateway that refused the row."""
     table = plain_table("row", "defect", "refused for", "reason")
     refused = {result.gateway: {outcome.number: outcome for outcome in result.refused} for result in results}
     for number, person in enumerate(persons, 1):
@@ -88,9 +88,9 @@ def _print_defects(screen: Console, persons: Sequence[Person], results: Sequence
         reason = (outcome.reason or "").removeprefix(outcome.place).lstrip(":, ") if outcome else "accepted"
         # The reason is shown with the names of the CSV columns, without the gateway's own names.
         reason = _WIRE_NAME.sub("", reason)
-        who = "all" if len(by) == len(results) else ", ".join(by)
+        who = "all" if len(by) == len(results) else ", ".join(by) or "none"
         if screen.width < _NARROW:
-            screen.print(cell(f"row {number}: {person.defect.description}. Rejected for {who}: {reason}"))
+            screen.print(cell(f"row {number}: {person.defect.description}. Refused for {who}: {reason}"))
         else:
             table.add_row(str(number), cell(person.defect.description), who, cell(reason))
     if table.row_count:
@@ -98,6 +98,6 @@ def _print_defects(screen: Console, persons: Sequence[Person], results: Sequence
 
 
 def _join_columns(columns: Sequence[str]) -> str:
-    """Return the columns as a list in words; columns with a dot are listed by their first part, such as ``address``."""
+    """Return the columns as a list in words. Columns such as ``address.city`` are listed once, as ``address``."""
     heads = dict.fromkeys(column.partition(".")[0] for column in columns)
     return " and ".join(filter(None, (", ".join(list(heads)[:-1]), list(heads)[-1])))

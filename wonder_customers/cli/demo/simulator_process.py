@@ -1,4 +1,4 @@
-"""The simulator in a separate process, which uses a second core."""
+"""The simulator in a separate process, so that it can use another core."""
 
 import shlex
 import subprocess
@@ -17,14 +17,14 @@ __all__ = ["running_simulator"]
 def running_simulator(folder: Path, quirks: str | None = None) -> Iterator[dict[str, str]]:
     """Run ``wonder-customers simulator`` during the block and provide the variables that it prints.
 
-    The simulator's standard input is a pipe from this process, so the simulator ends when this process ends.
+    The simulator also ends if this process is killed, because its standard input is a pipe from this process.
 
     Args:
-        folder: The folder for the file of the simulator's messages.
+        folder: The folder in which the messages of the simulator are stored.
         quirks: The simulator's ``--quirks``.
 
     Raises:
-        ConfigurationError: The simulator did not start. The message contains its output.
+        ConfigurationError: The simulator did not start. The message contains its messages.
     """
     messages = folder / "simulator.txt"
     command = [sys.executable, "-m", "wonder_customers", "simulator", "--until-input-ends"]
@@ -41,7 +41,7 @@ def running_simulator(folder: Path, quirks: str | None = None) -> Iterator[dict[
 
 
 def _exports(process: "subprocess.Popen[str]", messages: Path) -> dict[str, str]:
-    """Return the variables of the ``export`` lines. Raise `ConfigurationError` if the process ends without them."""
+    """Return the variables that the simulator prints. Raise `ConfigurationError` if it ends without all of them."""
     lines = []
     for line in process.stdout or ():
         lines.append(line)
