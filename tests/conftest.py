@@ -45,9 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     gc.disable()  # the collected tests stay in memory, see `pytest_collection_finish`
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell that runs pytest in the background ignores SIGINT, and the programs that tests interrupt inherit this.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Shells ignore SIGINT in the background, and nohup ignores SIGHUP. The programs that tests stop would inherit this.
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
+            signal.signal(getattr(signal, name), handler)
     settings.load_profile(next((it for it in ("nightly", "long") if config.getoption(f"--{it}")), "plain"))
 
 
