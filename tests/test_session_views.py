@@ -216,7 +216,7 @@ async def test_view_of_another_account_takes_options_but_not_the_language(simula
             "headers must not contain Authorization, which is reserved",
         ),
         ({"headers": {"x-user-secret-key": "x"}}, "headers must not contain x-user-secret-key, which is reserved"),
-        ({"headers": {"X Shop": "x"}}, "a string of ASCII letters, digits and the characters"),
+        ({"headers": {"X Shop": "x"}}, "a non-empty string of ASCII letters, digits and the characters"),
         ({"headers": {"X-Shop": "a\r\nX-Other: b"}}, "printable ASCII"),
         ({"headers": {"X-Shop": 1}}, "printable ASCII"),
         ({"headers": ["X-Shop"]}, "must be a mapping"),

@@ -82,7 +82,7 @@ class ConfigurationError(WonderCustomersError):
 
 
 class MissingExtraError(ConfigurationError, ModuleNotFoundError):
-    """A package of an optional extra is not installed. The message contains the install command. Also an ImportError.
+    """A package of an optional extra is not installed. The message contains the install command.
 
     Attributes:
         extra: The extra that installs the package.
@@ -103,7 +103,7 @@ def needed(extra: str, *packages: str, by: str) -> Iterator[None]:
         by: The part of the library that needs the packages, for the message.
 
     Raises:
-        MissingExtraError: One of `packages` is not installed. The error of any other missing module is not changed.
+        MissingExtraError: One of `packages` is not installed. Errors about other modules are not changed.
     """
     try:
         yield
@@ -115,7 +115,7 @@ def needed(extra: str, *packages: str, by: str) -> Iterator[None]:
 
 
 class SessionClosedError(WonderCustomersError):
-    """The session is not open, or was opened on another event loop or in another process. The request was not sent."""
+    """The session is not open, cannot be opened again, or belongs to another event loop or process."""
 
 
 class UnsupportedOperationError(WonderCustomersError):
@@ -151,16 +151,15 @@ class Violation:
 
 
 class InvalidRecordError(WonderCustomersError):
-    """A record, filter, path or id is not valid at the gateway. Nothing was sent.
+    """A record or argument is not valid at the gateway. The request was not sent.
 
     Attributes:
         gateway: The name of the gateway.
-        violations: All violated rules, in the order of the gateway's documentation.
+        violations: The violated rules.
     """
 
     def __init__(self, gateway: str, violations: Sequence[Violation]) -> None:
-        listed = "; ".join(map(str, violations))
-        super().__init__(f"{gateway} does not accept this input: {listed}. Nothing was sent.")
+        super().__init__(f"{gateway} does not accept this input: {'; '.join(map(str, violations))}. Nothing was sent.")
         self.gateway = gateway
         self.violations: tuple[Violation, ...] = tuple(violations)
 
@@ -193,15 +192,15 @@ class CallError(WonderCustomersError):
         operation: The operation, such as ``create``.
         reason: What happened, in a few words.
         applied: Whether the gateway applied the call: ``no``, ``yes`` or ``unknown``.
-        attempts: Number of requests made for the write or read itself, without lookups.
-        history: One record per request, including lookups.
-        request_id: The gateway's id for the last request, or the id that was sent with it; None without a request.
+        attempts: Number of attempts at the request that failed; of all requests if no single request failed.
+        history: One record per request, including lookups and token requests.
+        request_id: The gateway's id for the request that failed, or the id sent with it; None if there is none.
         elapsed: Seconds from the start of the call to this error, including waits.
-        reference: The customer's reference, if the call had one.
-        id: The gateway's id for the customer, if the call had one.
+        reference: The customer's reference, if known.
+        id: The gateway's id for the customer, if known.
         hint: What to do next.
-        rate_limit_headers: The headers about rate limits of the last response, such as ``x-ratelimit-remaining`` and
-            ``retry-after``. Values of the request and credentials are removed from them.
+        rate_limit_headers: The headers about rate limits in the response to the request that failed, such as
+            ``retry-after``. They contain neither values of the request nor credentials.
     """
 
     hint = "See the documentation of the gateway."
@@ -248,9 +247,9 @@ class NotSentError(CallError):
 
 
 class NoResponseError(CallError):
-    """A read was sent, and no complete response arrived, not even to the retries that the retry policy allows."""
+    """A read received no complete response, even after all retries that the retry policy allows."""
 
-    hint = "It is safe to call again, because this operation only reads."
+    hint = "It is safe to call again, because the failed request only reads."
 
 
 class OutcomeUnknownError(CallError):
@@ -259,8 +258,10 @@ class OutcomeUnknownError(CallError):
     @property
     def hint(self) -> str:  # type: ignore[override]
         """What to do next."""
+        if self.operation == "request":
+            return "Do not repeat the call. Check at the gateway whether it was applied."
         if self.reference is None and self.id is None:
-            return "Do not repeat the call. The record has no reference, so search the gateway's customer list first."
+            return "Do not repeat the call. It has no reference, so search the gateway's customer list first."
         if self.operation.endswith("payment_token"):
             return "Do not repeat the call. Read the tokens with `await session.resolve_payment_tokens(error)`."
         return "Do not repeat the call. Read the customer with `await session.resolve(error)`."
@@ -276,7 +277,7 @@ class InvalidResponseError(CallError):
     """The response cannot be used. For example, it is not JSON, has no id, is incomplete, or is about another customer.
 
     Attributes:
-        status: The HTTP status of the response; 0 if the error is about several responses.
+        status: The HTTP status of the response; 0 if the error does not concern a single response.
     """
 
     hint = "Before you repeat a write, read the customer. Report the deviation to the maintainers of the library."
@@ -287,7 +288,7 @@ class InvalidResponseError(CallError):
 
 
 class AmbiguousReferenceError(CallError):
-    """Several customers have the reference. The library does not delete any of them.
+    """Several customers have the reference.
 
     Attributes:
         ids: The gateway's ids for these customers.
@@ -305,9 +306,9 @@ class GatewayError(CallError):
 
     Attributes:
         status: The HTTP status, or the status in the body where the gateway reports a refusal with HTTP 200.
-        code: The gateway's error code, if any.
-        message: The gateway's message, if any, without the values that the request contained.
-        retry_after: Seconds to wait before the next request, if the gateway sent a time.
+        code: The gateway's error code; None if it sent no code.
+        message: The gateway's message, without the values that the request contained; None if it sent no message.
+        retry_after: Seconds to wait before the next request; None if the gateway sent no time.
     """
 
     def __init__(
@@ -340,10 +341,7 @@ class PermissionDeniedError(GatewayError):
 
 
 class NotFoundError(GatewayError):
-    """The customer or token does not exist.
-
-    After `get_by_reference` at Monri, `id` is the id of a deleted customer that still has the reference.
-    """
+    """The customer or token does not exist. If a deleted customer at Monri has the reference, `id` is its id."""
 
     hint = "Check that the id, reference or token is correct and belongs to this account and environment."
 
@@ -364,9 +362,7 @@ class ConflictError(GatewayError):
         """What to do next."""
         if self.operation == "create":
             return "Call upsert to update the existing customer, or use another reference."
-        return (
-            "Use another reference if this one is taken. If another change of the customer is in progress, call again."
-        )
+        return "Use another reference if it is taken. If another change of the customer is in progress, call again."
 
 
 class InvalidRequestError(GatewayError):
@@ -384,15 +380,18 @@ class InvalidRequestError(GatewayError):
 
 
 class RateLimitError(GatewayError):
-    """The gateway received too many requests and did not process this one."""
+    """The gateway received too many requests and did not process this request."""
 
-    hint = "Call again later, after `error.retry_after` seconds if the gateway sent a time."
+    @property
+    def hint(self) -> str:  # type: ignore[override]
+        """What to do next."""
+        return "Call again later." if self.retry_after is None else f"Call again after {self.retry_after:g} s."
 
 
 class GatewayUnavailableError(GatewayError):
-    """The gateway failed (5xx), or did not receive the complete request in time (408)."""
+    """The gateway failed to process a read (5xx, 408). After a write, `OutcomeUnknownError` is raised instead."""
 
-    hint = "Call again later. If the call was a write, read the customer first."
+    hint = "Call again later."
 
 
 class BulkError(WonderCustomersError):

@@ -62,7 +62,7 @@ Reason = Literal["retry", "throttled", "rate_limit", "confirmation", "unconfirme
 """Why a call waits.
 
 - ``retry``: before the same request is sent again.
-- ``throttled``: before a request is sent again that the gateway refused because there were too many requests.
+- ``throttled``: before a request that exceeded the gateway's rate limit is sent again.
 - ``rate_limit``: until the session's rate limit permits the next request.
 - ``confirmation``: before a lookup that shows whether an unanswered write was applied.
 - ``unconfirmed``: until an earlier unconfirmed write for the same customer can no longer be applied.
@@ -99,11 +99,12 @@ class Stats:
         succeeded: Calls that returned their result.
         failed: Calls that raised an error, by the name of its class; ``Cancelled`` for cancelled calls.
         attempts: Requests that were started, including lookups and token requests.
-        retries: Waits before the same request was sent again.
+        retries: Number of decisions to send a request again.
         lookups: Lookups made to find out whether a write was applied.
         retry_tokens: Tokens left in the retry budget, by gateway origin such as ``https://api.paydock.com``; if several
             accounts share an origin, the lowest number.
-        connections: The connections of the whole session; None when the transport does not report them.
+        connections: The connections of the whole session; None before it is opened, or if the transport does not report
+            them.
         waiting_for_lock: Calls that wait until another write for their customer ends.
         waiting_for_rate_limit: Requests that wait for the session's rate limit.
         views: Number of views made of the session.
@@ -203,18 +204,18 @@ class AttemptStarted:
 
 @frozen(eq=False)
 class AttemptEnded:
-    """A request ended.
+    """An attempt ended.
 
     Attributes:
-        call: The call that sent the request.
-        attempt: The `AttemptStarted` event of the request.
-        outcome: How the request ended.
+        call: The call that made the attempt.
+        attempt: The `AttemptStarted` event of the attempt.
+        outcome: How the attempt ended.
         status: The HTTP status; None if no status arrived.
-        applied: Whether this request was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
+        applied: Whether the request was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
         error: The class name of the error, ``Cancelled``, or None after success.
         elapsed: Duration in seconds, including the waits for the rate limit and a connection.
-        request_id: The gateway's id for the request, or the id sent with it. None if the attempt has
-            neither, for example after a cancellation.
+        request_id: The gateway's id for the request, or the id sent with it. None if neither is known, for example
+            after a cancellation.
     """
 
     name: ClassVar[str] = "attempt_ended"
@@ -327,8 +328,7 @@ class CallEnded:
         requests: Number of requests of the operation.
         recovered: Whether the write received no usable response, but was found to be applied.
         elapsed: Duration in seconds, including waits.
-        request_id: The id of the last request, as in the `request_id` of the error; None without a request or
-            after a cancellation.
+        request_id: The `request_id` of the last `AttemptEnded`; None without an attempt.
     """
 
     name: ClassVar[str] = "call_ended"

@@ -1,7 +1,7 @@
 """`probe`: check the library's assumptions about a gateway against a real account.
 
-A script creates, reads, changes, lists and deletes customers, and the dialect's checks compare the responses with the
-assumptions. The report contains types, lengths, status codes and header names, but no value of a customer.
+A probe sends requests for test customers, and the dialect's checks compare the responses with the assumptions. The
+report contains types, lengths, status codes and header names of the responses, but no values.
 """
 
 import re
@@ -108,12 +108,12 @@ async def probe(session: CustomerSession[Any], *, production: bool = False) -> P
     """Check the library's assumptions about a gateway against the account of `session`.
 
     Test customers are created, read, changed, listed and deleted. Wonder does not offer deletion, so the same three
-    references are used in every probe. If the gateway can delete payment tokens, a token is created, checked and
-    deleted.
+    references are used in every probe. If the checks of the gateway contain a payment source, a payment token is
+    created, checked and deleted.
 
     Args:
         session: An open session.
-        production: Whether to send only reads. Must be true if the account is not a sandbox account.
+        production: Whether to send only reads. Required unless the account is for a sandbox or a simulator.
 
     Raises:
         ConfigurationError: The account is not a sandbox account, and `production` is false; or the session is not open.
@@ -192,7 +192,7 @@ class _ProbeRun:
 
     @asynccontextmanager
     async def _step(self, name: str, *, refused: bool = False) -> AsyncIterator[None]:
-        """Run the block as one step, and record its `CallError`, as a failure unless the step may be `refused`."""
+        """Run the block as one step. Record its `CallError`, which is not a failure if `refused` is true."""
         self._recorder.step = name
         try:
             yield
@@ -273,7 +273,7 @@ class _ProbeRun:
                 await self._session.for_account(wrong).check()
 
     def _draft(self, reference: str, email: str = "Probe.Original@Example.COM") -> CustomerDraft:
-        """Return a test customer. Some of the values contain unusual characters."""
+        """Return a test customer, whose values contain unusual characters."""
         draft = CustomerDraft(
             reference,
             name="Zoë  Probe",

@@ -28,8 +28,8 @@ class RequestResult:
     """How a request ended, for a `RateLimiter`.
 
     Attributes:
-        kind: ``ok``: the gateway processed the request. ``throttled``: it refused the request with HTTP 429.
-            ``failed``: a server error (5xx), no response, or not sent. ``cancelled``: the call was cancelled.
+        kind: ``throttled``: the gateway received too many requests (HTTP 429). ``failed``: a server error (5xx), no
+            response, or not sent. ``cancelled``: the call was cancelled. ``ok``: any other result.
         elapsed: Seconds from the moment the request was permitted to its end.
         retry_after: Seconds to wait according to the gateway; None if it sent no time.
     """
@@ -74,7 +74,7 @@ def _checked(name: str, value: object) -> float:
 
 
 def spacing(requests: float, per: float, margin: float) -> float:
-    """Return the seconds between evenly spaced requests, so that no period contains more than `requests` of them.
+    """Return the seconds between evenly spaced requests, so that a period contains at most `requests` requests.
 
     Args:
         requests: Number of requests per period.
@@ -239,7 +239,7 @@ _SEARCH: Final = 1.0
 _CREEP: Final = 0.01
 """Relative growth of the rate per second after the second cut."""
 _CALM: Final = 10.0
-"""Seconds without refusals after which the growth doubles every `_CALM` / 2 seconds."""
+"""Seconds after the last cut from which the growth doubles every `_CALM` / 2 seconds."""
 
 
 @define(eq=False)
@@ -269,7 +269,7 @@ class AdaptiveRateLimit(_Paced):
         concurrency: Current maximum number of concurrent requests.
         accepted: Number of requests that were neither throttled nor cancelled.
         throttled: Number of requests that the gateway refused with HTTP 429.
-        failed: Number of requests that ended with a server error or without a response.
+        failed: Number of requests that ended with a server error or without a response, or were not sent.
 
     Raises:
         ConfigurationError: `ceiling` is not a positive number.
@@ -348,7 +348,7 @@ class AdaptiveRateLimit(_Paced):
         self._cut_at = self._grown_at = now
 
     def _grow(self, now: float) -> None:
-        """Increase the rate every 0.1 s, if at least 70 % of it is used."""
+        """Increase the rate, at most every 0.1 s, if at least 70 % of it is used."""
         passed = now - self._grown_at
         if passed < 0.1 or self.rate is None or self._cut_at is None:
             return
@@ -381,7 +381,7 @@ class AdaptiveRateLimit(_Paced):
             self.concurrency += 1.0
 
     def _slow(self, sample: _Sample) -> bool:
-        """Return whether the mean latency is well above the baseline. Lower the baseline at once, raise it slowly."""
+        """Return whether the mean latency is well above the usual latency. Adjust the usual latency."""
         if not sample.timed:
             return False
         mean = sample.latency / sample.timed

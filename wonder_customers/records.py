@@ -181,14 +181,14 @@ class CustomerDraft:
 
     Attributes:
         reference: Your own id for the customer (Wonder ``reference_number``, Paydock ``reference``, Monri
-            ``merchant_customer_id``). A create that received no response is looked up by the reference.
+            ``merchant_customer_id``). At Paydock and Monri, a create that received no response is looked up by it.
         name: The full name. Give this or `first_name` and `last_name`.
         metadata: Your own keys and values.
         default_payment_method: Wonder: ``Credit Card``, ``Alipay`` or ``Wechat Pay``.
         default_payment_token: The token to charge by default (Wonder: a UUID; Paydock: 24 hex digits).
         payment_source: Paydock: how the customer pays.
         clear: The fields that an upsert clears, such as ``email``, ``address.city`` or ``metadata.plan``. Fields with
-            the value `CLEAR` are added to it, and fields with any other value except None are removed.
+            the value `CLEAR` are added, and fields with another value than None are removed.
     """
 
     reference: str | None = None
@@ -356,7 +356,7 @@ class Page(Generic[T]):
         cursor: The argument of `list` that continues after this page; None after the last page.
         total: The number of matches, if the gateway reports it (Paydock, Wonder); else None.
         unreadable: The number of items without an id, which are not part of `items`.
-        omitted: The ids of the records that do not satisfy the filter, although the gateway returned them.
+        omitted: The ids of records that the gateway returned although they do not match the filter.
     """
 
     items: tuple[T, ...] = field(converter=tuple)
@@ -374,11 +374,12 @@ class Response(Generic[T]):
         record: The record; None for operations without a result.
         status: The HTTP status of the last response.
         headers: The headers of the last response, names in lower case.
-        request_id: The gateway's id for the request, or the id that was sent with the request.
+        request_id: The gateway's id for the last request, or the id that was sent with that request.
         attempts: Number of requests of the call, including lookups and token requests.
         elapsed: Duration in seconds, including waits.
         recovered: Whether the write received no usable response, but was found to be applied.
-        late_attempt: Whether an attempt received no response, and may be applied within the confirmation window.
+        late_attempt: Whether an earlier attempt of a write received no response. It may still be applied within the
+            confirmation window.
     """
 
     record: T

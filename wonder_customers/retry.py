@@ -110,7 +110,7 @@ class RetryPolicy:
 
 
 def with_deadline(policy: RetryPolicy, deadline: float) -> RetryPolicy:
-    """Return the policy with another deadline. If its confirmation window is the default, the window is computed anew.
+    """Return the policy with another deadline. A default confirmation window is computed again.
 
     Raises:
         ConfigurationError: The deadline is invalid, or not longer than a confirmation window that was set.
@@ -174,7 +174,7 @@ class RetryState:
         retry_after: Seconds to wait according to the gateway; None if it sent no time.
         draw: A random number from 0 (included) to 1 (excluded).
         findable: Whether a read can show the effect of the write.
-        unconfirmed: Whether this or an earlier attempt of the call ended without a conclusive response.
+        unconfirmed: Whether this or an earlier attempt at the request may have been applied.
         resent: Whether the write was sent once more after a lookup did not find it.
         throttled: The number of `attempts` that ended with HTTP 429.
     """
@@ -299,7 +299,7 @@ def backoff(policy: RetryPolicy, attempts: int, *, base: float, draw: float) -> 
 
 
 def lookup_schedule(confirmation_window: float) -> Iterator[float]:
-    """Yield the waits between lookups: 0.5, 1, 2, 4 … seconds. The last lookup is at `confirmation_window`."""
+    """Yield the waits before lookups: 0.5, 1, 2, 4 … seconds. Their sum is `confirmation_window`."""
     wait, left = 0.5, confirmation_window
     while True:
         yield min(wait, left)

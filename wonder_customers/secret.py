@@ -38,8 +38,8 @@ def without_frames(error: BaseException, *, keep_others: bool = False) -> None:
 
     Args:
         error: The error.
-        keep_others: Keep the causes, and the frames of code outside this library, its transports and the standard
-            library, such as those of a mock. The event loop recognises a cancellation by its causes.
+        keep_others: Keep the causes, and the frames of the application, such as those of a mock. The event loop
+            recognises a cancellation by its causes.
     """
     if not keep_others:
         error.__cause__ = error.__context__ = error.__traceback__ = None
@@ -54,7 +54,7 @@ def without_frames(error: BaseException, *, keep_others: bool = False) -> None:
 
 
 def _without_own_frames(trace: TracebackType | None) -> TracebackType | None:
-    """Return a traceback without the frames of this package, the transports and the standard library."""
+    """Return the traceback without the frames that may contain a request."""
     found = []
     while trace is not None:
         found.append(trace)
@@ -68,7 +68,7 @@ def _without_own_frames(trace: TracebackType | None) -> TracebackType | None:
 
 
 def concealed(call: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a function that takes plain secrets: its errors are raised without its frames and arguments."""
+    """Decorate a function that takes plain secrets, so that tracebacks contain neither its frames nor its arguments."""
 
     @wraps(call)
     def concealing(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -142,7 +142,8 @@ class Secret:
 
     def __getstate__(self) -> NoReturn:
         raise TypeError(
-            "a Secret cannot be pickled. Pass the name of the credential, and read the credential in the other process."
+            "a Secret cannot be pickled. Pass the name of an environment variable instead, and read the secret in the"
+            " other process."
         )
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
@@ -172,6 +173,6 @@ def secrets_of(holder: object) -> tuple[Secret, ...]:
 
 
 def guarded(kind: type[T]) -> type[T]:
-    """Decorate the class of a record or an account that accepts plain secrets: conceal its constructor."""
+    """Decorate a class whose constructor takes plain secrets: apply `concealed` to the constructor."""
     kind.__init__ = concealed(kind.__init__)  # type: ignore[method-assign]
     return kind

@@ -200,7 +200,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         return self.compare(draft, customer).different
 
     async def check(self) -> None:
-        """Check the credentials by reading one customer.
+        """Check the credentials by reading a page of one customer.
 
         Raises:
             CallError: The gateway does not accept the credentials, or the request failed.
@@ -212,7 +212,7 @@ class CustomerSession(Generic[AnyAccount_co]):
 
         Raises:
             InvalidRecordError: The draft is invalid; see `validate`. Nothing was sent.
-            ConflictError: Another or a deleted customer has the reference (Monri; Paydock does not check it).
+            ConflictError: Another customer, which may be deleted, has the reference. Paydock does not check references.
             OutcomeUnknownError: The customer may have been created. If the draft has a reference, call `resolve`.
             CallError: The call failed for another reason.
         """
@@ -280,7 +280,7 @@ class CustomerSession(Generic[AnyAccount_co]):
             filter: A `WonderFilter` or a `PaydockFilter`; None for all customers.
 
         Raises:
-            InvalidRecordError: While iterating: the limit, the cursor or the type of the filter is invalid.
+            InvalidRecordError: While iterating: an argument is invalid.
             UnsupportedOperationError: While iterating: the gateway does not support filters (Monri).
             CallError: While iterating: a page could not be read.
         """
@@ -299,18 +299,20 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Send a signed request to an endpoint that has no operation in this library.
 
         Args:
-            method: GET, POST, PUT, PATCH or DELETE. Only GET is sent again when a response is lost.
+            method: GET, POST, PUT, PATCH or DELETE.
             path: The path from the root of the gateway's host, percent-encoded, such as ``/v2/customers``.
             query: Query parameters.
             json: The body, sent as JSON; None for no body.
-            idempotent: Whether a write may be sent again too.
+            idempotent: Whether a write may be sent again if its response is lost. GET is always sent again.
 
         Returns:
-            The response. Its `record` is the decoded JSON; None for an empty body. A status in it is not interpreted.
+            The response. Its `record` is the decoded JSON; None for an empty body. A status in the JSON is not
+            interpreted.
 
         Raises:
             InvalidRecordError: An argument is invalid. Nothing was sent.
-            OutcomeUnknownError, CallError: As for `create`.
+            OutcomeUnknownError: The write may have been applied.
+            CallError: The call failed for another reason.
         """
         return self.raw.request(method, path, query=query, json=json, idempotent=idempotent)
 
@@ -370,7 +372,7 @@ class CustomerSession(Generic[AnyAccount_co]):
 
         Raises:
             UnsupportedOperationError: The gateway does not offer the operation (Monri). Nothing was sent.
-            OutcomeUnknownError: The method may have been stored; it is never sent twice. Call `resolve_payment_tokens`.
+            OutcomeUnknownError: The payment method may have been stored. Call `resolve_payment_tokens`.
             InvalidRecordError, CallError: As for `create`.
         """
         return (await self.raw.create_payment_token(customer_id, source)).record

@@ -121,7 +121,7 @@ class Transmission:
         valid_until: The time on the monotonic clock after which the request must not be sent, set by a rate limit.
         renew: Waits until the request may be sent, and sets `valid_until` again. Raises `TransportError` if this is
             not possible in time. None if the permit does not expire.
-        on_sent: Called when `sent` becomes true. Rate limits use it; transports do not.
+        on_sent: Called when `sent` becomes true; set by a rate limit.
     """
 
     _sent: bool = field(default=False, alias="sent")
@@ -145,7 +145,7 @@ class Transmission:
             self.on_sent()
 
     async def leave(self) -> None:
-        """Wait until the request may be sent, if its permit expired while a connection was opened.
+        """Wait for a new permit of the rate limit, if the request has a permit that has expired.
 
         Raises:
             TransportError: The request got no new permit in time. Nothing was sent.
@@ -164,7 +164,7 @@ class HttpResponse:
 
 
 class TransportError(Exception):
-    """An attempt ended without a complete response. The `Transmission` shows whether it was sent and what arrived.
+    """An attempt ended without a complete response. The `Transmission` shows what was sent and what arrived.
 
     The message names the phase and the kind of failure. It never contains a header, a body or a URL.
 
@@ -188,8 +188,8 @@ class TransportTimeout(TransportError):
 class Transport(Protocol):
     """Sends requests to gateways.
 
-    A request may take ``signed_request.within`` seconds. After that, the session cancels `send`. A transport whose
-    attribute ``ends_in_time`` is True is not cancelled: it raises `TransportTimeout` itself.
+    A request may take ``signed_request.within`` seconds. After that time, the session cancels `send`, unless the
+    transport has the attribute ``ends_in_time = True``. Such a transport must raise `TransportTimeout` itself.
     """
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:

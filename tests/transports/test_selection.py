@@ -60,7 +60,7 @@ async def test_patched_httpx2_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=list,
 )
 def test_httpx_transport_refuses_settings_beside_a_transport(more: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match="pass ssl_context, proxy and local_address to the transport itself"):
+    with pytest.raises(ConfigurationError, match="must not be combined with ssl_context, proxy or local_address"):
         HttpxTransport(transport=httpx.AsyncHTTPTransport, **more)
 
 

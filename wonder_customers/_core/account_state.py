@@ -20,7 +20,7 @@ __all__ = ["AccountState", "AccountStates", "Counts", "digest", "identity"]
 
 _KEY: Final = os.urandom(32)
 _MOST: Final = 1000
-"""Maximum number of states that are kept for accounts without a view."""
+"""Maximum number of recently used accounts whose states are kept without a view."""
 _KEPT: Final = 300.0
 """Seconds for which the state of an account without a view is kept. A web application may create a view per request."""
 
@@ -130,7 +130,7 @@ class AccountStates:
         return len(self._states)
 
     def of(self, account: Account, dialect: Dialect) -> AccountState:
-        """Return the state of an account, which is created if necessary.
+        """Return the state of an account. Create it if necessary.
 
         Accounts whose secrets and other fields are equal have the same state.
         """

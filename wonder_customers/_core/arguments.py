@@ -20,7 +20,7 @@ def check_account(account: object) -> None:
     """Raise `ConfigurationError` unless `account` is an account."""
     if not callable(getattr(account, "dialect", None)) or isinstance(account, type):
         raise ConfigurationError(
-            f"account must be a Wonder(…), Paydock(…), Monri(…) or other account, not {type(account).__name__}"
+            f"account must be a Wonder(…), Paydock(…), Monri(…) or other account, not {_kind(account)}"
         )
 
 
@@ -28,8 +28,12 @@ def checked_policy(retry: object) -> RetryPolicy:
     """Return `retry`, or the default policy for None. Raise `ConfigurationError` for any other type."""
     policy = RetryPolicy() if retry is None else retry
     if not isinstance(policy, RetryPolicy):
-        raise ConfigurationError(f"retry must be a RetryPolicy, not {type(policy).__name__}")
+        raise ConfigurationError(f"retry must be a RetryPolicy, not {_kind(policy)}")
     return policy
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def check_rate_limit(limit: object) -> None:
@@ -63,7 +67,7 @@ def observer_group(observers: Any) -> "ObserverGroup | None":
     """Return the group of `observers`, or None without observers.
 
     Raises:
-        ConfigurationError: `observers` are not callables, or one of them is a class or a coroutine function.
+        ConfigurationError: `observers` is not iterable, or contains an object that is not a regular function or method.
     """
     if not observers:
         return None

@@ -68,7 +68,7 @@ class AttemptRunner:
         order: Records unconfirmed writes.
         strict: Whether a response that differs from the gateway's documentation is an error.
         rate_limit: The rate limit; None if there is none.
-        slots: One slot for each connection. A request waits for a slot before it is permitted by the rate limit and
+        slots: Limits the requests in progress. A request waits for a slot before it is permitted by the rate limit and
             signed: a signature contains the time, so a signed request must not wait for a connection.
         wall: Returns Unix time, for signatures and ``Retry-After`` dates.
         user_agent: The ``User-Agent`` header; set when the session is opened.

@@ -186,7 +186,7 @@ class CallContext:
         return self.deadline - self.waits.clock()
 
     async def pause(self, reason: "Reason | None", seconds: float) -> bool:
-        """Wait for `seconds`, and report the wait unless `reason` is None. Return False if the stop signal ended it."""
+        """Wait for `seconds`, and report the wait unless `reason` is None. Return False if the stop signal is set."""
         stop = self.account_context.stop
         with self.waiting(reason, seconds), self.interruptible():
             await self.waits.sleep(seconds)

@@ -245,11 +245,12 @@ async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimit
         running: The names of the secrets whose functions are running in threads.
 
     Raises:
-        NotSentError: The function failed, or returned something else, or earlier calls have not returned. The error
-            contains neither its message nor its traceback, which may contain the secret.
+        NotSentError: The function failed or did not return a string, or too many earlier calls have not returned. The
+            error does not contain the message or traceback of the function, because they may contain the secret.
     """
     if len(running) >= _MOST_RUNNING:
-        raise _not_provided(f"the function for {name} was not called: {len(running)} earlier calls have not returned")
+        reason = f"the function for {name} was not called: {len(running)} earlier calls have not returned"
+        raise _not_provided(reason, "Check why they do not return, and add a time limit to the function.")
     problem = None
     # A list, because trio does not accept a coroutine as the result of a thread.
     found: list[Any] = []
@@ -292,7 +293,7 @@ def _close(found: list[Any]) -> None:
             it.close()
 
 
-def _not_provided(reason: str) -> NotSentError:
+def _not_provided(reason: str, hint: str = "Call the function yourself to see its error or value.") -> NotSentError:
     error = NotSentError(f"the request was not sent: {reason}")
-    error.hint = "Call the function yourself to see its error or value. It is safe to call the operation again."
+    error.hint = f"{hint} It is safe to call the operation again."
     return error

@@ -1,7 +1,7 @@
 """The executor: runs operations, and contains the only retry loop of the package.
 
-Each attempt ends with an `Evidence`. From it, `wonder_customers.retry.decide` decides what follows: the same request is
-sent again, the effect of the write is looked up, or the error is raised.
+Each attempt ends with an `Evidence`. `wonder_customers.retry.decide` decides what follows: the same request is sent
+again, the effect of the write is looked up, or the error is raised.
 """
 
 import random
@@ -156,7 +156,7 @@ class Executor:
     async def _walk(
         self, call_context: CallContext, steps: Steps[T], subject: tuple[str, str] | None = None
     ) -> Response[T]:
-        """Send the requests that `steps` yields, and return its record. Errors are thrown into the generator."""
+        """Perform the steps of an operation, and return the response. A `CallError` is thrown into the generator."""
         last = _NO_RESPONSE
         try:
             step = next(steps)
@@ -185,7 +185,7 @@ class Executor:
             raise
 
     async def perform(self, call_context: CallContext, call: Call[T]) -> Response[T]:
-        """Send one request as often as the policy allows. Return its response or the record of a lookup."""
+        """Send one request as often as the policy allows. Return its response, or the response of a lookup."""
         keys: Sequence[Key] = () if call.replay is Replay.READ else write_keys(call_context, call)
         if keys:
             found = await self._prepare_write(call_context, call, keys)
@@ -287,7 +287,7 @@ class Executor:
     async def _resolve(
         self, call_context: CallContext, call: Call[T], keys: Sequence[Key], progress: _Progress, result: AttemptResult
     ) -> Response[T] | None:
-        """Look up the effect of a write until the confirmation window ends. Return None if it was never found."""
+        """Look up the effect of a write until the confirmation window ends. Return None if it was not found."""
         waits = lookup_schedule(call_context.account_context.policy.confirmation_window)
         at_once = result.evidence in {Evidence.BODY_LOST, Evidence.REJECTED}
         minimum = 0.0 if at_once else result.retry_after or 0.0
@@ -375,7 +375,7 @@ class Executor:
         result: AttemptResult,
         note: str = "",
     ) -> CallError:
-        """Return the error that ends a call, with the results of all its attempts."""
+        """Complete and return the error that ends a call."""
         error = result.error
         if note:
             error.reason += note

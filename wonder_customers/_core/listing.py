@@ -24,15 +24,15 @@ class Listing:
     """The customers of a gateway, fetched page by page: ``async for customer in session.list()``.
 
     A customer that moves to a later page during the iteration is returned only once, because the last 100,000 ids are
-    remembered. If customers are deleted during the iteration, others may move to a page that was already read. They are
-    then missing from the result, and `possible_gap` is set if the gateway reports totals.
+    remembered. If customers are deleted during the iteration, others may move to a page that was already read, and are
+    then missing from the result; see `possible_gap`.
 
     Leaving the loop early needs no cleanup on asyncio. On trio, use ``async with session.list() as customers`` or call
     `aclose`.
 
     Attributes:
         unreadable: The number of items without an id on the pages read so far. They are skipped.
-        possible_gap: Whether customers may be missing, because the total reported by the gateway decreased.
+        possible_gap: Whether the total that the gateway reports has decreased, so that customers may be missing.
     """
 
     def __init__(

@@ -59,7 +59,7 @@ def expect(dialect: Dialect, name: str, value: object, kind: type) -> None:
 
 @concealed
 def check_card_data(dialect: Dialect, record: object) -> None:
-    """Check that no field of a record contains card data. Only a payment source may contain it.
+    """Check that no field of a record contains card data, except the secrets of a payment source.
 
     Raises:
         InvalidRecordError: A field, or a value in the metadata, contains card data. Nothing was sent.
@@ -367,6 +367,6 @@ class RawOperations:
     def _token(self, token: object) -> PaymentToken:
         found = token if isinstance(token, PaymentToken) else PaymentToken(token) if isinstance(token, str) else None
         if found is None or not found.token:
-            broken = Violation("token", "token", "must be a non-empty str or a PaymentToken")
+            broken = Violation("token", "token", "must be a PaymentToken or a str, and not be empty")
             raise InvalidRecordError(self._account_context.dialect.gateway, [broken])
         return found

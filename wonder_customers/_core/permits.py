@@ -87,7 +87,8 @@ async def _renew(rate_limit: RateLimiter, call_context: CallContext, transmissio
         await rate_limit.acquire(transmission)
         renewed = True
     if not renewed:
-        raise TransportError("the permit of the rate limit expired, and no other permit was available in time")
+        reason = "the permit of the rate limit expired, and no other permit was available in time"
+        raise TransportError(reason, hint="It is safe to call again.")
 
 
 def request_result(result: AttemptResult | None, elapsed: float) -> RequestResult:

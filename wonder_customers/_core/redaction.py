@@ -110,7 +110,7 @@ class Redactor:
 
 
 def _is_identifying(value: str) -> bool:
-    """Return whether a value is removed: not if it has one or two ASCII characters, except a name such as ``Li``."""
+    """Return whether a value is removed. One or two ASCII characters are kept, except a name such as ``Li``."""
     return len(value) >= 3 or not value.isascii() or (len(value) == 2 and value.istitle())
 
 
@@ -124,7 +124,7 @@ def _pattern(value: str, plain: str, *, whole_numbers: bool) -> str:
 
 
 def _long_numbers(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the spans of long numbers between two positions of a text, except short lists of one-digit numbers."""
+    """Yield the spans of long numbers between two positions of a text, except short lists of small numbers."""
     for it in _DIGITS.finditer(text, start, end):
         groups = re.findall(r"\d+", it[0])
         digits = sum(map(len, groups))

@@ -23,7 +23,7 @@ def user_agent(app_info: str | None) -> Header:
 
 @cache
 def _library() -> str:
-    """Return the library's name and version. Reading the version takes milliseconds."""
+    """Return the library's name, and its version if the package is installed."""
     try:
         return f"wonder-customers/{version('wonder-customers')}"
     except PackageNotFoundError:  # the package is used without being installed

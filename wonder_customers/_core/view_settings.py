@@ -31,7 +31,7 @@ class SessionOptions(TypedDict, total=False):
     Attributes:
         retry: The retry policy.
         deadline: The time limit of a call in seconds, including all attempts.
-        headers: Additional headers of every request, by name. Headers that the library itself sends are refused.
+        headers: Additional headers of every request, by name. Headers that are reserved for the library are refused.
         language: The language of the gateway's messages, ``en``, ``zh-HK`` or ``zh-CN``. Only Wonder supports this.
         stop: A signal that ends all waits of the calls.
     """
@@ -99,7 +99,8 @@ def _checked_headers(headers: object) -> tuple[Header, ...]:
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ConfigurationError(
-                "headers: each name must be a string of ASCII letters, digits and the characters !#$%&'*+-.^_`|~"
+                "headers: each name must be a non-empty string of ASCII letters, digits and the characters"
+                " !#$%&'*+-.^_`|~"
             )
         if _RESERVED.fullmatch(name):
             raise ConfigurationError(f"headers must not contain {name}, which is reserved for the library")

@@ -15,16 +15,15 @@ __all__ = ["StopSignal", "Waits"]
 
 @define(eq=False)
 class StopSignal:
-    """Connects a job with its calls. When set, ends all waits of the calls. Reports the results of requests to the job.
+    """Ends the waits of the calls of a job when the job is stopped, and reports the results of requests to the job.
 
-    Requests in progress are completed.
-
-    A call whose wait is ended raises the error of its last request, or `NotSentError` if it has not sent a request.
+    Requests in progress are completed. A call whose wait is ended raises the error of its last request, or
+    `NotSentError` if it has not sent a request.
 
     Attributes:
         is_set: Whether `set` was called.
         ends: Functions that end the current waits.
-        observe: Called with the result of each request: its evidence, and its error if it failed; None for no calls.
+        observe: Called with the evidence and the error of each request; None if the results are not observed.
     """
 
     is_set: bool = False

@@ -77,7 +77,7 @@ class UnconfirmedWrites:
             self._writes.pop(key, None)
 
     def remaining(self, keys: Iterable[Key], body: bytes | None) -> float:
-        """Return the seconds until no write with another body than `body` can be applied; 0 or less without a wait.
+        """Return the seconds until no write with another body than `body` can be applied; 0 or less if none can.
 
         If `body` is None, writes with any body count.
         """
@@ -95,7 +95,7 @@ class UnconfirmedWrites:
 
 @define(eq=False)
 class WriteLocks:
-    """Locks for writes, one per customer.
+    """Locks for writes, one per key of a customer.
 
     Attributes:
         unconfirmed: The writes that may still be applied.

@@ -1,7 +1,7 @@
 """The transports, which send requests to gateways, and the choice between them.
 
-`AsyncioTransport` is the default on asyncio, if httptools is installed and httpx is not patched. Otherwise, and for
-transports of httpx or httpx2, `HttpxTransport` is used.
+`AsyncioTransport` is the default on asyncio, if httptools is installed and neither httpx nor httpx2 is patched.
+Otherwise, and for transports of httpx or httpx2, `HttpxTransport` is used.
 """
 
 import sys
@@ -32,9 +32,10 @@ def check_transport(transport: Any, max_connections: int) -> None:
         return
     # An httpx client has methods with the same names as those of `Transport`.
     if not isinstance(transport, Transport) or hasattr(transport, "build_request"):
+        kind = "a coroutine function" if iscoroutinefunction(transport) else type(transport).__name__
         raise ConfigurationError(
-            "transport must be a Transport, a transport of httpx or httpx2, or a function that returns one,"
-            f" not {type(transport).__name__}"
+            "transport must be a Transport, a transport of httpx or httpx2, or a regular function that returns one of"
+            f" them, not {kind}"
         )
     for name in ("send", "aclose"):
         method = getattr(transport, name)
@@ -100,7 +101,7 @@ def _httpx(max_connections: int, transport: Any = None, *, close_transport: bool
 
 
 def patched_library() -> str | None:
-    """Return ``httpx`` or ``httpx2`` if a mock such as respx, or a tracer, has patched the library; else None."""
+    """Return ``httpx`` or ``httpx2`` if the library is patched, for example by respx or a tracer; else None."""
     for library, core in (("httpx", "httpcore"), ("httpx2", "httpcore2")):
         classes = [(library, "AsyncHTTPTransport"), (core, "AsyncConnectionPool"), (core, "AsyncHTTPConnection")]
         for module, name in classes:

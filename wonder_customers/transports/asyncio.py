@@ -109,9 +109,8 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
                     lambda: connection, sock=sock, ssl=context, server_hostname=server_hostname
                 )
         except TimeoutError:
-            failure = (TransportTimeout if monotonic() >= deadline else TransportError)(
-                "no connection could be opened within the time limit"
-            )
+            kind = TransportTimeout if monotonic() >= deadline else TransportError
+            failure = kind(f"no connection could be opened within the connect timeout of {seconds:g} s")
         except OSError as error:
             failure = connection_error(error)
         finally:
@@ -195,7 +194,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         return HttpResponse(transmission.status, headers, body)
 
     def is_reusable(self, now: float) -> bool:
-        """Return whether the connection is open and has received no data after its last response."""
+        """Return whether the connection can be used for another request."""
         if not self._reusable or self.transport is None or self.transport.is_closing():
             return False
         # If the program has blocked the event loop, the end of the connection may not have been reported yet.
@@ -233,13 +232,8 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
             self._expect_within(self._timeouts.write)
         else:
             kind = TransportTimeout if now >= self._deadline else TransportError
-            self._fail(
-                kind(
-                    "the request could not be sent within the time limit"
-                    if self._unsent
-                    else "no response arrived within the time limit"
-                )
-            )
+            name, seconds = ("write", self._timeouts.write) if self._unsent else ("read", self._timeouts.read)
+            self._fail(kind(f"the {name} timeout of {seconds:g} s passed"))
 
     def _has_sent_more(self) -> bool:
         before, self._unsent = self._unsent, cast("asyncio.Transport", self.transport).get_write_buffer_size()

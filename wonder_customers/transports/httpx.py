@@ -1,8 +1,8 @@
 """The transport for trio, for proxies, and for transports of httpx or httpx2 that the caller passes.
 
 It uses the documented interface of these libraries: ``handle_async_request``, and the ``trace`` extension with the
-network streams that it reports. httpx's pool loses connections when requests are cancelled (encode/httpcore#1093), so
-each connection of `ConnectionPool` is an httpx transport with one connection.
+network streams that it reports. httpx's pool loses connections when requests are cancelled (encode/httpcore#1093).
+Therefore each connection of `ConnectionPool` has its own httpx transport, unless the caller passes a transport.
 """
 
 import ssl
@@ -54,16 +54,16 @@ _BUFFERED: Final = 60_000
 _NOT_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
 _DISCONNECTED: Final = frozenset({"RemoteProtocolError", "ReadError", "WriteError"})
 _MESSAGES: Final[Mapping[str, str]] = {
-    "ConnectTimeout": "no connection could be opened within the time limit",
-    "PoolTimeout": "no connection became free within the time limit",
-    "ReadTimeout": "no response arrived within the time limit",
-    "WriteTimeout": "the request could not be sent within the time limit",
+    "ConnectTimeout": "no connection could be opened within the connect timeout of {0.connect:g} s",
+    "PoolTimeout": "no connection became free within {0.connect:g} s",
+    "ReadTimeout": "the read timeout of {0.read:g} s passed",
+    "WriteTimeout": "the write timeout of {0.write:g} s passed",
     "ReadError": "the connection broke before the complete response arrived",
     "WriteError": "the connection broke while the request was sent",
     "RemoteProtocolError": "the connection was closed, or the response is not valid HTTP",
     "LocalProtocolError": "the request line or a header is not valid HTTP",
 }
-"""Messages by the class names of the exceptions of httpx and httpx2."""
+"""Messages, formatted with the `Timeouts`, by the class names of the exceptions of httpx and httpx2."""
 
 _POOLED_WARNING: Final = (
     "httpx.AsyncHTTPTransport loses connections when requests are cancelled (encode/httpcore#1093). Pass a function"
@@ -82,7 +82,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
         local_address: The IP address of this machine to connect from.
         transport: A transport of httpx or httpx2, such as ``httpx.MockTransport``, used for all requests; or a function
             that returns a new transport for each connection. It must not be combined with the previous three arguments.
-        close_transport: Whether to close a transport that is used for all requests together with this transport.
+        close_transport: Whether `aclose` also closes a `transport` that is used for all requests.
 
     Raises:
         ConfigurationError: `max_connections` is out of range, `ssl_context` does not meet the requirements, `proxy`
@@ -102,7 +102,10 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
     ) -> None:
         super().__init__(max_connections)
         if transport is not None and (ssl_context, proxy, local_address) != (None, None, None):
-            raise ConfigurationError("pass ssl_context, proxy and local_address to the transport itself")
+            raise ConfigurationError(
+                "transport must not be combined with ssl_context, proxy or local_address. Pass ssl_context, proxy and"
+                " local_address to the transport itself."
+            )
         self._context = None if ssl_context is None else verified(ssl_context)
         url = proxy.reveal() if isinstance(proxy, Secret) else proxy
         self._proxy = None if url is None else _proxy(url, self._own_context())
@@ -163,7 +166,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
 
 
 class HttpxConnection(PooledConnection):
-    """A connection that is an httpx transport of its own, or that shares the caller's transport with all others.
+    """A connection with its own httpx transport, or with the caller's transport, which all connections share.
 
     The observations in a `Transmission` come from the ``trace`` extension. For transports without this extension, the
     class of an error shows whether the request was sent.
@@ -179,6 +182,7 @@ class HttpxConnection(PooledConnection):
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
         """Send the request over this connection and return the response. See `PooledConnection.send`."""
+        self._timeouts = signed_request.timeouts
         serialize_request(signed_request)  # raises an error if the request is not valid HTTP
         request = build_request(self._library, signed_request)
         request.extensions["trace"] = self._trace
@@ -266,10 +270,11 @@ class HttpxConnection(PooledConnection):
             return connection_error(error)
         message = next((_MESSAGES[name] for name in names if name in _MESSAGES), "the transport failed")
         late = "TimeoutException" in names and monotonic() >= deadline
+        message = message.format(self._timeouts)
         return (TransportTimeout if late else TransportError)(f"{message} ({type(error).__name__})")
 
     def is_reusable(self, now: float) -> bool:
-        """Return whether the connection is open and has received no data after its last response."""
+        """Return whether the connection can be used for another request."""
         return self._reader is None or (self._reusable and not self._reader.has_more())
 
     async def aclose(self) -> None:
@@ -354,9 +359,10 @@ class _Unchanged:
 async def _resolve(resolver: Resolver, signed_request: SignedRequest) -> None:
     """Resolve the host before httpx does, because a name resolution that hangs in httpx blocks a thread of anyio."""
     loopback_guard.check(signed_request.origin.host)
-    failure = TransportError("no connection could be opened within the time limit")
+    seconds = signed_request.timeouts.connect
+    failure = TransportError(f"no connection could be opened within the connect timeout of {seconds:g} s")
     try:
-        with anyio.move_on_after(signed_request.timeouts.connect):
+        with anyio.move_on_after(seconds):
             await resolver.resolve(signed_request.origin.host, signed_request.origin.port)
             return
     except OSError as error:
@@ -365,7 +371,7 @@ async def _resolve(resolver: Resolver, signed_request: SignedRequest) -> None:
 
 
 def _proxy(url: object, context: Any) -> httpx.Proxy:
-    """Return the proxy at `url`. To find most errors early, a transport is created with it.
+    """Return the proxy at `url`. A transport is created with the proxy, which finds most errors.
 
     An https proxy uses `context`, because the default context of httpx obeys SSL_CERT_FILE and SSLKEYLOGFILE.
     """
@@ -374,8 +380,9 @@ def _proxy(url: object, context: Any) -> httpx.Proxy:
         proxy.ssl_context = context if proxy.url.scheme == "https" else None
         httpx.AsyncHTTPTransport(verify=default_context(), trust_env=False, proxy=proxy)
     except (ValueError, httpx.InvalidURL, ImportError) as error:
-        more = ". A SOCKS proxy requires `pip install 'httpx[socks]'`" if isinstance(error, ImportError) else ""
-        raise ConfigurationError(f"proxy must be the URL of a proxy, such as http://proxy.example:3128{more}") from None
+        if isinstance(error, ImportError):
+            raise ConfigurationError("a SOCKS proxy requires socksio. Run: pip install 'httpx[socks]'") from None
+        raise ConfigurationError("proxy must be the URL of a proxy, such as http://proxy.example:3128") from None
     return proxy
 
 
@@ -386,4 +393,4 @@ def _proxy_error(message: str) -> TransportError:
         reason = "the proxy requires a user name and password, or refused them (HTTP 407)"
         return TransportError(reason, retryable=False, hint=hint)
     cause = f"refused the connection (HTTP {status})" if status.isdecimal() else "failed"
-    return TransportError(f"the proxy {cause}")
+    return TransportError(f"the proxy {cause}", hint="It is safe to call again. Check the proxy and its URL.")

@@ -13,7 +13,7 @@ __all__ = ["build_request", "library_of"]
 
 
 def library_of(kind: type) -> ModuleType:
-    """Return the module httpx2 for a subclass of a class of httpx2, and httpx for any other class of a transport."""
+    """Return the library of a class of transports: httpx2 if the class or a base class is part of it, else httpx."""
     modules = {base.__module__.partition(".")[0] for base in kind.__mro__}
     return import_module("httpx2" if "httpx2" in modules else "httpx")
 

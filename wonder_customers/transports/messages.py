@@ -94,7 +94,7 @@ def _decompress(body: bytes, formats: tuple[int, ...]) -> bytes:
 
 
 def is_one_response(data: bytes, headers: Mapping[str, str]) -> bool:
-    """Return whether `data` is exactly one response with `headers`. May return False for unusual valid responses."""
+    """Return whether `data` is exactly one response with `headers`. The check fails for some unusual responses."""
     body = data.partition(b"\r\n\r\n")[2]
     if "chunked" not in headers.get("transfer-encoding", ""):
         return headers.get("content-length", "0") == str(len(body))

@@ -22,7 +22,7 @@ from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmiss
 __all__ = ["KEEP_ALIVE", "MAX_AGE", "ConnectionPool", "PooledConnection", "check_max_connections", "close_all"]
 
 KEEP_ALIVE: Final = 4.0
-"""Seconds for which an idle connection is kept. Common servers close idle connections after 5 s or more."""
+"""Seconds for which an idle connection is kept by default. Common servers close idle connections after 5 s or more."""
 
 MAX_AGE: Final = 300.0
 """Maximum age of a connection in seconds, so that a change of the gateway's address is noticed."""
@@ -60,7 +60,7 @@ class PooledConnection(ABC):
 
     @abstractmethod
     def is_reusable(self, now: float) -> bool:
-        """Return whether the connection is open and has received no data after its last response."""
+        """Return whether the connection can be used for another request."""
 
     @abstractmethod
     async def aclose(self) -> None:

@@ -17,8 +17,8 @@ _ACCEPTED_MINIMUM: Final = frozenset({ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLS
 def default_context() -> ssl.SSLContext:
     """Return the context shared by all transports of the process: certifi's authorities, TLS 1.2 or later.
 
-    The context is created only once, because this takes as long as hundreds of requests. The environment variables
-    ``SSLKEYLOGFILE`` and ``SSL_CERT_FILE`` have no effect.
+    The context is created only once, because this is slow. The environment variables ``SSLKEYLOGFILE`` and
+    ``SSL_CERT_FILE`` have no effect.
     """
     context = ssl.create_default_context(cafile=certifi.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -33,7 +33,7 @@ def verified(context: object) -> ssl.SSLContext:
 
     Raises:
         ConfigurationError: `context` is not an `ssl.SSLContext`, does not verify certificates or host names, accepts
-            versions older than TLS 1.2 or null ciphers, or writes its keys to a file.
+            versions older than TLS 1.2 or ciphers without encryption or authentication, or writes its keys to a file.
     """
     if not isinstance(context, ssl.SSLContext):
         raise ConfigurationError(f"ssl_context must be an ssl.SSLContext, not {type(context).__name__}")
