@@ -160,10 +160,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         return view
 
     def stats(self) -> "Stats":
-        """Return the statistics of this session and its views; on a view, those of the view's account.
-
-        This method can be called at any time and from any thread.
-        """
+        """Return the statistics of the session and its views, or of a view's account. Any thread may call it."""
         return self._shared.stats(None if self._owner else self._account_state)
 
     def validate(self, draft: CustomerDraft) -> None:
