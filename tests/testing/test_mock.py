@@ -259,7 +259,7 @@ async def test_call_order_is_checked() -> None:
     ("helper", "nearest"),
     [
         ("get", r"The most similar mocked route is monri.get\(\): GET /v2/customers/{uuid}\."),
-        (None, r"No other route is mocked\."),
+        (None, r"No helper method has mocked a route\."),
     ],
 )
 async def test_unmocked_request_message_names_the_nearest_route(helper: str | None, nearest: str) -> None:

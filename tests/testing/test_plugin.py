@@ -162,7 +162,7 @@ FIXES = {
     "external_host_by_own_transport": "Use `transport=gateway_mock.transport`",
     "external_host_by_proxy": "a session tried to connect to 192.0.2.1",
     "synchronous": "In a synchronous test, create a session with",
-    "unsupported_operation": "wonder does not support delete:",
+    "unsupported_operation": "wonder does not support delete, so it cannot be mocked:",
     "fails_for_another_reason": "LookupError: mine",
 }
 

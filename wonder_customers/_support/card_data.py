@@ -13,10 +13,10 @@ from attrs import fields, has
 __all__ = ["contains_card_number", "find_card_data", "names_security_code", "plain_text", "search_values"]
 
 _CANDIDATE: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}+[0-9]){12,18}(?![0-9])")
-"""Complete groups of digits with 13 to 19 digits in total, the first of which is that of a card scheme. Between two
-digits are up to three characters that are neither letters nor digits."""
+"""13 to 19 digits, the first of which is that of a card scheme. No digit precedes or follows them. Up to three
+characters that are neither letters nor digits may separate two digits."""
 _RUN: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}[0-9]){12,}")
-"""All groups of digits from the first group with which a card number can begin."""
+"""13 or more digits that begin like a card number, with the same separators."""
 _GROUP: Final = re.compile("[0-9]+")
 _NUMBER: Final = re.compile(
     r"4[0-9]{12}(?:[0-9]{3}){0,2}"  # Visa
@@ -40,16 +40,16 @@ _CODE_IN_TEXT: Final = re.compile(
 )
 _CODE: Final = re.compile(r"[0-9]{3}")
 _HINTS: Final = ("csc", "cv", "code", "nummer", "kod")
-"""Every text with a security code contains at least one of these strings after accents are removed."""
+"""Every text that `_CODE_IN_TEXT` matches contains at least one of these strings."""
 _BETWEEN: Final = '"x"'
-"""The separator of strings in the text that is searched first, which prevents matches that span two strings."""
+"""Replaces ``","`` in the JSON text of the fast check, so that no match spans two strings of a list."""
 _FOREIGN: Final = re.compile(r"[^\x00-\x7f]")
 _MOST_DIGITS: Final = 15
 """The number of digits of the longest telephone number (E.164)."""
 
 
 def plain_text(text: str) -> str:
-    """Return text in NFKC, with decimal digits of other scripts replaced, and without invisible characters."""
+    """Return a text in NFKC with ASCII digits instead of those of other scripts, and without format characters."""
     if text.isascii():
         return text
     return _FOREIGN.sub(_plain, unicodedata.normalize("NFKC", text))
@@ -96,7 +96,10 @@ def _has_check_digit(number: str) -> bool:
 
 @lru_cache(1000)
 def names_security_code(name: str) -> bool:
-    """Return whether a column or key is named like a card's security code. Case and punctuation are ignored."""
+    """Return whether a column or key is named like a card's security code, PIN block or track data.
+
+    Case, accents and punctuation are ignored. Names of check results, such as ``cvv_status``, do not count.
+    """
     compact = re.sub(r"[\W_]+", "", _without_marks(name))
     return bool(_CODE_NAME.search(compact)) and not _CODE_RESULT.search(compact)
 
@@ -109,11 +112,13 @@ def _without_marks(text: str) -> str:
 
 
 def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield a path and a problem for each occurrence of card data in a record or a JSON value, except in a `Secret`.
+    """Yield the paths and problems of card data in a record or a JSON value, without the data.
+
+    The contents of a `Secret` are not searched.
 
     Args:
         value: A record, or a JSON value. A str that contains JSON is searched as JSON too.
-        path: The path of the value. The returned paths and problems contain no values.
+        path: The path of the value.
     """
     return search_values(value, path) if _is_suspicious(value) else iter(())
 
@@ -168,7 +173,7 @@ def _has_hint(text: str) -> bool:
 
 
 def _searched_values(value: Any) -> Any:
-    """Return what the search reads of a value that is not a JSON value."""
+    """Return the searched parts of a value that orjson cannot serialize."""
     return _reader(type(value))(value)  # type: ignore[arg-type]  # classes are hashable
 
 
@@ -184,7 +189,7 @@ def _reader(kind: type[Any]) -> Callable[[Any], Any]:
 def _field_names(kind: Any) -> tuple[str, ...]:
     """Return the names of the searched fields of a record class; an empty tuple for other classes.
 
-    `gateway_id` is excluded: it is hexadecimal and can contain a card-like number by chance. `clear` contains names.
+    `gateway_id` is excluded, because its hexadecimal digits can look like a card number. `clear` contains only names.
     """
     return tuple(it.name for it in fields(kind) if it.name not in {"gateway_id", "clear"}) if has(kind) else ()
 
@@ -220,5 +225,5 @@ def _parse_json(location: str, text: str) -> list[tuple[str, Any]]:
 
 
 def _contains_code(value: Any) -> bool:
-    """Return whether the value of a field named like a security code contains a code, not the result of a check."""
+    """Return whether a value contains three consecutive digits, which may be a security code."""
     return not isinstance(value, bool) and bool(_CODE.search(plain_text(str(value))))

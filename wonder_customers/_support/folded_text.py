@@ -16,10 +16,10 @@ _ESCAPE: Final = re.compile(
     r"|(?P<json>(?:\\u[0-9A-Fa-f]{4})+|\\[\"\\/bfnrt])"
 )
 _PLUS: Final = re.compile(r"(?<=[^\W_])\+(?=[^\W_]|%)")
-"""A plus sign that encodes a space in a query."""
+"""A plus sign that may encode a space in a query."""
 _JSON: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _PASSES: Final = 3
-"""How many levels of nested escapes are removed, such as those of JSON in a URL."""
+"""Maximum number of nested levels of escapes that are removed, such as JSON escapes in a URL."""
 
 _Piece = tuple[str, int, int]
 """Folded characters, and the start and end of the characters of the original text that they replace."""
@@ -69,7 +69,7 @@ def fold(text: str) -> str:
 
 
 def _unescaped(pieces: list[_Piece]) -> Iterator[_Piece]:
-    """Yield single characters, with escapes replaced by the characters that they encode."""
+    """Yield the pieces with one level of escapes decoded."""
     text, at = "".join(piece[0] for piece in pieces), 0
     for index in (it.start() for it in _PLUS.finditer(text)):
         pieces[index] = (" ", *pieces[index][1:])

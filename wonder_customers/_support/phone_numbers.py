@@ -24,7 +24,7 @@ _RANGE: Final = re.compile(r"\s*[/\\]\s*|\s+[\-\u2010-\u2015]\s+")
 _DIGITS_ONLY: Final = re.compile(r"[^\-/.\u2010-\u2015]*")
 _LONGEST: Final = 100
 _COMPLETE: Final = 6
-"""Minimum number of digits, without the calling code, of a number before a slash. Fewer digits are an area code."""
+"""Minimum number of digits before a separator, without the calling code. Fewer digits are an area code."""
 
 
 @lru_cache(256)  # an upsert splits the same number three times: in the draft and in both responses
@@ -42,7 +42,7 @@ def split(text: str) -> tuple[str, str] | None:
 
 
 def ambiguity(text: str) -> str | None:
-    """Return why a text is not exactly one number, such as ``has an extension``; None if no reason is known."""
+    """Return why a text is not exactly one number, such as ``has an extension``; None if no reason was found."""
     if _PLAIN.fullmatch(text) or text.isdecimal():
         return None
     if len(text) > _LONGEST:
@@ -54,7 +54,7 @@ def national(text: str, region: str) -> str | None:
     """Convert a number as dialled in a country to E.164 format. Return None if it is not a valid number.
 
     Args:
-        text: The number, with or without a trunk prefix, or with the country's prefix for international calls.
+        text: The number, with or without a trunk prefix, or as an international number. An extension is ignored.
         region: The country as an ISO 3166-1 alpha-2 code.
     """
     try:
@@ -67,7 +67,7 @@ def national(text: str, region: str) -> str | None:
 
 
 def _has_several(text: str) -> bool:
-    """Return whether a text contains several numbers. A slash after an area code does not separate numbers."""
+    """Return whether a text contains several numbers. A separator after an area code does not count."""
     ends = [separator.start() for separator in _RANGE.finditer(text)]
     return _SEVERAL.search(text) is not None or any(_national_digits(text[:end]) >= _COMPLETE for end in ends)
 
@@ -87,7 +87,7 @@ def _is_too_long(text: str) -> bool:
 
 
 def _split_digits(text: str) -> tuple[str, str] | None:
-    """Split a number of digits and spaces that has no trunk prefix, without the slow parser of ``phonenumbers``."""
+    """Split a plain number without the slow parser of ``phonenumbers``; None if the number requires the parser."""
     digits = text.replace(" ", "")
     if not _PLAIN.fullmatch(digits):
         return None
@@ -123,9 +123,9 @@ _NEVER: Final = re.compile(r"(?!)")
 
 @cache
 def _calling_code(start: str) -> tuple[str, re.Pattern[str]]:
-    """Return the calling code of a number that starts with the digits `start`, and a pattern for trunk prefixes.
+    """Return the calling code at the start of a number (empty if there is none), and a pattern for trunk prefixes.
 
-    The calling code is empty if it does not exist.
+    `start` is the first three digits of the number.
     """
     for code in (start[:1], start[:2], start):
         regions = COUNTRY_CODE_TO_REGION_CODE.get(int(code))

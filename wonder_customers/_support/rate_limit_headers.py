@@ -12,7 +12,7 @@ def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers about rate limits, such as ``retry-after`` and ``x-ratelimit-remaining``.
 
     Args:
-        headers: The headers of a response, names in lower case. Values with unprintable characters are left out, and
-            long values are cut off.
+        headers: The headers of a response, with names in lower case. Headers with unprintable characters are omitted,
+            and values are cut off after 200 characters.
     """
     return {name: value[:_LONGEST] for name, value in headers.items() if _NAME.fullmatch(name) and value.isprintable()}

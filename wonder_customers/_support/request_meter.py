@@ -26,7 +26,7 @@ class RequestMeter:
                 self.tenths.popleft()
 
     def rate(self, now: float, seconds: float = 1.0) -> float:
-        """Return the requests per second over the last `seconds` (30 at most)."""
+        """Return the accepted requests per second over the last `seconds` (30 at most)."""
         first = int(now * 10) - int(seconds * 10)
         total = 0
         for tenth, amount in reversed(self.tenths):

@@ -9,7 +9,7 @@ _VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 class _Process:
-    """The current process. A fork replaces `mark` in the child, so that the child process reads new random digits."""
+    """The current process. A fork replaces `mark` in the child process, which then reads new random digits."""
 
     mark: object = object()
 

@@ -38,9 +38,10 @@ class WaitQueue:
         """Wait until `wake` selects this task. Return False if the wait ended without a selection.
 
         Args:
-            hand_on: Called if the task is cancelled after it was selected. It must pass the resource to another task.
+            hand_on: Called if the task was selected, but the wait ends differently, such as by a cancellation. It must
+                release the resource.
             seconds: Maximum wait in seconds.
-            ends: A set to which a function that ends the wait is added while the task waits; None for no such function.
+            ends: A set that contains a function that ends the wait, while the task waits; None for no such function.
         """
         loop: Any = running_loop()
         wait = self._wait_on_asyncio if hasattr(loop, "create_future") else self._wait_on_trio
@@ -131,11 +132,11 @@ class Slots:
         return True
 
     async def acquire(self, seconds: float = inf, ends: set[EndWait] | None = None) -> bool:
-        """Wait for a free slot and take it. Return False if no slot became free in time; see `WaitQueue.wait`."""
+        """Wait for a free slot and take it. Return False if the wait ended first; see `WaitQueue.wait`."""
         return self.acquire_nowait() or await self._queue.wait(self.release, seconds, ends)
 
     def release(self) -> None:
-        """Release a slot, and pass it to the task that has waited longest."""
+        """Pass a slot to the task that has waited longest. If no task waits, the slot becomes free."""
         if not self._queue.wake():
             self.free += 1
 
@@ -176,7 +177,7 @@ class DividedSlots:
         return sum(map(len, list(self._queues.values())))
 
     def acquire_nowait(self, account: Holder) -> bool:
-        """Take a slot until `release`. Return False when none is free for the account."""
+        """Take a slot until `release`. Return False if none is free for the account."""
         held = account.connections
         if self._free <= 0 or (self.divided and held and held >= self._free - self._kept):
             return False
@@ -185,7 +186,7 @@ class DividedSlots:
         return True
 
     async def acquire(self, account: Holder, seconds: float = inf, ends: set[EndWait] | None = None) -> bool:
-        """Wait for a free slot and take it. Return False if no slot became free in time; see `WaitQueue.wait`."""
+        """Wait for a free slot and take it. Return False if the wait ended first; see `WaitQueue.wait`."""
         if self.acquire_nowait(account):
             return True
         queue = self._queues.get(account)
@@ -198,7 +199,7 @@ class DividedSlots:
                 del self._queues[account]
 
     def release(self, account: Holder) -> None:
-        """Release a slot. Waiting accounts are served in rotation, the requests of an account in order of arrival."""
+        """Release a slot. Waiting accounts get free slots in rotation, and each account's requests in arrival order."""
         self._free += 1
         account.connections -= 1
         for other in list(self._queues) if self._queues else ():

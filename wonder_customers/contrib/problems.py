@@ -10,6 +10,7 @@ from wonder_customers.errors import (
     AmbiguousReferenceError,
     AuthenticationError,
     CallError,
+    ConfigurationError,
     ConflictError,
     DeadlineExceededError,
     GatewayError,
@@ -48,37 +49,38 @@ class Problem:
 
 
 _STATUSES: Final[tuple[tuple[type[WonderCustomersError], int, str], ...]] = (
-    (InvalidRecordError, 422, "The record violates the limits of the payment gateway."),
-    (InvalidRequestError, 422, "The payment gateway rejected the record."),
+    (InvalidRecordError, 422, "The payment gateway does not accept this input."),
+    (InvalidRequestError, 422, "The payment gateway does not accept this input."),
     (NotFoundError, 404, "The customer or payment token does not exist."),
-    (ConflictError, 409, "Another customer has this reference."),
+    (ConflictError, 409, "Another customer has this reference, or another change of the customer is in progress."),
     (AmbiguousReferenceError, 409, "Several customers have this reference."),
     (UnsupportedOperationError, 501, "The payment gateway does not support this operation."),
-    (RateLimitError, 503, "The payment gateway is overloaded."),
+    (RateLimitError, 503, "The payment gateway received too many requests."),
     (GatewayUnavailableError, 503, "The payment gateway is not available."),
     (NotSentError, 503, "The payment gateway cannot be reached."),
-    (SessionClosedError, 503, "This service is shutting down."),
-    (DeadlineExceededError, 504, "The payment gateway did not respond in time."),
+    (SessionClosedError, 503, "This service is starting or shutting down."),
+    (DeadlineExceededError, 504, "The request was not completed in time."),
     (NoResponseError, 504, "The payment gateway did not respond."),
-    (OutcomeUnknownError, 504, "The payment gateway did not respond. The change may have been applied."),
+    (OutcomeUnknownError, 504, "The payment gateway did not confirm the change. It may have been applied."),
     (AuthenticationError, 502, "The payment gateway refused the credentials of this service."),
     (PermissionDeniedError, 502, "The payment gateway refused the credentials of this service."),
     (GatewayError, 502, "The payment gateway refused the request."),
     (CallError, 502, "The response of the payment gateway is invalid."),
-    (WonderCustomersError, 500, "This service is not configured for payments."),
+    (ConfigurationError, 500, "This service is not configured correctly."),
+    (WonderCustomersError, 500, "This service failed."),
 )
 """The first matching class applies. Refused credentials are an error of this service, so their status is 502."""
 
 _MAX_RETRY_AFTER: Final = 86_400
-"""Maximum ``Retry-After`` in seconds, because a gateway's value may be too large to pass on to clients."""
+"""Maximum ``Retry-After`` in seconds. Larger values of a gateway are not passed on to clients."""
 
 
 def problem(error: WonderCustomersError) -> Problem:
     """Return the problem details for an error.
 
-    The details contain neither data of records nor credentials. Of the gateway's messages, they contain only those
-    about fields. The status and the title describe the problem, ``violations`` name the fields, ``applied`` states
-    whether a change was made, and ``request_id`` identifies the request in your logs.
+    The status and the title describe the problem, and ``violations`` lists invalid fields. For a `CallError`,
+    ``applied`` states whether a change was made, and ``request_id`` identifies the request in your logs. The details
+    contain neither data of records nor credentials, and only those messages of the gateway that are about fields.
 
     Args:
         error: The error that ended the request.

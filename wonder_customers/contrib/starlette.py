@@ -81,7 +81,7 @@ def app_session(app: Starlette) -> CustomerSession[Any]:
     """Return the session of an app, for the app's own lifespan and background tasks.
 
     Raises:
-        ConfigurationError: The app has not been started with `customer_lifespan`.
+        ConfigurationError: The app was not started with `customer_lifespan`.
     """
     return _session_in(app.state)
 
@@ -136,7 +136,7 @@ def install_error_handlers(app: Starlette) -> None:
         assert isinstance(error, WonderCustomersError)  # noqa: S101 - the handler is registered for this class
         response = problem_response(error)
         if response.status_code == 500:
-            _LOG.error("the app's configuration is invalid: %s", error, exc_info=error)
+            _LOG.error("a request ended with status 500: %s", error, exc_info=error)
         return response
 
     async def gone(_: Request, error: Exception) -> Response:

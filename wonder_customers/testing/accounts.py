@@ -38,7 +38,7 @@ def account_at(gateway: str, origin: str) -> Account:
 
 
 def configured_account(gateway: str) -> Account:
-    """Return the account in the environment. If it is missing or invalid, return an account at an unreachable origin.
+    """Return the account in the environment, or, if it is missing or invalid, an account at an unreachable origin.
 
     Raises:
         ConfigurationError: The gateway is unknown.

@@ -6,13 +6,13 @@ A cassette is a JSON file:
         "request": {"method": "POST", "target": "/v2/customers", "headers": ["authorization", …], "body": {…}},
         "response": {"status": 200, "headers": {"content-type": "application/json"}, "body": {…}}}]}
 
-Values are replaced by ``{"redacted": 3, "type": "text"}``, in targets by ``{redacted:3}``; equal values have equal
-numbers. Only ids, references, states, types, codes, times, flags, counts and the last digits of cards are kept. Of
-request headers, only the names are kept, in the order in which they were sent. Messages of refusals are redacted as in
-the library's errors. A replayed response contains the values of the replayed requests again.
+Values are replaced by placeholders: ``{"redacted": 3, "type": "text"}``, or ``{redacted:3}`` in targets. Equal values
+have equal numbers. Only ids, references, states, types, codes, times, flags, counts and the last digits of cards are
+kept. Of request headers, only the names are kept, in the order in which they were sent. Strings in refusals are
+redacted as in the library's errors. In replayed responses, placeholders are replaced by the values of requests.
 
-A response whose bytes are not compact JSON also has ``raw``, its body as a string with the same replacements. Every
-byte is therefore replayed as it was received, apart from values that were redacted and that no request contained.
+A response may also have ``raw``, its body as received, as a string with the same placeholders. ``raw`` is replayed
+instead of ``body``, so that white space and escapes are preserved.
 """
 
 import re
@@ -77,7 +77,7 @@ class _Redaction:
         return text
 
     def target(self, target: str) -> str:
-        """Return a target with values of the query, and previously redacted values in the path, replaced."""
+        """Return a target with private values replaced."""
         path, mark, query = target.partition("?")
         segments = [self._part(it, known=True) for it in path.split("/")]
         pairs = [pair.partition("=") for pair in query.split("&")] if query else []
@@ -105,7 +105,7 @@ class RecordingTransport:
         self._redaction = _Redaction()
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """Send the request over `inner`. Record it with its response, or not at all if `inner` raises an error."""
+        """Send the request over `inner`, and record it with its response. If `inner` fails, nothing is recorded."""
         if self.inner is None:
             self.inner, _ = select_transport(None, 32)
         response = await self.inner.send(signed_request, transmission)
@@ -149,13 +149,13 @@ class RecordingTransport:
 class ReplayTransport:
     """A transport that returns the responses in a cassette and sends nothing.
 
-    Each interaction is replayed once. A request that was not recorded raises an error.
+    Each interaction is replayed once. A request without a matching interaction raises `TransportError`.
 
     Args:
         path: The path of the cassette.
 
     Raises:
-        ConfigurationError: The cassette cannot be read.
+        ConfigurationError: The cassette does not exist, cannot be read, or is not valid.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -165,14 +165,14 @@ class ReplayTransport:
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """The recorded requests that have not been sent again, such as ``GET /v2/customers``."""
+        """The recorded requests whose responses have not been replayed, such as ``GET /v2/customers``."""
         return tuple(f"{it['request']['method']} {it['request']['target']}" for it in self._left)
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """Return the response of the first recorded request that matches this request.
+        """Return the response to the first unused recorded request that matches this request.
 
         Raises:
-            TransportError: The request was not recorded.
+            TransportError: No unused recorded request matches.
         """
         body = _json(signed_request.body)
         for index, interaction in enumerate(self._left):
@@ -187,7 +187,7 @@ class ReplayTransport:
                 del self._left[index]
                 return self._replayed(interaction["response"], transmission)
         raise TransportError(
-            f"the cassette {self.path.name} does not contain this {signed_request.method} request",
+            f"the cassette {self.path.name} has no unused response to this {signed_request.method} request",
             retryable=False,
             hint="Record the test again with `pytest --record`.",
         )
@@ -286,9 +286,7 @@ def _texts(value: Json, redact: Callable[[str], str]) -> Json:
 
 
 def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:
-    """Return a body with its original formatting and the values of `redacted`.
-
-    The result is None if the body is compact JSON, is not an object or array, or has a repeated key.
+    """Return a body with its formatting and the values of `redacted`; None if it is compact JSON or has no such form.
 
     Args:
         body: The body as received.
@@ -313,7 +311,7 @@ def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:
 
 
 def _leaves(value: Json, redacted: Json) -> Iterator[tuple[Json, Json]]:
-    """Yield each string, number, boolean and null of a JSON value with its replacement, in order."""
+    """Yield the scalar values of a JSON value with their replacements, in order."""
     if isinstance(value, (dict, list)):
         for key in value if isinstance(value, dict) else range(len(value)):
             yield from _leaves(value[key], redacted[key])
@@ -327,7 +325,7 @@ def _number(value: Json) -> int | None:
 
 
 def _matches(recorded: Json, value: Json, values: dict[int, Any]) -> bool:
-    """Return whether a JSON value matches the recorded value. New redacted values are added to `values`, by number."""
+    """Return whether a JSON value matches a recorded value. Values of new placeholders are added to `values`."""
     number = _number(recorded)
     if number is not None:
         return not isinstance(value, (dict, list)) and bool(values.setdefault(number, value) == value)

@@ -114,7 +114,7 @@ class DialectConformance:
             )
 
     def test_response_field_of_another_type_does_not_affect_the_others(self) -> None:
-        """Every field except the id may have any JSON type. The customer is read, and only this field is reported."""
+        """A field of an unexpected type does not prevent reading. Only this field is reported. Ids are not tested."""
         codec, customer = examples(self.gateway).codec, examples(self.gateway).customer
         body = codec.write_customer(customer)
         for name, value in body.items():
@@ -139,13 +139,13 @@ class DialectConformance:
         assert not any("KEY" in name or "SECRET" in name or "TOKEN" in name for name in secrets), shown
 
     def test_equal_accounts_are_equal(self, simulated: CustomerSimulator) -> None:
-        """Accounts can be dictionary keys, because a session keeps access tokens by account."""
+        """Equal accounts have equal hashes, because a session stores access tokens by account."""
         kind, variables = dialects.package(self.gateway).ACCOUNT, simulated.environment()
         assert kind.from_environment(variables) == kind.from_environment(variables)
         assert hash(kind.from_environment(variables)) == hash(kind.from_environment(variables))
 
     def test_secrets_may_be_functions(self, account: Account) -> None:
-        """Each secret of an account may be a function. The dialect must not read it before it signs a request."""
+        """Each secret of an account may be a function that returns a `Secret`."""
         functions = {name: partial(Secret, it.reveal()) for name, it in fields_of(account) if type(it) is Secret}
         provided = with_secrets(account, functions)
         assert "partial" not in repr(provided)
@@ -154,7 +154,7 @@ class DialectConformance:
     # Requests
 
     def test_encoding_is_deterministic(self, dialect: Dialect) -> None:
-        """Encoding is deterministic, so that a retry sends the same bytes."""
+        """Encoding a draft twice results in the same request, so that a retry sends the same bytes."""
         draft = make_draft()
         first, second = next(dialect.create(draft)), next(dialect.create(draft))
         assert isinstance(first, Call)
@@ -185,7 +185,7 @@ class DialectConformance:
 
     @pytest.mark.parametrize("id", ["", ".", "..", "a\x00b", "a\nb", "x" * 300])
     def test_invalid_ids_are_refused(self, dialect: Dialect, id: str) -> None:
-        """An id cannot select another endpoint."""
+        """Empty ids, dot segments, control characters and overlong ids raise `InvalidRecordError`."""
         with pytest.raises(InvalidRecordError):
             dialect.get(id)
 
@@ -291,7 +291,7 @@ class DialectConformance:
     def test_lost_create_response_does_not_create_a_second_customer(
         self, simulated: CustomerSimulator, account: Account, fault: str
     ) -> None:
-        """After a lost response to a create, either the customer is found or the outcome is unknown."""
+        """After a lost response to a create, one customer exists. It is found, or the outcome is unknown."""
         draft = make_draft()
         simulated.faults.add(fault, gateway=self.gateway, method="POST", applied=True)
         with suppress(OutcomeUnknownError):
@@ -311,7 +311,7 @@ class DialectConformance:
 
 
 async def _find_by_reference(session: CustomerSession[Any], reference: str) -> Customer:
-    """Return the customer with this reference, which may appear in a search only after a delay."""
+    """Return the customer with a reference. The gateway's search may find the customer only after a delay."""
     with anyio.move_on_after(_POLICY.confirmation_window):
         while True:
             try:
@@ -322,4 +322,4 @@ async def _find_by_reference(session: CustomerSession[Any], reference: str) -> C
 
 
 _SOURCE: Any = object()
-"""A value that is never used, because the operation is refused first."""
+"""A placeholder for a payment source. The operation is refused before the source is used."""

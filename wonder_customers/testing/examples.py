@@ -39,7 +39,7 @@ class Example:
     Attributes:
         name: The name of the file without ``.json``.
         kind: The kind of the record: ``customer``, ``customers``, ``token``, ``tokens``, or ``plain`` for none.
-        body: The whole response.
+        body: The whole documented response.
         path: The path of keys to the placeholder; empty if the record is the whole response.
     """
 
@@ -72,7 +72,7 @@ class Examples:
         refusals: Documented error responses, from ``error_*.json``.
         all: The examples of accepted responses, those of a created or read customer first.
         customer: The documented customer.
-        token: A documented token, or that of the documented customer; None if there is none.
+        token: A documented token, or a token of the documented customer; None if there is none.
 
     Raises:
         ConfigurationError: The dialect has no example of a customer.
@@ -96,7 +96,8 @@ class Examples:
         single = next((it for it in self.all if it.kind == "customer"), None)
         if single is None:
             raise ConfigurationError(
-                f"mocked responses of {gateway} require an example of a customer. Add golden/create_response.json."
+                f"mocked responses of {gateway} require an example of a customer. Add golden/create_response.json to"
+                " its dialect."
             )
         self.customer: Customer = self.codec.read_customer(_at(single.body, single.path))
         self.token: PaymentToken | None = self._token()
@@ -143,7 +144,7 @@ class Examples:
             if self.token is None:
                 raise ConfigurationError(
                     f"mocked payment tokens of {self.gateway} require an example of a token. Add"
-                    " golden/payment_token_response.json."
+                    " golden/payment_token_response.json to its dialect."
                 )
             return self.customer, evolve(self.token, **changes)
         return evolve(self.customer, **changes), self.token
@@ -160,7 +161,7 @@ def examples(gateway: str) -> Examples:
 
 
 def _parts(body: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield `body` and the values of nested objects with their paths, outermost first."""
+    """Yield a JSON value and, recursively, the values of its objects, each with its path."""
     yield path, body
     if isinstance(body, dict):
         for key, value in body.items():
@@ -182,7 +183,7 @@ def _at(body: Any, path: Sequence[str]) -> Any:
 
 
 def swapped(body: Any, changes: dict[Any, Any]) -> Any:
-    """Return a copy of a JSON value in which each scalar that is a key of `changes` is replaced by its value there."""
+    """Return a copy of a JSON value with scalars replaced. `changes` maps old scalars to new ones."""
     if isinstance(body, dict):
         return {key: swapped(value, changes) for key, value in body.items()}
     if isinstance(body, list):

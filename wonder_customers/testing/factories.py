@@ -43,7 +43,7 @@ OPTIONAL_FIELDS: Final[dict[str, Any]] = {
     for attribute in fields(CustomerDraft)
     if attribute.name not in {*_NOT_OPTIONAL, *_ABOUT_PAYMENT}
 }
-"""The fields that not all gateways support, with values that are valid for those that do."""
+"""The fields that not all gateways support, with values that are valid for the gateways that support them."""
 
 
 def make_draft(**changes: Any) -> CustomerDraft:
@@ -69,7 +69,7 @@ def make_token(**changes: Any) -> PaymentToken:
 
 
 def make_card(**changes: Any) -> CardSource:
-    """Return the test card in the gateways' documentation."""
+    """Return a Visa test card from the gateways' documentation."""
     defaults: dict[str, Any] = {
         "number": "4111111111111111",
         "expire_month": "12",
@@ -86,7 +86,7 @@ _RETURNS: Final[dict[str, Any]] = {
 
 
 def make_source(account: Account) -> PaymentSource | None:
-    """Return a payment source that the account's gateway accepts, or None if it does not create tokens."""
+    """Return a payment source that the account's gateway accepts; None if there is none here."""
     dialect = account.dialect()
     hex24 = "5f0c2f7a9b1e8d00aabbccdd"
     sources: tuple[PaymentSource, ...] = (

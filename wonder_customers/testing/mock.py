@@ -1,7 +1,7 @@
 """`GatewayMock`: a respx router as the transport of sessions, with a helper method for each operation.
 
-No library is patched. A session with the mock's transport cannot reach a gateway. A request without a route fails the
-test, with a message that contains the helper method to call.
+No library is patched. A session with the mock's transport cannot reach a gateway. A request without a route raises an
+error whose message contains the helper method to call.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ class MockedGateway:
 
     Each operation has a helper method with the same name, which mocks the requests of the operation. The response is
     the dialect's documented example, with the requested id or reference, and with `changes` to the customer or, for
-    operations on payment tokens, to the token. Lookups at the start of an operation succeed.
+    operations on payment tokens, to the token. Lookups at the start of an operation find the customer.
 
     Args:
         name: The gateway's name.
@@ -229,11 +229,11 @@ class GatewayMock:
         return self.router.calls
 
     def failure(self) -> str | None:
-        """Return why a passed test must fail, such as a request without a route; None if it need not fail."""
+        """Return a message about a request without a route or a route that was not called; None if there is none."""
         if self._unmocked:
             return self._unmocked[0]
         idle = [
-            route.name or repr(route.pattern)
+            _name(route)
             for route in self.router.routes
             if not route.called and not any(route is it for it in self._optional)
         ]
@@ -265,17 +265,19 @@ class GatewayMock:
         remaining = iter(called)
         for number, route in enumerate(routes, 1):
             if not any(it is route for it in remaining):
-                names = ", ".join(it.name or repr(it.pattern) for it in called) or "none"
+                names = ", ".join(map(_name, called)) or "none"
                 raise AssertionError(
-                    f"expected call {number}, {route.name}, is missing or out of order. Calls made: {names}."
+                    f"expected call {number}, {_name(route)}, is missing or out of order. Calls made: {names}."
                 )
 
     def _route_of(self, call: respx.models.Call) -> respx.Route | None:
-        """Return the route that responded to a call of the router, or None."""
+        """Return the route that responded to a call; None if no route did."""
         return next((it for it in self.router.routes if any(call.request is own.request for own in it.calls)), None)
 
     def assert_all_called(self) -> None:
-        """Check that every route was called, and that every request had a route, even if its error was caught.
+        """Check that every route that is not optional was called, and that every request had a route.
+
+        A request without a route fails the check even if the code under test caught the error.
 
         Raises:
             AssertionError: A check failed. The message states how to fix the test.
@@ -289,7 +291,7 @@ class GatewayMock:
         requested = f"{request.method} {request.url.path}"
         mocked = {name: shown for name, shown in self._mocked.items() if shown}
         if not mocked:
-            return " No other route is mocked."
+            return " No helper method has mocked a route."
         name = max(mocked, key=lambda it: SequenceMatcher(None, mocked[it], requested).ratio())
         return f" The most similar mocked route is {name}: {mocked[name]}."
 
@@ -301,8 +303,12 @@ class GatewayMock:
         raise AssertionError(self._unmocked[-1])
 
 
+def _name(route: respx.Route) -> str:
+    return route.name or repr(route.pattern)
+
+
 def _unmocked(request: httpx.Request) -> str:
-    """Return the message for a request without a route. It omits body and headers, which contain credentials."""
+    """Return the message for a request without a route. It omits body and headers, which may contain secrets."""
     url = str(request.url)
     for gateway in names():
         helpers: list[str] = []
@@ -317,6 +323,6 @@ def _unmocked(request: httpx.Request) -> str:
             unique = " or ".join(dict.fromkeys(helpers))
             return f"{gateway}: {request.method} {template} is not mocked. Nothing was sent. Mock it with {unique}."
     return (
-        f"{request.method} {request.url.path} is not mocked, and no operation of a gateway sends this request. Nothing"
-        f" was sent. Mock it with gateway_mock.router.route(method={request.method!r}, path=…).respond(…)."
+        f"{request.method} {request.url.path} is not mocked, and no operation of a gateway sends it. Nothing was sent."
+        f" Mock it with gateway_mock.router.route(method={request.method!r}, path=…).respond(…)."
     )

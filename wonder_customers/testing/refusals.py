@@ -31,7 +31,7 @@ STATUSES: Final[dict[str, int]] = {
     "server_error": 500,
     "unavailable": 503,
 }
-"""The default HTTP status by error code. Other codes have the status 400."""
+"""The HTTP statuses of error codes. The status of all other codes is 400."""
 
 
 def refusal_body(
@@ -56,13 +56,13 @@ def refusal_body(
         try:
             body = examples(gateway).codec.write_fields(body, fields)
         except AttributeError:
-            raise ConfigurationError(f"the error responses of {gateway} do not name fields. Use message=…") from None
+            raise ConfigurationError(f"the error responses of {gateway} do not name fields. Use message=….") from None
     return orjson.dumps(body)
 
 
 @cache
 def _refusal_template(gateway: str) -> tuple[Any, int, str, str | None]:
-    """Return an error response, and the values in it that are the status, the code and the message."""
+    """Return an error response, and its values for the status, the code and the message."""
     known = examples(gateway)
     dialect = account_at(gateway, mock_origin(gateway)).dialect()
     call = next(dialect.get(known.customer.id))
@@ -78,4 +78,6 @@ def _refusal_template(gateway: str) -> tuple[Any, int, str, str | None]:
                 return body, status, error.code, error.message
         except CallError:
             continue
-    raise ConfigurationError(f"{gateway} has no example with an error code. Add golden/error_refused.json.")
+    raise ConfigurationError(
+        f"{gateway} has no example with an error code. Add golden/error_refused.json to its dialect."
+    )

@@ -19,8 +19,8 @@ __all__ = ["MockedResponses"]
 class MockedResponses:
     """Responses to all requests of one operation.
 
-    Sessions reject a response whose id, reference or token differs from the requested value. So these values are copied
-    from the request and from earlier requests of the operation, unless the test has changed them.
+    Sessions reject a response whose id, reference or token differs from the requested value. Therefore, these values
+    are copied from the request and from earlier requests of the operation, unless the test has changed them.
 
     Args:
         gateway: The gateway's name.
@@ -60,7 +60,7 @@ class MockedResponses:
         return ResponseContent(evolve(self._content.customer, **taken), token)
 
     def _reference_in(self, body: bytes) -> dict[str, str]:
-        """Return the ``reference`` in the body of a write; an empty dictionary if there is none."""
+        """Return a dictionary with the ``reference`` in the body of a write; an empty dictionary if there is none."""
         if not body:
             return {}
         draft = make_draft()
@@ -71,13 +71,13 @@ class MockedResponses:
 
 
 def _token_in(body: bytes) -> dict[str, str]:
-    """Return the ``token`` in the body of a read, such as Wonder's check; an empty dictionary if there is none."""
+    """Return a dictionary with the ``token`` in the body of a read; an empty dictionary if there is none."""
     found = _find_value(orjson.loads(body), "token") if body else None
     return {"token": found} if isinstance(found, str) else {}
 
 
 def _find_value(body: Any, key: str) -> Any:
-    """Return the value of `key` in a JSON object or its nested objects; None if it is missing."""
+    """Return the value of `key` in a JSON object or in an object nested in it; None if the key is missing."""
     if not isinstance(body, dict):
         return None
     if key in body:

@@ -1,4 +1,4 @@
-"""The requests of an operation, which are determined by running the dialect with its examples as responses."""
+"""The requests of an operation. They are determined by running the dialect with its examples as responses."""
 
 import re
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Route:
 
     Attributes:
         method: The HTTP method in upper case.
-        pattern: A regular expression for the URL on any host, with the groups ``id``, ``reference`` and ``token``.
+        pattern: A regular expression for the URL on any host. An id, reference or token is a group with this name.
         template: The template of the path, for messages.
         example: The response; None for a response without a body.
         adds_token: Whether a token is added to those of the customer in the response.
@@ -57,7 +57,7 @@ class Route:
         object.__setattr__(self, "_compiled", re.compile(self.pattern))
 
     def match(self, method: str, url: str) -> dict[str, str] | None:
-        """Return the values of the groups, or None for a request that does not match."""
+        """Return the values of the groups; None if the request does not match."""
         found = self._compiled.match(url) if method == self.method else None
         return None if found is None else {name: value for name, value in found.groupdict().items() if value}
 
@@ -81,11 +81,12 @@ def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
     """Return the requests of `operation` in the order in which they are sent if every lookup succeeds.
 
     Raises:
-        ConfigurationError: The gateway does not support the operation, or no example matches it.
+        ConfigurationError: The gateway does not support the operation, or a required example is missing.
     """
     dialect = account_at(gateway, mock_origin(gateway)).dialect()
     if operation in dialect.unsupported_operations:
-        raise ConfigurationError(f"{gateway} does not support {operation}: {dialect.unsupported_operations[operation]}")
+        reason = dialect.unsupported_operations[operation]
+        raise ConfigurationError(f"{gateway} does not support {operation}, so it cannot be mocked: {reason}.")
     known = examples(gateway)
     found: list[Route] = []
     steps = _steps(gateway, dialect, operation, known)
@@ -154,8 +155,8 @@ def _mocked(gateway: str, operation: Operation, call: Call[Any], known: Examples
         if _is_result(operation, record):
             return route, Response(record, 200, {})
     raise ConfigurationError(
-        f"{gateway} has no example of a response to {call.request.method} {call.request.route} ({operation}). Add the"
-        " example to the golden folder of the dialect."
+        f"{gateway} has no example of a response to {call.request.method} {call.request.route} ({operation}). Add one"
+        " to the folder golden of its dialect."
     )
 
 
@@ -172,7 +173,7 @@ def _candidates(operation: Operation, known: Examples) -> list[Example | None]:
 
 
 def _is_result(operation: Operation, record: Any) -> bool:
-    """Return whether `record` is a result of the operation. An empty list indicates a wrong example."""
+    """Return whether `record` can be a result of the operation. Empty lists are not accepted."""
     if operation in {Operation.DELETE, Operation.DELETE_PAYMENT_TOKEN}:
         return record is None
     if isinstance(record, Page):
@@ -183,7 +184,7 @@ def _is_result(operation: Operation, record: Any) -> bool:
 
 
 def _pattern(call: Call[Any], content: ResponseContent) -> str:
-    """Return a regular expression for the URL of the call on any host, with named groups for the ids in `content`."""
+    """Return the `Route.pattern` of a call whose id, reference and token are those in `content`."""
     named = {"id": content.customer.id, "reference": content.customer.reference or ""}
     if content.token is not None:
         named["token"] = content.token.token

@@ -45,7 +45,7 @@ class CustomerSimulator:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The received requests with their responses, in order, including those that a fault intercepted."""
+        """The last 10,000 requests with their responses, in order, including requests that a fault intercepted."""
         return self.server.request_log.all()
 
     def environment(self, merchant: int = 1) -> dict[str, str]:

@@ -34,7 +34,7 @@ class SkippedWaits:
         return monotonic() + self.total
 
     async def sleep(self, seconds: float) -> None:
-        """Record the wait after a checkpoint, and return."""
+        """Run a checkpoint and record the wait, without waiting."""
         await anyio.lowlevel.checkpoint()
         self.waits.append(seconds)
 

@@ -1,4 +1,4 @@
-"""The common base class of the OpenTelemetry observers, and the attributes that the semantic conventions lack."""
+"""The common base class of the OpenTelemetry observers, and the names of the library's own attributes."""
 
 from typing import Final
 
@@ -33,8 +33,8 @@ class OpenTelemetryObserver:
 def is_error(event: AttemptEnded) -> bool:
     """Return whether the attempt counts as failed.
 
-    A GET that ends with `NotFoundError` does not count as failed, because an upsert of a new customer starts with it.
-    The semantic conventions allow the client to decide this.
+    A GET that ends with `NotFoundError` does not count as failed, because the upsert of a new customer starts with such
+    a request. The semantic conventions leave this decision to the client.
     """
     not_found = event.error == "NotFoundError" and event.attempt.method == "GET"
     return event.error is not None and not not_found

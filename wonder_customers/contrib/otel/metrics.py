@@ -1,8 +1,8 @@
 """An observer that measures calls, attempts and waits, counts retries and lookups, and reports the state of sessions.
 
-The ``_count`` of ``wonder_customers.call.duration`` is the number of calls, and the ``_count`` of
-``http.client.request.duration`` the number of attempts. Gauges and up-down counters are sums over all open sessions
-that use the observer.
+The ``_count`` of ``wonder_customers.call.duration`` is the number of ended calls, and the ``_count`` of
+``http.client.request.duration`` is the number of ended attempts. Gauges and up-down counters are sums over all open
+sessions that use the observer.
 """
 
 from collections import Counter
@@ -72,7 +72,7 @@ class Metrics(OpenTelemetryObserver):
             explicit_bucket_boundaries_advisory=_LONG_BUCKETS,
         )
         self._retries = meter.create_counter(
-            "wonder_customers.retries", "{request}", "Number of requests that were sent again after a failure."
+            "wonder_customers.retries", "{request}", "Number of retries of failed requests."
         )
         self._lookups = meter.create_counter(
             "wonder_customers.lookups",
@@ -114,7 +114,7 @@ class Metrics(OpenTelemetryObserver):
     def _total(
         self, read: Callable[[Stats], Iterable[tuple[Attributes, int]]]
     ) -> list[Callable[[CallbackOptions], Iterable[Observation]]]:
-        """Return the callbacks of an instrument, which sum the values of `read` over all open sessions."""
+        """Return the callback of an instrument, in a list. It sums the values of `read` over all open sessions."""
 
         def observe(_: CallbackOptions) -> Iterator[Observation]:
             sums: Counter[tuple[tuple[str, Any], ...]] = Counter()

@@ -4,7 +4,7 @@
 |--------------------------------------|----------|---|
 | ``monri upsert``: gateway, operation | INTERNAL | the caller's current span; one call |
 | ``POST /v2/customers``: method, route | CLIENT  | the call, or the lookup; one attempt |
-| ``lookup``                           | INTERNAL | the call; finds out whether an unanswered write was applied |
+| ``lookup``                           | INTERNAL | the call; determines whether an unanswered write was applied |
 | ``wait``                             | INTERNAL | the call, or the lookup; ``wonder_customers.reason`` is the reason |
 
 Lookups and waits are spans instead of span events, because they have a duration, and OpenTelemetry deprecates span
@@ -12,8 +12,8 @@ events. The spans are not made current, and no headers are added to requests, be
 trace.
 
 ``url.full`` is omitted although the semantic conventions require it, because paths contain ids and references. The
-attribute ``url.template`` replaces it. ``error.type`` is the name of the error's class. The span of a GET that ends
-with `NotFoundError` is not marked as an error. Default values (``wonder_customers.outcome`` = ``response``,
+attribute ``url.template`` replaces it. ``error.type`` is the name of the error's class. The attempt span of a GET that
+ends with `NotFoundError` is not marked as an error. Default values (``wonder_customers.outcome`` = ``response``,
 ``wonder_customers.applied`` = ``no``) are omitted, because setting an attribute takes time.
 """
 

@@ -40,11 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Enable the loopback guard and register the markers."""
+    """Enable the loopback guard, and register the markers and the fixtures for pytest-asyncio."""
     config.addinivalue_line("markers", "real_gateway: sessions in this test may connect to real gateways.")
-    config.addinivalue_line(
-        "markers", "gateways(*names): run a test with `customer_session` only for these gateways instead of for all."
-    )
+    config.addinivalue_line("markers", "gateways(*names): run a test with `customer_session` only for these gateways.")
     config.stash[_SET_BY_US] = _GUARD not in os.environ
     os.environ.setdefault(_GUARD, "1")
     if any(getattr(plugin, "__name__", "") == "pytest_asyncio.plugin" for plugin in config.pluginmanager.get_plugins()):
@@ -83,7 +81,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail the phase when the loopback guard refused a connection."""
+    """Fail the phase if the loopback guard refuses a connection."""
     with _fail_on_guard_refusals():
         return (yield)
 
@@ -138,7 +136,10 @@ def customer_simulator() -> "Iterator[CustomerSimulator]":
 
 @pytest.fixture
 def gateway_cassette(request: pytest.FixtureRequest) -> "Iterator[RecordingTransport | ReplayTransport]":
-    """Replay ``cassettes/MODULE/TEST.json`` beside the test module in session fixtures, or record it (``--record``)."""
+    """Replay the cassette ``cassettes/MODULE/TEST.json`` beside the test module, or record it with ``--record``.
+
+    The sessions of the session fixtures use the cassette.
+    """
     from wonder_customers.testing.cassettes import RecordingTransport, ReplayTransport  # noqa: PLC0415
 
     # Both event loops use the same cassette.
@@ -151,15 +152,15 @@ def gateway_cassette(request: pytest.FixtureRequest) -> "Iterator[RecordingTrans
     yield replay
     if replay.unused and not request.node.stash.get(_FAILED, False):
         pytest.fail(
-            f"gateway_cassette: recorded requests were not sent: {', '.join(replay.unused)}. Send them, or"
-            " record the test again with `pytest --record`.",
+            f"gateway_cassette: recorded requests were not sent: {', '.join(replay.unused)}. Correct the code under"
+            " test, or record the test again with `pytest --record`.",
             pytrace=False,
         )
 
 
 @pytest.fixture(scope="session")
 def shared_customer_simulator() -> "Iterator[CustomerSimulator]":
-    """Return one simulator for the whole test run. Tests must clear its data and faults themselves."""
+    """Return one simulator for all tests of this process. Tests must clear its data and faults themselves."""
     from wonder_customers.testing.simulated import CustomerSimulator  # noqa: PLC0415 - see the module's docstring
 
     with CustomerSimulator() as simulated:
@@ -249,7 +250,7 @@ def _asyncio_fixtures() -> ModuleType:
 
 @pytest.fixture
 def _base_session(request: pytest.FixtureRequest) -> "CustomerSession[Any]":
-    """Return the session, which the plug-in that runs the test opens on the event loop of the test."""
+    """Return the session on which the session fixtures are based. It is open on the event loop of the test."""
     mark = request.node.get_closest_marker("asyncio")
     if mark is None and "anyio_backend" not in request.fixturenames:
         pytest.fail(
@@ -287,7 +288,7 @@ def monri_session(_base_session: "CustomerSession[Any]", _session_target: _Sessi
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Parametrize tests that use `customer_session` over the gateways."""
+    """Run each test that uses `customer_session` once for each gateway."""
     if "customer_gateway" not in metafunc.fixturenames:
         return
     if any("customer_gateway" in str(mark.args[:1]) for mark in metafunc.definition.iter_markers("parametrize")):
@@ -311,5 +312,5 @@ def customer_gateway(request: pytest.FixtureRequest) -> str:
 def customer_session(
     customer_gateway: str, _base_session: "CustomerSession[Any]", _session_target: _SessionTarget
 ) -> "CustomerSession[Any]":
-    """Return an open session. The test runs once per gateway; ``@pytest.mark.gateways("monri", …)`` selects some."""
+    """Return an open session. The test runs once per gateway, or per name in ``@pytest.mark.gateways("monri", …)``."""
     return _base_session.for_account(_session_target.account(customer_gateway))
