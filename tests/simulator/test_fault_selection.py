@@ -104,8 +104,8 @@ def test_faults_over_http(server: SimulatorServer) -> None:
     [
         ({"name": "nonsense"}, "choose from refuse, blackhole"),
         ({"name": "drip", "speed": 1}, "drip has no parameter speed; its parameters are: interval"),
-        ({"name": "bad_chunk", "speed": 1}, "its parameters are: none"),
-        ({"name": "drip", "interval": "slow"}, "must be of type float"),
+        ({"name": "bad_chunk", "speed": 1}, "bad_chunk has no parameter speed; it has no parameters"),
+        ({"name": "drip", "interval": "slow"}, "drip: interval must be a number, not 'slow'"),
         ({"name": "rate_limited", "applied": True}, "applied cannot be set"),
         ({"name": "accept_rst", "gateway": "monri"}, "before a request is read"),
         ({"name": "drip", "times": 0}, "times must be an integer from 1"),

@@ -228,7 +228,7 @@ def test_fault_server_error(server: SimulatorServer, status: int, applied: bool 
 
 
 def test_expired_tls_cannot_be_injected(server: SimulatorServer) -> None:
-    with pytest.raises(ValueError, match=r"server\.tls"):
+    with pytest.raises(ValueError, match=r"SimulatorServer\.tls"):
         server.faults.add("expired_tls")
 
 

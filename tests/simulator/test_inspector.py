@@ -71,7 +71,7 @@ def test_page_explains_signatures(server: SimulatorServer, caller: Caller, brows
 
     caller.wonder("GET", "/customers", age=7200)
     shown = details_of(browser, 4)
-    expected = "The request time is 2 hours behind the simulator's clock. At most 30 minutes are allowed, in UTC."
+    expected = "The request time, in UTC, is 2 hours behind the simulator's clock. At most 30 minutes are allowed."
     assert expected in shown
     assert server.request_log.all()[-1].status == 401
 
@@ -148,15 +148,18 @@ def test_mistakes_in_signed_requests_are_explained(
     else:
         headers = caller.monri_headers(signed_target, signed[1])
     assert caller.send(method, prefix + target, body, headers).status_code == 401
-    assert f"The client signed {reason}" in _reason(server)
+    shown = _reason(server)
+    assert f"The client signed {reason}" in shown
+    assert (" was signed, " in shown) is (signed[0] != target)
 
 
 def test_other_mistakes_in_credentials_are_explained(server: SimulatorServer, caller: Caller) -> None:
     headers = caller.wonder_headers("GET", f"{OPENAPI}/customers", b"")
     for changed, reason in (
         ({"Nonce": "ABCDEFGHabcdefgh"}, "The private key is correct, but another message was signed"),
-        ({"Nonce": "short"}, "The Nonce header must be 16 letters and digits."),
+        ({"Nonce": "short"}, "The Nonce header must be 16 ASCII letters or digits."),
         ({"Signature": "!"}, "The Signature header is not base64."),
+        ({"Signature": ""}, "The Signature header is missing or empty."),
         ({"Signature": "AAAA"}, "Either the private key is not the key of this AppID"),
         ({"Credential": "x/20260101000000/Wonder-RSA-SHA256"}, "The AppID belongs to no merchant"),
         ({"Credential": "x"}, "The Credential header must be"),
@@ -164,9 +167,9 @@ def test_other_mistakes_in_credentials_are_explained(server: SimulatorServer, ca
         caller.send("GET", f"{OPENAPI}/customers", None, headers | changed)
         assert reason in _reason(server)
     for header, key, reason in (
-        ("x-user-secret-key", "PAYDOCK_PUBLIC_KEY", "The header contains a public key."),
+        ("x-user-secret-key", "PAYDOCK_PUBLIC_KEY", "The request contains a public key."),
         ("x-access-token", "PAYDOCK_SECRET_KEY", "contains a secret key. Send it as x-user-secret-key."),
-        ("x-user-secret-key", "PATH", "No merchant of this simulator has the key in x-user-secret-key."),
+        ("x-user-secret-key", "PATH", "No merchant of this simulator has the credentials in x-user-secret-key."),
         ("x-other", "PAYDOCK_SECRET_KEY", "The request has no header with credentials."),
     ):
         caller.paydock("GET", "/customers", **{header: caller.environment.get(key, "unknown")})
@@ -174,7 +177,7 @@ def test_other_mistakes_in_credentials_are_explained(server: SimulatorServer, ca
     for headers, reason in (
         ({}, "The Authorization header must be WP3-v2.1"),
         (caller.monri_headers("/v2/customers", b"", token="x"), "The authenticity token belongs to no merchant"),
-        (caller.monri_headers("/v2/customers", b"", timestamp="now"), "The timestamp is not a number"),
+        (caller.monri_headers("/v2/customers", b"", timestamp="now"), "The timestamp must be Unix seconds"),
         ({"Authorization": "Bearer unknown"}, "The gateway refused the request with status 401."),
     ):
         caller.send("GET", "/v2/customers", None, headers)

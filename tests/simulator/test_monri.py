@@ -288,7 +288,7 @@ def test_monri_temp_tokenize(call: Any) -> None:
     refused(temp_tokenize(call, digest="x"), 401)
     refused(temp_tokenize(call, authenticity_token="x"), 401)
     assert refused(temp_tokenize(call, cvv="")) == "cvv can't be blank"
-    assert refused(temp_tokenize(call, pan="41")) == "pan can't be blank"
+    assert refused(temp_tokenize(call, pan="41")) == "pan is not a card number"
 
 
 def test_monri_unknown_path_and_method(call: Any) -> None:

@@ -25,7 +25,7 @@ MAX_STATE_BYTES: Final = 100_000_000
 
 
 def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
-    """Return the endpoints that show and change faults, and show the numbers of received requests.
+    """Return the endpoint that shows and changes faults, and the endpoint that shows the numbers of requests.
 
     Args:
         faults: The faults.
@@ -78,7 +78,7 @@ def state_routes(server: "SimulatorServer") -> list[Route]:
 
 
 def _settings_route(name: str, settings: Conditions | Quirks) -> Route:
-    """Return the endpoint that shows settings of the server, and changes them on POST."""
+    """Return the endpoint that shows the conditions or quirks, and changes them on POST."""
 
     async def show(request: Request) -> Response:
         if request.method == "POST":
@@ -104,7 +104,10 @@ async def read_json(request: Request, limit: int = MAX_BYTES) -> Any:
     body = await read_body(request, limit)
     if body is None:
         raise ValueError(f"the body is larger than {limit} bytes")
-    return orjson.loads(body)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"the body is not JSON: {error}") from None
 
 
 def _add(faults: Faults, sent: Any) -> None:

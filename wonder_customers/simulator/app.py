@@ -21,7 +21,7 @@ ADMIN = "/_simulator"
 class RawPath:
     """Middleware that routes by the raw path, so that an encoded slash does not split a segment.
 
-    A trailing slash is ignored, because some clients send it before the query.
+    Trailing slashes are ignored, because some clients send one before the query.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -39,7 +39,7 @@ def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Itera
 
     Args:
         simulators: The gateways. Their paths must not overlap.
-        store: The store that they share, for the administrative endpoints.
+        store: The store that the gateways share.
         extra: Additional endpoints, such as those that change faults.
     """
     gateways = tuple(simulators)
@@ -49,7 +49,7 @@ def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Itera
         for gateway in gateways:
             if request.scope["path"].startswith(gateway.prefix):
                 return gateway.wrong_path(status)
-        return json_response(status, {"message": "unknown path"})
+        return json_response(status, {"message": "unknown path" if status == 404 else "method not allowed"})
 
     async def ledger(_: Request) -> Response:
         return json_response(200, {gateway.name: store.ledger(gateway.name) for gateway in gateways})
@@ -75,7 +75,7 @@ def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Itera
 
 
 def route_resolver(simulators: Iterable[SimulatedGateway]) -> Callable[[str], tuple[str, str]]:
-    """Return a function that maps a path to the name of its gateway and its route. Each is "" if unknown."""
+    """Return a function that maps a path to the name of its gateway and its route. Unknown values are ""."""
     known = [(gateway, [(route.path_regex, route.path) for route in gateway.routes]) for gateway in simulators]
 
     def find(path: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Explanations of how the credentials of a request were checked, for the inspector."""
+"""Reports on the check of a request's credentials, for the inspector."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ import orjson
 
 from wonder_customers.simulator.cards import without_card_data
 
-__all__ = ["AuthenticationReport", "readable", "seconds_apart", "signing_mistakes"]
+__all__ = ["AuthenticationReport", "described_mistake", "readable", "seconds_apart", "signing_mistakes"]
 
 _UNITS: Final[Sequence[tuple[str, int]]] = (("days", 86_400), ("hours", 3600), ("minutes", 60))
 
@@ -20,8 +20,8 @@ class AuthenticationReport:
 
     Attributes:
         accepted: Whether the credentials are valid.
-        reason: The result in a sentence. For refused credentials, the mistake that was found.
-        steps: The values of the check in order, by name. Keys are not shown, and card data is masked.
+        reason: The result, in one or two sentences. For refused credentials, it describes the mistake.
+        steps: The values of the check in order, by name. They contain no keys, and card data is masked.
     """
 
     accepted: bool
@@ -30,7 +30,7 @@ class AuthenticationReport:
 
 
 def signing_mistakes(method: str, target: bytes, body: bytes, origin: str) -> Iterator[tuple[str, bytes, bytes]]:
-    """Yield frequent mistakes in signed requests: a description, and the target and body that such a client signs.
+    """Yield frequent mistakes in signed requests: a description, and the target and body that were signed.
 
     Args:
         method: The HTTP method.
@@ -51,6 +51,12 @@ def signing_mistakes(method: str, target: bytes, body: bytes, origin: str) -> It
         yield "no body, although a body was sent", target, b""
     if method == "GET":
         yield "a body of {}, although a GET request has none", target, b"{}"
+
+
+def described_mistake(words: str, signed: bytes, sent: bytes) -> str:
+    """Return a sentence about one of the `signing_mistakes`, with the signed and the sent target if they differ."""
+    targets = "" if signed == sent else f": {readable(signed)} was signed, {readable(sent)} was sent"
+    return f"The client signed {words}{targets}."
 
 
 def _other_bodies(body: bytes) -> Iterator[bytes]:
@@ -74,12 +80,12 @@ def _other_bodies(body: bytes) -> Iterator[bytes]:
 
 
 def readable(value: bytes) -> str:
-    """Return the first 64 KiB of bytes as a str for the inspector, with card data masked."""
+    """Return the first 64 KiB of `value` as a str, with card data masked."""
     return without_card_data(value).decode("utf-8", "replace")
 
 
 def seconds_apart(difference: float) -> str:
-    """Describe the difference between a request's time and the clock: ``2 hours behind the simulator's clock``."""
+    """Describe how far a request's time is from the clock, such as ``2 hours behind the simulator's clock``."""
     if abs(difference) < 1:
         return "equal to the simulator's clock"
     amount, direction = abs(difference), "behind" if difference < 0 else "ahead of"

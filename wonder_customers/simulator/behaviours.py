@@ -19,7 +19,7 @@ _BOMB_CHECKSUM = 0x5B64C2B0
 
 @dataclass(slots=True)
 class FaultContext:
-    """One request of a client, with its connections. Initially, only the head of the request has been read."""
+    """A request with its connections, and the fault that applies, if any. The body is read on demand."""
 
     proxy: "FaultProxy"
     client: ClientConnection
@@ -36,13 +36,13 @@ class FaultContext:
         return b"" if self._request is None else self._request.body
 
     async def request(self) -> ProxiedRequest:
-        """Read and return the whole request."""
+        """Return the whole request, after reading its body if necessary."""
         if self._request is None:
             self._request = replace(self.head, body=await self.client.read_body())
         return self._request
 
     async def response(self) -> ProxiedResponse:
-        """Return the gateway's response, or a substitute success if the request must not be applied."""
+        """Deliver the request and return its response, or return a substitute if the request must not be applied."""
         request = await self.request()
         if self.applied:
             return await self.upstream.deliver(request, self.fault)
@@ -65,7 +65,7 @@ def simulator_response(status: int, body: bytes, *headers: tuple[bytes, bytes]) 
 
 
 async def relay(context: FaultContext) -> bool:
-    """Deliver the request and return the response, without a fault."""
+    """Deliver the request, and send the response unchanged."""
     return await context.send(await context.response())
 
 
@@ -76,7 +76,7 @@ async def refuse(context: FaultContext) -> bool:
 
 
 async def blackhole(context: FaultContext) -> bool:
-    """Stop reading and never respond."""
+    """Stop reading, and never respond."""
     context.client.pause()
     await asyncio.get_running_loop().create_future()
     return False
@@ -126,7 +126,7 @@ async def drip(context: FaultContext) -> bool:
 
 
 async def wrong_length(context: FaultContext) -> bool:
-    """Send a wrong Content-Length. Keep the connection open if it is too small, otherwise close it after the body."""
+    """Send a Content-Length that is wrong by `difference`. Close the connection, unless the length is too small."""
     response = await context.response()
     difference = context.parameters["difference"]
     length = max(0, len(response.body) + difference)
@@ -144,7 +144,7 @@ async def bad_chunk(context: FaultContext) -> bool:
 
 
 async def gzip_bomb(context: FaultContext) -> bool:
-    """Send one megabyte of gzip data that expands to one gigabyte, regardless of Accept-Encoding."""
+    """Send about one megabyte of gzip data that expands to one gigabyte, regardless of Accept-Encoding."""
     bomb = _bomb()
     length = (b"Content-Length", b"%d" % len(bomb))
     response = (await context.response()).with_headers((b"Content-Encoding", b"gzip"), length)
@@ -170,7 +170,7 @@ async def huge_headers(context: FaultContext) -> bool:
 
 
 async def rate_limited(context: FaultContext) -> bool:
-    """Respond with 429 without delivering the request."""
+    """Respond with status 429 without delivering the request."""
     await context.request()
     retry_after = context.parameters["retry_after"]
     headers = [] if retry_after is None else [(b"Retry-After", str(retry_after).encode("latin-1"))]
@@ -193,14 +193,14 @@ async def zombie(context: FaultContext) -> bool:
 
 
 async def duplicate(context: FaultContext) -> bool:
-    """Deliver the request twice and return the first response."""
+    """Deliver the request twice, and send the first response."""
     response = await context.response()
     await context.response()
     return await context.send(response)
 
 
 async def half_close_idle(context: FaultContext) -> bool:
-    """Respond as if the connection stayed open, then close it."""
+    """Respond without announcing that the connection is closed, then close the connection."""
     await relay(context)
     return False
 

@@ -20,7 +20,7 @@ _BRANDS = (
 
 
 def digits(number: object) -> str | None:
-    """Return the card number without spaces and hyphens, or None if it is not a card number."""
+    """Return a card number without spaces and hyphens; None if `number` is not a str of 12 to 19 digits."""
     if not isinstance(number, str):
         return None
     plain = re.sub(r"[ -]", "", number)
@@ -28,7 +28,7 @@ def digits(number: object) -> str | None:
 
 
 def masked(number: str) -> str:
-    """Return the number with only its first six and last four digits, such as ``411111******1111``."""
+    """Return the number with all but the first six and last four digits masked, such as ``411111******1111``."""
     return f"{number[:6]}{'*' * (len(number) - 10)}{number[-4:]}"
 
 

@@ -50,7 +50,7 @@ class Conditions:
         """The minimum and maximum delay of responses in seconds; None for no delay.
 
         Raises:
-            ValueError: On assignment: the numbers are not in the range 0 to 60, or are not in ascending order.
+            ValueError: On assignment: a number is not in the range 0 to 60, or the minimum exceeds the maximum.
         """
         return self._latency
 
@@ -58,7 +58,7 @@ class Conditions:
     def latency(self, value: tuple[float, float] | None) -> None:
         """Set the delay; raise `ValueError` if it is invalid."""
         if value is not None:
-            low, high = (_number("latency", it, _MAX_SECONDS) for it in value)
+            low, high = (_number("latency", it, _MAX_SECONDS, " of seconds") for it in value)
             if low > high:
                 raise ValueError(f"latency: the minimum, {low:g} s, is greater than the maximum, {high:g} s")
             value = (low, high)
@@ -71,7 +71,7 @@ class Conditions:
         Requests above the limit are refused with status 429. The requests of one second may arrive in a burst.
 
         Raises:
-            ValueError: On assignment: the number is not positive or too large.
+            ValueError: On assignment: the number is not greater than 0, or exceeds 1,000,000.
         """
         return self._rate_limit
 
@@ -80,7 +80,7 @@ class Conditions:
         """Set the limit; raise `ValueError` if it is invalid."""
         if value is not None:
             value = _number("rate_limit", value, _MAX_RATE)
-            if value <= 0:
+            if value == 0:
                 raise ValueError("rate_limit must be greater than 0")
         with self._lock:
             self._rate_limit = value
@@ -107,7 +107,7 @@ class Conditions:
             self.rate_limit = values["rate_limit"]
 
     def retry_after(self, gateway: str) -> int | None:
-        """Count a request. Return None if it is within the rate limit, else the seconds to wait."""
+        """Count a request. Return None if the rate limit allows the request, otherwise the seconds to wait."""
         with self._lock:
             rate = self._rate_limit
             if rate is None:
@@ -128,7 +128,7 @@ class Conditions:
 
 
 def magic_of(request: "ReceivedRequest") -> Magic:
-    """Return the effect of the first magic reference in a request."""
+    """Return the effect of the magic reference in a request. Without one, the effect is empty."""
     for text in request.texts:
         if found := _MAGIC.search(text):
             if found["status"]:
@@ -138,8 +138,8 @@ def magic_of(request: "ReceivedRequest") -> Magic:
     return Magic()
 
 
-def _number(name: str, value: object, highest: float) -> float:
+def _number(name: str, value: object, highest: float, unit: str = "") -> float:
     valid = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
     if not valid or not 0 <= value <= highest:  # type: ignore[operator]  # a number
-        raise ValueError(f"{name} must be a number from 0 to {highest:g}, not {value!r:.100}")
+        raise ValueError(f"{name} must be a number{unit} from 0 to {highest:,.0f}, not {value!r:.100}")
     return float(value)  # type: ignore[arg-type]  # a number

@@ -1,7 +1,7 @@
 """The documented fields of a gateway, from the file ``documented_fields.json`` next to its simulator.
 
 The file was written by hand from the gateway's documentation. The simulator's limits and the schemas of the
-OpenAPI document come from the file. The tests compare the client's field rules with it.
+OpenAPI document come from the file. The tests compare the client's field rules with the file.
 """
 
 from collections.abc import Mapping
@@ -31,8 +31,8 @@ _TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
 def documented_fields(module: str) -> dict[str, Any]:
     """Return the documented fields of the gateway whose simulator is in `module`.
 
-    The table ``request`` contains ``min`` and ``max`` length, ``enum``, ``format`` and ``required`` of each field. The
-    table ``response`` contains the type of each field of each object.
+    The table ``request`` contains the documented rules of each field: ``min`` and ``max`` length, ``enum``, ``format``
+    and ``required``. The table ``response`` contains the type of each field of each object.
     """
     found: dict[str, Any] = orjson.loads((files(module.rpartition(".")[0]) / "documented_fields.json").read_bytes())
     return found
@@ -54,7 +54,7 @@ def _request_schema(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def response_properties(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON schemas of the customer's fields in a response. Fields without a schema here are omitted."""
+    """Return the JSON schemas of the customer's fields in a response. Fields of other types are omitted."""
     return {
         name: _TYPES.get(kind, {"type": ["string", "null"]})
         for name, kind in fields["response"]["customer"].items()

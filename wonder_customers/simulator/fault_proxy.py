@@ -38,7 +38,7 @@ class FaultProxy:
         faults: The faults to inject.
         resolve_route: A function that returns the gateway and the route of a path.
         tls: The TLS context; None for http.
-        request_log: Records the requests that do not reach the gateways; None for a log of the proxy.
+        request_log: Records the requests that do not reach the gateways; None for a new log.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class FaultProxy:
             self._reopening = asyncio.get_running_loop().call_later(seconds, self.reopen)
 
     def reopen(self) -> None:
-        """Accept connections again."""
+        """Accept connections again, if they are refused."""
         if self._reopening is not None:
             self._reopening.cancel()
         if self._refusing:

@@ -74,13 +74,13 @@ FAULT_KINDS: dict[str, FaultKind] = {
 
 
 def injectable() -> list[str]:
-    """Return the names of the faults that can be added."""
+    """Return the names of the faults that `Faults.add` accepts."""
     return [name for name, kind in FAULT_KINDS.items() if kind.behaviour is not _not_injectable]
 
 
 @dataclass(slots=True)
 class Fault:
-    """An active fault. The attributes are the arguments of `Faults.add`."""
+    """An active fault. The attributes correspond to the arguments of `Faults.add`."""
 
     name: str
     gateway: str | None
@@ -98,7 +98,7 @@ class Fault:
         return FAULT_KINDS[self.name].accept and (self.gateway, self.method, self.path) == (None, None, None)
 
     def matches(self, gateway: str, method: str, path: str) -> bool:
-        """Return whether the fault applies to a request. A random decision is made only for matching requests."""
+        """Return whether the fault applies to a request. `occurs` is called only for matching requests."""
         selected = self.gateway in {None, gateway} and self.method in {None, method}
         return selected and (self.path is None or path_matches(self.path, path)) and self.occurs()
 
@@ -136,7 +136,7 @@ def path_matches(pattern: str, path: str) -> bool:
 def fault(
     name: str, parameters: Mapping[str, Any], times: int | None = 1, probability: float = 1.0, **selection: Any
 ) -> Fault:
-    """Return a fault. The arguments are the same as for `Faults.add`; `selection` has the others by name.
+    """Return a fault. The arguments are those of `Faults.add`; `selection` contains the arguments not listed here.
 
     Raises:
         ValueError: The fault or a parameter is unknown, or a value is invalid.
@@ -145,7 +145,7 @@ def fault(
     applied, seed = selection.get("applied"), selection.get("seed")
     kind = _kind(name, parameters)
     if applied is not None and kind.applied is None:
-        raise ValueError(f"applied cannot be set for {name}")
+        raise ValueError(f"applied cannot be set for {name}, which determines whether the request is applied")
     _check_selection(gateway=gateway, method=method, path=path, applied=applied, seed=seed)
     if times is not None:
         _check_number("times", times, (1, 1_000_000), whole=True)
@@ -174,16 +174,17 @@ def fault(
 
 def _kind(name: str, parameters: Mapping[str, Any]) -> FaultKind:
     if name not in FAULT_KINDS:
-        raise ValueError(f"unknown fault {name!r:.100}; choose from {', '.join(FAULT_KINDS)}")
+        raise ValueError(f"unknown fault {name!r:.100}; choose from {', '.join(injectable())}")
     kind = FAULT_KINDS[name]
     if kind.behaviour is _not_injectable:
         raise ValueError(
-            f"{name} cannot be injected into a request. Use the origin that server.tls('expired') returns."
+            f"{name} cannot be injected into a request. In Python, use the origin that"
+            " SimulatorServer.tls('expired') returns."
         )
     unknown = sorted(parameters.keys() - kind.parameters.keys())
     if unknown:
-        known = ", ".join(kind.parameters) or "none"
-        raise ValueError(f"{name} has no parameter {', '.join(unknown):.200}; its parameters are: {known}")
+        known = f"its parameters are: {', '.join(kind.parameters)}" if kind.parameters else "it has no parameters"
+        raise ValueError(f"{name} has no parameter {', '.join(unknown):.200}; {known}")
     return kind
 
 
@@ -203,7 +204,7 @@ def _check_number(key: str, value: object, limits: tuple[float, float], *, whole
     low, high = limits
     if not number or not isfinite(value) or not low <= value <= high:  # type: ignore[arg-type,operator]  # a number
         expected = "an integer" if whole else "a number"
-        raise ValueError(f"{key} must be {expected} from {low:g} to {high:g}, not {value!r:.100}")
+        raise ValueError(f"{key} must be {expected} from {low:,} to {high:,}, not {value!r:.100}")
 
 
 def _value(key: str, value: Any, default: Any, limits: tuple[float, float] | None) -> Any:
@@ -212,14 +213,15 @@ def _value(key: str, value: Any, default: Any, limits: tuple[float, float] | Non
     try:
         number = type(default)(value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{key} must be of type {type(default).__name__}, not {value!r:.100}") from None
+        expected = "an integer" if isinstance(default, int) else "a number"
+        raise ValueError(f"{key} must be {expected}, not {value!r:.100}") from None
     if limits is not None:
         _check_number(key, number, limits, whole=isinstance(default, int))
     return number
 
 
 def _retry_after(key: str, value: Any) -> Any:
-    """Return the value of a Retry-After header. It may be malformed on purpose, but must fit in one line."""
+    """Return the value of a Retry-After header. The value may be malformed, but must be valid in a header."""
     text = str(value) if isinstance(value, (int, float, str)) else ""
     if value is not None and not (0 < len(text) <= _MAX_TEXT and text.isascii() and text.isprintable()):
         raise ValueError(f"{key} must be a number, or a string of 1 to {_MAX_TEXT} printable ASCII characters")
@@ -295,8 +297,8 @@ class Faults:
         created = fault(name, parameters, times, probability, **selection)
         if self._refuse is None:
             raise RuntimeError(
-                "no fault can be added before the simulator is started, or without fault injection. Create the"
-                " simulator with faults=True, or use --faults on the command line, and start it first."
+                "fault injection is not enabled, or the simulator has not been started. Start it with --faults on the"
+                " command line, or create SimulatorServer(…, faults=True) and start it."
             )
         if name == "refuse":
             self._refuse(created.parameters["seconds"] if times is not None else None)

@@ -129,7 +129,7 @@ class SimulatedGateway(ABC):
     prefix: ClassVar[str]
     """The common prefix of all paths. The gateway also responds to unknown paths with this prefix."""
     known_quirks: ClassVar[tuple[Quirk, ...]] = ()
-    """The deviations from the documentation that can be activated."""
+    """The quirks that can be activated."""
     customer_keys: ClassVar[frozenset[str]] = frozenset()
     """The keys that identify an object in a response as a customer, for `known_quirks`."""
 
@@ -170,7 +170,7 @@ class SimulatedGateway(ABC):
         """
 
     def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
-        """Return how the credentials of a request were checked, for the inspector.
+        """Return a report on the check of a request's credentials, for the inspector.
 
         Args:
             request: The request.
@@ -203,7 +203,7 @@ class SimulatedGateway(ABC):
         return self.variables(self._register_merchant(first=False), origin)
 
     def renew_credentials(self, origin: str) -> dict[str, str]:
-        """Replace the keys of the first merchant, which keeps its customers. Return its new environment variables."""
+        """Replace the keys of the first merchant, and return the new environment variables. Its customers are kept."""
         merchant, before = next(iter(self.merchants.items()))
         other, made = self.new_credentials(first=False)
         credentials = {name: before[name] if value == other else value for name, value in made.items()}
@@ -219,7 +219,7 @@ class SimulatedGateway(ABC):
         return credentials
 
     async def _handled(self, request: ReceivedRequest, handler: OpenHandler) -> Response:
-        """Return the response of `handler` to `request`, after applying the conditions and the quirks of queries."""
+        """Apply the conditions and the quirks of queries to a request, and return its response."""
         seconds = self.conditions.retry_after(self.name)
         if seconds is not None:
             return self.error_response(429, "Too many requests.", {"Retry-After": str(seconds)})
@@ -249,7 +249,7 @@ class SimulatedGateway(ABC):
         return json_response(status, _with_error(template, status, message), headers)
 
     def route(self, path: str, **handlers: Handler) -> Route:
-        """Return an endpoint with authentication. Handlers are keyed by HTTP method."""
+        """Return an endpoint with authentication and magic references. Handlers are keyed by HTTP method."""
 
         def authenticated(handler: Handler) -> OpenHandler:
             def handle(request: ReceivedRequest) -> Response:

@@ -25,7 +25,7 @@ __all__ = ["inspector_routes"]
 _WIDTH: Final = 90
 """The maximum number of columns of generated code."""
 _ROWS: Final = 100
-"""Number of customers, and of other objects, that the page shows."""
+"""Maximum number of customers, and of other objects, that the page shows."""
 _CUSTOMER: Final = ("gateway", "reference", "id", "deleted")
 _RECORD: Final = ("gateway", "kind", "id", "owner")
 
@@ -59,7 +59,9 @@ def inspector_routes(log: RequestLog, gateways: Iterable[str], store: Store, *, 
         number = request.path_params["number"]
         found = next((it for it in log.latest() if it.number == number), None)
         if found is None:
-            return json_response(404, {"message": f"request {number} is not among the last {INSPECTED}"})
+            return json_response(
+                404, {"message": f"request {number} is not among the last {INSPECTED} requests in the log"}
+            )
         return json_response(200, _details(found))
 
     async def data(_: Request) -> Response:
@@ -110,7 +112,7 @@ def _pytest_code(recorded: RecordedRequest) -> str:
     """Return a pytest test that sends a request again, with the fixtures of the pytest plug-in.
 
     Args:
-        recorded: The request. Its card data is masked. A comment in the test says to replace it.
+        recorded: The request. For masked card data, the test contains a comment.
     """
     lines = ["import pytest", "", "pytestmark = pytest.mark.anyio", "", ""]
     gateway = recorded.gateway

@@ -91,7 +91,7 @@ class ProxiedResponse:
 
 
 class ClientConnection:
-    """A connection of a client, from which requests are read and to which any bytes can be written."""
+    """A connection of a client. Requests are parsed, and any bytes can be sent."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -134,7 +134,7 @@ class ClientConnection:
         return event
 
     def serialise(self, response: ProxiedResponse, *, head_only: bool = False) -> bytes:
-        """Return the bytes of the whole response, and record it as sent."""
+        """Return the bytes of the whole response, and mark it as sent."""
         head = h11.Response(status_code=response.status, headers=list(response.headers), reason=response.reason)
         data = self._http.send(head) or b""
         if response.body and not head_only:

@@ -1,7 +1,7 @@
 """Quirks: optional deviations of the simulated gateways from their documentation.
 
-Real gateways differ from their documentation. Each gateway has a table of quirks next to its simulator. A quirk changes
-the query of requests, or the status and the body of responses.
+Each gateway has a table of quirks next to its simulator. A quirk changes the query of requests, or the status and the
+body of responses.
 """
 
 import re
@@ -117,10 +117,10 @@ class Quirks:
 
 
 def changed(original: Response, response: SimulatedResponse, quirks: Iterable[Quirk]) -> Response:
-    """Apply `quirks` to a response.
+    """Return a response after applying `quirks`.
 
     Args:
-        original: The response, whose headers are kept.
+        original: The response. Its headers are kept.
         response: The status and body of the response, which the quirks modify.
         quirks: The active quirks.
     """
@@ -131,7 +131,7 @@ def changed(original: Response, response: SimulatedResponse, quirks: Iterable[Qu
 
 
 def change_fields(convert: Callable[[Any], Any], *names: str) -> Callable[[SimulatedResponse], None]:
-    """Return a change that converts the fields `names` of each customer. Missing fields and null are kept."""
+    """Return a change that converts the fields `names` of each customer, except missing fields and null."""
 
     def change(response: SimulatedResponse) -> None:
         for customer in response.customers:
@@ -167,7 +167,7 @@ def smaller_pages(query: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def numbers(value: Any) -> Any:
-    """Return a str of digits that does not start with 0, optionally after a plus sign, as an int; others unchanged."""
+    """Convert a str of digits without a leading zero to an int. A plus sign is removed. Other values are unchanged."""
     return int(value) if isinstance(value, str) and re.fullmatch(r"\+?[1-9]\d*", value) else value
 
 

@@ -1,8 +1,8 @@
 """Checks that prevent web pages of other origins from using the administrative endpoints.
 
-The ``Host`` header must be a loopback address, so that a page cannot reach the server through a name that resolves to
-this machine (DNS rebinding). A request must not come from another origin, and its body must be declared as JSON. A
-browser sends such a request to another origin only if the server allows it (CORS), which this server never does.
+The ``Host`` header must be a loopback host, so that a page cannot reach the server through a name that resolves to
+this machine (DNS rebinding). A request must not come from another origin. The body of a POST must be declared as JSON,
+which a browser sends to another origin only if the server allows this (CORS). This server never allows it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -39,12 +39,12 @@ def _host_name(header: str) -> str:
 def _refusal(request: Request) -> str | None:
     """Return why the request is refused, or None if it is allowed."""
     if not is_loopback(_host_name(request.headers.get("host", ""))):
-        return "the Host header must be a loopback address"
+        return "the Host header must be a loopback address or localhost"
     own = f"{request.url.scheme}://{request.headers['host']}"
     if request.headers.get("origin", own) != own or request.headers.get("sec-fetch-site") == "cross-site":
         return "requests from other origins are not allowed"
     if request.method == "POST":
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
-            return "the Content-Type must be application/json"
+            return "the Content-Type of a POST must be application/json"
     return None

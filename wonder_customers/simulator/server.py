@@ -67,7 +67,7 @@ class _WebServer(uvicorn.Server):
         self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close all connections. uvicorn's implementation takes 0.1 s, and misses newly accepted connections."""
+        """Close all connections. uvicorn's implementation is slower, and misses newly accepted connections."""
         loop = asyncio.get_running_loop()
         for listening in sockets or []:
             loop.remove_reader(listening)
@@ -262,7 +262,7 @@ class SimulatorServer:
         Raises:
             ValueError: `validity` is neither ``good`` nor ``expired``.
             RuntimeError: The server is not running.
-            TimeoutError: The server's thread did not respond in time.
+            TimeoutError: The origin was not opened in time.
         """
         context = self.certificate_authority.server_context(validity)
         loop = self._running_loop()
@@ -278,7 +278,7 @@ class SimulatorServer:
             # The proxy uses add_reader, which not every event loop supports.
             with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
                 runner.run(self._serve(listening, started))
-        # Every error is raised in the thread that waits for the start.
+        # An error before the start is raised in the thread that waits for the start.
         except BaseException as error:
             if started.done():
                 raise

@@ -199,12 +199,12 @@ class Store:
     # Customers
 
     def customer(self, gateway: str, merchant: str, customer_id: str) -> StoredCustomer | None:
-        """Return the merchant's customer with an id, which may be deleted; None if there is none."""
+        """Return the merchant's customer with this id, even if it is deleted; None if there is none."""
         found, _ = self.select(gateway, merchant, [Condition(("id",), "eq", customer_id)], limit=1, count=False)
         return found[0] if found else None
 
     def customer_by_reference(self, gateway: str, merchant: str, reference: str) -> StoredCustomer | None:
-        """Return the merchant's oldest customer with a reference, which may be deleted; None if there is none."""
+        """Return the merchant's oldest customer with this reference, even if it is deleted; None if there is none."""
         conditions = [Condition(("reference",), "eq", reference)]
         found, _ = self.select(gateway, merchant, conditions, limit=1, count=False)
         return found[0] if found else None
@@ -282,7 +282,7 @@ class Store:
     # Records
 
     def record(self, gateway: str, merchant: str, kind: str, record_id: str) -> StoredRecord | None:
-        """Return the merchant's record with a kind and an id, or None."""
+        """Return the merchant's record of this kind with this id; None if there is none."""
         return next(iter(self._records(gateway, merchant, kind, "id", record_id)), None)
 
     def records(self, gateway: str, merchant: str, kind: str, owner: str | None = None) -> list[StoredRecord]:
@@ -360,7 +360,7 @@ class Store:
         return [row[0] for row in self._rows(sql, [gateway])]
 
     def history(self, gateway: str, reference: str) -> list[dict[str, Any]]:
-        """Return the applied writes of the customers with a reference, in order.
+        """Return the applied writes of customers that had this reference, in order.
 
         Each write is a dictionary with the keys `action` (`created`, `updated` or `deleted`), `id`, `at` (the Unix
         time) and `body` (the customer after the write).

@@ -55,7 +55,7 @@ class MonriSimulator(SimulatedGateway):
     * Lists do not contain deleted customers. Reads by uuid or merchant id return them, with `deleted` true. Their
       merchant id cannot be used again, a second deletion has the same response, and updates are refused with 400.
     * Scopes of bearer tokens are not enforced, `expires_in` is in seconds, and `limit` has no maximum.
-    * Null clears a field, including `metadata`. Numbers are accepted for fields that are strings.
+    * Null clears a field, including `metadata`. Integers are accepted for fields that are strings.
     """
 
     name: ClassVar[str] = "monri"
@@ -98,7 +98,7 @@ class MonriSimulator(SimulatedGateway):
         }
 
     def authenticate(self, request: ReceivedRequest) -> str:
-        """Return the authenticity token of the merchant that sent the digest or bearer token of the request."""
+        """Return the authenticity token of the merchant to which the digest or bearer token of the request belongs."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme == "Bearer" and token and " " not in token:
             return self._bearer(token)
@@ -287,7 +287,7 @@ class MonriSimulator(SimulatedGateway):
         missing = [field for field in _TOKENIZED if not sent.get(field)]
         number = cards.digits(sent.get("pan"))
         if missing or number is None:
-            _invalid(f"{(missing or ['pan'])[0]} can't be blank")
+            _invalid(f"{missing[0]} can't be blank" if missing else "pan is not a card number")
         credentials = self.merchants.get(str(sent.get("authenticity_token")))
         if credentials is None:
             _unauthorized("Invalid authenticity token")
@@ -349,7 +349,7 @@ def _merge(body: JsonObject, sent: JsonObject) -> None:
 def _paging(request: ReceivedRequest) -> tuple[int, int]:
     limit, offset = request.number("limit", 50), request.number("offset", 0)
     if limit is None or offset is None:
-        _invalid("limit and offset must be valid numbers")
+        _invalid("limit and offset must be integers")
     return limit, offset
 
 

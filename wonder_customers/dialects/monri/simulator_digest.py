@@ -5,7 +5,13 @@ import hmac
 import re
 from collections.abc import Mapping
 
-from wonder_customers.simulator.authentication import AuthenticationReport, readable, seconds_apart, signing_mistakes
+from wonder_customers.simulator.authentication import (
+    AuthenticationReport,
+    described_mistake,
+    readable,
+    seconds_apart,
+    signing_mistakes,
+)
 from wonder_customers.simulator.gateway import ReceivedRequest
 
 SCHEME = "WP3-v2.1"
@@ -22,12 +28,12 @@ def parts(request: ReceivedRequest) -> tuple[str, str, str] | None:
 
 
 def is_timestamp(text: str) -> bool:
-    """Return whether a timestamp has the documented format."""
+    """Return whether a timestamp has 1 to 18 digits."""
     return re.fullmatch(r"[0-9]{1,18}", text) is not None
 
 
 def seconds(timestamp: str) -> float:
-    """Return a timestamp, which may be in milliseconds, in seconds."""
+    """Convert a timestamp in seconds or milliseconds to seconds."""
     return int(timestamp) / 1000 if int(timestamp) >= _MILLISECONDS else int(timestamp)
 
 
@@ -60,14 +66,14 @@ def report(request: ReceivedRequest, merchants: Merchants, now: float, window: f
     found = parts(request)
     if found is None:
         return _refused(
-            f"The Authorization header must be {SCHEME}, token, timestamp and digest, in this order.", steps
+            f"The Authorization header must be {SCHEME}, token, timestamp and digest, with single spaces.", steps
         )
     token, timestamp, received = found
     credentials = merchants.get(token)
     if credentials is None:
         return _refused("The authenticity token belongs to no merchant of this simulator.", steps)
     if not is_timestamp(timestamp):
-        return _refused("The timestamp is not a number of Unix seconds.", steps)
+        return _refused("The timestamp must be Unix seconds or milliseconds, in 1 to 18 digits.", steps)
     key, body = credentials["merchant_key"], signed_body(request)
     age = seconds(timestamp) - now
     steps["Timestamp"] = f"{timestamp}: {seconds_apart(age)}"
@@ -87,7 +93,7 @@ def _mistake(request: ReceivedRequest, merchants: Merchants, found: tuple[str, s
     received = received.lower()
     key, body = merchants[token]["merchant_key"], signed_body(request)
     if digest(key, timestamp, token, request.target, body) == received:
-        return "The digest is in upper case. It must be in lower case."
+        return "The digest contains upper-case letters. It must be in lower case."
     for other in merchants.values():
         if digest(other["merchant_key"], timestamp, token, request.target, body) == received:
             return "The merchant key and the authenticity token belong to different merchants."
@@ -96,10 +102,10 @@ def _mistake(request: ReceivedRequest, merchants: Merchants, found: tuple[str, s
         candidates.append(("the body of a GET request, which counts as empty", request.target, request.body))
     for words, target, other_body in candidates:
         if digest(key, timestamp, token, target, other_body) == received:
-            return f"The client signed {words}: {readable(target)} was signed, {readable(request.target)} was sent."
+            return described_mistake(words, target, request.target)
     if body:
-        return "Either the merchant key is wrong, or the path or the body was changed after signing."
-    return "Either the merchant key is wrong, or the path was changed after signing."
+        return "Either the merchant key is wrong, or the timestamp, path or body was changed after signing."
+    return "Either the merchant key is wrong, or the timestamp or path was changed after signing."
 
 
 def _refused(reason: str, steps: Mapping[str, str]) -> AuthenticationReport:

@@ -50,8 +50,8 @@ class PaydockSimulator(SimulatedGateway):
 
     Documented (V: stated by the documentation, V-code: seen in official code, I: inferred):
 
-    * Secret key, access token or, for public calls, public key (header or `public_key` in the query) [V, V-code]. The
-      403 body has the old form for an unknown key and the new form for a missing key [V].
+    * Calls require a secret key, an access token or, if public, a public key (header or `public_key` in the query)
+      [V, V-code]. The 403 body has the old form for an unknown key and the new form for a missing key [V].
     * Envelope, `error` and `error_summary`, HTTP statuses [V]. The customer object has the fields of the official
       clients' models [V-code]; `reference`, `description`, `company_name` and `meta` are returned as sent [I].
     * The four flows of a create [V]. A source without a `type` is a card, as the PHP client sends it [V-code]. An

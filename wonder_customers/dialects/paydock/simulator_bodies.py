@@ -62,7 +62,7 @@ def success(status: int, kind: str, data: object, resource: Mapping[str, object]
 def fail(
     status: int, message: str, code: str, path: str = "", messages: tuple[str, ...] = (), *, kind: str = "customer"
 ) -> NoReturn:
-    """Raise `GatewayRefusal` with both error objects. `kind` is the value of ``resource.type``."""
+    """Raise `GatewayRefusal` with ``error`` and ``error_summary``. `kind` is the value of ``resource.type``."""
     details = {"path": path, "messages": list(messages)}
     legacy = code if code == "token_required" else "".join(word.capitalize() for word in code.split("_"))
     error = {"message": message, "code": legacy, "details": details}
@@ -78,7 +78,7 @@ def unknown_key() -> NoReturn:
 
 
 def unknown_token() -> NoReturn:
-    """Raise `GatewayRefusal` for an invalid one-time token, with a body that a public test suite recorded."""
+    """Raise `GatewayRefusal` for an unknown or expired one-time token, with a body from a public test suite."""
     message, messages = "Token Not found", ["No Tokens found with provided id"]
     summary = {"message": message, "code": "unspecified_error", "details": {"messages": messages}}
     body = {"status": 400, "error": {"message": message, "details": messages}, "error_summary": summary}
@@ -113,7 +113,7 @@ def json_object(request: ReceivedRequest) -> JsonObject:
 
 
 def own_fields(sent: JsonObject) -> JsonObject:
-    """Return the well-formed customer fields of a request. None clears a field. Refuse a malformed phone."""
+    """Return the valid customer fields of a request, and fields that are null. Refuse a malformed phone."""
     # The gateway's e-commerce connectors send "" for a missing telephone number or e-mail address.
     sent = {name: value for name, value in sent.items() if value != "" or name not in {"phone", "email"}}
     phone, email, meta = sent.get("phone"), sent.get("email"), sent.get("meta")
@@ -125,12 +125,12 @@ def own_fields(sent: JsonObject) -> JsonObject:
 
 
 def owner_fields(sent: JsonObject) -> JsonObject:
-    """Return the data of the owner of a payment source, which one-time tokens and vault entries may contain."""
+    """Return the owner's fields in a request for a one-time token or a vault entry."""
     return {name: sent[name] for name in _OWNERS if isinstance(sent.get(name), str)}
 
 
 def address_fields(sent: JsonObject) -> JsonObject:
-    """Return the billing address of a payment source."""
+    """Return the fields of a payment source's billing address."""
     return {key: value for key, value in sent.items() if key in _KEPT and key.startswith("address_")}
 
 

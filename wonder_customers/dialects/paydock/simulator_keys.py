@@ -53,10 +53,10 @@ def report(request: ReceivedRequest, merchants: Merchants) -> AuthenticationRepo
             False, "The request has no header with credentials. Send x-user-secret-key or x-access-token.", steps
         )
     names = " and ".join(_HEADERS[kind] for kind in received)
-    return AuthenticationReport(False, f"No merchant of this simulator has the key in {names}.", steps)
+    return AuthenticationReport(False, f"No merchant of this simulator has the credentials in {names}.", steps)
 
 
 def _wrong_kind(sent_as: str, kind: str) -> str:
     if kind == "public_key":
-        return "The header contains a public key. This endpoint requires the secret key or an access token."
+        return "The request contains a public key. This endpoint requires the secret key or an access token."
     return f"The header {_HEADERS[sent_as]} contains {_WORDS[kind]}. Send it as {_HEADERS[kind]}."

@@ -306,7 +306,7 @@ def _object(request: ReceivedRequest) -> JsonObject:
 
 
 def _wrapped(request: ReceivedRequest, name: str) -> JsonObject:
-    """Return the body, or the object under `name` in it, because the nesting of these bodies is not documented."""
+    """Return the object under `name` in the body, or the whole body if there is none. The nesting is undocumented."""
     body = _object(request)
     inner = body.get(name, body)
     if not isinstance(inner, dict):
@@ -352,7 +352,7 @@ def _card(sent: JsonObject) -> JsonObject:
 def _number(request: ReceivedRequest, name: str, default: int, highest: int) -> int:
     number = request.number(name, default)
     if number is None or number > highest:
-        raise refusal(400, "E000001", f"{name} must be a number up to {highest}.")
+        raise refusal(400, "E000001", f"{name} must be an integer from 0 to {highest}.")
     return number
 
 
@@ -381,7 +381,7 @@ def _parsed_time(text: str) -> str:
     try:
         parsed = datetime.fromisoformat(text.replace(" ", "+"))
     except ValueError:
-        raise refusal(400, "E000001", "Times must be RFC 3339.") from None
+        raise refusal(400, "E000001", "Times in filters must be in RFC 3339 format.") from None
     return _time((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
 
 

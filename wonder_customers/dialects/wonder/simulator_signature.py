@@ -14,7 +14,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from wonder_customers.simulator.authentication import AuthenticationReport, readable, seconds_apart, signing_mistakes
+from wonder_customers.simulator.authentication import (
+    AuthenticationReport,
+    described_mistake,
+    readable,
+    seconds_apart,
+    signing_mistakes,
+)
 from wonder_customers.simulator.gateway import GatewayRefusal, ReceivedRequest
 
 ALGORITHM = "Wonder-RSA-SHA256"
@@ -96,7 +102,7 @@ def report(request: ReceivedRequest, merchants: Mapping[str, Mapping[str, str]],
     except GatewayRefusal as found:
         return AuthenticationReport(False, _credential_problem(found.body["code"], steps), steps)
     if _NONCE.fullmatch(steps["Nonce"]) is None:
-        return AuthenticationReport(False, "The Nonce header must be 16 letters and digits.", steps)
+        return AuthenticationReport(False, "The Nonce header must be 16 ASCII letters or digits.", steps)
     steps["Signed content"] = readable(content(request.method, request.target, request.body))
     steps["Signed message"] = message(steps["Nonce"], request_time, request).decode()
     try:
@@ -112,16 +118,18 @@ def _credential_problem(code: str, steps: Mapping[str, str]) -> str:
         return "The AppID belongs to no merchant of this simulator."
     if code == "E000006":
         difference = steps["Request time"].partition(": ")[2]
-        return f"The request time is {difference}. At most {CLOCK_WINDOW // 60} minutes are allowed, in UTC."
+        return f"The request time, in UTC, is {difference}. At most {CLOCK_WINDOW // 60} minutes are allowed."
     return f"The Credential header must be AppID/YYYYMMDDHHMMSS/{ALGORITHM}, with the time in UTC."
 
 
 def _mistake(request: ReceivedRequest, request_time: str, private_key: str) -> str:
-    """Return a description of the mistake that caused a wrong signature. The public key recovers the signed hash."""
+    """Describe the mistake that caused a wrong signature, with the signed hash that the public key recovers."""
     try:
         signature = base64.b64decode(request.headers.get("signature", ""), validate=True)
     except binascii.Error:
         return "The Signature header is not base64."
+    if not signature:
+        return "The Signature header is missing or empty."
     try:
         signed = _public_key(private_key).recover_data_from_signature(signature, padding.PKCS1v15(), hashes.SHA256())
     except InvalidSignature:
@@ -133,7 +141,7 @@ def _mistake(request: ReceivedRequest, request_time: str, private_key: str) -> s
     candidates = [*signing_mistakes(request.method, request.target, request.body, request.origin)]
     for words, target, body in candidates:
         if signed == sha256(_message(nonce, request_time, content(request.method, target, body))).digest():
-            return f"The client signed {words}: {readable(target)} was signed, {readable(request.target)} was sent."
+            return described_mistake(words, target, request.target)
     return (
         "The private key is correct, but another message was signed. Either the method, the path, the body, the nonce"
         " or the time was changed after signing, or the steps of the signature were made in another order."
@@ -153,7 +161,7 @@ def new_key() -> str:
 
 @cache
 def first_key() -> str:
-    """Return the key of the first merchant of every store. It is generated once per process, because this is slow."""
+    """Return the key of the first merchant of every store. One key per process is generated, because this is slow."""
     return new_key()
 
 
