@@ -63,13 +63,9 @@ def _plain(character: re.Match[str]) -> str:
 
 
 def contains_card_number(text: str, shortest: int = 13) -> bool:
-    """Return whether a text contains a card number. Groups of digits may be separated.
+    """Return whether a text contains a card number with at least `shortest` digits. Its groups may be separated.
 
     A card number has the first digits and the length of a card scheme, and a correct check digit (Luhn).
-
-    Args:
-        text: The text.
-        shortest: The minimum number of digits.
     """
     if len(text) < shortest:
         return False  # most references
@@ -114,11 +110,8 @@ def _without_marks(text: str) -> str:
 def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield the paths and problems of card data in a record or a JSON value, without the data.
 
-    The contents of a `Secret` are not searched.
-
-    Args:
-        value: A record, or a JSON value. A str that contains JSON is searched as JSON too.
-        path: The path of the value.
+    A str that contains JSON is searched as JSON too. The contents of a `Secret` are not searched. `path` is the path of
+    `value`.
     """
     return search_values(value, path) if _is_suspicious(value) else iter(())
 

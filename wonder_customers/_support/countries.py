@@ -12,10 +12,9 @@ __all__ = ["country_code"]
 
 
 def country_code(text: str) -> str | None:
-    """Return the alpha-2 code of a country, or None if the country is unknown.
+    """Return the alpha-2 code of a country; None if the country is unknown.
 
-    Args:
-        text: An alpha-2, alpha-3 or numeric code, or a name. Case, spaces and punctuation are ignored.
+    `text` is an alpha-2, alpha-3 or numeric code, or a name. Case, spaces and punctuation are ignored.
     """
     return _countries().get(_key(text))
 

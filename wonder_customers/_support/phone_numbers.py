@@ -29,14 +29,10 @@ _COMPLETE: Final = 6
 
 @lru_cache(256)  # an upsert splits the same number three times: in the draft and in both responses
 def split(text: str) -> tuple[str, str] | None:
-    """Split an international number.
+    """Split a number that starts with a plus sign into the digits of its calling code and of its national number.
 
-    Args:
-        text: A number that starts with a plus sign.
-
-    Returns:
-        The digits of the calling code and of the national number, without a trunk prefix. A leading zero that belongs
-        to the number (Italy) is kept. None if `text` is not exactly one international number.
+    A trunk prefix is removed; a leading zero that belongs to the number (Italy) is kept. The result is None if `text`
+    is not exactly one international number.
     """
     return _split_digits(text) or (None if ambiguity(text) else _split_formatted(text))
 
@@ -51,11 +47,9 @@ def ambiguity(text: str) -> str | None:
 
 
 def national(text: str, region: str) -> str | None:
-    """Convert a number as dialled in a country to E.164 format. Return None if it is not a valid number.
+    """Convert a number as dialled in a country to E.164 format. Return None if the number is not valid.
 
-    Args:
-        text: The number, with or without a trunk prefix, or as an international number. An extension is ignored.
-        region: The country as an ISO 3166-1 alpha-2 code.
+    `region` is the ISO 3166-1 alpha-2 code of the country. An extension is ignored.
     """
     try:
         parsed = phonenumbers.parse(text, region)

@@ -7,13 +7,10 @@ from attrs import define, field
 
 @define(eq=False)
 class RequestMeter:
-    """Counts accepted requests per tenth of a second.
-
-    Attributes:
-        tenths: Pairs of the index of a tenth of a second and the number of requests in it.
-    """
+    """Counts accepted requests per tenth of a second."""
 
     tenths: "deque[tuple[int, int]]" = field(factory=deque)
+    """Pairs of the index of a tenth of a second and the number of requests in it."""
 
     def count(self, now: float) -> None:
         """Count a request that was accepted at `now`."""

@@ -142,11 +142,7 @@ class Slots:
 
 
 class Holder(Protocol):
-    """A user of `DividedSlots`, such as an account.
-
-    Attributes:
-        connections: Number of slots in use.
-    """
+    """A user of `DividedSlots`, such as an account. `connections` is its number of slots in use."""
 
     connections: int
 

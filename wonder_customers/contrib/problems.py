@@ -81,9 +81,6 @@ def problem(error: WonderCustomersError) -> Problem:
     The status and the title describe the problem, and ``violations`` lists invalid fields. For a `CallError`,
     ``applied`` states whether a change was made, and ``request_id`` identifies the request in your logs. The details
     contain neither data of records nor credentials, and only those messages of the gateway that are about fields.
-
-    Args:
-        error: The error that ended the request.
     """
     status, title = next((status, title) for kind, status, title in _STATUSES if isinstance(error, kind))
     body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}

@@ -27,10 +27,7 @@ MAX_STATE_BYTES: Final = 100_000_000
 def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
     """Return the endpoint that shows and changes faults, and the endpoint that shows the numbers of requests.
 
-    Args:
-        faults: The faults.
-        store: Counts the requests that reached the gateways.
-        proxied: Whether the fault proxy counts the received requests.
+    The requests are counted by the fault proxy (`faults`) if `proxied` is True, otherwise by the gateways (`store`).
     """
 
     async def set_faults(request: Request) -> Response:
@@ -94,12 +91,8 @@ def _settings_route(name: str, settings: Conditions | Quirks) -> Route:
 async def read_json(request: Request, limit: int = MAX_BYTES) -> Any:
     """Return the JSON value of a request's body.
 
-    Args:
-        request: The request.
-        limit: The maximum size in bytes.
-
     Raises:
-        ValueError: The body is not JSON, or larger than `limit`.
+        ValueError: The body is not JSON, or is larger than `limit` bytes.
     """
     body = await read_body(request, limit)
     if body is None:

@@ -32,11 +32,7 @@ class AuthenticationReport:
 def signing_mistakes(method: str, target: bytes, body: bytes, origin: str) -> Iterator[tuple[str, bytes, bytes]]:
     """Yield frequent mistakes in signed requests: a description, and the target and body that were signed.
 
-    Args:
-        method: The HTTP method.
-        target: The path and the query as received.
-        body: The body as received.
-        origin: The origin of the request.
+    The arguments are those of the received request. `target` is its path and query.
     """
     path, _, query = target.partition(b"?")
     if query:

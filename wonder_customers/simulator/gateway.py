@@ -170,12 +170,7 @@ class SimulatedGateway(ABC):
         """
 
     def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
-        """Return a report on the check of a request's credentials, for the inspector.
-
-        Args:
-            request: The request.
-            now: The Unix time in seconds at which the request was received.
-        """
+        """Return a report on the check of the credentials of a request that was received at the Unix time `now`."""
         del now
         try:
             merchant = self.authenticate(request)
@@ -238,13 +233,7 @@ class SimulatedGateway(ABC):
         return changed(response, SimulatedResponse(method, path, response.status_code, body, customers), quirks)
 
     def error_response(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-        """Return an error response in the gateway's format, derived from its response to unknown paths.
-
-        Args:
-            status: The HTTP status.
-            message: The message.
-            headers: Additional headers.
-        """
+        """Return an error response in the gateway's format, derived from its response to unknown paths."""
         template = orjson.loads(bytes(self.wrong_path(404).body))
         return json_response(status, _with_error(template, status, message), headers)
 

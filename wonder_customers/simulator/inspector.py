@@ -33,11 +33,7 @@ _RECORD: Final = ("gateway", "kind", "id", "owner")
 def inspector_routes(log: RequestLog, gateways: Iterable[str], store: Store, *, faults: bool) -> list[Route]:
     """Return the page at ``/`` and the endpoints that only the page uses.
 
-    Args:
-        log: The received requests.
-        gateways: The names of the gateways.
-        store: The gateways' data.
-        faults: Whether fault injection is enabled.
+    `gateways` contains the names of the gateways, and `faults` is True if fault injection is enabled.
     """
     names = list(gateways)
 
@@ -109,11 +105,7 @@ def _details(recorded: RecordedRequest) -> dict[str, Any]:
 
 
 def _pytest_code(recorded: RecordedRequest) -> str:
-    """Return a pytest test that sends a request again, with the fixtures of the pytest plug-in.
-
-    Args:
-        recorded: The request. For masked card data, the test contains a comment.
-    """
+    """Return a pytest test that sends a request again. For masked card data, the test contains a comment."""
     lines = ["import pytest", "", "pytestmark = pytest.mark.anyio", "", ""]
     gateway = recorded.gateway
     fixtures = f"{gateway}_session" + (", customer_simulator" if recorded.fault else "")

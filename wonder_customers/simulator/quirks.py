@@ -97,11 +97,7 @@ class Quirks:
         self._active = self._known(names)
 
     def _known(self, names: Collection[str]) -> frozenset[str]:
-        """Return the quirks that `names` stand for.
-
-        Raises:
-            ValueError: A name is unknown.
-        """
+        """Return the quirks with these names, or raise `ValueError`. The name ``all`` stands for all quirks."""
         chosen = frozenset(self.descriptions if "all" in names else names)
         unknown = sorted(chosen - self.descriptions.keys())
         if unknown:
@@ -117,13 +113,7 @@ class Quirks:
 
 
 def changed(original: Response, response: SimulatedResponse, quirks: Iterable[Quirk]) -> Response:
-    """Return a response after applying `quirks`.
-
-    Args:
-        original: The response. Its headers are kept.
-        response: The status and body of the response, which the quirks modify.
-        quirks: The active quirks.
-    """
+    """Apply `quirks` to `response`, and return it with the headers of `original`."""
     for quirk in quirks:
         quirk.change(response)
     headers = {name: value for name, value in original.headers.items() if name != "content-length"}

@@ -124,7 +124,9 @@ class SimulatorServer:
         faults: bool = False,
     ) -> None:
         if not is_loopback(host):
-            raise ConfigurationError(f"the simulator listens only on loopback addresses, not on {host!r}")
+            raise ConfigurationError(
+                f"the simulator listens only on loopback addresses, such as 127.0.0.1, not on {host!r}"
+            )
         self._host = host
         self._port = port
         self._fault_injection = faults
@@ -154,7 +156,7 @@ class SimulatorServer:
             RuntimeError: `port` is 0 and the server has not been started yet.
         """
         if not self._port:
-            raise RuntimeError("the port is unknown until the server has started")
+            raise RuntimeError("the port is unknown until the server has started. Call start() first.")
         return f"http://{self._authority(self._port)}"
 
     def export_state(self) -> dict[str, Any]:
@@ -340,7 +342,7 @@ class SimulatorServer:
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._thread is None or self._loop is None:
-            raise RuntimeError("the server is not running")
+            raise RuntimeError("the server is not running. Call start() first.")
         return self._loop
 
     def _authority(self, port: int) -> str:

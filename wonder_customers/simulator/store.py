@@ -257,14 +257,9 @@ class Store:
         return found, int(total[0][0])
 
     def save_customer(self, gateway: str, merchant: str, customer: StoredCustomer, action: str, at: float) -> None:
-        """Save a customer and record the write in the history.
+        """Save the new state of a customer, and record the write in the history.
 
-        Args:
-            gateway: The gateway's name.
-            merchant: The merchant's id.
-            customer: The new state of the customer.
-            action: `created`, `updated` or `deleted`.
-            at: The time of the write in Unix seconds.
+        `action` is `created`, `updated` or `deleted`, and `at` is the Unix time of the write in seconds.
         """
         body = _text(customer.body)
         with self.transaction():
@@ -319,10 +314,7 @@ class Store:
         return self._rows(sql, [limit])
 
     def replace_rows(self, tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]]) -> None:
-        """Replace all rows of several tables in one transaction.
-
-        Args:
-            tables: The columns and the new rows, by name of the table.
+        """Replace all rows of several tables in one transaction. `tables` contains columns and rows by table name.
 
         Raises:
             ValueError: Two rows have the same key. Nothing was changed.
@@ -340,11 +332,9 @@ class Store:
     # Queries for tests
 
     def ledger(self, gateway: str, merchant: str | None = None) -> dict[str, int]:
-        """Return the number of customers ever created per reference. Customers without a reference are omitted.
+        """Return the number of customers ever created per reference, of one merchant or of all (None).
 
-        Args:
-            gateway: The gateway's name.
-            merchant: The merchant whose customers are counted; None for all merchants.
+        Customers without a reference are omitted.
         """
         rows = self._rows(
             "SELECT reference, count(*) FROM history WHERE gateway = ? AND action = 'created'"

@@ -286,12 +286,9 @@ def _texts(value: Json, redact: Callable[[str], str]) -> Json:
 
 
 def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:
-    """Return a body with its formatting and the values of `redacted`; None if it is compact JSON or has no such form.
+    """Return `body`, as received, with the values of `redacted`; None if it is compact JSON or has no such form.
 
-    Args:
-        body: The body as received.
-        value: Its JSON value.
-        redacted: The JSON value with redacted values.
+    `value` is the JSON value of the body.
     """
     if not isinstance(value, (dict, list)) or orjson.dumps(value) == body:
         return None

@@ -37,14 +37,14 @@ STATUSES: Final[dict[str, int]] = {
 def refusal_body(
     gateway: str, status: int, code: str, message: str | None = None, fields: Mapping[str, Sequence[str]] | None = None
 ) -> bytes:
-    """Return the body of an error response with `code` and `message`.
+    """Return the body of an error response with the HTTP status `status` and the gateway's error code `code`.
 
     Args:
         gateway: The gateway's name.
         status: The HTTP status.
         code: The error code.
         message: The message; None for the standard phrase of the status, or ``Error`` if there is none.
-        fields: Messages by field, in the format of the codec's function ``write_fields``.
+        fields: Messages by wire field, which the codec's function ``write_fields`` adds.
 
     Raises:
         ConfigurationError: The gateway is unknown, neither the dialect's examples nor its simulator contain an error

@@ -104,11 +104,7 @@ def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
 
 
 def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples) -> Steps[Any]:
-    """Return the steps of the operation for the ids in the dialect's examples.
-
-    Raises:
-        ConfigurationError: `make_source` has no payment source that the gateway accepts.
-    """
+    """Return the steps of the operation for the ids in the dialect's examples."""
     customer, token = known.customer, known.token or PaymentToken("token-1")
     draft = make_draft(reference=customer.reference or "test-1")
     match operation:
@@ -136,11 +132,7 @@ def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples
 
 
 def _mocked(gateway: str, operation: Operation, call: Call[Any], known: Examples) -> tuple[Route, Any]:
-    """Return the route of one request, and the decoded response of its example.
-
-    Raises:
-        ConfigurationError: No example is a response to the request.
-    """
+    """Return the route of one request, and the decoded response of its example."""
     adds = operation is Operation.CREATE_PAYMENT_TOKEN and call.replay is not Replay.READ
     content = ResponseContent(evolve(known.customer, reference=known.customer.reference or "test-1"), known.token)
     pattern = _pattern(call, content)

@@ -66,16 +66,10 @@ _ERROR = Status(StatusCode.ERROR)
 
 @define(eq=False)
 class _CallSpans:
-    """The open spans of one call.
+    """The open spans of one call, and the start times of its attempt and wait in nanoseconds since the Unix epoch.
 
-    Attributes:
-        call: The span of the call.
-        call_context: The context with the span of the call.
-        context: The context of the next child span: the context of the call, or of the lookup in progress.
-        attempt_start: The start of the attempt in progress, in nanoseconds since the Unix epoch.
-        wait_start: The start of the wait in progress, likewise.
-        lookup: The span of the lookup in progress; None without a lookup.
-        drift: The fields of responses that differ from the gateway's documentation.
+    `context` is the parent of the next child span: the call, or the lookup in progress. `drift` contains the fields of
+    responses that differ from the gateway's documentation.
     """
 
     call: Span

@@ -119,7 +119,7 @@ class MonriSimulator(SimulatedGateway):
         return token
 
     def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
-        """Return how the digest or the bearer token of a request was checked."""
+        """Return a report on the check of a request's digest or bearer token."""
         if request.headers.get("authorization", "").startswith("Bearer "):
             return super().explain(request, now)
         return simulator_digest.report(request, self.merchants, now, self.clock_window)

@@ -54,13 +54,10 @@ def is_valid(request: ReceivedRequest, key: str, timestamp: str, token: str, rec
 
 
 def report(request: ReceivedRequest, merchants: Merchants, now: float, window: float | None) -> AuthenticationReport:
-    """Return how the digest of a request was checked.
+    """Return a report on the check of a request's digest.
 
-    Args:
-        request: The request.
-        merchants: The credentials of all merchants, by authenticity token.
-        now: The Unix time in seconds at which the request was received.
-        window: Maximum difference in seconds between the timestamp and `now`; None if it is not checked.
+    `now` is the Unix time in seconds at which the request was received, and `window` is the maximum difference in
+    seconds between the timestamp and `now` (None: not checked).
     """
     steps = {"Authorization header": request.headers.get("authorization", "")}
     found = parts(request)

@@ -146,7 +146,7 @@ class PaydockSimulator(SimulatedGateway):
         return fail(403, "Access forbidden", "token_required")
 
     def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
-        """Return how the key or the access token of a request was checked."""
+        """Return a report on the check of a request's key or access token."""
         del now
         return report(request, self.merchants)
 

@@ -121,7 +121,7 @@ class WonderSimulator(SimulatedGateway):
         return app_id
 
     def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
-        """Return how the signature of a request was checked."""
+        """Return a report on the check of a request's signature."""
         return report(request, self.merchants, now)
 
     def wrong_path(self, status: int) -> Response:

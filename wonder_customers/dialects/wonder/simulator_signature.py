@@ -84,13 +84,7 @@ def _message(nonce: str, request_time: str, content: bytes) -> bytes:
 
 
 def report(request: ReceivedRequest, merchants: Mapping[str, Mapping[str, str]], now: float) -> AuthenticationReport:
-    """Return how the signature of a request was checked.
-
-    Args:
-        request: The request.
-        merchants: The credentials of all merchants, by AppID.
-        now: The Unix time in seconds at which the request was received.
-    """
+    """Return a report on the check of the signature of a request that was received at the Unix time `now`."""
     headers = request.headers
     steps = {name: headers.get(name.lower(), "") for name in ("Credential", "Nonce", "Signature")}
     app_id, request_time = (*steps["Credential"].split("/"), "", "")[:2]
