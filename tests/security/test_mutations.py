@@ -217,9 +217,9 @@ REDACTIONS = [
         replaced(columns, "_LOOKS_LIKE_DATA", re.compile(r"(?!)")),
     ),
     Redaction(
-        "bulk.sources.tables._reason",
+        "bulk.sources.tables._message",
         "failed_query",
-        rewritten(_module("bulk.sources.tables"), "_reason", "if kind in _SQL_ERRORS:", "if 1:"),
+        rewritten(_module("bulk.sources.tables"), "_message", "if kind in _SQL_ERRORS", "if 1"),
     ),
 ]
 

@@ -92,9 +92,9 @@ CASES: Mapping[str, tuple[dict[str, Any], Expected]] = {
         {},
         (
             {"reference": "q-1", "name": "Ada", "email": None},
-            "has 5 columns",
+            "has 5 values",
             {"reference": "q-3"},
-            "has 1 column",
+            "has 1 value",
             {"reference": "q-5"},
         ),
     ),
@@ -118,7 +118,7 @@ CASES: Mapping[str, tuple[dict[str, Any], Expected]] = {
     "c41_clear_2": ({}, ({"reference": "cl-1", "email": None},)),
     "c43_all_fields": ({}, ({"address.state": None, "company_name": "Acme"}, {"address.state": "HR-21"})),
     "p01_retry_failed": ({}, tuple({"address.country": it} for it in ("HR", "HR", "DE"))),
-    "p02_two_gateways": ({"unsupported": ["company_name"]}, "does not have the fields of the columns 'company_name'"),
+    "p02_two_gateways": ({"unsupported": ["company_name"]}, "company_name ('company_name')"),
     "t01_shopify": (
         {},
         (

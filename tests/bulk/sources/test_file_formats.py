@@ -45,7 +45,7 @@ def test_line_breaks_in_quotes_keep_the_line_numbers_right(tmp_path: Path) -> No
     rows = read_rows(tmp_path, 'reference,description\nc-1,"one\ntwo\nthree"\nc-2,x,too,much\n')
     assert rows[0].draft is not None
     assert rows[0].draft.description == "one\ntwo\nthree"
-    assert rows[1].problem == "line 5: the row has 4 columns, but the first line has 2"
+    assert rows[1].problem == "line 5: the row has 4 values, but the table has 2 columns"
 
 
 def test_leading_zeros_are_kept(tmp_path: Path) -> None:
@@ -178,11 +178,11 @@ def test_json_lines_are_read(tmp_path: Path) -> None:
     assert rows[1].draft is not None
     assert rows[1].draft.phone == Phone("+385", "91")
     assert [row.problem for row in rows[2:]] == [
-        "line 4, column name: the value must be a string, not float",
+        "line 4, column name: the value must be a string or an integer, not a decimal number",
         "line 5: the row has no reference",
         "line 6: the row must be a JSON object",
         "line 7: the row is not valid JSON (at character 19)",
-        "line 8: the row has both phone and a part of it, such as phone.number",
+        "line 8: the row has both phone and a part of phone, such as phone.number",
     ]
     with pytest.raises(ConfigurationError, match="security codes"):
         read_rows(tmp_path, '{"reference": "c", "payment_source": {"cvv": "123"}}\n', "d.jsonl")

@@ -41,7 +41,9 @@ def test_spreadsheet_cells_are_read_as_they_are_stored(tmp_path: Path) -> None:
 def test_spreadsheet_with_several_sheets_needs_a_choice(tmp_path: Path) -> None:
     table = [["reference", "name"], ["c-1", "Ada"]]
     path = write_xlsx(tmp_path / "c.xlsx", {"A": table, "B": [["reference"], ["c-2"]]})
-    with pytest.raises(ConfigurationError, match=r"has more than one sheet: 'A', 'B'.*Choose a sheet with --sheet"):
+    with pytest.raises(
+        ConfigurationError, match=r"has more than one sheet with data: 'A', 'B'.*Choose a sheet with --sheet"
+    ):
         sources.read(path)
     assert [row.reference for row in sources.read(path, mapping=sources.ColumnMapping(sheet="B"))] == ["c-2"]
     with pytest.raises(ConfigurationError, match="does not have a sheet 'C'"):

@@ -56,7 +56,7 @@ def test_repeated_key_in_metadata_column_is_refused(tmp_path: Path) -> None:
 def test_field_that_is_nested_and_dotted_is_refused(tmp_path: Path) -> None:
     row = '{"reference":"c-1","address.city":"Zagreb","address":{"city":"Split"}}'
     (problem,) = read_drafts(tmp_path, row, "c.jsonl")
-    assert problem == "line 1: the row contains a field both nested and with a dot"
+    assert problem == "line 1: the row contains a field twice, in a nested object and with a dotted name"
 
 
 def test_deeply_nested_row_is_refused(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_unusable_file_is_refused_with_the_remedy(data: str | bytes, words: str,
             'reference,name\n1,"Ada \\"Countess\\" Love"\n2,Bo\n',
             ["a quote character within a value is not doubled", "Bo"],
         ),
-        ("reference,name\n1,Ada\r2,Bo\n", ["the line ends with CR, but the previous line does not"]),
+        ("reference,name\n1,Ada\r2,Bo\n", ["the line contains a CR line break, but the first line does not"]),
         (b"reference,name\n1,A\0da\n2,Bo\n", ["contains a NUL character", "Bo"]),
         (b"reference,name\n1,Ada\n" + b"\0" * 400, ["Ada", "the row contains NUL characters, so the file is damaged"]),
         ("reference,name\n1001.0,Ada\n", ["a program added decimals to an id"]),
@@ -146,7 +146,7 @@ def test_untidy_rows_are_read_or_refused(data: str | bytes, found: Sequence[str]
 @pytest.mark.parametrize("name", ["c.xls", "c.xlsx", "c.ods"])
 def test_text_with_the_name_of_a_spreadsheet_is_refused(name: str, tmp_path: Path) -> None:
     pytest.importorskip("python_calamine", reason="needs the extra excel")
-    with pytest.raises(ConfigurationError, match="although its name ends like that of a spreadsheet"):
+    with pytest.raises(ConfigurationError, match="is not a spreadsheet: some programs export"):
         read_rows(tmp_path, "reference\tname\n1\tAda\n", name)
     assert len(read_rows(tmp_path, "reference\tname\n1\tAda\n", name, form="csv")) == 1
 

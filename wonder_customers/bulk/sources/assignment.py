@@ -1,4 +1,4 @@
-"""Assigns the columns of a source to fields: by the mapping, by name, by a preset or by synonyms."""
+"""Assigns the columns of a source to fields of a customer."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ class Feed:
         why: Why these columns are used.
         separator: The string between joined values; None to use the first value that is not empty.
         default: The value if the columns are empty, or if the field has no column.
-        target: The field of the draft; None if the value is not sent.
+        target: The field of the draft; None if the field is not sent.
     """
 
     path: str
@@ -50,7 +50,7 @@ class Feed:
 
 @cache
 def known_fields() -> frozenset[str]:
-    """Return every field that a column may have, nested fields with a dot. ``metadata.KEY`` is allowed in addition."""
+    """Return the fields that a column can have, such as ``address.city``. ``metadata.KEY`` is also allowed."""
     nested: dict[str, type[Any]] = {"phone": Phone, "address": Address}
     own = {attribute.name for attribute in fields(CustomerDraft)} - {"address", "payment_source", "clear"}
     parts = {f"{name}.{attribute.name}" for name, kind in nested.items() for attribute in fields(kind)}
@@ -59,12 +59,12 @@ def known_fields() -> frozenset[str]:
 
 
 def plain(name: str) -> str:
-    """Return the name of a column in lower case, with an underscore for spaces and hyphens."""
+    """Return the name of a column in lower case, with underscores instead of spaces and hyphens."""
     return re.sub(r"[\s\-]+", "_", name.strip().lower())
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return unique names of columns. A repeated name gets a number, such as ``Phone[2]``, unless it is empty."""
+    """Return the stripped names of columns. A repeated name gets a number, such as ``Phone[2]``, unless it is empty."""
     seen: dict[str, int] = {}
     found = []
     for name in names:
@@ -79,7 +79,7 @@ class Assignment:
     """The assignment of a source's columns to fields.
 
     Attributes:
-        names: The names of the columns, each unique.
+        names: The names of the columns, as returned by `unique_names`.
         base: The names as they are in the source.
         mapping: The mapping.
         one_table: Whether a mapped column must exist.
@@ -141,12 +141,12 @@ class Assignment:
         for feed in self.feeds:
             if feed.path not in known_fields() and not re.match(r"metadata\..", feed.path):
                 raise ConfigurationError(
-                    f"{feed.path!r} is not a field of a customer; the fields are {', '.join(sorted(known_fields()))}"
-                    " and metadata.KEY"
+                    f"{feed.path!r} is not a field of a customer. Nothing was sent. The fields are"
+                    f" {', '.join(sorted(known_fields()))} and metadata.KEY."
                 )
 
     def make_usable(self) -> None:
-        """Leave out every column that would be refused: unknown columns, card data, and further columns of a field."""
+        """Leave out the columns that would be refused."""
         given = self.explicit_fields()
         cards = {it for it, name in enumerate(map(plain, self.base)) if may_have_cards(name, given.get(name))}
         kept: list[Feed] = []
@@ -162,7 +162,7 @@ class Assignment:
         self.unknown.clear()
 
     def to_mapping(self) -> ColumnMapping:
-        """Return an equivalent mapping that lists every column, so that it needs neither presets nor synonyms."""
+        """Return an equivalent mapping that needs neither presets nor synonyms."""
         columns: dict[str, tuple[str, ...]] = {}
         rules: dict[str, FieldSource] = {}
         for feed in self.feeds:
@@ -190,7 +190,7 @@ class Assignment:
         )
 
     def explicit_fields(self) -> dict[str, str]:
-        """Return the fields of columns not named like their field, by normalised name; empty for a column left out."""
+        """Return a field of each column not named like its field, by normalised name; empty for a column left out."""
         found = {plain(self.names[place]): "" for place in self.left_out}
         for feed in self.feeds:
             if feed.why == "name of the field":
@@ -211,9 +211,10 @@ class Assignment:
         def places(names: Sequence[str], path: str) -> tuple[int, ...]:
             found = [by_name.get(name.strip(), by_plain.get(plain(name))) for name in names]
             if self.one_table and None in found and self.names:
+                use = f"which is mapped to {path!r}" if path else "which the mapping leaves out"
                 raise ConfigurationError(
-                    f"the source does not have the column {names[found.index(None)]!r}, which is mapped to {path!r}."
-                    " Nothing was sent. Correct the name of the column, or remove the column from the mapping."
+                    f"the source does not have the column {names[found.index(None)]!r}, {use}. Nothing was sent."
+                    " Correct the name of the column, or remove the column from the mapping."
                 )
             return tuple(place for place in found if place is not None)
 
@@ -243,8 +244,7 @@ class Assignment:
     def _by_preset(self, preset: Preset) -> None:
         """Add the fields of a preset. Mapped fields and metadata take precedence.
 
-        Other fields found by name are kept only if the preset allows synonyms and uses neither the field nor its
-        column; otherwise, their unused columns are left out.
+        A column named like a field keeps this field only if the preset uses neither the column nor the field.
         """
         keys: dict[str, int] = {}
         for place, name in enumerate(self.base):
@@ -281,12 +281,9 @@ class Assignment:
     def _by_synonym(self, place: int, path: str | None, *, part: bool = False) -> bool:
         """Add a column to the field for which its name is commonly used; return whether it was added.
 
-        Mapped columns, columns named like the field and columns of the preset take precedence. Of several columns with
-        phones or countries, the first value in a row is used.
-
         Args:
             place: The index of the column.
-            path: The field for which the name is commonly used; None if there is none.
+            path: The field; None if there is none.
             part: Whether only a part of the column's name is common for the field.
         """
         if path is None or not self._is_free(path):
@@ -311,8 +308,8 @@ class Assignment:
     def _settle_names(self) -> None:
         """Decide between a full name and the parts of a name. Without either, use the name of the company.
 
-        In many languages, the column `Name` or `Nom` beside a first name contains the last name, and the column of a
-        first name without a last name contains the full name.
+        In many languages, a column `Name` beside a first name contains the last name, and a column such as `Nombre`
+        without a last name contains the full name.
         """
         found = {feed.path: feed for feed in self.feeds}
         name, first, last = found.get("name"), found.get("first_name"), found.get("last_name")

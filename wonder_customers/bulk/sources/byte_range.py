@@ -1,4 +1,4 @@
-"""The byte range of a text file that is read, and the position of the reader between two rows."""
+"""The byte range of a text file, and the position of its reader."""
 
 from math import inf
 
@@ -9,15 +9,15 @@ __all__ = ["ByteRange"]
 
 @define
 class ByteRange:
-    """The byte range that is read; while reading, `offset` is the start of the next row.
+    """A byte range of a text file. While it is read, `offset` is the start of the next row.
 
     Attributes:
         offset: The byte at which the next row starts; 0 for the start of the file, including its column names.
         line: The number of lines before `offset`.
         encoding: The encoding of the file; None if it is not determined yet.
         end: The byte before which the range ends; `inf` for the end of the file.
-        whole: Whether the file has to be read from its start, because its bytes do not show where a row starts.
-        broken: Whether the next row is the rest of the current row, so that the file cannot be divided between them.
+        whole: Whether the file can be read only from its start, such as a JSON array or UTF-16.
+        broken: Whether the next row is the rest of the current row, so that both belong to the same range.
         recent: The lines read since the last call of `take_recent`, which adds their length to `offset`.
     """
 

@@ -1,4 +1,4 @@
-"""Refuses columns and values that may contain card data."""
+"""Refuses columns that may contain card data."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -30,8 +30,7 @@ def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, s
         mapping: Maps normalised names to fields; an empty field leaves the column out.
 
     Raises:
-        ConfigurationError: Columns appear to contain security codes or unmapped card data, according to their names or
-            fields. The message lists the columns of the first kind found.
+        ConfigurationError: Columns seem to contain security codes, or card data that is not mapped.
     """
     codes = [name for name, plain in names if _has_security_codes(plain, mapping.get(plain))]
     if codes:
@@ -44,7 +43,7 @@ def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, s
     if cards:
         left_out = " ".join(f"--map '{name}='" for name in cards)
         raise ConfigurationError(
-            f"{_columns(cards)} card data, which is read only from explicitly mapped columns. Nothing was sent. Map"
+            f"{_columns(cards)} card data, which is read only if it is mapped to payment_source. Nothing was sent. Map"
             " each column to a field of payment_source, for example with --map 'COLUMN=payment_source.number' (a column"
             f" named `account_number` or `cc`: to any field), or leave the columns out with {left_out}."
         )

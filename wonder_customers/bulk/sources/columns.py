@@ -23,10 +23,11 @@ from wonder_customers.records import CustomerDraft
 __all__ = ["INVALID_BYTES", "Columns", "Reading", "UnknownColumns"]
 
 _MOST_COLUMNS = 1000
+_KINDS = {bool: "a Boolean", float: "a decimal number", list: "a list", dict: "an object"}
 
 
 class UnknownColumns(ConfigurationError):
-    """Raised when columns are not fields of a customer, or when the reference has no column."""
+    """Raised when a column does not match a field of a customer, or when the reference has no column."""
 
 
 @frozen
@@ -39,7 +40,7 @@ class Reading:
             objects with optional keys, columns may be missing.
         unsupported: The fields that the gateway does not have; empty if the gateway is not known.
         notes: Collects the decisions and changes.
-        inspecting: Leave out columns that would be refused, and keep masked samples of all columns.
+        inspecting: Whether to leave out columns that would be refused, and to keep masked samples of all columns.
     """
 
     mapping: ColumnMapping = ColumnMapping()
@@ -51,16 +52,16 @@ class Reading:
 
 @define
 class Columns:
-    """The columns of one source.
+    """The columns of one table, or of JSON objects with the same keys.
 
     Attributes:
-        names: The names in the source, made unique.
+        names: The names, as returned by `unique_names`.
         feeds: How each field is filled.
         cleaner: Reads the cells.
-        reference: The index of the (first) column with the reference.
+        reference: The index of the first column with the reference.
         cards: The indexes of columns with card fields, which must not be included in a digest.
-        with_cards: Whether a column has card fields, or was left out because it may contain card data.
-        fields: The fields that have a column.
+        with_cards: Whether a column contains card data, or may contain it according to its name.
+        fields: The fields of the drafts.
         mark: Identifies the mapping, so that the digest of the same values changes with the mapping.
     """
 
@@ -105,9 +106,9 @@ class Columns:
 
         Raises:
             UnknownColumns: A column is unknown, or the reference has no column.
-            ConfigurationError: A column contains security codes, or card data that was not mapped explicitly; a column
-                is mapped to an unknown field, mapped but missing, or a field has two columns; the gateway does not have
-                a field; or the columns are those of other records, such as orders.
+            ConfigurationError: A column seems to contain security codes, or card data that is not mapped; the mapping
+                names an unknown field or a missing column; several columns are mapped to a field; the gateway does not
+                have a field; or the rows are other records, such as orders.
         """
         found = cls.optional(names, reading)
         if found is None:
@@ -123,7 +124,7 @@ class Columns:
     def optional(cls, names: Sequence[str], reading: Reading) -> "Columns | None":
         """Find the field of every column like `match`, but return None if the reference has no column.
 
-        While inspecting, the first column is used as the reference instead, if there is a column.
+        While inspecting, the first column is then used as the reference.
         """
         if not (reading.inspecting or reading.mapping.columns):
             _check_export(names)
@@ -148,7 +149,7 @@ class Columns:
         return kind(unique, feeds, Cleaner(reading.mapping, reading.notes, several))
 
     def reference_of(self, values: Sequence[Any]) -> str | None:
-        """Return the reference of a row; None if its cells are empty, not a reference or contain a card number."""
+        """Return the reference of a row; None if the row does not have a usable reference."""
         if self._key.separator is not None:
             return self._joined_reference(values)
         for place in self._key.places:
@@ -181,7 +182,7 @@ class Columns:
         """Build the draft of one row from its values.
 
         Raises:
-            RowProblem: A value cannot be used. The message contains the row's location and the column.
+            RowProblem: A value cannot be used, or values contradict each other. The message contains the location.
         """
         for index in self._suspects:
             if index < len(values) and contains_card_number(str(values[index])):
@@ -210,7 +211,7 @@ class Columns:
         return assembled(found, place)
 
     def _value(self, feed: Feed, values: Sequence[Any], place: str) -> Any:
-        """Return the value of a field in a row; its default if it is blank, None without a default."""
+        """Return the value of a field in a row; the default of the field if its cells are blank."""
         texts: list[Any] = []
         for index in feed.places:
             given = values[index] if index < len(values) else None
@@ -235,7 +236,8 @@ class Columns:
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str):
-            raise RowProblem(f"{where}: the value must be a string, not {type(value).__name__}", f"invalid {path}")
+            kind = _KINDS.get(type(value), type(value).__name__)
+            raise RowProblem(f"{where}: the value must be a string or an integer, not {kind}", f"invalid {path}")
         return self.cleaner.text(path, value, column, where)
 
 
@@ -270,7 +272,7 @@ def _targets(found: Assignment, reading: Reading) -> list[Feed]:
     Raises:
         ConfigurationError: The gateway does not have a field, and the mapping refuses such fields.
     """
-    feeds, refused = [], []
+    feeds, refused = [], list[str]()
     missing = reading.unsupported
     for feed in found.feeds:
         if feed.path not in missing and feed.path.partition(".")[0] not in missing:
@@ -278,7 +280,8 @@ def _targets(found: Assignment, reading: Reading) -> list[Feed]:
             continue
         chosen = reading.mapping.unsupported or ("metadata" if feed.automatic else "refuse")
         if chosen == "refuse":
-            refused += [found.names[place] for place in feed.places] or [feed.path]
+            listed = ", ".join(repr(found.names[place]) for place in feed.places)
+            refused.append(f"{feed.path} ({listed})" if listed else feed.path)
         elsewhere = f"metadata.{feed.path.removeprefix('metadata.').replace('.', '_')}"
         kept = chosen == "metadata" and "metadata" not in missing
         feeds.append(evolve(feed, target=elsewhere if kept else None))
@@ -288,10 +291,9 @@ def _targets(found: Assignment, reading: Reading) -> list[Feed]:
             use = (*others, elsewhere) if kept else others
             reading.notes.columns[found.names[place]] = (use, f"{why}; the gateway does not have {feed.path}")
     if refused:
-        listed = ", ".join(map(repr, dict.fromkeys(refused)))
         raise ConfigurationError(
-            f"the gateway does not have the fields of the columns {listed}. Nothing was sent. Keep the values as"
-            " metadata with --unsupported metadata, or leave the columns out with --unsupported ignore."
+            f"the gateway does not have these fields (and columns): {', '.join(refused)}. Nothing was sent. Keep the"
+            " values as metadata with --unsupported metadata, or leave them out with --unsupported ignore."
         )
     # The country is read first, because a national phone number depends on it.
     return sorted(feeds, key=lambda feed: feed.path != "address.country")
@@ -315,10 +317,7 @@ _LOOKS_LIKE_DATA = re.compile(r"@|[0-9]{5}")
 
 
 def _unknown(found: Assignment) -> ConfigurationError:
-    """Return the error for unknown columns.
-
-    If no column is known, the names are not quoted, because the first line may contain the first customer.
-    """
+    """Return the error for unknown columns. Names that may be the data of a customer are not shown."""
     names = [found.names[place] for place in found.unknown]
     free = known_fields() - {feed.path for feed in found.feeds}
     hints = {name: similar(name, free) for name in names}

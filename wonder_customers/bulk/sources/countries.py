@@ -37,7 +37,7 @@ def country_code(text: str) -> str | None:
 
 @cache
 def _names(languages: tuple[str, ...] | None) -> Mapping[str, str]:
-    """Return the codes of the country names in `languages` (None: all), without names of more than one country."""
+    """Return the codes of unambiguous country names in `languages`; None for all languages."""
     from babel import localedata  # noqa: PLC0415 - optional dependency
 
     chosen: Iterable[str] = languages or (it for it in localedata.locale_identifiers() if "_" not in it)

@@ -1,4 +1,4 @@
-"""CSV files: delimiters, line breaks in quotes, very long rows, lines before and after the table, incomplete rows."""
+"""Reads CSV files, and reports damaged rows and lines that are not rows of the table."""
 
 import csv
 import re
@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from attrs import define, field
 
+from wonder_customers._support.counted import counted
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.assignment import known_fields, plain
 from wonder_customers.bulk.sources.byte_range import ByteRange
@@ -46,11 +47,11 @@ REMARK = "only the first column has a value, which contains a space, so the line
 def csv_rows(
     file: BinaryIO, number: int, reading: Reading, where: str = "", byte_range: ByteRange | None = None
 ) -> Generator[Row, None, int]:
-    """Read the rows of a CSV file. The first line that is neither skipped nor blank contains the column names.
+    """Read the rows of a CSV file. The column names follow the skipped lines, blank lines and a ``sep=`` line.
 
     Args:
         file: The unpacked bytes.
-        number: The number of rows already read from other files.
+        number: The number of rows already read from the source.
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages, such as ``customers.csv, ``.
         byte_range: The part of the file to read, which is updated to the position of the reader after each row; None
@@ -112,7 +113,7 @@ def is_blank(values: list[str]) -> bool:
 
 
 def is_footer(values: list[str]) -> bool:
-    """Return whether a row is a line after the table, such as ``Total``."""
+    """Return whether a row seems to be a line after the table, such as ``Total``."""
     filled = [value.strip() for value in values if value.strip()]
     if not filled or not (_FOOTER.fullmatch(filled[0]) or _FOOTER.fullmatch(", ".join(filled))):
         return False
@@ -140,7 +141,7 @@ def _valid(header: list[str], where: str) -> list[str]:
 
 
 def _known(names: Sequence[str]) -> int:
-    """Return how many column names are common for fields of a customer."""
+    """Return the number of column names that match a field of a customer or a synonym."""
     return sum(plain(name) in known_fields() or synonym(name) is not None for name in names)
 
 
@@ -156,7 +157,7 @@ def title_hint(lines: Iterator[list[str]], before: int, header: Sequence[str]) -
 
     Args:
         lines: The cells of the lines after the first line.
-        before: The number of lines that were read.
+        before: The number of lines already read.
         header: The cells of the first line.
     """
     least = _known(header)
@@ -173,9 +174,9 @@ class _Records:
 
     Attributes:
         reader: The parser.
-        before: The number of lines of the file before the first line that the parser reads.
+        before: The number of lines of the file that the parser does not read.
         byte_range: The position after the current record.
-        ending: The byte range with the lines of the current record.
+        ending: The byte range whose `recent` contains the lines of the current record.
         line: The first line of the current record.
         original: The bytes of the current record.
         broken: The line of a record that continues the previous record; 0 if there is none.
@@ -208,7 +209,7 @@ class _Records:
         return found
 
     def peek(self) -> list[str] | csv.Error | None:
-        """Return the record after the current record without advancing."""
+        """Return the result of the next call of `take`, without advancing."""
         at = self.byte_range
         before = at.offset, at.line, self.line, self.original
         found = self.take()
@@ -249,18 +250,17 @@ def _rows(records: _Records, columns: Columns, number: int, where: str) -> Gener
 def _width_problem(values: list[str], width: int, records: _Records) -> str | None:
     """Return the problem of a row with more or fewer values than columns; None if the row can be used.
 
-    A spreadsheet omits empty values at the end of a row. A row is incomplete if it contains a line break without
-    quotes, or if another program is still writing the file.
+    Spreadsheets omit empty values at the end of a row.
     """
     if len(values) > width:
         if any(map(str.strip, values[width:])):
-            return f"the row has {len(values)} columns, but the first line has {width}"
+            return f"the row has {len(values)} values, but the table has {counted(width, 'column', 'columns')}"
         del values[width:]
         return None
     continues = records.broken == records.line
     if continues or len(values) == 1:
         part = "the line is a part of a row, because the previous line contains a line break outside quotes"
-        return part if continues else f"the row has 1 column, but the first line has {width}"
+        return part if continues else f"the row has 1 value, but the table has {width} columns"
     following = records.peek()
     if following is None and not records.original.endswith(b"\n"):
         return "the last line is incomplete; another program may still be writing to the file"
@@ -277,7 +277,7 @@ def _reason(error: csv.Error, records: _Records) -> str:
     if "field limit" in text:
         return f"a value is longer than {LONGEST_FIELD >> 20} MB; a quoted value is probably not closed"
     if "new-line" in text:
-        return "the line ends with CR, but the previous line does not; save the file with one kind of line break"
+        return "the line contains a CR line break, but the first line does not; use one kind of line break in the file"
     joined = f"; lines {records.line} to {last} were read as one row" if last > records.line else ""
     return f"a quote character within a value is not doubled, or a quoted value is not closed{joined}"
 

@@ -40,7 +40,7 @@ def database_rows(
     Args:
         database: A SQLAlchemy URL, or the name of an environment variable that contains a URL.
         query: One SELECT.
-        number: The number of rows already read from other files.
+        number: The number of rows already read from the source.
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages.
 
@@ -90,7 +90,7 @@ def _connected(database: str) -> Iterator[Any]:
             yield streaming
     except SQLAlchemyError as error:
         # The messages of all other errors may quote values.
-        reason = f"a value is invalid ({type(error).__name__})"
+        reason = f"the database reported a {type(error).__name__}"
         if isinstance(error, (OperationalError, ProgrammingError)):
             reason = str(error.orig).partition("\n")[0][:300]
         raise ConfigurationError(

@@ -18,7 +18,7 @@ def metadata(path: str, value: Any, where: str) -> Any:
     If `path` is ``metadata``, return the whole metadata as a mapping, parsed from JSON if it is a string.
 
     Raises:
-        RowProblem: The whole metadata is not a JSON object.
+        RowProblem: The whole metadata is not a JSON object, or cannot be read without loss.
     """
     if path != "metadata":
         return value
@@ -54,7 +54,9 @@ def assembled(found: Mapping[str, Any], place: str) -> CustomerDraft:
             whole[head] = value
     if "phone" in whole:
         if "phone" in parts:
-            raise RowProblem(f"{place}: the row has both phone and a part of it, such as phone.number", "invalid phone")
+            raise RowProblem(
+                f"{place}: the row has both phone and a part of phone, such as phone.number", "invalid phone"
+            )
         whole["phone"] = Phone.parse(whole["phone"])
     elif "phone" in parts:
         whole["phone"] = Phone(**parts["phone"])

@@ -40,7 +40,7 @@ _SHOWN_WORDS = 4
 
 
 def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
-    """Return the encoding of a text file. May read the file to its end.
+    """Return the encoding of a text file, which may have to be read to its end.
 
     Args:
         file: The unpacked bytes.
@@ -51,9 +51,9 @@ def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
         ``utf-8``, ``utf-16``, or the normalised name of another Python codec.
 
     Raises:
-        ConfigurationError: The file is neither UTF-8 nor UTF-16 and no encoding was named or detected, the named
-            encoding does not exist or contradicts the file's byte order mark, the file is not text or not valid in its
-            encoding, or charset-normalizer, which detects encodings, is not installed.
+        ConfigurationError: The encoding has to be named; the named encoding does not exist or contradicts the byte
+            order mark; the file is not text or not valid in its encoding; or the encoding has to be detected, and
+            charset-normalizer is not installed.
     """
     head = file.read(_HEAD)
     if head[:100].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<?xml")):
@@ -111,7 +111,7 @@ def _penalty(text: str, encoding: str) -> float:
     """Return a penalty for unlikely text, which is added to the result of charset-normalizer.
 
     With a wrong encoding, many characters are not letters. Croatian names in Windows-1250 look like names with "æ" in
-    Windows-1252, but languages with "æ" use other special letters too. Encodings of consoles and old Macs are rare.
+    Windows-1252, but languages with "æ" use other special letters too.
     """
     foreign = [character for character in text if not character.isascii()]
     symbols = sum(not character.isalpha() for character in foreign) / len(foreign) if foreign else 0.0
@@ -159,7 +159,7 @@ class _Survey:
 
 
 def _pieces(file: BinaryIO, head: bytes) -> Iterator[bytes]:
-    """Yield the bytes of a file in pieces that end with a line."""
+    """Yield the bytes of a file in pieces of whole lines."""
     rest = head
     while piece := file.read(_PIECE):
         rest += piece
@@ -211,7 +211,7 @@ def _checked(encoding: str, file: BinaryIO, head: bytes, name: str) -> str:
 
 
 def _wide(head: bytes) -> str | None:
-    """Return the encoding of text in which most characters have zero bytes; None for other encodings."""
+    """Return the UTF-16 or UTF-32 encoding of text with many zero bytes; None for other text."""
     zeros = [head[place::4].count(0) * 4 > len(head) // 2 for place in range(4)]
     patterns = {
         (False, True, False, True): "utf-16-le",
@@ -250,9 +250,10 @@ def _choose(name: str, why: str, likely: list[str], shown: str) -> str:
             f"{name} {why}. Nothing was sent. Set the encoding, such as --encoding cp1252 or --encoding cp1250, or"
             " export the data as UTF-8."
         )
+    advice = "Set the encoding that shows the words correctly, such as" if shown else "Set the encoding with"
     return (
-        f"{name} {why}. Nothing was sent. The encoding is probably {' or '.join(likely)}.{shown} Set the encoding that"
-        f" shows the words correctly, such as --encoding {likely[0]}, or export the data as UTF-8."
+        f"{name} {why}. Nothing was sent. The encoding is probably {' or '.join(likely)}.{shown} {advice} --encoding"
+        f" {likely[0]}, or export the data as UTF-8."
     )
 
 

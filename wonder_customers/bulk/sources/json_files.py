@@ -1,4 +1,4 @@
-"""JSON: one object per line, or the objects of an array; nested or with dotted names; also dead-letter files."""
+"""Reads JSON files with objects on lines, in an array or in sequence, and dead-letter files."""
 
 import codecs
 import json
@@ -25,7 +25,7 @@ DEAD_LETTER = frozenset({"row", "reason", "status"})
 """The keys that identify an entry of a dead-letter file."""
 
 _FORMS = 256
-"""The number of different sets of keys that are cached."""
+"""The maximum number of sets of keys that are cached."""
 _LONGEST = 16 << 20
 _HEAD = 4096
 _PIECE = 1 << 16
@@ -137,7 +137,7 @@ def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
 
 
 def _lists(buffer: "_Buffer") -> Iterator[tuple[str, bool]]:
-    """Yield each member's name, and whether it is a list of objects. If so, `buffer` is at the first object."""
+    """Yield the name of each member of an object, and whether `buffer` is now at the first object of a list."""
     buffer.skip()
     buffer.drop(1)
     while buffer.skip() == '"':
@@ -192,7 +192,7 @@ class _Buffer:
     """A buffer with the text of a file from the current position.
 
     Attributes:
-        pieces: The text that follows.
+        pieces: The text that has not been read.
         where: Prefix for locations in messages.
         line: The line of the current position.
     """
@@ -285,7 +285,7 @@ def _object_row(given: dict[str, Any], number: int, place: str, forms: Forms, or
         record |= parts
         count += len(parts)
     if len(record) != count:
-        problem = f"{place}: the row contains a field both nested and with a dot"
+        problem = f"{place}: the row contains a field twice, in a nested object and with a dotted name"
         return Row(number, problem=problem, place=place, original=original)
     columns = forms.columns(tuple(record))
     if columns is None:

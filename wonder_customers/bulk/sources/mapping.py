@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from attrs import asdict, field, fields, frozen
 
+from wonder_customers.bulk.sources.packed import read_error
 from wonder_customers.bulk.sources.text import TextOptions
 from wonder_customers.errors import ConfigurationError
 
@@ -34,7 +35,7 @@ NULLS = (
 
 
 def _texts(value: object) -> Any:
-    """Return a string or a list of strings as a tuple; any other value unchanged."""
+    """Return a string or a list as a tuple of stripped strings; any other value unchanged."""
     given = ((value,) if value else ()) if isinstance(value, str) else value
     return tuple(it.strip() if isinstance(it, str) else it for it in given) if isinstance(given, Sequence) else value
 
@@ -189,9 +190,12 @@ class ColumnMapping:
         try:
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+            raise read_error(Path(path), error) from None
         except ValueError as error:
-            raise ConfigurationError(f"{path} is not a TOML file: {error}") from None
+            reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
+            raise ConfigurationError(
+                f"{path} is not a TOML file: {reason}. Nothing was sent. Correct the mapping file."
+            ) from None
         try:
             return cls.from_dict(values)
         except ConfigurationError as error:

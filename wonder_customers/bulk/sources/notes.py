@@ -1,4 +1,4 @@
-"""Notes about reading a source, for the plan and the report: decisions and changes, without customer data."""
+"""Notes about the reading of a source, for plans and reports."""
 
 import re
 from collections import Counter
@@ -39,10 +39,11 @@ class SourceNotes:
     Attributes:
         program: The program that exported the source, according to the columns; None if it is not a known export.
         member: The member of a JSON object that contains the rows; None for other sources.
-        encodings: The detected encodings by file name; empty unless detection was requested.
+        encodings: The detected encodings other than UTF-8, by file name.
         columns: The fields of each column and the reason; a column that is left out has no field.
         changes: The number of values that were changed, by column and transformation.
-        examples: Examples before and after, masked except for countries and placeholders.
+        examples: Values before and after a change, by column and transformation. Countries and placeholders are not
+            masked.
         national: The number of national phone numbers that are sent unchanged, by column and reason (`NO_COUNTRY` or
             `NOT_VALID`), with a masked example.
         footers: The number of skipped lines such as ``Total``.
@@ -74,7 +75,7 @@ class SourceNotes:
         }
 
     def changed(self, column: str, what: str, before: str, after: str) -> None:
-        """Count a value that a transformation changed."""
+        """Count a value that a transformation changed, and keep the first examples."""
         key = (column, what)
         self.changes[key] += 1
         examples = self.examples.setdefault(key, [])
@@ -95,7 +96,7 @@ class SourceNotes:
             self.encodings[name] = found
 
     def add_mapping(self, found: ColumnMapping) -> None:
-        """Add the columns of another table of the source."""
+        """Add the mapping of a table of the source."""
         if self.mapping is not None:
             columns, rules = {**found.columns, **self.mapping.columns}, {**found.fields, **self.mapping.fields}
             found = evolve(self.mapping, columns=columns, fields=rules)

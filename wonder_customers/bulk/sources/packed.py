@@ -21,8 +21,8 @@ _SMALLEST: Final = 64 << 20
 def unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
     """Return the contents of a file, decompressed if it is a gzip or zstd file.
 
-    Reading a compressed file raises `ConfigurationError` at a line longer than `LONGEST_LINE`, and beyond 64 MB plus
-    100 times the compressed size: a file of 2 MB can otherwise take 2 GB of memory.
+    Reading a compressed file raises `ConfigurationError` at a line longer than `LONGEST_LINE`, and if the contents are
+    larger than 64 MB plus 100 times the size of the file.
 
     Raises:
         MissingExtraError: The file needs the extra ``zstd``.
@@ -37,7 +37,7 @@ def unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
 
 
 class _Unpacked(io.RawIOBase):
-    """The unpacked bytes of a compressed file, up to the limit on their number."""
+    """The unpacked bytes of a compressed file, up to a limit."""
 
     def __init__(self, path: Path, contents: Any) -> None:
         self._contents = contents

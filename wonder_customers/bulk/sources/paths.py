@@ -35,11 +35,15 @@ _EDGE = 1 << 16
 
 
 def files(path: Path, form: Format | None = None) -> list[tuple[Path, Format]]:
-    """Return the files of a source in reading order, each with `form` or, if it is None, the format of its name.
+    """Return the files of a source and their formats, in reading order.
+
+    Args:
+        path: A file or a folder.
+        form: The format of all files; None to determine it from the names.
 
     Raises:
-        ConfigurationError: The path does not exist, the folder has no files, an entry is not a file (a pipe, a broken
-            link, a folder with a file's name), or a name does not show the format.
+        ConfigurationError: The path does not exist, the folder has no files of a supported format, an entry is not a
+            file (a pipe, a broken link, a folder with a file's name), or a name does not show the format.
     """
     return [(file, form or _format(file)) for file in _files(path, form)]
 
@@ -68,7 +72,7 @@ def existing(path: Path) -> Path:
         ConfigurationError: The path does not exist.
     """
     if not path.exists():
-        raise ConfigurationError(f"{path} does not exist. Check the path.")
+        raise ConfigurationError(f"{path} does not exist. Nothing was sent. Check the path.")
     return path
 
 

@@ -1,4 +1,4 @@
-"""Synonyms of column names, and presets for the exports of other programs. The data is in ``presets.toml``."""
+"""Synonyms of column names, presets for the exports of other programs, and names of countries (``presets.toml``)."""
 
 import re
 import tomllib
@@ -19,7 +19,7 @@ __all__ = [
 
 _FIRST_WORD = re.compile("^(default)?(billing|billto|mailing|physical|primary|main|customers?|contacts?)?")
 _SHORT = 4
-"""The number of letters of a name that is similar to many other names by chance."""
+"""Names of at most this number of letters are similar to many other names by chance."""
 
 
 @frozen
@@ -59,7 +59,7 @@ def synonym(name: str) -> str | None:
 
 
 def part_of_synonym(name: str) -> str | None:
-    """Return the field of a name with a common first word or the number 1, such as ``Billing City`` or ``PLZ 1``.
+    """Return the field for which a part of a name is commonly used, such as ``Billing City`` or ``PLZ 1``.
 
     The result is never the reference, because a reference is not guessed from a part of a name.
     """

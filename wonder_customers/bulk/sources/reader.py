@@ -100,7 +100,7 @@ class RowReader(Iterator[Row]):
         return self._stack.enter_context(contents)
 
     def close(self) -> None:
-        """Close the files, and delete the temporary files of a query unless a thread is reading a row."""
+        """Close the files. The temporary files of a query are deleted unless a thread is reading a row."""
         self._closed = True
         if isinstance(self._following, GeneratorType) and not self._following.gi_running:
             self._following.close()
@@ -214,7 +214,7 @@ def rows_of_file(
     Args:
         reader: Opens and closes the file.
         file: The file and its format.
-        number: The number of rows already read from other files.
+        number: The number of rows already read from the source.
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages.
         byte_range: The part of a text file to read, which is updated to the position of the reader after each row; None

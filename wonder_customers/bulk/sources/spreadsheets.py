@@ -25,13 +25,13 @@ def sheet_rows(path: Path, number: int, reading: Reading, where: str = "") -> Ge
 
     Args:
         path: The file.
-        number: The number of rows already read from other files.
+        number: The number of rows already read from the source.
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages.
 
     Raises:
-        ConfigurationError: python-calamine is not installed, the file is not a spreadsheet, it has several sheets
-            and none was chosen, the chosen sheet does not exist, or its columns cannot be used.
+        ConfigurationError: python-calamine is not installed, the file is not a spreadsheet, no sheet was chosen and
+            several sheets have data, the chosen sheet does not exist, or its columns cannot be used.
         OSError: The file cannot be opened.
     """
     lines = enumerate(_lines(path, reading.mapping.sheet), 1)
@@ -68,9 +68,9 @@ def _lines(path: Path, sheet: str | None) -> Iterator[list[Any]]:
         start = file.read(8)
     if start and not start.startswith((b"PK", b"\xd0\xcf\x11\xe0", b"\t\x08")):
         raise ConfigurationError(
-            f"{path.name} is not a spreadsheet, although its name ends like that of a spreadsheet. Some programs"
-            " export text or a web page in this way. Nothing was sent. Try --format csv, or open the file in a"
-            " spreadsheet program and save it as .xlsx."
+            f"{path.name} is not a spreadsheet: some programs export text or a web page under the name of a"
+            " spreadsheet. Nothing was sent. Try --format csv, or open the file in a spreadsheet program and save it"
+            " as .xlsx."
         )
     try:
         with python_calamine.CalamineWorkbook.from_path(path) as book:
@@ -84,8 +84,8 @@ def _lines(path: Path, sheet: str | None) -> Iterator[list[Any]]:
                 )
             if sheet is None and len(filled) > 1:
                 raise ConfigurationError(
-                    f"{path.name} has more than one sheet: {', '.join(map(repr, filled))}. Nothing was sent. Choose a"
-                    " sheet with --sheet."
+                    f"{path.name} has more than one sheet with data: {', '.join(map(repr, filled))}. Nothing was sent."
+                    " Choose a sheet with --sheet."
                 )
             if sheet or filled:
                 yield from book.get_sheet_by_name(sheet or filled[0]).iter_rows()
@@ -102,7 +102,7 @@ def _texts(line: list[Any]) -> list[str]:
 
 
 def _cell(value: Any) -> Any:
-    """Return a cell as a string, as the sheet shows it. Numbers keep their stored digits."""
+    """Return a cell as a string, with all stored digits of a number."""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, float):

@@ -128,7 +128,7 @@ def _attach(connection: Any, path: Path | None, reading: Reading, folder: Path) 
 
 
 def _attach_named(connection: Any, query: str, reading: Reading, folder: Path) -> None:
-    """Make the files that a query names in quotes available, also by patterns, and forbid access to any other file."""
+    """Make the files available that a query names in quotes or by patterns, and forbid access to any other file."""
     allowed: dict[str, None] = {}
     found = (it[1].replace("''", "'") if it[1] else it[2] for it in _QUOTED.finditer(query))
     for name in dict.fromkeys(filter(None, found)):
@@ -181,7 +181,7 @@ def _table(path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
 
 
 def glob_escaped(path: Path | str) -> str:
-    """Return a path for DuckDB, which reads ``*``, ``?`` and ``[`` in paths as patterns of other files' names."""
+    """Escape ``*``, ``?`` and ``[`` in a path, which DuckDB reads as patterns."""
     return glob.escape(str(path))
 
 
@@ -198,7 +198,7 @@ _SQL_ERRORS = frozenset({
     "BinderException", "CatalogException", "IOException", "NotImplementedException", "OutOfMemoryException",
     "ParserException", "PermissionException", "SyntaxException",
 })  # fmt: skip
-"""DuckDB's exceptions that occur before a row is read; other messages may quote values."""
+"""DuckDB's exceptions whose messages do not quote values."""
 
 
 def _message(error: Exception, path: Path | None) -> str:

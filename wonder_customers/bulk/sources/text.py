@@ -51,7 +51,7 @@ class TextOptions:
 
 
 def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
-    """Decode the lines of a file from its start. Invalid bytes become lone surrogates.
+    """Decode the lines of a file from its start. In line-based encodings, invalid bytes become lone surrogates.
 
     Args:
         file: The unpacked bytes.
@@ -85,7 +85,7 @@ def decoded(lines: Iterable[bytes], byte_range: ByteRange) -> Iterator[str]:
 
 
 def has_invalid_bytes(text: str) -> bool:
-    """Return whether decoded text contains invalid bytes, which are decoded as lone surrogates."""
+    """Return whether a string contains lone surrogates, which replace invalid bytes."""
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 

@@ -201,7 +201,7 @@ class Cleaner:
 
 
 def _readable(text: str) -> str:
-    """Return a string. Raise `ValueError` if it contains NUL or U+FFFD, or was decoded wrongly (``Å½`` for ``Ž``)."""
+    """Return `text`. Raise `ValueError` if it contains NUL or U+FFFD, or was decoded wrongly (``Å½`` for ``Ž``)."""
     if "\0" in text:
         raise ValueError("the value contains a NUL character, so the file is damaged")
     if text.isascii():

@@ -19,7 +19,7 @@ def typed_rows(
     Args:
         rows: The values of each record.
         columns: The columns.
-        number: The number of rows already read.
+        number: The number of rows already read from the source.
         where: Prefix for the rows' locations in messages.
         start: The difference between the number of a row and its number in messages.
 
@@ -35,7 +35,7 @@ def typed_rows(
 
 
 def plain(value: Any) -> Any:
-    """Convert a value to JSON: whole numbers become integers; dates, other decimals, bytes and UUIDs become strings."""
+    """Convert a value to a JSON value. Types that JSON does not have become strings, such as dates."""
     if isinstance(value, (str, int, dict, list, type(None))):
         return value
     if isinstance(value, float):
