@@ -162,6 +162,31 @@ def test_stopped_job_at_a_simulator_names_a_command_only_for_a_journal_that_is_k
     assert ("wonder-customers resume" in out + err) is bool(journal)
 
 
+def test_resume_refuses_a_run_that_a_program_started(run_at_simulator: Command, folder: Path) -> None:
+    journal = Journal.open(folder / "j", gateway="wonder", endpoint="https://example.com/")
+    journal.begin({})
+    journal.release()
+    code, _, err = run_at_simulator("resume", "j")
+    assert (code, "j was started by a program and did not record its source" in err) == (USAGE, True)
+
+
+def test_resume_refuses_a_query_that_the_earlier_run_did_not_have(run_at_simulator: Command, folder: Path) -> None:
+    write_csv(folder / "c.csv", 1)
+    assert run_at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
+    code, _, err = run_at_simulator("resume", "c.csv.monri.journal", "--query", "SELECT * FROM source")
+    assert (code, "the earlier run had no --query. Nothing was sent. Remove the option" in err) == (USAGE, True)
+
+
+def test_forget_keeps_bytes_that_are_not_utf_8(run_at_simulator: Command, folder: Path) -> None:
+    write_csv(folder / "c.csv", 1)
+    assert run_at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
+    kept = b"reference,id,state,time\r\n\xff,1,done,\r\n"
+    (folder / "ids.csv").write_bytes(kept + b"c-0,2,done,\r\n")
+    code, _, err = run_at_simulator("forget", "c.csv.monri.journal", "c-0")
+    assert (code, "1 entry was removed from" in err) == (0, True)
+    assert (folder / "ids.csv").read_bytes() == kept
+
+
 def test_resume_refuses_a_journal_of_another_endpoint(
     run_at_simulator: Command, server: SimulatorServer, folder: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""Reads any source in batches and splits each batch with the change filter."""
+"""Reads any source in batches."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from itertools import count, islice
@@ -29,13 +29,13 @@ SMALL_BATCH = 50
 class Batches:
     """Reads the rows of a source in batches.
 
-    Files are read in a worker thread, so that unpacking and parsing do not block the event loop. A caller's own
-    iterable is read on the event loop, because the iterable may use it.
+    A `RowReader` is read in a worker thread, so that parsing does not block the event loop. Other iterables are read
+    on the event loop.
 
     Attributes:
         rows: The source.
         left: The number of rows that may still be read; None for all.
-        cut_short: Whether the source has more rows than were requested.
+        cut_short: Whether reading ended because `left` is 0, although the source has another row.
         read: The number of rows read so far.
     """
 
@@ -63,12 +63,12 @@ class Batches:
             self._iterator.close()
 
     async def next(self, change_filter: ChangeFilter) -> tuple[list[Outcome], list[PendingRow]] | None:
-        """Return the next batch, split by `change_filter`; None after the last row.
+        """Return the next batch, split by `change_filter`; None at the end or after the requested number of rows.
 
         Raises:
-            ConfigurationError: The source or the journal cannot be read any further, or the source contains an object
-                that is neither a draft nor a row.
-            BulkError: The lease of the rows has expired.
+            ConfigurationError: The source or the journal cannot be read, or the source contains an object that is
+                neither a draft nor a row.
+            BulkError: The journal cannot be used, or the lease of the rows has expired.
         """
         if self.left == 0:
             self.cut_short = await self._has_more()
@@ -82,11 +82,10 @@ class Batches:
         return split if batch else None
 
     async def batch(self) -> list[Row]:
-        """Return the next rows unfiltered; an empty list after the last row.
+        """Return the next rows without filtering; an empty list at the end.
 
         Raises:
-            ConfigurationError: The source cannot be read any further, or contains an object that is neither a draft nor
-                a row.
+            ConfigurationError: The source cannot be read, or contains an object that is neither a draft nor a row.
         """
         if isinstance(self._iterator, RowReader):
             rows = await anyio.to_thread.run_sync(self._read, self._iterator)
@@ -125,7 +124,7 @@ class Batches:
         return [_row(it, self._numbers) for it in found]
 
     async def _has_more(self) -> bool:
-        """Return whether the source has another row. That row is discarded."""
+        """Return whether the source has another row, and discard the row."""
         if isinstance(self._iterator, RowReader):
             return await anyio.to_thread.run_sync(next, self._iterator, None) is not None
         self.left = None
@@ -133,10 +132,10 @@ class Batches:
 
 
 async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[Any]], workers: int) -> None:
-    """Run `work` for every item, with a limited number of tasks.
+    """Run `work` for every item, in as many concurrent tasks as there are workers.
 
     Raises:
-        WonderCustomersError: The first error of `work`. No further items are started after it.
+        WonderCustomersError: The first such error of `work`. No further items are started after an error.
     """
     waiting, errors = iter(items), list[WonderCustomersError]()
 

@@ -34,11 +34,11 @@ class PendingRow:
         draft: The draft to send.
         reference: The customer's reference.
         raw: The digest of the row's raw values; None if it is not recorded.
-        payload: The digest of the request body; empty without a journal.
+        payload: The digest of the request body; empty bytes without a journal.
         known: Whether the customer exists, according to the journal.
-        unconfirmed: Whether the outcome of an earlier write is unknown.
-        superseded: Whether that earlier write had another request body or was a deletion.
-        cells: The fields that the row clears, and what the journal records about its fields.
+        unconfirmed: Whether an earlier write or deletion may have been applied or may still be applied.
+        superseded: Whether that write had another request body or was a deletion.
+        cells: The result of the rule for empty cells.
     """
 
     row: Row
@@ -58,25 +58,24 @@ class PendingRow:
 
 
 Inspect = Callable[[Sequence[Outcome], Sequence[Any]], None]
-"""Receives the outcomes of a batch, and its rows that have to be sent (`PendingRow`)."""
+"""Receives the outcomes of the rows of a batch that need no request, and the rows to send (`PendingRow`)."""
 
 
 @define(eq=False)
 class ChangeFilter:
-    """Compares rows with the journal and with each other. Not thread-safe: use it in one thread at a time.
+    """Compares rows with the journal and with each other. Use an instance in one thread at a time.
 
     Attributes:
         session: The session, which provides the gateway's limits and request bodies.
         journal: The results of earlier runs; None without a journal.
         only: The rows that belong to the run.
-        full: Whether to send unchanged rows too.
+        full: Whether to send unchanged rows too, once in each run.
         read_only: Whether the journal must not be changed.
         empty: The rule for empty cells.
-        repeats: Maps the number of each row with a repeated reference to the number of the first row with that
-            reference. Required for a part of a source; None for a whole source.
-        notes: Receives the number and the first rows of references that differ only in case, composition or invisible
-            characters; None to discard them.
-        inspect: A function that is called with the result of each `split`; None if there is none.
+        repeats: For a part of a source: the number of the first row with the same reference, by the number of the row
+            that repeats the reference. None for a whole source.
+        notes: Receives the `twins` and `twin_rows` of the source; None to discard them.
+        inspect: Called with the result of each `split`; None for no call.
         skipped: The number of rows that do not belong to the run.
     """
 
@@ -112,7 +111,7 @@ class ChangeFilter:
     def split(self, rows: Sequence[Row]) -> tuple[list[Outcome], list[PendingRow]]:
         """Return the outcomes of rows that need no request, and the rows that have to be sent.
 
-        Rows that do not belong to the run are counted in `skipped`. Calls `inspect`, whose errors are raised.
+        Rows that do not belong to the run are only counted, in `skipped`. Errors of `inspect` are raised.
         """
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
         repeats = (self.repeats or {}) if self._references is None else self._references.find_repeats(named)
@@ -161,11 +160,11 @@ class ChangeFilter:
         return outcomes, pending
 
     def missing(self, references: Sequence[str]) -> set[str]:
-        """Return the given references that are not in the source, after it was read; none for a part of a source."""
+        """Return those of `references` that no row has so far; an empty set for a part of a source."""
         return set() if self._references is None else self._references.missing(references)
 
     def _digests(self, rows: Sequence[Row]) -> dict[int, bytes]:
-        """Return the digests of the rows' raw values, by row number, for rows that have raw values."""
+        """Return the digests of raw values by row number, without rows that have no raw values."""
         if self.journal is None:
             return {}
         digest = self.journal.digests.row
@@ -200,16 +199,15 @@ class ChangeFilter:
         return PendingRow(row, cells.draft, reference, raw, payload, known, unconfirmed, superseded, cells)
 
     def _resend(self, entry: Entry, journal: RowJournal, draft: CustomerDraft | None = None) -> bool:
-        """Return whether a confirmed row is sent again. With `full`, or if the row has a card, it is sent once per run.
+        """Return whether a confirmed row is sent again: once per run with `full`, or if `draft` has a card.
 
-        Digests do not cover card fields. A row with a card is sent even if its digest is unchanged, because the
-        card may have changed.
+        Digests do not cover card fields, so a card may have changed although the digest is the same.
         """
         with_card = draft is not None and draft.payment_source is not None
         return (self.full or with_card) and entry.run != journal.run
 
     def _settled_by_raw_values(self, row: Row, entry: Entry, journal: RowJournal, raw: bytes | None) -> Outcome | None:
-        """Return the outcome of a row whose recorded raw values decide it, without building a draft; otherwise None."""
+        """Return the outcome of a row with unchanged raw values; None if the draft is needed to decide."""
         if raw is None or raw != entry.raw or (self.full and self._resend(entry, journal)):
             return None
         if entry.state == "done":
@@ -219,9 +217,9 @@ class ChangeFilter:
     def _settled_by_payload(
         self, row: Row, entry: Entry, journal: RowJournal, draft: CustomerDraft, raw: bytes | None
     ) -> Outcome | None:
-        """Return the outcome of a row with the recorded request body; None if it has to be sent.
+        """Return the outcome of a row with an unchanged request body; None if the row has to be sent.
 
-        New raw values of a confirmed row are recorded.
+        The digest of a confirmed row's raw values is recorded, unless the filter is read-only.
         """
         if self._failed_in_run(entry, journal):
             return _failed_before(row, entry)
@@ -232,7 +230,7 @@ class ChangeFilter:
         return _confirmed(row, entry.confirmed(journal.run))
 
     def _failed_in_run(self, entry: Entry, journal: RowJournal) -> bool:
-        """Return whether a row failed earlier in this run of ``all`` rows. It is sent again if it was corrected."""
+        """Return whether a row failed earlier in the current run of ``all`` rows."""
         return entry.state == "failed" and entry.run == journal.run and self.only == "all"
 
     def _valid_draft(self, row: Row) -> CustomerDraft | Outcome:
@@ -253,7 +251,7 @@ class ChangeFilter:
 
 
 class ReferenceIndex:
-    """The references read so far, kept in a temporary file so that memory use does not grow with the source.
+    """The references read so far, in a temporary database, so that memory use does not grow with the source.
 
     Attributes:
         twins: The number of references that differ from an earlier reference only in case, in the composition of
@@ -277,11 +275,11 @@ class ReferenceIndex:
         )
 
     def close(self) -> None:
-        """Delete the temporary file."""
+        """Delete the temporary database."""
         self._connection.close()
 
     def find_repeats(self, named: Sequence[tuple[str, int]]) -> dict[int, int]:
-        """Add references and their row numbers; return the first row of each repeated reference, by repeating row."""
+        """Add references and row numbers. Return the number of the first row by the number of each repeating row."""
         # One statement for all rows takes half the time of one statement for each row.
         insert = "INSERT OR IGNORE INTO seen SELECT key, value FROM json_each(?)"
         rows = orjson.dumps(dict(reversed(named))).decode()
@@ -295,7 +293,7 @@ class ReferenceIndex:
         return {number: first[reference] for reference, number in named if first[reference] != number}
 
     def _find_twins(self, named: Sequence[tuple[str, int]]) -> None:
-        """Record references that differ from an earlier reference only in case, composition or invisible characters."""
+        """Update `twins` and `twin_rows` with new references."""
         joined = "\n".join([reference for reference, _ in named])
         if not self._folds and joined.isascii() and joined == joined.lower():
             return  # most references
@@ -323,7 +321,7 @@ class ReferenceIndex:
                     self.twin_rows.append((earlier, number))
 
     def move(self, reference: str, number: int | None) -> None:
-        """Change the first row of a reference; None if its rows so far are invalid."""
+        """Set the first row of a reference; None if all its rows so far are invalid."""
         self._connection.execute("DELETE FROM seen WHERE reference = ?", [reference])
         if number is None:
             self._connection.execute("INSERT OR IGNORE INTO invalid VALUES (?)", [reference])
@@ -331,7 +329,7 @@ class ReferenceIndex:
             self._connection.execute("INSERT INTO seen VALUES (?, ?)", [reference, number])
 
     def missing(self, references: Sequence[str]) -> set[str]:
-        """Return the given references that occur neither in a valid nor in an invalid row."""
+        """Return those of `references` that no valid or invalid row has."""
         select = (
             "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT reference FROM seen)"
             " AND value NOT IN (SELECT reference FROM invalid)"
@@ -344,7 +342,7 @@ class ReferenceIndex:
 
 
 def _confirmed(row: Row, found: Confirmed) -> Outcome:
-    """Return the outcome of a confirmed row: its result in this run, otherwise ``unchanged``."""
+    """Return the outcome of a confirmed row: ``unchanged``, unless the row was sent earlier in the same run."""
     reference, _, gateway_id, result = found
     status: Status = result or "unchanged"  # type: ignore[assignment]  # written by us
     # Positional arguments are faster, and this is called for every unchanged row.
@@ -354,7 +352,7 @@ def _confirmed(row: Row, found: Confirmed) -> Outcome:
 
 
 def _failed_before(row: Row, entry: Entry) -> Outcome:
-    """Return the outcome of a row that failed before the run was interrupted."""
+    """Return the outcome of a row that failed earlier in the same run, before the run was interrupted."""
     return Outcome(
         row.number,
         row.reference,

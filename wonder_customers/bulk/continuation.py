@@ -16,7 +16,7 @@ def given_again(facts: Mapping[str, Any]) -> list[str]:
 
 
 def continuation(journal: str, facts: Mapping[str, Any], *, gateway: str = "", options: str = "") -> str | None:
-    """Return the command that continues a run; None if the journal is deleted after the job.
+    """Return the command that continues a run; None if the journal is temporary.
 
     Args:
         journal: The path of the journal.

@@ -36,24 +36,24 @@ Find = Callable[[Sequence[str]], Mapping[str, Entry]]
 
 
 class DeadLetters:
-    """Writes failed rows to a file that only its owner can read. The file is created when the first row fails.
+    """Writes failed rows to a file that only its owner can read. The file is opened when the first row fails.
 
     The file lists the rows that have not arrived at the gateway, over any number of runs. `settle` removes the entries
     of earlier runs whose rows have arrived or failed again. Entries of another source or gateway are always kept.
 
-    An entry contains the row's number, its reference and the reason. With `values`, it also contains the customer's
-    fields, so that the file can be used as a source, or the original bytes of a row that could not be read. Card fields
-    are never written. If another field contains card data, the entry has no values.
+    An entry contains the row's number, its reference and facts about the failure. With `values`, it also contains the
+    customer's fields, so that the file can be used as a source, or the original row if it could not be read. Card
+    fields are never written. If another field contains card data, the entry has no values.
 
     Args:
         path: The file.
-        source: The name of the source, for the entries.
-        gateway: The gateway and its environment, for the entries.
-        values: Whether to write the customers' fields too. The file then contains personal data.
+        source: The name of the source, which each entry contains.
+        gateway: The gateway and its environment, which each entry contains.
+        values: Whether to write the customers' fields too, which are personal data.
 
     Attributes:
-        count: Failed rows of this run.
-        earlier: Entries of earlier runs, of this source and gateway, that are still in the file after `settle`.
+        count: The number of failed rows of this run.
+        earlier: The number of entries of earlier runs, of this source and gateway, that `settle` has kept.
     """
 
     def __init__(self, path: Path, *, source: str = "", gateway: str = "", values: bool = False) -> None:
@@ -88,7 +88,7 @@ class DeadLetters:
             file.close()
 
     def add(self, outcome: Outcome) -> None:
-        """Write the row of a failed outcome unless the file contains its entry, or record that a row arrived.
+        """Record an outcome. A failed row is written, unless it failed before an interruption and has an entry.
 
         Raises:
             BulkError: The file cannot be written.
@@ -146,14 +146,13 @@ class DeadLetters:
             self._file.flush()
 
     def settle(self, *, complete: bool, find: Find | None = None) -> None:
-        """Remove the entries of earlier runs whose rows arrived or failed again. Call this after the ``with`` block.
+        """Remove the entries of earlier runs whose rows have arrived or failed again. Called after the ``with`` block.
 
         An entry without a reference is removed only if this run reports the same row with the same reason.
 
         Args:
-            complete: Whether every row of the source has an outcome. If not, a row with the same reference may follow.
-            find: Finds entries of the journal, to detect rows that arrived without an outcome in this process; None
-                without a journal.
+            complete: Whether every row of the source has an outcome.
+            find: Finds entries of the journal, which may show that a row has arrived; None without a journal.
 
         Raises:
             BulkError: The file cannot be read or written.
@@ -180,12 +179,15 @@ class DeadLetters:
                 if empty:
                     target.unlink()
         except OSError as error:
-            raise _unwritable(self.path, error) from None
+            raise BulkError(
+                f"the list of failed rows {self.path} could not be updated: {error.strerror}. It may contain rows that"
+                " have arrived. Fix the cause, such as a full disk. The next run with the same file updates the list."
+            ) from None
         finally:
             rest.unlink(missing_ok=True)
 
     def _decided(self, *, complete: bool, find: Find | None) -> Iterator[tuple[bytes | None, dict[str, Any] | None]]:
-        """Yield each line of earlier runs with its entry. The line is None if it is to be removed."""
+        """Yield each line of earlier runs, or None for a line to remove, and its entry as in `_old`."""
         old = self._old()
         while batch := list(islice(old, _BATCH)):
             failed = {it["reference"]: it for _, it in batch if it is not None and it["status"] == "failed"}
@@ -197,7 +199,7 @@ class DeadLetters:
                 yield None if settled else line, letter
 
     def _is_settled(self, letter: Mapping[str, Any], *, complete: bool) -> bool:
-        """Return whether `settle` removes an entry of an earlier run."""
+        """Return whether `settle` removes this entry of an earlier run."""
         reference, number = letter["reference"], letter["row"]
         if reference is None:
             return (number, letter["reason"]) in self._unnamed
@@ -209,7 +211,7 @@ class DeadLetters:
         return number in (again or ())
 
     def _old(self) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-        """Yield each line of earlier runs with its entry; None if it is invalid or of another source or gateway."""
+        """Yield each line of earlier runs and its entry: None if it is invalid or of another source or gateway."""
         left = self._old_size
         if not left:
             return
@@ -224,10 +226,10 @@ class DeadLetters:
 
 
 def check_dead_letters(path: Path) -> None:
-    """Check that an existing file is a list of failed rows, because other files must not be changed.
+    """Check that a file can be used for failed rows: an existing file must be empty or begin with an entry.
 
     Raises:
-        ConfigurationError: The file is not a list of failed rows.
+        ConfigurationError: The file begins with something else.
         OSError: The file cannot be read.
     """
     if not path.is_file():
@@ -272,7 +274,7 @@ def _ends_incomplete(path: Path) -> bool:
 
 
 def _original(row: bytes) -> dict[str, str]:
-    """Return the original row as text, or as Base64 if it is not UTF-8; an empty dict if it may contain card data."""
+    """Return the member with the original row, as text or as Base64; an empty dict if the row may contain card data."""
     text = row.decode("utf-8", "replace")
     names = _KEY.findall(text)
     if any(find_card_data(text)) or any(names_security_code(it) or may_have_cards(plain(it), None) for it in names):
@@ -284,7 +286,7 @@ def _original(row: bytes) -> dict[str, str]:
 
 
 def _values(draft: CustomerDraft) -> Mapping[str, Any]:
-    """Return the fields that the draft sets or clears, except its payment source."""
+    """Return the fields that a draft sets, and None for those that it clears, without the payment source."""
     names = [attribute.name for attribute in fields(CustomerDraft) if attribute.name not in {"payment_source", "clear"}]
     found = {name: getattr(draft, name) for name in names if getattr(draft, name) is not None}
     found |= dict.fromkeys(sorted(draft.clear))

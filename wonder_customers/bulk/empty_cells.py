@@ -1,7 +1,7 @@
 """The rule for empty cells. By default, an empty cell clears a field that the same source filled in an earlier run.
 
-The journal records the names of the fields that a row filled and of the fields that it cleared. A field whose column is
-missing from the source keeps its value.
+The journal records the names of the fields that each row filled or cleared. A field without a column in the source
+keeps its value.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _ADDRESS_NAMES: Final = tuple(it.name for it in fields(Address))
 _values_of: Final = attrgetter(*_NAMES)
 _parts_of: Final = attrgetter(*_ADDRESS_NAMES)
 _FILLED: Final = "+"
-"""The record of a filled field. Earlier versions recorded other strings. The record of a cleared field is empty."""
+"""The record of a filled field; that of a cleared field is empty. Earlier versions recorded other strings."""
 
 
 @frozen(slots=False)  # created faster than with slots, for every row
@@ -37,11 +37,11 @@ class EmptyCells:
 
     Attributes:
         draft: The draft with the fields to clear.
-        announced: The journal's record before the row is sent: the fields that this source may have filled.
-        confirmed: The journal's record after the gateway has confirmed the row.
+        announced: The record of the row's fields before the row is sent, as JSON; empty without a record.
+        confirmed: The record of the row's fields after the gateway has confirmed the row.
         cleared: The fields that the row clears now and did not clear before.
-        uncleared: The fields that the rule would clear but that the gateway cannot clear.
-        open: Whether ``keep`` kept a field that the source filled before, so that the next run compares the row again.
+        uncleared: The fields that should be cleared, but cannot be cleared at the gateway.
+        open: Whether ``keep`` has kept a field that the source filled before. The next run then compares the row again.
     """
 
     draft: CustomerDraft
@@ -64,7 +64,7 @@ def apply_rule(
     """Apply the rule for empty cells to one row.
 
     Args:
-        session: The session, whose dialect decides which fields the gateway can clear.
+        session: The session. Its dialect decides which fields can be cleared.
         draft: The row's draft.
         columns: The fields that have a column; None if every field has a column.
         recorded: The journal's record of the row's fields; None if there is none.
@@ -114,7 +114,7 @@ def _to_json(found: Mapping[str, str]) -> str:
 
 
 def flat_values(draft: CustomerDraft) -> dict[str, Any]:
-    """Return the values of a draft by field, without its reference and payment source.
+    """Return the values of a draft by field, without unset fields, the reference and the payment source.
 
     Each part of an address and each key of the metadata is a field.
     """

@@ -46,9 +46,9 @@ class Forgotten:
 
 
 def files_near(journal: Journal) -> list[Path]:
-    """Return the files in the folder of a journal, without links and the journal's own files.
+    """Return the files in the folder of a journal, without symbolic links and the journal's own files.
 
-    The folder of the source is not searched: a journal from someone else could name any folder.
+    The folder of the source is not searched, because a journal from another person could name any folder.
     """
     path = journal.path.resolve()
     own = {path.name, *(path.name + suffix for suffix in _BESIDE)}
@@ -56,14 +56,14 @@ def files_near(journal: Journal) -> list[Path]:
 
 
 def forget(journal: Journal, references: Collection[str], files: Iterable[Path]) -> Forgotten:
-    """Remove customers from a journal, and from those of `files` that jobs wrote.
+    """Remove customers from a journal, and from lists of failed rows, exported ids and JSON reports.
 
-    Jobs write lists of failed rows, exported ids, JSON reports and saved plans. Other files are not changed.
+    A saved plan of the journal is deleted if rows were removed. Other files are only searched.
 
     Args:
         journal: The journal.
         references: The references of the customers; at least one.
-        files: The files to search.
+        files: The files to change or search.
 
     Raises:
         BulkError: The journal is in use or cannot be written, or its lock file cannot be opened.
@@ -88,7 +88,7 @@ def forget(journal: Journal, references: Collection[str], files: Iterable[Path])
 
 
 def _from_journal(journal: Journal, wanted: set[str], found: Forgotten) -> set[str]:
-    """Delete and count rows, overwrite their bytes in the file, and return their ids at the gateway."""
+    """Delete rows and overwrite their bytes, count them in `found`, and return the ids of their customers."""
     ids: set[str] = set()
     with writing(journal.path, "Run the command again."), closing(connect(journal.path)) as connection:
         connection.execute("PRAGMA secure_delete = ON").close()
@@ -106,7 +106,7 @@ def _from_journal(journal: Journal, wanted: set[str], found: Forgotten) -> set[s
 
 
 def _from_file(path: Path, wanted: set[str], ids: set[str], pattern: re.Pattern[bytes], mark: str) -> int:
-    """Remove the customers from one file; return the number of entries removed."""
+    """Remove the customers from one file if a job wrote it. Return the number of entries removed."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if head.startswith(_PLAN):
@@ -130,11 +130,11 @@ Edited = tuple[bytes, int]
 
 
 def _without_ids(content: bytes, wanted: set[str], ids: set[str]) -> Edited:
-    rows = list(csv.reader(io.StringIO(content.decode(), newline="")))
+    rows = list(csv.reader(io.StringIO(content.decode(errors="surrogateescape"), newline="")))
     kept = [row for row in rows if not (wanted.intersection(row[:1]) or ids.intersection(row[1:2]))]
     text = io.StringIO(newline="")
     csv.writer(text).writerows(kept)
-    return text.getvalue().encode(), len(rows) - len(kept)
+    return text.getvalue().encode(errors="surrogateescape"), len(rows) - len(kept)
 
 
 def _without_letters(content: bytes, wanted: set[str], pattern: re.Pattern[bytes]) -> Edited:
@@ -144,7 +144,7 @@ def _without_letters(content: bytes, wanted: set[str], pattern: re.Pattern[bytes
 
 
 def _is_about(line: bytes, wanted: set[str], pattern: re.Pattern[bytes]) -> bool:
-    """Return whether an entry is about one of the customers. An entry without a reference is searched as text."""
+    """Return whether an entry is about one of the customers: by its reference, or otherwise by its text."""
     letter = _parsed(line)
     reference = letter.get("reference") if isinstance(letter, dict) else None
     if reference is not None:
@@ -178,7 +178,7 @@ def _parsed(content: bytes) -> Any:
 
 
 def _rewritten(path: Path, edit: Callable[[bytes], Edited]) -> int:
-    """Replace the content of a file, or delete the file if nothing is left. Return the number of removed entries."""
+    """Remove entries from a file, and delete the file if nothing is left. Return the number of removed entries."""
     before = path.read_bytes()
     content, removed = edit(before)
     if not removed:

@@ -1,4 +1,4 @@
-"""The HTML report: one page with charts as inline SVG and a small script, without external requests."""
+"""The HTML report: a page with inline charts and a small script, which loads nothing from elsewhere."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,9 +13,9 @@ __all__ = ["page"]
 
 _TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")
 _FEWEST_POINTS: Final = 3
-"""The minimum number of points of a chart. A report with fewer points has no charts."""
+"""A report with fewer points than this has no charts."""
 _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
-"""Distances between two labels of the time axis, in seconds."""
+"""Possible distances between two labels of the time axis, in seconds. Longer distances are multiples of a day."""
 
 
 def _number(value: float) -> str:
@@ -86,13 +86,13 @@ def _per_second(point: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _counts(rows: Mapping[str, int]) -> list[tuple[str, int, str]]:
-    """Return the name, the number of rows and the meaning of each status to show."""
+    """Return the name, the number of rows and the meaning of each status that has rows."""
     meanings = {**MEANINGS, "unfinished": "read, but not completed when the job stopped"}
     return [(status, rows[status], meaning) for status, meaning in meanings.items() if rows[status]]
 
 
 def _figure(chart: _Chart, points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the template's values for a chart. Coordinates are percentages of the chart."""
+    """Return the values of a chart for the template. Coordinates are percentages of its size."""
     top = _round_up(max(point[name] or 0.0 for point in points for name in chart.curves))
     last = points[-1]["at"]
     step = next((it for it in _STEPS if last / it <= 6), 86_400.0 * (int(last / 6 / 86_400) + 1))
@@ -109,7 +109,7 @@ def _figure(chart: _Chart, points: Sequence[Mapping[str, Any]]) -> dict[str, Any
 
 
 def _path(points: Sequence[Mapping[str, Any]], name: str, last: float, top: float) -> str:
-    """Return the curve as SVG commands, with a gap where a value is missing. A point between gaps is drawn as a dot."""
+    """Return a curve as SVG commands. The curve has a gap where a value is missing; a single point becomes a dot."""
     runs: list[list[str]] = [[]]
     for point in points:
         if point[name] is None:
@@ -120,7 +120,7 @@ def _path(points: Sequence[Mapping[str, Any]], name: str, last: float, top: floa
 
 
 def _round_up(value: float) -> float:
-    """Return the smallest round number that is not less than the value and whose quarters are round too."""
+    """Return a round number that is at least `value`, for the top of a scale with four parts."""
     power = 10.0**-4
     while power * 10 < value:
         power *= 10
@@ -128,6 +128,6 @@ def _round_up(value: float) -> float:
 
 
 def _shown(point: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the labels that the page shows while the pointer is at a point."""
+    """Return the labels that the page shows when the pointer is at a point."""
     labels = {name: chart.label(point[name]) for chart in _CHARTS for name in chart.curves if point[name] is not None}
     return {"at": point["at"], "time": format_duration(point["at"]), **labels}

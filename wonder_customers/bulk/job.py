@@ -31,7 +31,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     Attributes:
         stats: Counts and curves so far.
-        left: The customers missing from the source, which are counted after all rows were sent.
+        left: The customers missing from the source. They are counted after all rows were sent, if at all.
         stopped: Why the job is stopping or stopped early; None while it runs and after it finished.
     """
 
@@ -83,7 +83,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     @property
     def notes(self) -> SourceNotes:
-        """The decisions and changes made while a `RowReader` was read; empty for other rows and for jobs on Ray."""
+        """The decisions and changes made while a `RowReader` was read; empty for other sources and for jobs on Ray."""
         return SourceNotes()
 
     @property
@@ -98,7 +98,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     @property
     def exit_status(self) -> ExitStatus:
-        """How the job ended, as one word. Valid after the ``async with`` block."""
+        """How the job ended. Valid after the ``async with`` block."""
         return "finished" if self.stopped is None else self.stopped.exit_status
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Customers missing from the source, and the limits that protect them from a wrong or incomplete source."""
+"""Customers missing from the source, and the limit on their removal."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from wonder_customers.errors import ConfigurationError
 __all__ = ["LeftCustomers", "RemovalLimit", "RemovedRule", "refusal"]
 
 RemovedRule = Literal["report", "delete"]
-"""What happens to the customers missing from the source: ``report`` counts them, ``delete`` also deletes or archives
+"""What happens to customers missing from the source: ``report`` only counts them, ``delete`` also deletes or archives
 them at the gateway."""
 
 MOST_LISTED = 1000
@@ -24,8 +24,8 @@ class RemovalLimit:
 
     Attributes:
         text: The limit as the user gave it.
-        number: The number of customers; None for a fraction.
-        share: The fraction of the rows of the last finished run, from 0 to 1; None for a number.
+        number: The limit as a number of customers; None for a percentage.
+        share: The limit as a fraction of the rows of the last finished run, from 0 to 1; None for a number.
     """
 
     text: str
@@ -59,13 +59,13 @@ class LeftCustomers:
 
     Attributes:
         rule: What happens to these customers.
-        counted: Whether the customers were counted, because the source was read completely.
+        counted: Whether the customers were counted. This requires that the source was read completely.
         count: The number of customers, without those that earlier runs deleted.
-        removed: The number of customers that the run deleted, or that were deleted already.
-        kept: The number of customers that could not be deleted.
-        listed: The references and the gateway's ids for the first customers; an id is None if it is not known.
+        removed: The number of customers that the run deleted, or found deleted.
+        kept: The number of customers whose deletion failed.
+        listed: The reference and the gateway's id (None if unknown) of each of the first 1,000 customers.
         rows_before: The number of rows of the last finished run; None if no run has finished.
-        problem: Why no customer was deleted although the rule is ``delete``; None if nothing prevented it.
+        problem: Why the rule ``delete`` was not applied; None otherwise.
     """
 
     rule: RemovedRule = "report"
@@ -78,19 +78,19 @@ class LeftCustomers:
     problem: str | None = None
 
     def add(self, reference: str, id: str | None) -> None:
-        """Count a customer, and list the first customers."""
+        """Count a customer, and list it if it is among the first."""
         self.count += 1
         if len(self.listed) < MOST_LISTED:
             self.listed.append((reference, id))
 
     @property
     def share(self) -> str:
-        """The number of customers as text, with the percentage of the last finished run's rows if there is one."""
+        """The number of customers as text, with the percentage of the rows of the last finished run if it is known."""
         customers = counted(self.count, "customer", "customers")
         return customers if not self.rows_before else f"{customers} ({self.count / self.rows_before:.1%})"
 
     def warning(self, rows: int) -> str | None:
-        """Return why a source with `rows` rows seems to be incomplete; None if it does not."""
+        """Return why a source with `rows` rows may be incomplete; None if nothing suggests this."""
         if self.counted and self.count and not rows:
             return "the source has no rows"
         if self.counted and self.rows_before is not None and 2 * rows < self.rows_before:
@@ -107,10 +107,10 @@ class LeftCustomers:
 
 
 def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
-    """Return why the customers must not be deleted; None if they may be.
+    """Return why the customers must not be deleted; None if deletion is allowed.
 
-    A number is an explicit decision. A percentage is not, so it applies only to a source that is not much smaller than
-    that of the last finished run.
+    A source without rows is always refused. With a percentage, a source with less than half of the rows of the last
+    finished run is refused too.
 
     Args:
         left: The customers missing from the source.

@@ -1,4 +1,4 @@
-"""Bulk jobs: a reader, a change filter, a bounded queue, and workers that share one session and one journal."""
+"""Bulk jobs in this process."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -42,11 +42,11 @@ __all__ = ["LocalJob", "sync"]
 _TICK = 0.2
 """Seconds between two updates of the statistics."""
 _BETWEEN_WRITES = 0.5
-"""Seconds before a row that failed in an outage is sent again."""
+"""Seconds until a row that failed in an outage is sent again."""
 _FATAL: Final = (AuthenticationError, PermissionDeniedError, BulkError)
 """The errors of a row that stop the job."""
 AHEAD = 50
-"""The number of rows that are recorded as ``sending`` together, ahead of the workers that send them."""
+"""The maximum number of rows that are recorded as ``sending`` and queued together."""
 
 
 class LocalJob(Job):
@@ -209,7 +209,7 @@ class LocalJob(Job):
                 await self._queue(batch[1][first : first + AHEAD])
 
     async def _queue(self, rows: list[PendingRow]) -> None:
-        """Record rows as ``sending`` and queue them, so that the workers do not wait for the journal's disk.
+        """Record rows as ``sending`` in the journal, and queue them for the workers.
 
         Rows with an unconfirmed write are recorded later, when that write is resolved.
         """
@@ -243,7 +243,8 @@ class LocalJob(Job):
     async def _remove_left(self) -> None:
         """After a complete run, count the customers missing from the source, and delete them if requested.
 
-        The drafts that a caller passes may be incomplete, so missing customers are then counted only before a deletion.
+        If the rows do not come from a `RowReader`, they may be incomplete, so missing customers are counted only for a
+        deletion.
         """
         delete, journal = self._options.removed == "delete", self._journal
         complete = self._source_ended and self._whole_source and self._options.only == "all" and self.stopped is None
@@ -275,9 +276,9 @@ class LocalJob(Job):
             self._halt_for(error)
 
     async def _send(self, row: PendingRow) -> Outcome | None:
-        """Send a row. With `give_up_after`, send a row that fails in an outage again while another row is in progress.
+        """Send a row. With `give_up_after`, send a row that fails in an outage again.
 
-        Otherwise, a row is not sent again: the gateway may be unable to process its values.
+        A row is repeated only while another row is in progress: a single failing row may be the cause of its failures.
         """
         self._busy += 1
         try:
@@ -296,7 +297,7 @@ class LocalJob(Job):
         return isinstance(outcome.error, (*TRANSIENT, OutcomeUnknownError))
 
     def _count(self, outcome: Outcome) -> None:
-        """Count the outcome of a write or deletion, and stop the job if too many have failed."""
+        """Count the outcome of a write or a deletion, and stop the job if too many failed."""
         self.stats.sent += outcome.applied == "yes" and outcome.status != "removed"
         self.stats.requests.sent += outcome.attempts
         too_many = self._thresholds.count(ok=outcome.ok)
@@ -326,13 +327,13 @@ class LocalJob(Job):
             self._outages.end()
 
     def _halt(self, exit_status: ExitStatus, reason: str) -> None:
-        """Stop reading and sending rows. The first reason is kept, except ``paused``."""
+        """Stop reading and sending rows. A reason other than ``paused`` is not replaced."""
         if self.stopped is None or self.stopped.exit_status == "paused":
             self.stopped = Stop(exit_status, reason)
         self._stop.set()
 
     def _end(self, journal: Journal) -> None:
-        """Record the end of the run, and release the journal."""
+        """Record the end of the run in the journal, and release the journal."""
         # Skipped rows are included, because the next run compares the numbers of rows of the source.
         journal.end(self.exit_status, self.stats.counts + Counter(skipped=self.skipped))
 
@@ -357,7 +358,7 @@ def sync(
         rows: The result of `sources.read`, or any iterable or async iterable of drafts. Every draft needs a unique
             reference.
         journal: Records the result of each row, so that an interrupted job can be resumed and unchanged rows are not
-            sent again. Without a journal, every valid row is sent.
+            sent again. Without a journal, every valid row with a new reference is sent.
         options: All settings of the job. See `Options` for the defaults.
 
     Raises:

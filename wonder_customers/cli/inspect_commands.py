@@ -212,12 +212,10 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
     try:
         files = dict.fromkeys(it for it in (*files_near(journal), *more) if listed is None or not it.samefile(listed))
         found = forget(journal, wanted, files)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        file = getattr(error, "filename", None) or "a file"
+    except OSError as error:
         raise ConfigurationError(
-            f"{file} cannot be read or changed ({reason}), so some entries may not have been erased. Fix the cause,"
-            " then run the command again."
+            f"{error.filename or 'a file'} cannot be read or changed ({error.strerror}), so some entries may not have"
+            " been erased. Fix the cause, then run the command again."
         ) from None
     print_message(f"{counted(found.rows, 'row was', 'rows were')} removed from {journal.path}.")
     if found.rows < (given := len(set(wanted))):

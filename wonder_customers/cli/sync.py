@@ -263,11 +263,7 @@ def forget_customers(
 ) -> int:
     """Remove customers from a journal and from the failed rows, exported ids, reports and plans in its folder."""
     if (reference is None) == (references is None):
-        problem = (
-            "requires REFERENCE or --from FILE"
-            if reference is None
-            else "accepts either REFERENCE or --from FILE, not both"
-        )
+        problem = "requires REFERENCE or --from FILE" if reference is None else "accepts REFERENCE or --from, not both"
         raise ConfigurationError(f"`forget` {problem}. Nothing was erased.")
     return erase(Journal.existing(journal), reference, references, file or [])
 
