@@ -69,7 +69,7 @@ def fold(text: str) -> str:
 
 
 def _unescaped(pieces: list[_Piece]) -> Iterator[_Piece]:
-    """Yield the pieces with one level of escapes decoded."""
+    """Yield the pieces with one level of escapes decoded, including plus signs that encode spaces."""
     text, at = "".join(piece[0] for piece in pieces), 0
     for index in (it.start() for it in _PLUS.finditer(text)):
         pieces[index] = (" ", *pieces[index][1:])

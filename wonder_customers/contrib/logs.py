@@ -78,7 +78,7 @@ def log_events(event: Event) -> None:
 
 
 def _context(event: Event) -> dict[str, Any]:
-    """Return the keys that identify the call and the attempt."""
+    """Return the keys and values that come from the call, attempt, wait or session of an event."""
     if isinstance(event, SessionEnded):
         return _attributes_of(event.session.stats(), _TOTALS)
     if isinstance(event, SessionStarted):

@@ -20,7 +20,7 @@ _BRANDS = (
 
 
 def digits(number: object) -> str | None:
-    """Return a card number without spaces and hyphens; None if `number` is not a str of 12 to 19 digits."""
+    """Return a card number without spaces and hyphens; None if the rest does not consist of 12 to 19 digits."""
     if not isinstance(number, str):
         return None
     plain = re.sub(r"[ -]", "", number)

@@ -54,7 +54,7 @@ def _request_schema(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def response_properties(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON schemas of the customer's fields in a response. Fields of other types are omitted."""
+    """Return the JSON schemas of the customer's fields in a response. Fields of types without a schema are omitted."""
     return {
         name: _TYPES.get(kind, {"type": ["string", "null"]})
         for name, kind in fields["response"]["customer"].items()

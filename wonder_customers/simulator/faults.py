@@ -221,7 +221,7 @@ def _value(key: str, value: Any, default: Any, limits: tuple[float, float] | Non
 
 
 def _retry_after(key: str, value: Any) -> Any:
-    """Return the value of a Retry-After header. The value may be malformed, but must be valid in a header."""
+    """Return the value of a Retry-After header after checking that it can be sent. It may be malformed."""
     text = str(value) if isinstance(value, (int, float, str)) else ""
     if value is not None and not (0 < len(text) <= _MAX_TEXT and text.isascii() and text.isprintable()):
         raise ValueError(f"{key} must be a number, or a string of 1 to {_MAX_TEXT} printable ASCII characters")

@@ -93,7 +93,7 @@ class Quirks:
         """
         names = values.get("active") if isinstance(values, dict) and len(values) == 1 else None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError("quirks must be a JSON object with the key active, which is a list of names")
+            raise ValueError('quirks must be a JSON object whose only key is "active", with a list of names')
         self._active = self._known(names)
 
     def _known(self, names: Collection[str]) -> frozenset[str]:
@@ -181,7 +181,7 @@ LOWER_CASE_EMAIL: Final = Quirk(
 
 
 def collapsed_blanks(*names: str) -> Quirk:
-    """Return a quirk that replaces consecutive spaces in the fields `names` by one space."""
+    """Return a quirk that replaces white space in the fields `names` by single spaces, and removes it at the ends."""
     return Quirk(
         "collapsed-blanks",
         "consecutive spaces in a string become a single space",

@@ -150,7 +150,7 @@ class SimulatorServer:
 
     @property
     def origin(self) -> str:
-        """The origin of the gateways, as `http://127.0.0.1:PORT`.
+        """The origin of the gateways, such as ``http://127.0.0.1:50123``.
 
         Raises:
             RuntimeError: `port` is 0 and the server has not been started yet.

@@ -229,7 +229,7 @@ class GatewayMock:
         return self.router.calls
 
     def failure(self) -> str | None:
-        """Return a message about a request without a route or a route that was not called; None if there is none."""
+        """Return a message about a request without a route, or about routes that were not called; None otherwise."""
         if self._unmocked:
             return self._unmocked[0]
         idle = [

@@ -56,7 +56,9 @@ def refusal_body(
         try:
             body = examples(gateway).codec.write_fields(body, fields)
         except AttributeError:
-            raise ConfigurationError(f"the error responses of {gateway} do not name fields. Use message=….") from None
+            raise ConfigurationError(
+                f"the error responses of {gateway} do not name fields. Pass `message` instead."
+            ) from None
     return orjson.dumps(body)
 
 

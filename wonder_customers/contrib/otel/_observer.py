@@ -24,7 +24,7 @@ class OpenTelemetryObserver:
     """An observer with a method for each event that it uses, such as ``_on_call_ended`` for ``call_ended``."""
 
     def __call__(self, event: Event) -> None:
-        """Handle an event."""
+        """Call the method for the event, if there is one."""
         handler = getattr(self, f"_on_{event.name}", None)
         if handler is not None:
             handler(event)

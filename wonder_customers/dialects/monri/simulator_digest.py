@@ -22,7 +22,7 @@ Merchants = Mapping[str, Mapping[str, str]]
 
 
 def parts(request: ReceivedRequest) -> tuple[str, str, str] | None:
-    """Return token, timestamp and digest of the ``Authorization`` header; None if it is missing or malformed."""
+    """Return the token, timestamp and digest of the ``Authorization`` header; None if the header is not a digest."""
     found = request.headers.get("authorization", "").split(" ")
     return (found[1], found[2], found[3]) if found[0] == SCHEME and len(found) == 4 else None
 
@@ -63,7 +63,7 @@ def report(request: ReceivedRequest, merchants: Merchants, now: float, window: f
     found = parts(request)
     if found is None:
         return _refused(
-            f"The Authorization header must be {SCHEME}, token, timestamp and digest, with single spaces.", steps
+            f"The Authorization header must be {SCHEME}, token, timestamp and digest, separated by one space.", steps
         )
     token, timestamp, received = found
     credentials = merchants.get(token)

@@ -151,7 +151,7 @@ def checked_token_source(sent: JsonObject) -> JsonObject:
     """Check the payment source of a one-time token, and return its stored fields. Refusals have the type ``token``.
 
     Raises:
-        GatewayRefusal: A field is missing or malformed.
+        GatewayRefusal: A field is missing or malformed, or the card is declined.
     """
     try:
         return checked_source(sent, "")
