@@ -288,7 +288,7 @@ class ResponseDrift:
 
 @frozen(eq=False)
 class LookupStarted:
-    """A lookup starts, which finds out whether a write was applied. Its requests are reported as attempts.
+    """A call starts to look up whether its write was applied. The requests of the lookup are reported as attempts.
 
     Attributes:
         call: The call whose write is looked up.

@@ -147,11 +147,7 @@ class _RecordingTransport:
 
 
 class _ProbeRun:
-    """The steps of a probe.
-
-    Raises:
-        ConfigurationError: `session` is not open.
-    """
+    """The steps of a probe."""
 
     def __init__(self, session: CustomerSession[Any]) -> None:
         transport = session._shared.transport  # noqa: SLF001 - the same connections, observed

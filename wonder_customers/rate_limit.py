@@ -76,10 +76,7 @@ def _checked(name: str, value: object) -> float:
 def spacing(requests: float, per: float, margin: float) -> float:
     """Return the seconds between evenly spaced requests, so that a period contains at most `requests` requests.
 
-    Args:
-        requests: Number of requests per period.
-        per: Length of the period in seconds.
-        margin: Greatest difference in seconds between the delays of two requests.
+    `margin` is the greatest difference in seconds between the delays of two requests.
     """
     if requests < 1:
         return per / requests + margin

@@ -15,7 +15,7 @@ import respx
 from backends import ASYNCIO_ONLY
 from fault_injection.sessions import fresh, session
 
-from wonder_customers import ConfigurationError, CustomerSession, Monri, RetryPolicy, SessionClosedError
+from wonder_customers import ConfigurationError, CustomerSession, Monri, RateLimit, RetryPolicy, SessionClosedError
 from wonder_customers._support.unique_ids import UniqueIds
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.transports.asyncio import AsyncioTransport
@@ -189,6 +189,22 @@ async def make_asynchronously() -> AsyncioTransport:
 def test_value_that_is_not_a_transport_is_rejected(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="transport must be"):
         CustomerSession(ACCOUNT, transport=wrong)
+
+
+@pytest.mark.parametrize(
+    ("argument", "wrong", "found"),
+    [
+        ("account", Monri, "the class Monri"),
+        ("retry", RetryPolicy, "the class RetryPolicy"),
+        ("rate_limit", RateLimit, "the class RateLimit"),
+        ("transport", make_asynchronously, "a coroutine function"),
+    ],
+    ids=["account", "retry", "rate_limit", "transport"],
+)
+def test_class_or_coroutine_function_as_argument_is_named_in_the_error(argument: str, wrong: Any, found: str) -> None:
+    arguments: dict[str, Any] = {"account": ACCOUNT, argument: wrong}
+    with pytest.raises(ConfigurationError, match=f"^{argument} must be .*, not {found}$"):
+        CustomerSession(**arguments)
 
 
 async def test_httpx_client_is_rejected() -> None:

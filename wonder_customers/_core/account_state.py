@@ -34,13 +34,10 @@ def digest(*values: bytes) -> bytes:
 
 
 def identity(holder: object, *more: str) -> Hashable:
-    """Return a value that identifies an account: a digest of its secrets, or the account itself if it has no secrets.
+    """Return a value that identifies `holder`: a digest of its secrets and of `more`, or an object to compare.
 
     A secret that a function returns is identified by the function, so that a new secret does not change the identity.
-
-    Args:
-        holder: An account, a str, a `Secret` or a `ProvidedSecret`.
-        more: Additional values for the digest.
+    An account without secrets is returned itself.
     """
     if isinstance(holder, ProvidedSecret):
         return holder

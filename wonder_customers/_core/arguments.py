@@ -38,8 +38,8 @@ def _kind(value: object) -> str:
 
 def check_rate_limit(limit: object) -> None:
     """Raise `ConfigurationError` unless `limit` is a `RateLimiter` or None."""
-    if limit is not None and not isinstance(limit, RateLimiter):
-        kind = type(limit).__name__
+    if limit is not None and (isinstance(limit, type) or not isinstance(limit, RateLimiter)):
+        kind = _kind(limit)
         raise ConfigurationError(f"rate_limit must be a RateLimit(…), AdaptiveRateLimit(…) or RateLimiter, not {kind}")
 
 

@@ -103,12 +103,7 @@ class AttemptRunner:
     ) -> Coroutine[Any, Any, AttemptResult]:
         """Make one attempt. If the gateway refuses fetched credentials, make a second attempt with new credentials.
 
-        Args:
-            call_context: The operation.
-            call: The request.
-            keys: The keys of the customer of a write; empty for reads.
-            number: The number of the attempt, counted from 1.
-            perform: Sends the request that fetches an access token.
+        `keys` is empty for reads. `number` counts the attempts from 1. `perform` sends the request for an access token.
         """
         if call_context.account_context.account.credentials is None or not call.signed:
             return self._send(call_context, call, keys, number, call_context.account_context.signer)
@@ -210,15 +205,7 @@ class AttemptRunner:
         remaining: float,
         signer: Signer,
     ) -> AttemptResult:
-        """Sign the request, send it, and classify how it ended.
-
-        Args:
-            call_context: The operation.
-            call: The request.
-            transmission: Filled while the request is sent. It is valid even if this method is cancelled.
-            remaining: Time limit of the attempt in seconds.
-            signer: The credentials.
-        """
+        """Sign the request, send it within `remaining` seconds, and classify how it ended."""
         account_context, unique = call_context.account_context, self._unique_id()
         response: HttpResponse | None = None
         failure: TransportError | None = None
@@ -247,11 +234,7 @@ class AttemptRunner:
         return result if result.response is not None else _redacted(result, call, call_context, transmission)
 
     async def _transmit(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """Send a request over the transport, and check the type of the result.
-
-        Raises:
-            TransportError: The request failed, or the transport does not follow the protocol.
-        """
+        """Send a request over the transport. Raise `TransportError` if the result is not an `HttpResponse`."""
         assert self.transport is not None  # noqa: S101 - selected when the session was opened
         if transmission.renew is not None:
             await transmission.leave()

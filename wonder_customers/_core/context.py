@@ -247,12 +247,7 @@ class CallContext:
             self.observer.ended(name, applied, self.requests, now - self.started, recovered=False)
 
     def begin_attempt(self, call: Call[Any], number: int) -> None:
-        """Count and report the start of a request.
-
-        Args:
-            call: The request.
-            number: The number of the attempt at the request, counted from 1.
-        """
+        """Count and report the start of a request. `number` counts the attempts at the request from 1."""
         self.requests += 1
         if self.observer is not None:
             self.observer.attempt(call.request, number, self.requests)
@@ -319,13 +314,7 @@ def error_name(error: BaseException) -> str:
 
 
 def customer_key(merchant: Hashable, by: str, value: str) -> Key:
-    """Return the key of a customer for its locks.
-
-    Args:
-        merchant: Identifies the merchant.
-        by: ``reference`` or ``id``.
-        value: The reference or id. Gateways ignore the case of ids, which are hexadecimal.
-    """
+    """Return the key of a customer for its locks. `by` is ``reference`` or ``id``. The case of ids is ignored."""
     return merchant, by, value.casefold() if by == "id" else value
 
 
@@ -350,11 +339,7 @@ def as_unconfirmed(error: CallError, subject: Mapping[str, str]) -> CallError:
     """Return the error of a call whose write may have been applied.
 
     A failure without a conclusive response becomes an `OutcomeUnknownError`. For any other error, only `applied` is
-    set to ``unknown``.
-
-    Args:
-        error: The error that ended the call.
-        subject: The ``reference`` or ``id`` of the customer, for errors in which these attributes are None.
+    set to ``unknown``. `subject` contains the ``reference`` or ``id`` of the customer, for errors without them.
     """
     error.applied = "unknown"
     if not isinstance(error, (NotSentError, NoResponseError, DeadlineExceededError, GatewayUnavailableError)):

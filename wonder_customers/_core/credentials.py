@@ -55,8 +55,7 @@ class SharedValue(Generic[T]):
     async def get(self, fetch: Callable[[], Awaitable[tuple[T, float]]]) -> T:
         """Return the value. If it is missing or expired, one caller awaits `fetch`, and all others await its result.
 
-        Args:
-            fetch: Returns the value and the number of seconds for which it may be used.
+        `fetch` returns the value and the number of seconds for which it may be used.
 
         Raises:
             CallError: The value could not be fetched.
@@ -112,17 +111,11 @@ class Signer:
 
 @define(eq=False)
 class _Provided:
-    """The secrets that functions returned.
-
-    Attributes:
-        values: The secrets by field.
-        dialects: The dialects for the accounts with these secrets.
-        confirmed: The time when the functions returned the same secrets again after the gateway had refused them.
-    """
+    """The secrets that functions returned, by field, and the dialects for the accounts with these secrets."""
 
     values: dict[str, Secret]
     dialects: dict[Account, Dialect] = field(factory=dict)
-    confirmed: float = -inf
+    confirmed: float = -inf  # when the functions returned the same secrets again after the gateway had refused them
 
 
 @define(eq=False)
@@ -169,12 +162,7 @@ class AccountCredentials:
         return refused if refused is not None and same else found
 
     def _drop(self, refused: Signer, started: float) -> bool:
-        """Remove refused credentials from the cache. Return False if fetching them again is useless.
-
-        Args:
-            refused: The credentials.
-            started: The start of the call.
-        """
+        """Remove refused credentials from the cache. Return False if equal credentials were fetched since `started`."""
         if refused.bearer is not None:
             self._tokens.drop(refused.bearer)
         elif refused.provided is not None:
@@ -237,12 +225,6 @@ async def _token(send: SendTokenCall, signer: Signer) -> AccessToken:
 
 async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimiter, running: list[str]) -> Secret:
     """Call the function of a secret, in a thread because it may wait for a secret manager.
-
-    Args:
-        name: The name of the secret.
-        provided: The secret.
-        limiter: Limits the threads of this call.
-        running: The names of the secrets whose functions are running in threads.
 
     Raises:
         NotSentError: The function failed or did not return a string, or too many earlier calls have not returned. The

@@ -53,21 +53,13 @@ _NOT_RETRIED: Final = {
 
 @frozen
 class _Progress:
-    """The failed attempts at one request.
-
-    Attributes:
-        attempts: Number of failed attempts.
-        throttled: Number of attempts that ended with HTTP 429.
-        cost: Number of retry tokens taken.
-        unconfirmed: Whether one of the attempts may have been applied.
-        resent: Whether the write was sent once more after a lookup did not find it.
-    """
+    """The failed attempts at one request."""
 
     attempts: int = 0
-    throttled: int = 0
-    cost: int = 0
-    unconfirmed: bool = False
-    resent: bool = False
+    throttled: int = 0  # attempts that ended with HTTP 429
+    cost: int = 0  # retry tokens taken
+    unconfirmed: bool = False  # whether one of the attempts may have been applied
+    resent: bool = False  # whether the write was sent once more after a lookup did not find it
 
     def failed(self, evidence: Evidence) -> "_Progress":
         """Return the progress after another failed attempt."""
@@ -105,12 +97,8 @@ class Executor:
     ) -> Response[T]:
         """Send all requests of an operation within one deadline, while holding the lock of its customer.
 
-        Args:
-            account_context: The account.
-            operation: The name of the operation, for errors and events.
-            steps: The requests of the operation.
-            subject: The customer of a write, ``("reference", …)`` or ``("id", …)``; None for reads and for creates
-                without a reference.
+        `subject` is the customer of a write, ``("reference", …)`` or ``("id", …)``; None for reads and for creates
+        without a reference.
 
         Raises:
             CallError: The operation failed.
@@ -211,13 +199,9 @@ class Executor:
     async def _recover(
         self, call_context: CallContext, call: Call[T], keys: Sequence[Key], progress: _Progress, result: AttemptResult
     ) -> tuple[Response[T] | None, _Progress]:
-        """Do what the retry decision requires after a failed attempt: look up the write, wait, or end the call.
+        """After a failed attempt, look up the write, wait, or raise the error, as the retry decision requires.
 
-        Returns:
-            The response, or None if the request has to be sent again; and the progress.
-
-        Raises:
-            CallError: The call ended.
+        Return the response, or None if the request has to be sent again; and the progress.
         """
         decision = self._decide(call_context, call, progress, result)
         absent = False
@@ -264,11 +248,7 @@ class Executor:
         return decide(call_context.account_context.policy, state)
 
     async def _prepare_write(self, call_context: CallContext, call: Call[T], keys: Sequence[Key]) -> Response[T] | None:
-        """Lock all known keys of the customer, and wait for unconfirmed writes.
-
-        Returns:
-            The response with the customer, if an earlier unconfirmed create has created it; else None.
-        """
+        """Lock the customer, and wait for its unconfirmed writes. Return a response if they have created it."""
         for key in keys:
             if key not in call_context.held:
                 await self.order.lock(call_context, key)
@@ -322,17 +302,10 @@ class Executor:
     async def _look_up(
         self, call_context: CallContext, call: Call[T], *, certain: bool, oldest: float = inf
     ) -> Response[T] | None:
-        """Look up the record that a write has created or changed. Return None if this record is not found.
+        """Look up the record that a write has created or changed. Return None if no record is found.
 
-        Args:
-            call_context: The operation.
-            call: The write.
-            certain: Whether the gateway reported that it applied the write, so that any record found is its result.
-            oldest: The greatest possible age in seconds of a customer that this operation has created.
-
-        Raises:
-            ConflictError: Another customer has the reference.
-            AmbiguousReferenceError, CallError: Several customers have the reference, or a request of the lookup failed.
+        If a create is not `certain` to be applied, raise `ConflictError` for a customer that differs from the draft, or
+        that was created more than `oldest` seconds ago.
         """
         call_context.account_context.account.counts.lookups += 1
         call_context.begin_lookup()

@@ -120,12 +120,9 @@ class CallObserver:
     _request_id: str | None = None
 
     def attempt(self, request: HttpRequest, number: int, request_number: int) -> None:
-        """Report that a request is about to be sent.
+        """Report the start of an attempt.
 
-        Args:
-            request: The request.
-            number: The number of the attempt at the request, counted from 1.
-            request_number: The number of the request within the call, counted from 1.
+        `number` counts the attempts at the request, and `request_number` the requests of the call, both from 1.
         """
         self._attempt = AttemptStarted(self._call, request.method, request.route, number, request_number)
         self._notify(self._attempt)

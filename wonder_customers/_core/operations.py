@@ -166,11 +166,7 @@ class SessionState:
         return named if isinstance(merchant, str) else (dialect.origin, merchant, place)
 
     def stats(self, account: AccountState | None = None) -> "Stats":
-        """Return the statistics so far.
-
-        Args:
-            account: The account whose calls are counted; None for all accounts.
-        """
+        """Return the statistics of an account, or of all accounts if `account` is None."""
         from wonder_customers.events import Stats  # noqa: PLC0415 - loaded only when statistics are read
 
         executor, counts = self.executor, self.accounts.totals() if account is None else account.counts

@@ -27,14 +27,7 @@ async def wait_for_permit(
 ) -> str | None:
     """Wait until a request may be sent: take a slot, then a permit of the rate limit.
 
-    Args:
-        slots: One slot for each connection.
-        rate_limit: The rate limit; None if there is none.
-        call_context: The operation.
-        transmission: Identifies the request.
-
-    Returns:
-        None if the request may be sent. Otherwise the reason for `CallContext.not_sent`, and no slot is taken.
+    Return None if the request may be sent. Otherwise return the reason for `CallContext.not_sent`, and take no slot.
     """
     account, stop = call_context.account_context.account, call_context.account_context.stop
     is_stopped = stop is not None and stop.is_set
@@ -77,11 +70,7 @@ def _reported_wait(call_context: CallContext, within: float) -> Iterator[None]:
 
 
 async def _renew(rate_limit: RateLimiter, call_context: CallContext, transmission: Transmission) -> None:
-    """Acquire a new permit, because the first permit expired before the request was sent.
-
-    Raises:
-        TransportError: No permit was available before the deadline, or the stop signal ended the wait.
-    """
+    """Acquire a new permit after the first permit has expired. Raise `TransportError` if the wait ends without one."""
     renewed = False
     with anyio.move_on_after(call_context.remaining()), call_context.interruptible():
         await rate_limit.acquire(transmission)

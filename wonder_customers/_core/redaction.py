@@ -78,15 +78,11 @@ class Redactor:
     def redact_id(self, text: str) -> str:
         """Return the request id `text` without the values. Long numbers are kept, because a request id may be one."""
         folded = FoldedText.of(text)
+        # Random ids contain short numbers by chance.
         return _marked(folded, self._found(folded, whole_numbers=True))
 
     def _found(self, folded: FoldedText, *, whole_numbers: bool = False) -> list[tuple[int, int]]:
-        """Return the spans of the values in a folded text.
-
-        Args:
-            folded: The text.
-            whole_numbers: Whether to find short numbers only as whole words, because random ids contain them by chance.
-        """
+        """Return the spans of the values in a folded text. With `whole_numbers`, short numbers must be whole words."""
         found = []
         for value, plain in self._values:
             # Most messages contain none of the values, and compiling a pattern is slow.

@@ -11,11 +11,7 @@ __all__ = ["user_agent"]
 
 
 def user_agent(app_info: str | None) -> Header:
-    """Return the header for requests on the running event loop. It contains no other data about the machine.
-
-    Args:
-        app_info: The name and version of the application; None to omit them.
-    """
+    """Return the header for requests on the running event loop. It contains no other data about the machine."""
     loop = "asyncio" if running_on_asyncio() else "trio"
     product = f"{_library()} (Python/{sys.version_info.major}.{sys.version_info.minor}; {loop})"
     return b"User-Agent", (product if app_info is None else f"{product} {app_info}").encode("ascii")

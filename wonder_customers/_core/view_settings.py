@@ -60,10 +60,7 @@ class ViewSettings:
     stop: StopSignal | None = None
 
     def changed(self, options: Mapping[str, Any]) -> "ViewSettings":
-        """Return the settings with some options changed.
-
-        Args:
-            options: The keys are those of `SessionOptions`.
+        """Return the settings with the changes in `options`, whose keys are those of `SessionOptions`.
 
         Raises:
             ConfigurationError: An option is unknown or invalid.

@@ -188,11 +188,7 @@ class WriteOrder:
     locks: WriteLocks
 
     async def lock_subject(self, call_context: CallContext, subject: tuple[str, str]) -> None:
-        """Lock a customer by its reference or id. If the reference for an id is known, lock both.
-
-        Args:
-            call_context: The operation.
-            subject: ``("reference", …)`` or ``("id", …)``.
+        """Lock a customer, ``("reference", …)`` or ``("id", …)``. If the reference for an id is known, lock both.
 
         Raises:
             CallError: As for `lock`.
@@ -256,11 +252,7 @@ class WriteOrder:
     ) -> bool:
         """Wait until no earlier write for the customer can still be applied. Return whether a wait was necessary.
 
-        Args:
-            call_context: The operation.
-            keys: The keys of the customer.
-            call: The request to be sent. An idempotent request does not wait for writes with the same body. None waits
-                for all writes.
+        An idempotent `call` does not wait for writes with the same body.
 
         Raises:
             DeadlineExceededError: The wait would exceed the deadline. The error is raised at once.

@@ -20,10 +20,6 @@ __all__ = ["check_transport", "patched_library", "select_transport"]
 def check_transport(transport: Any, max_connections: int) -> None:
     """Check the transport arguments of a session.
 
-    Args:
-        transport: None, a `Transport`, a transport of httpx or httpx2, or a function that returns a transport.
-        max_connections: Maximum number of connections.
-
     Raises:
         ConfigurationError: An argument is invalid.
     """
@@ -56,10 +52,6 @@ def _is_factory(transport: object) -> bool:
 
 def select_transport(transport: Any, max_connections: int) -> tuple[Transport, str]:
     """Return the transport for a session on the running event loop, and a description of it for ``repr``.
-
-    Args:
-        transport: The ``transport`` argument of the session.
-        max_connections: Maximum number of connections, if a transport is created.
 
     Raises:
         ConfigurationError: `transport` cannot be used.

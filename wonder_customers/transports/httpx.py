@@ -371,13 +371,12 @@ async def _resolve(resolver: Resolver, signed_request: SignedRequest) -> None:
 
 
 def _proxy(url: object, context: Any) -> httpx.Proxy:
-    """Return the proxy at `url`. A transport is created with the proxy, which finds most errors.
-
-    An https proxy uses `context`, because the default context of httpx obeys SSL_CERT_FILE and SSLKEYLOGFILE.
-    """
+    """Return the proxy at `url`. The context is for https proxies."""
     try:
         proxy = httpx.Proxy(url if isinstance(url, str) and urlsplit(url).hostname else "")
+        # The default context of httpx obeys SSL_CERT_FILE and SSLKEYLOGFILE.
         proxy.ssl_context = context if proxy.url.scheme == "https" else None
+        # Most errors are raised only when a transport is created with the proxy.
         httpx.AsyncHTTPTransport(verify=default_context(), trust_env=False, proxy=proxy)
     except (ValueError, httpx.InvalidURL, ImportError) as error:
         if isinstance(error, ImportError):

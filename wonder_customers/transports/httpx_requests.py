@@ -20,11 +20,7 @@ def library_of(kind: type) -> ModuleType:
 
 @cache
 def _body_class(library: ModuleType) -> Any:
-    """Return a class for request bodies.
-
-    The library's class uses an async generator. trio warns about generators that a broken connection leaves
-    suspended.
-    """
+    """Return a class for request bodies that uses no async generator, because trio warns about suspended generators."""
     return type("Body", (_Body, library.AsyncByteStream), {})
 
 

@@ -61,11 +61,7 @@ def too_large() -> TransportError:
 
 
 def decode_body(content_encoding: str, body: bytes) -> bytes:
-    """Decode a body that is encoded with gzip or deflate, or not encoded.
-
-    Args:
-        content_encoding: The value of the Content-Encoding header.
-        body: The bytes as received.
+    """Return the decoded body. It may be encoded with gzip or deflate, or not encoded.
 
     Raises:
         TransportError: The coding is not supported, the data is damaged, or the result is larger than `MAX_BODY`.

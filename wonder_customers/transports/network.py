@@ -139,9 +139,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def check_peer(scheme: str, sock: Any) -> None:
     """Check that the peer of a connection without TLS is this machine. ``x.localhost`` may resolve to another machine.
 
-    Args:
-        scheme: The scheme of the origin.
-        sock: The connected socket; None if the transport does not show it.
+    If `sock` is None, the peer is not checked.
 
     Raises:
         TransportError: The connection is plain http to another machine.

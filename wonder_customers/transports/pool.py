@@ -165,11 +165,7 @@ class ConnectionPool(ABC, Generic[C]):
             )
 
     async def _wait_for_slot(self, deadline: float) -> float:
-        """Wait for a slot and take it. Return the current time on the monotonic clock.
-
-        Raises:
-            TransportTimeout: No slot became free before `deadline`.
-        """
+        """Take a slot, and return the time. Raise `TransportTimeout` if no slot becomes free before `deadline`."""
         if await self._slots.acquire(deadline - monotonic()):
             if (now := monotonic()) < deadline:
                 return now
@@ -177,10 +173,8 @@ class ConnectionPool(ABC, Generic[C]):
         raise TransportTimeout("no connection became free within the time limit")
 
     def _take(self, origin: Origin, now: float) -> tuple[C, list[C]]:
-        """Return a connection to `origin`, and the connections that must be closed first.
-
-        The method is not async, so that two requests cannot take the same connection.
-        """
+        """Return a connection to `origin`, and the connections that must be closed first."""
+        # Not async, so that two requests cannot take the same connection.
         unusable: list[C] = []
         stack = self._idle[origin]
         while stack:
@@ -237,10 +231,7 @@ async def close_all(connections: list[C]) -> None:
 
 
 def _idle_time(keep_alive: str) -> float:
-    """Return the seconds to keep an idle connection, given the value of a Keep-Alive header (``timeout=5, max=100``).
-
-    The result is a fifth shorter than the timeout, because the server started to count earlier. Without a timeout, the
-    result is `KEEP_ALIVE`.
-    """
+    """Return the seconds to keep an idle connection, given a Keep-Alive header such as ``timeout=5, max=100``."""
     found = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
+    # Less than the timeout, because the server started to count earlier.
     return KEEP_ALIVE if found is None else int(found[1]) * 0.8
