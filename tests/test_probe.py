@@ -148,7 +148,7 @@ def test_command_prints_the_checks_and_writes_the_report(
         customer_simulator.quirks.add(quirk)
     file = tmp_path / "probe.json"
     assert run(["probe", "paydock", "--json", str(file)]) == code
-    assert ("created_at has the type number, not time" in capsys.readouterr().out) is (code == 2)
+    assert ("created_at: expected time, found number" in capsys.readouterr().out) is (code == 2)
     assert orjson.loads(file.read_bytes())["gateway"] == "paydock"
     sent = len(customer_simulator.requests)
     assert run(["probe", "paydock", "--json", str(file)]) == 1

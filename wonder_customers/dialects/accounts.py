@@ -17,33 +17,33 @@ __all__ = ["check_credential", "environment", "parse_base_url", "read_environmen
 
 
 _LONGEST: Final = 100_000
-"""The greatest number of characters that are read. Devices such as /dev/zero have no end."""
+"""The maximum number of characters in a file with a secret. Devices such as /dev/zero have no end."""
 
 
 def parse_base_url(base_url: object) -> tuple[Origin, str]:
     """Return the origin and the path prefix (without a trailing slash) of a base URL.
 
     Raises:
-        ConfigurationError: `base_url` is not an https URL (http is allowed only for loopback hosts), or contains a
-            user, a query, a fragment or another part that is not allowed.
+        ConfigurationError: `base_url` is not an https URL (http is allowed only for loopback hosts), or contains a part
+            that is not allowed, such as a user name or a query.
     """
     try:
         url = urlsplit(base_url if isinstance(base_url, str) else "")
         host, port = (url.hostname or "").encode("idna").decode(), url.port
     except ValueError:
-        raise ConfigurationError("base_url is not a valid URL, such as https://host/") from None
+        raise ConfigurationError("base_url must be a valid URL such as https://host/") from None
     if url.scheme not in {"https", "http"} or not host:
         raise ConfigurationError("base_url must be a URL such as https://host/")
     if not re.fullmatch(r"[\x21-\x7e]+", str(base_url)):
-        raise ConfigurationError("base_url must contain only ASCII characters and no spaces")
+        raise ConfigurationError("base_url must contain only printable ASCII characters and no spaces")
     if url.username is not None or url.password is not None or url.query or url.fragment:
-        raise ConfigurationError("base_url must not contain a user name, a query or a fragment")
+        raise ConfigurationError("base_url must not contain a user name, a password, a query or a fragment")
     if re.search(r"[\\%]", str(base_url)) or not {".", ".."}.isdisjoint(url.path.split("/")):
         raise ConfigurationError("base_url must not contain a backslash, a percent sign, or the path segments . and ..")
     if port == 0:
         raise ConfigurationError("base_url must not use port 0")
     if url.scheme == "http" and not is_loopback(host):
-        raise ConfigurationError(f"base_url must be https, because {host} is not a loopback address")
+        raise ConfigurationError(f"base_url must be an https URL, because {host} is not a loopback host")
     return Origin(url.scheme, host, port or {"https": 443, "http": 80}[url.scheme]), url.path.rstrip("/")
 
 
@@ -51,7 +51,7 @@ def read_environment(variables: object, *names: str, required: tuple[str, ...] =
     """Return the variables of an account that are set. An empty variable counts as missing.
 
     Instead of a variable such as ``MONRI_MERCHANT_KEY``, ``MONRI_MERCHANT_KEY_FILE`` may be set to the path of a file
-    that contains the value, because containers mount secrets as files. Line breaks at the end of the file are removed.
+    that contains the value. Line breaks at the end of the file are removed.
 
     Args:
         variables: The argument of ``from_environment``.
@@ -77,7 +77,7 @@ def read_environment(variables: object, *names: str, required: tuple[str, ...] =
 
 @concealed
 def _setting(variables: Mapping[str, object], name: str) -> str | None:
-    """Return the value of a variable, or the contents of the file that the variable with ``_FILE`` names, or None."""
+    """Return the value of a variable, or the contents of the file at the path in the variable with ``_FILE``."""
     by_file = f"{name}_FILE"
     for it in (name, by_file):
         if not isinstance(variables.get(it), (str, NoneType)):
@@ -89,10 +89,10 @@ def _setting(variables: Mapping[str, object], name: str) -> str | None:
         raise ConfigurationError(f"{name} and {by_file} are both set: unset one of them")
     try:
         contents = read_secret_file(path, "utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"the file that {by_file} names is not UTF-8 text") from None
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: the home directory of a user is unknown
-        cause = f"the path is invalid, or the file is not UTF-8 text of at most {_LONGEST:,} characters"
-        if isinstance(error, OSError) and error.strerror:
-            cause = error.strerror
+        cause = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"the file that {by_file} names cannot be read: {cause}") from None
     if not contents:
         raise ConfigurationError(f"the file that {by_file} names is empty")
@@ -109,13 +109,13 @@ def read_secret_file(path: str, encoding: str) -> str:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: The file is not text in this encoding, or has more than 100,000 characters.
-        RuntimeError: The home directory of a user is unknown.
+        ValueError: The path is invalid, or the file is not text in this encoding or has more than 100,000 characters.
+        RuntimeError: The home directory is unknown.
     """
     with Path(path).expanduser().open(encoding=encoding) as file:
         contents = file.read(_LONGEST + 1)
     if len(contents) > _LONGEST:
-        raise ValueError(f"the file has more than {_LONGEST} characters")
+        raise ValueError(f"the file has more than {_LONGEST:,} characters")
     return contents
 
 
@@ -123,11 +123,14 @@ def check_credential(name: str, value: Secret | str) -> None:
     """Check that a credential can be sent in a header. A secret that a function returns is not checked.
 
     Raises:
-        ConfigurationError: The credential is empty, or is not printable ASCII without spaces. The message does not
-            contain the value.
+        ConfigurationError: The credential is not a str of printable ASCII characters without spaces, or is empty. The
+            message does not contain the value.
     """
     if not isinstance(value, ProvidedSecret) and not _is_valid_in_header(value):
-        raise ConfigurationError(f"{name} must not be empty, and must be printable ASCII without spaces or line breaks")
+        raise ConfigurationError(
+            f"{name} must be a str that is not empty and has only printable ASCII characters, without spaces or line"
+            " breaks"
+        )
 
 
 def _is_valid_in_header(value: object) -> bool:
@@ -140,8 +143,8 @@ def environment(account: Any) -> str:
     """Return the environment of an account: ``production``, ``sandbox``, ``simulator`` or ``another server``.
 
     Args:
-        account: The account. Its origin is compared with those of the URLs `PRODUCTION` and `SANDBOX`, if its class has
-            them. A loopback address counts as a simulator.
+        account: The account. The origin of its base URL is compared with the URLs `PRODUCTION` and `SANDBOX` of its
+            class, if any. A loopback host counts as a simulator.
     """
     origin, _ = parse_base_url(account.base_url)
     for name in ("production", "sandbox"):

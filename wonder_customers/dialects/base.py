@@ -1,8 +1,8 @@
 """The base classes of dialects: accounts, operations, and the calls of which operations consist.
 
-A dialect is pure: it turns operations into HTTP requests, and HTTP responses into records. It never waits, reads a
-clock or opens a socket. An operation is a generator of calls, which the executor sends. Responses are read with the
-functions in `wonder_customers.dialects.responses`.
+A dialect turns operations into HTTP requests, and HTTP responses into records. It never waits, reads a clock or opens a
+socket. An operation is a generator of calls, which the executor sends. Responses are read with the functions in
+`wonder_customers.dialects.responses`.
 """
 
 import re
@@ -77,13 +77,15 @@ class Call(Generic[T]):
         request: The unsigned request.
         replay: The effect of sending the request twice.
         decode: A function that returns the record in a response, or raises a `CallError`.
-        lookup: A function that returns the reads that show whether this write was applied; None if no read can show it.
+        lookup: A function that returns the operation that reads the written record, for a write without a usable
+            response; None if the record cannot be looked up.
         mismatches: A function that returns the names of the fields in which a record found by `lookup` differs from the
             record that this write sent. None if every record found counts as the result of the write.
         reference: The customer's reference, for locks and errors; None if the call has none.
         id: The gateway's id for the customer, for locks and errors; None if the call has none.
-        signed: Whether the request carries the account's credentials.
-        not_found_is_success: Whether "not found" after an unanswered attempt means that this deletion was applied.
+        signed: Whether the headers of `Dialect.headers` are added to the request. They are not added to token calls.
+        not_found_is_success: Whether this is a deletion. "Not found" after an unconfirmed attempt then means that it
+            was applied, and a response without a readable body is decoded as one with an empty body.
     """
 
     request: HttpRequest
@@ -101,8 +103,8 @@ class Call(Generic[T]):
 class LockCustomer:
     """A request to lock a customer until the operation ends, by its ``reference`` or its ``id``.
 
-    The executor sends back whether another write for this customer may have been applied since the operation began. If
-    so, a customer that was read before may be out of date.
+    The executor sends True to the generator if another write for this customer may have been applied since the
+    operation began. A customer that the operation has already read may then be out of date.
     """
 
     by: Literal["reference", "id"]
@@ -126,11 +128,10 @@ def upsert_by_lookup(
 ) -> Steps[Customer]:
     """Look up a reference, then create or update its customer.
 
-    The customer is locked by its id too, and looked up again if it may have been changed or deleted meanwhile.
+    Before an update, the customer is also locked by its id, and looked up again if it may have changed meanwhile.
 
-    The gateways do not document how they report an existing customer. So if the create is refused, the reference is
-    looked up once more, because another writer may have created the customer. If the customer is still missing, the
-    error of the create is raised.
+    If the create raises `ConflictError` or `InvalidRequestError`, the reference is looked up again, because another
+    writer may have created the customer. If the customer is still missing, the error of the create is raised.
     """
     try:
         held = yield from _locked(lookup)
@@ -155,7 +156,7 @@ def _locked(lookup: Callable[[], Steps[Customer]]) -> Steps[Customer]:
 
 @frozen
 class AccessToken:
-    """A bearer token, and its lifetime in seconds. A lifetime of 0 means that each attempt fetches a new token."""
+    """A bearer token and its lifetime in seconds. A token with a lifetime of 0 is not used for other attempts."""
 
     value: Secret = field(converter=secret)
     lifetime: float = 0.0
@@ -189,20 +190,20 @@ class Dialect(ABC):
     delete customers or store payment tokens inherit from the classes in `wonder_customers.dialects.capabilities`, which
     declare these methods for type checkers too.
 
-    A method that returns `Steps` must check its arguments, and raise `InvalidRecordError` for an invalid id, reference
-    or record. `create` and `upsert` call `check`.
+    A method that returns `Steps` must raise `InvalidRecordError` for an invalid id, reference or record, before the
+    first request.
 
     Attributes:
         gateway: The gateway's name.
-        missing: For each operation that the gateway does not offer, the reason.
+        missing: The reason for each operation that the gateway does not offer.
         unsupported_operations: The reason for each optional method that the dialect does not override, with a default
-            for those without an entry in `missing`. It is computed when the class is defined.
+            for operations that are not in `missing`. It is computed when the class is defined.
         page_limit: The default number of records per page.
         filter_type: The class of the gateway's filters; None if its lists have no filters.
-        merchant: A value that identifies the merchant, so that several credentials of one merchant share locks. None if
-            the credentials do not contain it; then each credential counts as a separate merchant.
-        signs_slowly: Whether `headers` is slow, for example because it uses a private key. It then runs in threads
-            while other calls are in progress, possibly in several threads at the same time.
+        merchant: A value that identifies the merchant, so that several credentials of one merchant share locks. If it
+            is None, each account counts as a separate merchant.
+        signs_slowly: Whether `headers` is slow, for example because it uses a private key. It may then run in several
+            threads at the same time.
         origin: The origin of the base URL.
         prefix: The path of the base URL, without a slash at the end.
     """
@@ -241,7 +242,7 @@ class Dialect(ABC):
             request: The request, with the exact target and body that will be sent.
             now: Unix time in seconds.
             nonce: 16 random hexadecimal digits, new for every attempt.
-            bearer: The token fetched by `token_call`; None if the account needs no token.
+            bearer: The token that `token_call` fetched; None if the account needs no token.
         """
 
     def token_call(self) -> Call[AccessToken] | None:
@@ -254,7 +255,10 @@ class Dialect(ABC):
 
     @abstractmethod
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
-        """Create the customer with this reference, or update it. Without a reference, create a customer or refuse."""
+        """Create the customer with the draft's reference, or update it.
+
+        A draft without a reference creates a customer, or is invalid if the gateway requires a reference.
+        """
 
     @abstractmethod
     def get(self, id: str) -> Steps[Customer]:
@@ -262,7 +266,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def get_by_reference(self, reference: str) -> Steps[Customer]:
-        """Return the customer with exactly this reference. Deleted customers are not returned.
+        """Return the customer with exactly this reference, unless the customer is deleted or archived.
 
         Raises:
             InvalidRecordError: The reference is invalid.
@@ -303,7 +307,7 @@ class Dialect(ABC):
         raise self.unsupported(Operation.CREATE_PAYMENT_TOKEN)
 
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
-        """Return the current state of one token."""
+        """Return one token with its current state."""
         raise self.unsupported(Operation.CHECK_PAYMENT_TOKEN)
 
     def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:

@@ -1,9 +1,9 @@
 """The optional operations of gateways, for dialects and for type checkers.
 
-A dialect inherits from `CustomerDeletion` or `PaymentTokenStorage` if its gateway offers these operations. No other
-declaration is necessary. At run time, a session raises `UnsupportedOperationError` for operations that a dialect does
-not implement. A type checker reports ``CustomerSession[Wonder].delete`` as an error, because the dialect of a `Wonder`
-account does not delete customers. A ``CustomerSession[Any]`` is checked only at run time.
+A dialect inherits from `CustomerDeletion` or `PaymentTokenStorage` if its gateway offers these operations. At run time,
+a session raises `UnsupportedOperationError` for operations that a dialect does not implement. A type checker reports
+``CustomerSession[Wonder].delete`` as an error, because the dialect of a `Wonder` account does not delete customers. A
+``CustomerSession[Any]`` is checked only at run time.
 """
 
 from abc import abstractmethod
@@ -43,7 +43,7 @@ class PaymentTokenStorage(Dialect, Generic[AnySource]):
 
     @abstractmethod
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
-        """Return the current state of one token."""
+        """Return one token with its current state."""
 
     @abstractmethod
     def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:

@@ -20,9 +20,22 @@ from wonder_customers.records import PaymentSource
 from wonder_customers.secret import Secret
 from wonder_customers.wire import HttpResponse
 
-__all__ = ["COMMON", "Check", "GatewayChecks", "Observations", "refused_with", "status_of", "without_keys"]
+__all__ = [
+    "COMMON",
+    "NOT_HANDLED",
+    "Check",
+    "GatewayChecks",
+    "Observations",
+    "refused_with",
+    "status_of",
+    "without_keys",
+]
 
 Json = dict[str, Any]
+NOT_HANDLED: Final = (
+    "The library does not handle the difference. Please report the difference, so that the library can be corrected."
+)
+"""The advice about a deviation for which an operation fails, or raises an error of another class."""
 
 
 @define
@@ -30,16 +43,14 @@ class Observations:
     """The observations of a probe.
 
     Attributes:
-        responses: The responses by step, such as ``create``, ``get``, ``by_reference``, ``duplicate``, ``list``,
-            ``tokens``, ``create_token``, ``check_token``, ``delete_token``, ``unknown``, ``wrong_key``, ``delete`` or
-            ``get_deleted``.
-        errors: The error of each step that failed.
+        responses: The responses by step, such as ``create`` or ``unknown``; see `wonder_customers.probing`.
+        errors: The errors of failed steps, by step.
         drift: Fields that differ from the gateway's documentation.
         normalized: Fields that are equal only after normalisation.
         different: Fields that the gateway changed in another way.
         extra: Undocumented keys of the customers in responses, for which the record has no field.
-        late: Whether a new customer was not found by its reference at once. Also true if it was never found.
-        listed: The number of customers on a page; None if that page was not read, as in production.
+        late: Whether a new customer was not found by its reference at once, or was never found.
+        listed: The number of customers on the page of the step ``list``; None if unknown, as in production.
     """
 
     responses: dict[str, list[HttpResponse]] = field(factory=dict)
@@ -57,7 +68,7 @@ class Observations:
         return found[-1].status if found else None
 
     def body(self, step: str) -> Any:
-        """Return the JSON value in the last response of a step, or None if there is none."""
+        """Return the JSON value in the last response of a step. None without a response or with an invalid body."""
         found = self.responses.get(step)
         try:
             return orjson.loads(found[-1].body) if found else None
@@ -70,11 +81,12 @@ class Check:
     """One check of a fact.
 
     Attributes:
-        name: The name of the deviation that the check detects. The simulator's quirk has the same name.
+        name: The name of the deviation that the check detects. If the simulator has a quirk for the deviation, the
+            quirk has the same name.
         fact: The name of the fact in the dialect's ``facts.toml``; empty if the file has no such fact.
         believed: The assumption of the library.
         see: A function that returns a description of the deviation, without values of the account. It returns None if
-            `believed` is correct, or if nothing was observed about it.
+            no observation contradicts the assumption.
         advice: What users have to do about a deviation.
     """
 
@@ -89,7 +101,7 @@ class Check:
 
 def _drift(applies: Callable[[Drift], bool]) -> Callable[[Observations], str | None]:
     def see(seen: Observations) -> str | None:
-        found = sorted(f"{it.field} has the type {it.found}, not {it.expected}" for it in seen.drift if applies(it))
+        found = sorted(f"{it.field}: expected {it.expected}, found {it.found}" for it in seen.drift if applies(it))
         return "; ".join(found) or None
 
     return see
@@ -112,7 +124,7 @@ def _phone(seen: Observations) -> str | None:
 
 
 def _texts(name: str, value: Any) -> Iterator[str]:
-    """Yield all strings under the key `name` in a JSON value."""
+    """Yield the strings under the key `name` in an object and the objects in it."""
     if isinstance(value, dict):
         for key, item in value.items():
             if key == name and isinstance(item, str):
@@ -209,7 +221,7 @@ COMMON: Final = (
 
 
 def _wrong_account(account: Any) -> Any:
-    """Return `account` with other secrets, or None if no such account can be created."""
+    """Return `account` with wrong secrets, or None if no such account can be created."""
     if not has(type(account)):
         return None
     names = [it.name for it in fields(type(account)) if isinstance(getattr(account, it.name), Secret)]
@@ -225,9 +237,14 @@ _BY_ERROR: Final = (
         "",
         "a wrong key causes an authentication error",
         refused_with("wrong_key", AuthenticationError, PermissionDeniedError),
+        NOT_HANDLED,
     ),
     Check(
-        "not-found-wording", "", "an unknown customer causes a not-found error", refused_with("unknown", NotFoundError)
+        "not-found-wording",
+        "",
+        "an unknown customer causes a not-found error",
+        refused_with("unknown", NotFoundError),
+        NOT_HANDLED,
     ),
 )
 

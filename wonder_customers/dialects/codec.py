@@ -1,8 +1,7 @@
 """Converters between JSON objects and records.
 
-Each dialect creates one converter, and describes its records with tables of field names. A value whose type differs
-from the documentation is converted if this is possible without loss. Otherwise the field is None, and the raw value is
-in the record's `extra`. Each such field is reported as drift. A record cannot be read if its id is missing.
+Each dialect creates one converter, and describes its records with tables of field names. Values whose type differs from
+the documentation are reported as drift. They are converted if possible, and otherwise kept in the record's `extra`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -53,14 +52,12 @@ def _unreadable(value: Any) -> Any:
 
 
 class RecordConverter:
-    """The functions that read and write the values of a dialect's records.
-
-    Null is not read as ``"None"``, nor 1.9 as 1. Times are written as RFC 3339 in UTC with a Z.
+    """The functions that read and write the values of a dialect's records. Times are written in UTC (RFC 3339).
 
     Attributes:
         readers: The readers of records, by class.
-        scalars: Functions that read a JSON value, by type. They raise one of the `UNREADABLE` errors for a value of
-            another type.
+        scalars: Functions that read a JSON value, by the type of the field. They raise one of the `UNREADABLE` errors
+            for a value that they cannot read.
         writers: Functions that return the JSON value of a field, by type. Values of other types are written unchanged.
     """
 
@@ -98,13 +95,13 @@ def make_converter(*, milliseconds: bool = False) -> RecordConverter:
     """Return a converter for one dialect.
 
     Args:
-        milliseconds: Whether times are written with milliseconds.
+        milliseconds: Whether times are written with milliseconds. By default, they end with the second.
     """
     return RecordConverter(milliseconds=milliseconds)
 
 
 def register_reader(converter: RecordConverter, kind: type[T], read: Callable[[Any], T]) -> None:
-    """Use `read` for fields of type `kind`. If it cannot read a value, it must raise a TypeError or ValueError."""
+    """Use `read` for fields of type `kind`. It must raise a TypeError or ValueError for a value that it cannot read."""
     converter.scalars[kind] = read
 
 
@@ -128,10 +125,11 @@ def make_reader(
         converter: The dialect's converter.
         kind: The record class.
         names: The gateway's name for each field of the record. Other fields are not read.
-        shape: A function that returns an object from which the fields are read, and the `extra` of the record.
+        shape: A function that returns the object from which the fields are read, and the `extra` of the record, given
+            the original object. None reads the original object, for records without `extra`.
         finish: A function that returns the final record, given the record and the original object.
-        inline: Fields that are records here, but whose values are part of the surrounding object at the gateway. Such a
-            record is None if all its values are missing or null.
+        inline: Fields with a nested record whose values are part of the same JSON object. Such a field is None if all
+            values of the nested record are missing or null.
     """
     reader = RecordReader(converter, kind, names, shape=shape, finish=finish, inline=inline)
     converter.readers[kind] = reader
@@ -189,13 +187,13 @@ def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T
     """Return the record in a response. The types of its fields may differ from the documentation.
 
     Args:
-        what: A name for the object, such as ``customer``, for the message of an error.
+        what: The name of the object, such as ``customer``, for messages.
         status: The HTTP status of the response.
         reader: The reader of the record.
         body: The JSON value.
 
     Raises:
-        InvalidResponseError: `body` is not an object, or the record's id is missing. The message contains no value.
+        InvalidResponseError: `body` is not an object, or a required field, such as the id, is missing or unreadable.
     """
     if not isinstance(body, dict):
         kind = drift.type_name(body)

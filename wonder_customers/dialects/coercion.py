@@ -1,8 +1,7 @@
 """The conversion of values of a response whose type differs from the documentation.
 
-Integers become strings, 0, 1, ``"true"`` and ``"false"`` become booleans, strings of JSON become objects, and common
-formats of times and dates are accepted. A value that cannot be converted without loss, or that is ambiguous (such as
-``03/04/2024``), is rejected.
+For example, an integer becomes a string, 0 becomes false, a string of JSON becomes an object, and common formats of
+times become times. Ambiguous values, such as the date ``03/04/2024``, are rejected.
 """
 
 import re
@@ -19,9 +18,9 @@ __all__ = ["coerce", "expected_name"]
 _TRUE: Final = frozenset({1, "1", "true"})
 _FALSE: Final = frozenset({0, "0", "false"})
 _EARLIEST: Final = 631_152_000
-"""Unix time of the year 1990 in seconds. A smaller number is not read as a time."""
+"""The Unix time of the start of 1990 in seconds. Earlier times are rejected."""
 _LATEST: Final = 4_102_444_800
-"""Unix time of the year 2100 in seconds. A greater number is read as milliseconds."""
+"""The Unix time of the start of 2100 in seconds. This number and greater numbers are read as milliseconds."""
 _ZONE_NAME: Final = re.compile(r"\s*(?:UTC|GMT|Z)$", re.IGNORECASE)
 _SPACED_OFFSET: Final = re.compile(r"\s+(?=[+-]\d\d:?\d\d$)")
 _CARD_EXPIRY: Final = re.compile(r"(0[1-9]|1[0-2])\s?[/-]\s?(?:20)?(\d\d)")
@@ -30,7 +29,7 @@ _CARD_EXPIRY: Final = re.compile(r"(0[1-9]|1[0-2])\s?[/-]\s?(?:20)?(\d\d)")
 def _text(value: Any) -> str:
     if type(value) is int:
         return str(value)
-    raise ValueError("the value is not a string")
+    raise ValueError("the value is neither a string nor an integer")
 
 
 def _boolean(value: Any) -> bool:
@@ -46,7 +45,7 @@ def _boolean(value: Any) -> bool:
 def _from_epoch(number: float) -> datetime:
     seconds = number / 1000 if number >= _LATEST else number
     if not _EARLIEST <= seconds < _LATEST:
-        raise ValueError("not a time")
+        raise ValueError("the value is not a time from 1990 to 2099")
     return datetime.fromtimestamp(seconds, UTC)
 
 
@@ -54,7 +53,7 @@ def _time(value: Any) -> datetime:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _from_epoch(value)
     if not isinstance(value, str) or len(value) > 64:
-        raise ValueError("not a time")
+        raise ValueError("the value is not a time")
     text = value.strip()
     if text.isdecimal() and len(text) in {9, 10, 12, 13}:
         return _from_epoch(int(text))
@@ -63,7 +62,7 @@ def _time(value: Any) -> datetime:
     except ValueError:
         moment = parsedate_to_datetime(text)
     if moment.year in {1, 9999}:
-        raise ValueError("the value is a time outside the supported range of years")
+        raise ValueError("the value is a time in the year 1 or 9999")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -94,7 +93,7 @@ _COERCIONS: Final[Mapping[Any, tuple[str, Callable[[Any], Any]]]] = {
 
 
 def expected_name(kind: Any) -> str:
-    """Return the name of a documented type: ``text``, ``boolean``, ``time``, ``date`` or ``object``."""
+    """Return the name of a documented type in reports: ``text``, ``boolean``, ``time``, ``date`` or ``object``."""
     return _COERCIONS[kind][0] if kind in _COERCIONS else "object"
 
 
@@ -102,11 +101,11 @@ def coerce(kind: Any, value: Any) -> Any:
     """Return `value` as `kind`: ``str``, ``bool``, ``datetime``, ``date`` or ``Mapping[str, Any]``.
 
     Raises:
-        ValueError: The value cannot be converted without loss, or `kind` is another type.
+        ValueError: The value cannot be converted, or `kind` is another type.
     """
     if kind not in _COERCIONS:
         raise ValueError(f"conversion to {kind!r} is not supported")
     try:
         return _COERCIONS[kind][1](value)
     except (TypeError, OverflowError, OSError) as error:
-        raise ValueError("the value cannot be converted without loss") from error
+        raise ValueError("the value cannot be converted") from error

@@ -30,7 +30,7 @@ class Comparison:
 
 
 def _text(value: str) -> str:
-    """Return `value` in Unicode NFC, with each run of white space replaced by one space."""
+    """Return `value` in Unicode NFC, with single spaces between words and no white space at the ends."""
     return " ".join(normalize("NFC", value).split())
 
 
@@ -39,17 +39,17 @@ def _email(value: str) -> str:
 
 
 def _phone(value: str) -> str:
-    """Return the digits of a telephone number without the prefix ``00``; the text itself if it has no digits."""
+    """Return the digits of a telephone number without the prefix ``00``. Without digits, return the string."""
     return re.sub(r"\D", "", value).removeprefix("00") or _text(value)
 
 
 def _word(value: str) -> str:
-    """Return the letters and digits of a code or a documented value, without regard to case."""
+    """Return the letters and digits of `value`, case-folded."""
     return re.sub(r"[\W_]", "", normalize("NFC", value)).casefold()
 
 
 def _country(value: str) -> str:
-    """Return the alpha-2 code of a country that is given by any code or by its name."""
+    """Return the alpha-2 code of a country's code or name. For an unknown country, return its letters and digits."""
     return country_code(value) or _word(value)
 
 
@@ -82,20 +82,19 @@ def _normalized(field: str, value: Any) -> Any:
 def equal_after_normalisation(field: str, sent: Any, held: Any) -> bool:
     """Return whether two JSON values of the record's `field` are equal after normalisation.
 
-    The rules depend on the field. For example, the case of e-mail addresses and the punctuation of telephone numbers
-    are ignored.
+    For example, white space, the case of e-mail addresses and the punctuation of telephone numbers are ignored, and an
+    empty string is equal to null.
     """
     return bool(_normalized(field, sent) == _normalized(field, held))
 
 
 def compare_values(fields: Iterable[tuple[str, str]], sent: Mapping[str, Any], held: Mapping[str, Any]) -> Comparison:
-    """Compare the body of a request with the body of a response.
+    """Compare the body of a request with the body of a response. A field that is missing in one body is not compared.
 
     Args:
-        fields: The record's name and the gateway's name for each field.
-        sent: The body of the request. Missing fields are not compared; null means that the field was cleared.
-        held: The body of the response. Missing fields are not compared; null differs from every value that was sent,
-            except from an empty string or object.
+        fields: The record's name and the gateway's name of each field.
+        sent: The body of the request. Null means that the field was cleared.
+        held: The body of the response. Null is equal to null, an empty string and an empty object.
     """
     different: list[str] = []
     normalized: list[str] = []

@@ -35,7 +35,7 @@ def custom_request(
         idempotent: Whether sending a write twice has the same effect as sending it once.
 
     Raises:
-        InvalidRecordError: An argument is invalid. Nothing was sent.
+        InvalidRecordError: An argument is invalid or contains card data. Nothing was sent.
     """
     name = str(method).upper()
     problem = _problem(name, path, query, body)
@@ -57,7 +57,7 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
     if not isinstance(path, str) or not _PATH.fullmatch(path):
         return "path", None, "must begin with / and be percent-encoded, without a query; pass query=… instead"
     if not {".", ".."}.isdisjoint(path.split("/")):
-        return "path", None, "must not contain . or .. as a segment"
+        return "path", None, "must not contain the segments . and .."
     if not isinstance(query, Mapping) or not all(isinstance(it, (str, int)) for it in query.values()):
         return "query", None, "must be a mapping of names to strings or integers"
     try:

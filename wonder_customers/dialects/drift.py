@@ -1,7 +1,7 @@
 """Drift: fields of responses that differ from the gateway's documentation.
 
-The codec converts such fields if this is possible without loss, and reports each of them here. `AttemptRunner` collects
-the reports of one response with `start` and `stop`. A report never contains a value.
+The functions that read responses report each such field here. `AttemptRunner` collects the reports of one response with
+`start` and `stop`. A report never contains a value.
 """
 
 from threading import local
@@ -17,7 +17,7 @@ class Drift:
     """One field of a response that differs from the gateway's documentation.
 
     Attributes:
-        field: The gateway's name for the field, with the objects around it, such as ``payment_sources.expire_year``.
+        field: The path of the field in the gateway's names, such as ``payment_sources.expire_year``.
         expected: The documented type: a type name (see `type_name`), ``time``, ``date`` or a description.
         found: The type name of the value in the response, ``missing`` or a description.
     """
@@ -28,7 +28,7 @@ class Drift:
 
 
 class _Reports(local):
-    """The reports of the response that this thread is decoding. Decoding never awaits, so one list is enough."""
+    """The reports about the response that this thread is decoding; None if no reports are collected."""
 
     found: list[Drift] | None = None
 
@@ -52,7 +52,7 @@ def type_name(value: object) -> str:
 
 
 def report(field: str, expected: str, found: str) -> None:
-    """Report one field. The report is discarded unless `start` was called."""
+    """Report one field. The report is discarded if no reports are being collected."""
     if _reports.found is not None:
         _reports.found.append(Drift(field, expected, found))
 

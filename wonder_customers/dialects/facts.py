@@ -1,7 +1,7 @@
 """Facts about gateways as data: the assumptions of the library, their certainty and their sources.
 
-The authors of this library had no account at these gateways, so every fact comes from documentation and public code.
-Each dialect keeps its facts in the file ``facts.toml``. The tables on the gateways' pages are generated from them.
+The authors of this library had no account at these gateways, so all facts come from documentation and public code. The
+facts of a dialect are in its file ``facts.toml``. The tables on the gateways' pages are generated from these files.
 """
 
 import tomllib
@@ -23,7 +23,7 @@ class Confidence(StrEnum):
     INFERRED = "inferred"
     """The fact follows from another fact. The source states the reason."""
     UNKNOWN = "unknown"
-    """No source was found. The statement describes what the library does."""
+    """No source states the fact. The statement names the open question, and describes what the library does."""
 
 
 @frozen
@@ -32,10 +32,10 @@ class Fact:
 
     Attributes:
         name: A short name, unique for the gateway, such as ``duplicate-status``.
-        statement: The assumption of the library.
+        statement: The assumption of the library, or an open question.
         confidence: The certainty of the fact.
-        source: The document or code that contains the fact.
-        check: The request that checks the fact against an account; empty if no request can show it.
+        source: The documents or the code from which the fact comes.
+        check: The requests that check the fact against an account; empty if no request can show it.
     """
 
     name: str

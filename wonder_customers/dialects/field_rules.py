@@ -1,8 +1,7 @@
 """The gateways' documented limits as tables of rules, and the check of records against them.
 
-A rule consists of the record's field, the gateway's field and the documented limit. The converters use the names of the
-same rules, so a field cannot be checked under one name and sent under another. The tables on the gateways' pages are
-generated from the rules.
+The converters use the names of the same rules, so a field cannot be checked under one name and sent under another. The
+tables on the gateways' pages are generated from the rules.
 """
 
 import re
@@ -33,7 +32,7 @@ from wonder_customers.secret import Secret
 Draft = TypeVar("Draft", bound=CustomerDraft | CustomerPatch)
 
 _NONE: Final = (1, 0)
-"""The `Limit.lengths` of a limit that is not only a limit on the length."""
+"""The `Limit.lengths` of a limit for which every value needs a call of `check`."""
 
 
 @frozen(eq=False)
@@ -44,8 +43,8 @@ class Limit:
         description: The limit in words, for the documentation.
         check: A function that returns why a value violates the limit, or None if it does not. The message contains no
             value.
-        lengths: The smallest and the greatest length of an ASCII str that satisfies the limit in any case. Such a value
-            needs no call of `check`.
+        lengths: The smallest and the greatest length of the ASCII strings that need no call of `check`, because all of
+            them satisfy the limit.
     """
 
     description: str
@@ -59,14 +58,14 @@ class Limit:
 
 @frozen(eq=False)
 class FieldRule:
-    """One field of a gateway's document. Rules are compared by identity, so that tables of rules are fast cache keys.
+    """The rule for one field. Rules are compared by identity, so that tables of rules are fast cache keys.
 
     Attributes:
         field: The record's field, such as ``address.city``.
         wire: The gateway's field, such as ``payment_source.address_city``.
         limit: The documented limit.
         required: Whether the document requires the field.
-        write: A function that returns the JSON value of a valid value; None if it is written unchanged.
+        write: A function that returns the JSON value of a valid value; None if valid values are sent unchanged.
     """
 
     field: str
@@ -77,7 +76,7 @@ class FieldRule:
 
 
 def text(shortest: int = 0, longest: int = 255) -> Limit:
-    """Return a limit on the length of a str. If a document has no limit, this library uses 255 characters."""
+    """Return a limit on the length of a str of valid Unicode. The default applies if a document states no limit."""
 
     def check(value: Any) -> str | None:
         if not isinstance(value, str):
@@ -92,7 +91,7 @@ def text(shortest: int = 0, longest: int = 255) -> Limit:
 
 
 def phone_text(shortest: int, longest: int) -> Limit:
-    """Return a limit on the length of a phone number, which must contain a digit."""
+    """Return a limit on the length of a str that contains a digit."""
     length = text(shortest, longest)
 
     def check(value: Any) -> str | None:
@@ -102,12 +101,12 @@ def phone_text(shortest: int, longest: int) -> Limit:
 
 
 def reference(longest: int) -> Limit:
-    """Return the limit on the caller's id for a customer, which must be usable in a path."""
+    """Return the limit for the caller's id of a customer, which must be usable as a segment of a path."""
     return Limit(f"1 to {longest} characters, usable in a path", lambda value: path_segment_problem(value, longest))
 
 
 def pattern(expression: str, description: str) -> Limit:
-    """Return a limit for strings that match a regular expression."""
+    """Return a limit for strings that a regular expression matches completely."""
     compiled = re.compile(expression, re.ASCII)
     return Limit(
         description,
@@ -159,7 +158,10 @@ def json_object_problem(value: Any) -> str | None:
     except (orjson.JSONEncodeError, RecursionError):
         written, again = b"", None
     if again != value:
-        return "must contain only JSON values, with strings as keys"
+        return (
+            f"must contain only JSON values in at most {DEPTH // 2} nested levels, with strings as keys and no integer"
+            " of more than 64 bits"
+        )
     deep = written.count(b"{") + written.count(b"[") > DEPTH // 2 and deeper_than(DEPTH // 2, again)
     return f"must have at most {DEPTH // 2} nested levels" if deep else None
 
@@ -181,7 +183,7 @@ CARD_NUMBER: Final = Limit("12 to 19 digits with a correct check digit", _card_n
 
 
 def secret_value(limit: Limit) -> Limit:
-    """Return a limit that applies `limit` to the value of a `Secret`, and refuses values of other types."""
+    """Return a limit for a `Secret` whose value satisfies `limit`."""
     return Limit(
         limit.description, lambda value: limit(value.reveal()) if isinstance(value, Secret) else "must be a Secret"
     )
@@ -195,15 +197,15 @@ _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
 }
 
 _FieldCheck = tuple[str, FieldRule | None, tuple[int, int], tuple[type, ...] | None, tuple[str, ...]]
-"""The path of a field, its rule and `Limit.lengths`, the classes that are split into their parts, and the gateway's
-names for the field and its parts."""
+"""The check of one field: its path, its rule, the `Limit.lengths` of the rule, the classes whose parts are checked
+instead, and the gateway's names for the field and its parts."""
 
 
 @cache
 def _checks(
     kind: type, rules: tuple[FieldRule, ...], path: str
 ) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[_FieldCheck, ...], object]:
-    """Return a function that reads all fields of a record, the check of each field, and the value of absent fields."""
+    """Return a function that reads the fields of a record, the check of each field, and the value of absent fields."""
     by_field = {rule.field: rule for rule in rules}
     names = [attribute.name for attribute in fields(kind) if attribute.name != "clear"]
     checks: list[_FieldCheck] = []
@@ -238,8 +240,8 @@ def violations(
         unsupported: The message for a field without a rule.
         partial: Whether `record` is a patch, in which required fields may be missing.
         path: The path of `record` in the caller's record, such as ``payment_source.``.
-        body: The dictionary to which the values are added in the same pass, under the gateway's names. The payment
-            source is not added, and an invalid value is added unchanged.
+        body: The dictionary to which the values are added under the gateway's names, except the payment source. An
+            invalid value is added unchanged.
     """
     found: list[Violation] = []
     _check_fields(record, rules, unsupported, path, found, body={} if body is None else body)
@@ -264,9 +266,9 @@ def _check_fields(
     *,
     body: dict[str, Any],
 ) -> None:
-    """Check the fields that have a value, and add their violations to `found` and their values to `body`.
+    """Check the fields that are not absent, and add their violations to `found` and their values to `body`.
 
-    In a patch, None clears a field, and is a violation only for a field without a rule.
+    In a patch, None clears a field, and is a violation only if the gateway does not have the field.
     """
     kind: Any = type(record)
     read, checks, absent = _checks(kind, rules, path)
@@ -279,9 +281,7 @@ def _check_fields(
             inner = {} if name == "payment_source" else body
             _check_fields(value, rules, unsupported, f"{name}.", found, body=inner)
         elif rule is None:
-            expected = " or ".join(part.__name__ for part in _PARTS.get(name, ()))
-            problem = f"must be {expected}, not {type(value).__name__}" if expected else unsupported
-            found.append(Violation(name, None, problem))
+            found.append(Violation(name, None, _class_problem(name, value) or unsupported))
         elif type(value) is str and shortest <= len(value) <= longest and value.isascii():
             body[rule.wire] = value
         else:
@@ -291,9 +291,21 @@ def _check_fields(
             body[rule.wire] = value if broken or rule.write is None else rule.write(value)
 
 
+def _class_problem(name: str, value: Any) -> str | None:
+    """Return why a value is not allowed for a field that has parts; None for other fields."""
+    if name not in _PARTS:
+        return None
+    if value is None:
+        return _NOT_CLEARABLE
+    return f"must be {' or '.join(it.__name__ for it in _PARTS[name])}, not {type(value).__name__}"
+
+
+_NOT_CLEARABLE: Final = "cannot be cleared at this gateway"
+
+
 def not_clearable(draft: CustomerDraft, clearable: frozenset[str]) -> list[Violation]:
     """Return a violation for each field in `draft.clear` that is not `clearable`."""
-    return [Violation(name, None, "cannot be cleared at this gateway") for name in sorted(draft.clear - clearable)]
+    return [Violation(name, None, _NOT_CLEARABLE) for name in sorted(draft.clear - clearable)]
 
 
 def cleared_body(
@@ -304,8 +316,8 @@ def cleared_body(
     Args:
         draft: The draft.
         rules: The gateway's table.
-        wires: The gateway's names for fields that are not in the table, such as ``last_name``.
-        parts: The gateway's names for the parts of an address.
+        wires: The gateway's names for other fields, such as ``last_name``.
+        parts: The gateway's names for the parts of an address, which the field ``address`` clears.
     """
     names = dict(field_names(rules)) | dict(wires)
     body = {names[name]: None for name in sorted(draft.clear) if name in names}
@@ -313,7 +325,7 @@ def cleared_body(
 
 
 def field_names(rules: Iterable[FieldRule]) -> tuple[tuple[str, str], ...]:
-    """Return the record's name and the gateway's name for each field, for `comparison.compare_values`."""
+    """Return the record's name and the gateway's name of each field, for `comparison.compare_values`."""
     return tuple((rule.field, rule.wire) for rule in rules)
 
 
@@ -339,10 +351,10 @@ _NO_PARTS: Final = ((None, None), (UNSET, UNSET), (None, UNSET), (UNSET, None))
 
 
 def merge_names(record: Draft) -> Draft:
-    """Return `record` with first and last name joined in `name`, for a gateway with a single name field.
+    """Return `record` with the first and the last name joined in `name`, for a gateway with a single name field.
 
-    The parts are left unchanged if they contradict `name`, if they are not strings, or if a patch has only one of them.
-    The gateway's table has no rule for them, so they are then reported as violations.
+    Both are left unchanged if they contradict `name`, if one of them is not a string, or if a patch has only one of
+    them. They are then reported as violations, because the gateway's table has no rule for them.
     """
     parts = (record.first_name, record.last_name)
     if parts in _NO_PARTS:
@@ -360,8 +372,8 @@ def merge_names(record: Draft) -> Draft:
 def name_as_first_name(record: Draft) -> Draft:
     """Return `record` with `name` moved to `first_name`, for a gateway with fields for the first and the last name.
 
-    A name is never split. If `name` contradicts the first and last name, it is left unchanged and then reported as a
-    violation.
+    A name is never split. If the record also has a first or last name, `name` is removed if it is equal to both joined
+    by a space. Otherwise it is left unchanged, and then reported as a violation.
     """
     cleared = record.name is None and isinstance(record, CustomerPatch) and not _given(record.first_name)
     if not _given(record.name) and not cleared:

@@ -1,4 +1,4 @@
-"""Filters of customer lists: typed conditions that are sent as query parameters."""
+"""Filters for lists of customers: typed conditions that are sent as query parameters."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -36,9 +36,9 @@ class CustomerFilter(ABC, Generic[AnyAccount_contra]):
 
     The type parameter is the class of the accounts whose sessions accept the filter.
 
-    A subclass declares its conditions as the keys of a `TypedDict`, and its constructor passes them to this class. The
-    types are str, bool, datetime, a Literal or an iterable of str, each optionally with None. A condition that is None
-    is ignored.
+    A subclass declares its conditions as the keys of a `TypedDict`, and passes the arguments of its constructor to this
+    class. The types are str, bool, datetime, a Literal or an iterable of str, each optionally with None. A condition
+    that is None is ignored.
 
     Attributes:
         gateway: The gateway's name.
@@ -78,8 +78,8 @@ class CustomerFilter(ABC, Generic[AnyAccount_contra]):
         """Create a filter from strings, such as those of a command line or of a query string.
 
         Args:
-            texts: The conditions. The values of an iterable are separated by commas. Booleans are ``true`` or
-                ``false``. Times are in ISO 8601 format with a time zone.
+            texts: The values by condition. Several values are separated by commas. Booleans are ``true`` or ``false``.
+                Times are in ISO 8601 format with a time zone.
 
         Raises:
             InvalidRecordError: A condition is unknown, or its value is invalid.
@@ -108,7 +108,7 @@ def _kind(annotation: Any) -> Any:
 
 
 def _query_value(kind: Any, value: Any) -> tuple[str, str | None]:
-    """Return the value as a string for a query, and the requirement that the value violates, or None."""
+    """Return the value as a string for a query, and the requirement that the value violates, if any."""
     if get_origin(kind) is Literal:
         return str(value), None if value in get_args(kind) else f"must be {' or '.join(map(str, get_args(kind)))}"
     if kind is bool:
@@ -127,7 +127,7 @@ def _time(value: object) -> tuple[str, str | None]:
 def _list(value: object) -> tuple[str, str | None]:
     texts = [""] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
     if not texts or any(_string_problem(text) or not text or "," in text for text in texts):
-        return "", "must be a list of strings that are not empty and contain no comma"
+        return "", "must be a list of one or more strings of valid Unicode that are not empty and contain no comma"
     return ",".join(texts), None
 
 
@@ -138,7 +138,7 @@ def _string_problem(value: object) -> str | None:
 
 
 def _parsed(kind: Any, text: str) -> Any:
-    """Return the value that `text` represents; `text` itself if it is invalid, so that the constructor refuses it."""
+    """Return the value that `text` represents, or an invalid `text` unchanged, so that the constructor refuses it."""
     if kind is bool:
         return {"true": True, "false": False}.get(text.lower(), text)
     if kind is datetime:

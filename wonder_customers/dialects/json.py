@@ -1,8 +1,8 @@
 """A strict JSON parser for responses and customer files.
 
-orjson rejects NaN, infinities, lone surrogates and data after the document. This module also rejects four things that
-orjson accepts: a repeated key in an object (orjson keeps the last value), integers of more than 64 bits (orjson rounds
-them), deeply nested documents, which would cause errors in later steps, and documents with very many values.
+orjson rejects NaN, infinities, lone surrogates and data after the document. This module also rejects documents that
+orjson accepts: documents with a repeated key in an object (orjson keeps the last value), with an integer of more than
+64 bits (orjson rounds it) or with many nested levels, and responses with very many values.
 """
 
 import json
@@ -15,11 +15,11 @@ from wonder_customers.dialects import drift
 __all__ = ["DEPTH", "MOST_VALUES", "UnreadableJsonError", "deeper_than", "parse_json", "parse_source_json"]
 
 DEPTH: Final = 64
-"""Maximum number of nested levels in a body. The bodies of the supported gateways have six."""
+"""Maximum number of nested levels in a document. The bodies of the supported gateways have at most six."""
 
 MOST_VALUES: Final = 250_000
-"""The greatest number of commas and opening brackets in a body, which limits the number of values. A page of 1000
-customers has less than a fifth. Eight megabytes of ``[],`` would take 470 MB."""
+"""Maximum number of commas and opening brackets in a body. This limits the memory for the values: 8 MB of ``[],`` would
+take 470 MB. A page of 1000 customers has less than a fifth of the maximum."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _DIGITS: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
@@ -28,7 +28,7 @@ _REPRESENTABLE: Final = range(-(2**63), 2**64)
 
 
 class UnreadableJsonError(ValueError):
-    """The body is not valid JSON, or is ambiguous. The message describes the problem without values."""
+    """The document is not JSON, is ambiguous or is too large. The message describes the problem without values."""
 
 
 def parse_json(body: bytes) -> Any:
@@ -36,7 +36,7 @@ def parse_json(body: bytes) -> Any:
 
     Raises:
         UnreadableJsonError: The body is not JSON in UTF-8, is nested deeper than `DEPTH`, or contains a key twice in
-            one object, a whole number of more than 64 bits, or more than `MOST_VALUES` commas and brackets.
+            one object, an integer of more than 64 bits, or more than `MOST_VALUES` commas and opening brackets.
     """
     if len(body) > MOST_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES:
         raise UnreadableJsonError(f"JSON with more than {MOST_VALUES:,} commas and brackets")
@@ -65,7 +65,7 @@ def parse_source_json(text: str) -> Any:
 
 
 def _check_lossless(body: bytes, value: Any) -> None:
-    """Check that `value`, as parsed by orjson, contains everything in `body`.
+    """Check that `value`, as parsed by orjson, is not nested too deeply and contains everything in `body`.
 
     Raises:
         UnreadableJsonError: See `parse_source_json`.
@@ -98,10 +98,10 @@ def deeper_than(levels: int, value: Any) -> bool:
 
 
 def _check_every_key_and_number(body: bytes) -> None:
-    """Check every key and every number with the parser of the standard library, which is slower.
+    """Check all keys and integers with the parser of the standard library, which is slower.
 
     Raises:
-        UnreadableJsonError: See `parse_json`.
+        UnreadableJsonError: A key is repeated in an object, or an integer has more than 64 bits.
     """
     json.loads(body.decode(), object_pairs_hook=_unique_keys, parse_int=_bounded_int)
 

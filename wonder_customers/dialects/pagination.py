@@ -22,7 +22,7 @@ def query_string(position: Mapping[str, int], filters: Mapping[str, str]) -> str
 
 
 def parse_offset(gateway: str, cursor: object) -> int:
-    """Return the offset in a cursor, or 0 for None.
+    """Return the offset in a cursor. None means 0.
 
     Raises:
         InvalidRecordError: `cursor` is not the cursor of a page.
@@ -40,14 +40,14 @@ class Items(tuple[T, ...]):  # noqa: SLOT001 - a subclass of tuple cannot have s
     """The records of a page.
 
     Attributes:
-        unreadable: The number of items that were skipped because they have no id.
+        unreadable: The number of items that were skipped because they could not be read.
     """
 
     unreadable: int = 0
 
 
 def read_items(what: str, read: Callable[[Any], T], items: Iterable[Any]) -> Items[T]:
-    """Return the records of a list. Items without an id are skipped, counted and reported as drift.
+    """Return the records of a list. Unreadable items, such as those without an id, are skipped and reported as drift.
 
     Args:
         what: The gateway's name for the list, such as ``customers``, for the report.
@@ -68,17 +68,16 @@ def read_items(what: str, read: Callable[[Any], T], items: Iterable[Any]) -> Ite
 
 
 def offset_page(items: Sequence[T], offset: int, limit: int, *, promised: int, total: int | None = None) -> Page[T]:
-    """Return a page and its cursor.
+    """Return a page with the cursor of the next page.
 
-    If the gateway reports a total, the total decides whether more pages follow. Otherwise, a page with fewer items than
-    `limit` is the last page. If `limit` is greater than `promised`, a page with fewer than `promised` items is the last
-    page, because the gateway may reduce the limit.
+    An empty page is the last page. Otherwise, `total` decides whether more pages follow. Without a total, a page is the
+    last page if it has fewer items than `limit`, or than `promised` if this is less.
 
     Args:
         items: The records of the page.
         offset: The offset of the first item.
         limit: The number of items requested.
-        promised: The number of items per page that the gateway's documentation guarantees.
+        promised: The documented number of items per page. The gateway may reduce a greater `limit` to it.
         total: The total number of items; None if the gateway does not report it.
     """
     unreadable = items.unreadable if isinstance(items, Items) else 0

@@ -1,4 +1,4 @@
-"""Secrets that are returned by a function of the application, for example from a secret manager."""
+"""Secrets that a function of the application returns, for example from a secret manager."""
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
@@ -28,7 +28,7 @@ SecretArgument: TypeAlias = Secret | str | SecretFunction
 
 
 class ProvidedSecret(Secret):
-    """A secret of an account that a function returns. A session calls the function when it needs the secret.
+    """An account's secret that is returned by a function. A session calls the function when it needs the secret.
 
     Two provided secrets are equal if their functions are equal, regardless of the returned values. The ``repr`` does
     not show the function, because its arguments may be secrets.
@@ -80,7 +80,7 @@ def to_secret(value: SecretArgument) -> Secret:
     """Return a key or token as a `Secret`. A function becomes a `ProvidedSecret`.
 
     Raises:
-        ConfigurationError: `value` is neither a str, a `Secret` nor a function.
+        ConfigurationError: `value` is neither a str, a `Secret` nor a function, or the function is not hashable.
     """
     if isinstance(value, (str, Secret)):
         return secret(value)
@@ -92,24 +92,24 @@ def to_secret(value: SecretArgument) -> Secret:
 
 
 def to_optional_secret(value: SecretArgument | None) -> Secret | None:
-    """Return None, or a key or token as `to_secret` does."""
+    """Return None for None, and any other `value` as `to_secret` does."""
     return None if value is None else to_secret(value)
 
 
 def provided_secrets(account: object) -> dict[str, ProvidedSecret]:
-    """Return the secrets of an account that functions return, by the names of their fields."""
+    """Return the secrets of an account that are returned by functions, by the names of their fields."""
     return {name: value for name, value in fields_of(account) if isinstance(value, ProvidedSecret)}
 
 
 def with_secrets(account: AnyAccount, values: Mapping[str, SecretArgument]) -> AnyAccount:
-    """Return an account with other secrets.
+    """Return a copy of an account with other secrets.
 
     Args:
-        account: The account, an attrs class or a dataclass.
+        account: The account, whose class is an attrs class or a dataclass.
         values: The secrets, or functions that return them, by the names of their fields.
 
     Raises:
-        ConfigurationError: A secret is invalid, or the account is not of such a class.
+        ConfigurationError: A secret is invalid, or the class of the account is of another kind.
     """
     changeable: Any = account
     if attrs.has(type(account)):
@@ -117,4 +117,6 @@ def with_secrets(account: AnyAccount, values: Mapping[str, SecretArgument]) -> A
         return changed
     if dataclasses.is_dataclass(account):
         return dataclasses.replace(changeable, **values)  # type: ignore[no-any-return]
-    raise ConfigurationError(f"functions for secrets need an attrs class or a dataclass, not {type(account).__name__}")
+    raise ConfigurationError(
+        f"{type(account).__name__} must be an attrs class or a dataclass, so that its secrets can be functions"
+    )

@@ -1,4 +1,4 @@
-"""The reading of responses: the JSON body, checks of ids and references, and errors for refusals."""
+"""Functions that read responses: the JSON body, checks of ids and references, and errors for refusals."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -38,16 +38,19 @@ __all__ = [
 
 
 def same_id(requested: str, received: object) -> bool:
-    """Return whether `received` is the requested id. Case is ignored, because ids are hexadecimal."""
+    """Return whether `received` is the requested id. Case is ignored, because the gateways' ids are hexadecimal."""
     return isinstance(received, str) and received.casefold() == requested.casefold()
 
 
 def require_match(
     name: str, requested: str, read: Callable[[HttpResponse], Customer]
 ) -> Callable[[HttpResponse], Customer]:
-    """Wrap `read`, so that it raises `InvalidResponseError` for a customer with another `name` than `requested`.
+    """Wrap `read`, so that a customer with another id or reference than `requested` causes `InvalidResponseError`.
 
-    The `name` is ``id`` or ``reference``. A customer without this field is accepted.
+    Args:
+        name: The field that is compared: ``id`` or ``reference``. A customer without the field is accepted.
+        requested: The id or reference in the request.
+        read: A function that reads a customer from a response.
     """
 
     def decode(response: HttpResponse) -> Customer:
@@ -61,9 +64,9 @@ def require_match(
 
 
 def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpResponse], Customer]:
-    """Wrap `read` for responses to create requests, so that it raises `InvalidRequestError` instead of `NotFoundError`.
+    """Wrap `read` for responses to create requests: `NotFoundError` becomes `InvalidRequestError`.
 
-    Callers may handle `NotFoundError` by creating the customer, so a create request must not raise it.
+    Callers may handle `NotFoundError` by creating the customer, so a create must not raise this error.
     """
 
     def decode(response: HttpResponse) -> Customer:
@@ -78,7 +81,7 @@ def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpRespo
 
 
 def invalid_response(reason: str, status: int) -> InvalidResponseError:
-    """Return the error for a response that cannot be read, after which a write may have been applied."""
+    """Return the error for a response that cannot be read. A write may have been applied."""
     return InvalidResponseError(reason, status=status, applied="unknown")
 
 
@@ -89,7 +92,7 @@ def mismatch_error(what: str, name: str, response: HttpResponse) -> InvalidRespo
 
 
 def redirect_error(status: int) -> InvalidResponseError:
-    """Return the error for a redirect, after which a write may have been applied."""
+    """Return the error for a redirect. A write may have been applied."""
     error = invalid_response(f"the gateway responded with a redirect (HTTP {status}), which is not followed", status)
     error.hint = "Check base_url. Before you repeat a write, read the customer."
     return error
@@ -98,7 +101,7 @@ def redirect_error(status: int) -> InvalidResponseError:
 def not_deleted(what: str, response: HttpResponse) -> InvalidRequestError:
     """Return the error for an accepted response that reports that the customer or token was not deleted."""
     error = InvalidRequestError(f"the response reports that the {what} was not deleted", status=response.status)
-    error.hint = "Read the customer to see its state, or ask the gateway for the reason."
+    error.hint = f"Read the {what} to see its state, or ask the gateway's support for the reason."
     return error
 
 
@@ -106,8 +109,7 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
     """Return the body of a response as a JSON object.
 
     Raises:
-        InvalidResponseError: The body is not a JSON object, or is ambiguous (see `wonder_customers.dialects.json`), or
-            the response is a redirect.
+        InvalidResponseError: The response is a redirect, or its body is not a JSON object that `parse_json` accepts.
     """
     status = response.status
     if status // 100 == 3:
@@ -146,7 +148,7 @@ _TEMPORARY: Final[Mapping[int, tuple[str, str]]] = {
         "The gateway was not ready for the request. The record does not need a correction. Call again later.",
     ),
 }
-"""The meaning of temporary refusals, and hints."""
+"""The meaning of temporary refusals and the hint, by status."""
 _TAKEN: Final = re.compile(r"\b(already|taken|duplicate|not unique|must be unique)\b", re.IGNORECASE)
 _MISSING: Final = re.compile(r"\b(not found|no such|(does not|doesn't) exist|unknown customer)\b", re.IGNORECASE)
 
@@ -161,17 +163,16 @@ def gateway_error(
 ) -> CallError:
     """Return the error for a refusal. Control characters in its strings are escaped.
 
-    The gateways' documentation does not define the status of "not found" and "already exists": Monri refuses a
-    duplicate reference with 400, and neither Wonder nor Monri documents the response for an unknown customer. So
-    refusals with 400 or 422 are also classified by their message.
+    Not all gateways document the status of "not found" and "already exists". Refusals with 400 or 422 are therefore
+    also classified by their message.
 
     Args:
         status: The HTTP status, or the status in the body.
         code: The gateway's error code.
         message: The gateway's message.
         fields: The gateway's messages by field; None if the gateway does not name fields.
-        about_customer: Whether the refusal is about the customer. The message of a refusal of a card token does not
-            mean that the customer was not found.
+        about_customer: Whether the refusal may be about the customer. If not, for example if it is about a card token,
+            it is not classified by its message.
     """
     code, message = code and printable(code), message and printable(message)
     if fields is not None:

@@ -28,7 +28,7 @@ class MissingFieldError(ValueError):
     """
 
     def __init__(self, path: str, found: str) -> None:
-        super().__init__(f"{path}: {found}" if found == "missing" else f"{path}: expected text, found {found}")
+        super().__init__(f"{path} is missing" if found == "missing" else f"{path}: expected text, found {found}")
         self.path = path
         self.found = found
 
@@ -41,7 +41,7 @@ class _Field:
         name: The name of the field in the record.
         wire: The gateway's name for the field.
         kind: The type of the field, without None.
-        exact: The type of values that are used unchanged; None if every value is converted.
+        exact: The type of the values that are used unchanged; None if all values are converted.
         nullable: Whether the field may be null.
         required: Whether the record cannot be read without the field.
         read: A function that returns the value of the field, given the field, the raw value, the path of the object,
@@ -58,7 +58,7 @@ class _Field:
 
 
 class RecordReader(Generic[T]):
-    """Reads JSON objects as records of one class. It is created by `make_reader`."""
+    """A reader that converts JSON objects to records of one class. `make_reader` creates it."""
 
     def __init__(
         self,
@@ -74,10 +74,10 @@ class RecordReader(Generic[T]):
         self._shape, self._finish, self._inline = shape, finish, inline
 
     def read(self, body: Json, path: str = "") -> tuple[T, Json]:
-        """Return the record of a JSON object, and the raw values of its unreadable fields by wire name.
+        """Return the record of a JSON object, and the raw values of its unreadable fields by the gateway's names.
 
-        The second result is empty if the record has an `extra`, which then contains these values. Fields with an
-        undocumented type are reported as drift.
+        If the record has an `extra`, these values are added to it instead. Values of an undocumented type are reported
+        as drift.
 
         Args:
             body: The object.
@@ -103,7 +103,7 @@ class RecordReader(Generic[T]):
         return record if self._finish is None else self._finish(record, body), unread
 
     def _values(self, shaped: Json, path: str, unread: Json, *, nullable: bool = False) -> Json:
-        """Return the values of the fields, except null. Add the raw values of unreadable fields to `unread`.
+        """Return the values of the fields that are neither missing nor null. Add unreadable raw values to `unread`.
 
         Args:
             shaped: The object.
@@ -169,7 +169,7 @@ class RecordReader(Generic[T]):
         )
 
     def _value(self, it: _Field, value: Any, path: str, unread: Json) -> Any:
-        """Report a value of an undocumented type, and convert it. If this fails, add it to `unread` and return None."""
+        """Report and convert a value of an undocumented type. If it cannot be converted, add it to `unread`."""
         if it.required:
             raise MissingFieldError(f"{path}{it.wire}", drift.type_name(value))
         scalar = expected_name(it.kind) != "object" or it.kind == Mapping[str, Any]
@@ -207,7 +207,7 @@ class RecordReader(Generic[T]):
         return tuple(it for it in found if it is not None)
 
     def _item(self, kind: Any, item: Any, path: str) -> Any:
-        """Return the record of one item of a list. If it cannot be read, report it and return None."""
+        """Return the record of one item of a list. Report an item that cannot be read, and return None."""
         if not isinstance(item, dict):
             _report(path, "object", item)
             return None

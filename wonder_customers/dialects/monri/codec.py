@@ -95,7 +95,7 @@ def _token_shape(body: Json) -> tuple[Json, Json]:
 
 
 def _with_card(token: PaymentToken, _: Json) -> PaymentToken:
-    """Return `token` with an empty card, if the response contains no data of the card."""
+    """Return `token` with an empty card if the response contains no data of the card."""
     return token if token.card is not None else evolve(token, card=CardSummary())
 
 
@@ -117,7 +117,7 @@ _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=False)
 def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Violation]]:
     """Return the request body of a draft or a patch, and all violations of documented limits.
 
-    In a patch, null clears a field. An invalid value is part of the body unchanged.
+    In a patch, None clears a field. An invalid value is part of the body unchanged.
     """
     body: Json = {}
     partial = isinstance(record, CustomerPatch)
@@ -139,7 +139,7 @@ def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-    """Return the subset of `fields` that can be cleared with null.
+    """Return the subset of `fields` that null clears.
 
     The reference cannot be cleared. Names cannot be cleared if the draft has a name.
     """
@@ -149,7 +149,7 @@ def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
 
 
 def _with_cleared(draft: CustomerDraft, body: Json) -> Json:
-    """Return `body` with null for the fields that `draft` clears."""
+    """Return `body` with null for the fields in `draft.clear`."""
     body = cleared_body(draft, FIELD_RULES, dict.fromkeys(_NAMES, "name"), _ADDRESS.values()) | body
     keys = [name.removeprefix("metadata.") for name in sorted(draft.clear) if name.startswith("metadata.")]
     if keys and body.get("metadata", {}) is not None:
@@ -158,9 +158,7 @@ def _with_cleared(draft: CustomerDraft, body: Json) -> Json:
 
 
 def read_customer(body: Any, status: int = 200) -> Customer:
-    """Return the customer in a response or in an item of a list.
-
-    The documented responses contain ``uuid``, but the documented list contains ``id``. Both are read.
+    """Return the customer in a response or in an item of a list, with the id in ``uuid`` or ``id``.
 
     Raises:
         InvalidResponseError: `body` is not an object, or has no id.
@@ -194,7 +192,7 @@ def write_token(token: PaymentToken) -> Json:
 
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
-    """Compare `draft` with `customer`. A metadata key with the value None counts as absent."""
+    """Compare `draft` with `customer`. Metadata keys with the value None count as absent."""
     body, held = customer_body(draft), write_customer(customer)
     if isinstance(body.get("metadata"), dict):
         # If the draft has no metadata, only the keys that it clears are compared.
@@ -210,13 +208,13 @@ def _without_nulls(metadata: Mapping[str, Any]) -> Json:
 
 
 def replacing_metadata(draft: CustomerDraft, body: Json, held: Customer) -> Json:
-    """Return the body of an update that replaces the metadata of `held`, if `draft` has metadata.
+    """Return `body` with null for the metadata keys that only `held` has, if `draft` has metadata.
 
-    Monri merges metadata, and removes keys whose value is null. So null is added for the keys that only `held` has.
+    Monri merges metadata, and removes keys whose value is null.
 
     Args:
         draft: The draft.
-        body: The body without these keys.
+        body: The body of the update.
         held: The customer before the update.
     """
     if draft.metadata is None or not held.metadata:
@@ -225,5 +223,5 @@ def replacing_metadata(draft: CustomerDraft, body: Json, held: Customer) -> Json
 
 
 def write_fields(body: Json, fields: Mapping[str, Sequence[str]]) -> Json:
-    """Return the body of a refusal with the gateway's messages by field, as third-party clients read them."""
+    """Return `body`, which is a refusal, with messages by field in the form that third-party clients read."""
     return {**body, "errors": {name: list(messages) for name, messages in fields.items()}}

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NO_TOKENS = "the API has no endpoints for tokens; cards are saved during payments (tokenize_pan)"
+_NO_TOKENS = "the API only lists tokens; cards are saved during payments (tokenize_pan)"
 
 
 class MonriDialect(CustomerDeletion):
@@ -87,7 +87,7 @@ class MonriDialect(CustomerDeletion):
         return send(self._create(draft, valid_body(self.gateway, *codec.checked_body(draft))))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
-        """Look up the reference, then create or update the customer. A draft without a reference is always created.
+        """Look up the reference, then create or update the customer. A draft without a reference creates a customer.
 
         The metadata of the draft replaces the metadata of the customer.
 
@@ -121,7 +121,7 @@ class MonriDialect(CustomerDeletion):
         """Send ``GET /v2/merchants/customers/{merchant_customer_id}``.
 
         Raises:
-            NotFoundError: No customer has the reference, or only a deleted customer, whose id is in the error.
+            NotFoundError: No customer has the reference, or a deleted customer has it. `id` is the deleted customer.
             InvalidRecordError: The reference is not valid.
         """
         return self._by_reference(self._holder(reference), reference)
@@ -136,7 +136,7 @@ class MonriDialect(CustomerDeletion):
         return held
 
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
-        """Send ``POST /v2/customers/{uuid}``. Fields that are not in the patch keep their values."""
+        """Send ``POST /v2/customers/{uuid}``. Fields and metadata keys that are not in the patch keep their values."""
         return send(self._write(id, valid_body(self.gateway, *codec.checked_body(patch)), None))
 
     def delete(self, id: str) -> Steps[None]:
@@ -268,7 +268,7 @@ def _refusal(status: int, body: dict[str, Any]) -> CallError:
 def _messages(body: dict[str, Any]) -> tuple[str | None, dict[str, tuple[str, ...]]]:
     """Return the message of a refusal, and the messages by field.
 
-    The document contains ``message``. Monri's transaction endpoints send a list ``errors``. Third-party clients read an
+    The documented key is ``message``. Monri's transaction endpoints send a list ``errors``. Third-party clients read an
     object ``errors`` (lists of messages by field) and a string ``error``.
     """
     errors = body.get("errors")
@@ -297,10 +297,10 @@ def _data(response: HttpResponse) -> list[Any]:
 
 
 def _tokens(requested: str) -> Callable[[HttpResponse], Items[PaymentToken]]:
-    """Return a function that reads the payment methods of a customer from a response.
+    """Return a function that reads the payment methods of a customer, and checks that they belong to the customer.
 
-    The gateway accepts the merchant's id for the customer instead of the uuid, so the owner is compared only if a uuid
-    was requested.
+    The gateway also accepts the merchant's id for the customer. The owner is therefore checked only if a UUID was
+    requested.
     """
 
     def decode(response: HttpResponse) -> Items[PaymentToken]:
@@ -316,7 +316,7 @@ def _tokens(requested: str) -> Callable[[HttpResponse], Items[PaymentToken]]:
 def _deletion(requested: str) -> Callable[[HttpResponse], None]:
     """Return a function that checks the response to a deletion.
 
-    The documentation has the key ``id``, and the gateway's clients read ``uuid``. Both keys are accepted.
+    The documented key of the id is ``id``, and the gateway's clients read ``uuid``. Both keys are accepted.
     """
 
     def decode(response: HttpResponse) -> None:
@@ -333,7 +333,7 @@ def _deletion(requested: str) -> Callable[[HttpResponse], None]:
 
 
 def _access_token(response: HttpResponse) -> AccessToken:
-    """Return the bearer token. ``expires_in`` has no documented unit and is read as seconds; without it, 300 s."""
+    """Return the bearer token. Its lifetime is ``expires_in`` in seconds, or 300 s if this is not a positive number."""
     body = _approved(response)
     token, lifetime = body.get("access_token"), body.get("expires_in")
     if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):

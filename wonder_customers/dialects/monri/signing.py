@@ -8,7 +8,7 @@ from hashlib import sha512
 
 
 def digest(merchant_key: str, timestamp: str, authenticity_token: str, fullpath: str, body: bytes) -> str:
-    """Return the SHA-512 of key, time, token, path and body, joined without separators, in lower-case hexadecimal.
+    """Return the SHA-512 digest of the joined arguments in lower-case hexadecimal.
 
     Args:
         merchant_key: The merchant's secret key.
@@ -22,6 +22,6 @@ def digest(merchant_key: str, timestamp: str, authenticity_token: str, fullpath:
 
 
 def authorization(merchant_key: str, timestamp: str, authenticity_token: str, fullpath: str, body: bytes) -> bytes:
-    """Return the ``Authorization`` header: scheme, token, time and digest, separated by single spaces."""
+    """Return the value of the ``Authorization`` header: scheme, token, time and digest, separated by single spaces."""
     signature = digest(merchant_key, timestamp, authenticity_token, fullpath, body)
     return f"WP3-v2.1 {authenticity_token} {timestamp} {signature}".encode("ascii")

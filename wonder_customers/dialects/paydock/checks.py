@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from wonder_customers.dialects.checks import Check, Observations, status_of, without_keys
+from wonder_customers.dialects.checks import NOT_HANDLED, Check, Observations, status_of, without_keys
 
 NOT_IN_EXTRA: Final = frozenset(
     {"__v", "_source_ip_address", "company_id", "user_id", "statistics", "_service", "_check_expire_date"}
@@ -27,7 +27,13 @@ def _second_customer(seen: Observations) -> str | None:
 
 
 CHECKS: Final = (
-    Check("wrong-key-status", "credentials", "a wrong key causes HTTP 401 or 403", status_of("wrong_key", 401, 403)),
+    Check(
+        "wrong-key-status",
+        "credentials",
+        "a wrong key causes HTTP 401 or 403",
+        status_of("wrong_key", 401, 403),
+        NOT_HANDLED,
+    ),
     Check("create-status", "create", "a create has HTTP status 201", status_of("create", 201)),
     Check(
         "missing-envelope",
@@ -43,6 +49,7 @@ CHECKS: Final = (
         "echo",
         "responses repeat reference and description",
         without_keys("create", ("resource", "data"), ("reference", "description")),
+        "After a create without a response, the missing fields count as differences, and ConflictError is raised.",
     ),
     Check(
         "no-count",

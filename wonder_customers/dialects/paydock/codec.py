@@ -111,10 +111,10 @@ _FLOWS: dict[type, tuple[FieldRule, ...]] = {
         _source_rule(
             "number",
             "account_number",
-            secret_value(pattern("[0-9A-Za-z -]{1,34}", "1 to 34 letters and digits")),
+            secret_value(pattern("[0-9A-Za-z -]{1,34}", "1 to 34 letters, digits, spaces and hyphens")),
             required=True,
         ),
-        _source_rule("bsb", "account_bsb", pattern("[0-9]{3}-?[0-9]{3}", "six digits")),
+        _source_rule("bsb", "account_bsb", pattern("[0-9]{3}-?[0-9]{3}", "six digits, with or without a hyphen")),
         _source_rule("routing", "account_routing", text()),
         _source_rule("holder_type", "account_holder_type", text()),
         _source_rule("bank_name", "account_bank_name", text()),
@@ -125,7 +125,7 @@ _FLOWS: dict[type, tuple[FieldRule, ...]] = {
 _RULES = {kind: (*_CUSTOMER_RULES, *rules) for kind, rules in _FLOWS.items()}
 FIELD_RULES = (*_CUSTOMER_RULES, *dict.fromkeys(rule for rules in _FLOWS.values() for rule in rules))
 _CLEARABLE = frozenset(rule.field for rule in _CUSTOMER_RULES) - {"reference", "default_payment_token"} | {"name"}
-UNSUPPORTED_FIELD = "Paydock's customers do not have this field (an address belongs to the payment source)"
+UNSUPPORTED_FIELD = "Paydock's customers do not have this field"
 
 
 def _names(rules: tuple[FieldRule, ...], prefix: str = "") -> dict[str, str]:
@@ -164,7 +164,7 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
 
 
 def _with_default(customer: Customer, body: Json) -> Customer:
-    """Return `customer` with the payment source that `default_source` names, if it is listed, as its default token."""
+    """Return `customer` with the listed payment source that `default_source` names, if any, as its default token."""
     default = body.get("default_source")
     token = next((it for it in customer.payment_tokens if it.token == default), customer.default_payment_token)
     return evolve(customer, default_payment_token=token)
@@ -194,15 +194,18 @@ _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True)
 
 
 def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Violation]]:
-    """Return the request body of a draft or a patch, without its payment source, and all violations of limits.
+    """Return the request body of a draft or a patch without its payment source, and all violations of limits.
 
     The document marks ``payment_source`` as required. Customers without a source are accepted nevertheless, because the
-    gateway's clients and bulk jobs send such customers. In a patch, null clears a field.
+    gateway's clients and bulk jobs send such customers. In a patch, None clears a field.
     """
     body: Json = {}
     named, rules = name_as_first_name(record), _RULES.get(type(record.payment_source), _CUSTOMER_RULES)
     partial = isinstance(record, CustomerPatch)
-    found = violations(named, rules, unsupported=UNSUPPORTED_FIELD, partial=partial, body=body)
+    unsupported = UNSUPPORTED_FIELD
+    if isinstance(record.address, Address):
+        unsupported += " (an address belongs to the payment source)"
+    found = violations(named, rules, unsupported=unsupported, partial=partial, body=body)
     if isinstance(record, CustomerDraft) and record.clear:
         found += not_clearable(record, clearable(record, record.clear))
         body = cleared_body(record, _CUSTOMER_RULES, {"name": "first_name"}) | body
@@ -220,7 +223,8 @@ def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
     """Return the subset of `fields` that null clears.
 
-    The reference and the default payment source cannot be cleared, nor the name if the draft has a name.
+    The reference and the default payment source cannot be cleared. The name and the first name cannot be cleared if the
+    draft has one of them.
     """
     known = _CLEARABLE - {"name", "first_name"} if draft.name or draft.first_name else _CLEARABLE
     return frozenset(name for name in fields if name in known or name.startswith("metadata."))
@@ -232,7 +236,7 @@ def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
 
 
 def with_source(record: CustomerDraft | CustomerPatch, body: Json) -> Json:
-    """Return the request body `body` of a draft or a patch with its payment source."""
+    """Return `body` with the payment source of a draft or a patch."""
     source = record.payment_source
     if isinstance(source, OneTimeToken):
         return body | {"token": source.token.reveal()}
@@ -320,6 +324,6 @@ def adds_source(source: PaymentSource | object) -> bool:
 
 
 def write_fields(body: Json, fields: Mapping[str, Sequence[str]]) -> Json:
-    """Return `body`, which has an ``error_summary``, with messages by field, as Paydock's test suites recorded them."""
+    """Return `body`, which has an ``error_summary``, with messages by field in the form of recorded refusals."""
     details = [{"param_name": name, "description": text} for name, texts in fields.items() for text in texts]
     return {**body, "error_summary": {**body["error_summary"], "details": details}}

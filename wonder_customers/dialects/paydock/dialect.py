@@ -49,8 +49,8 @@ _OLDEST_FIRST: Final = {"sortkey": "created_at", "sortdirection": "ASC"}
 class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
     """The protocol of Paydock's customer API.
 
-    References are not unique, and the filter of the list is a search, so this dialect compares references exactly. If
-    two customers have the same reference, `AmbiguousReferenceError` is raised. Delete archives a customer. Payment
+    References may not be unique, and the filter of the list is a search, so this dialect compares references exactly.
+    If several customers have the reference, `AmbiguousReferenceError` is raised. Delete archives a customer. Payment
     tokens are the payment sources of a customer.
     """
 
@@ -76,7 +76,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         return send(self._create(draft, valid_body(self.gateway, *codec.checked_body(draft))))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
-        """Look up the reference, then create or update the customer. A draft without a reference is always created.
+        """Look up the reference, then create or update the customer. A draft without a reference creates a customer.
 
         Each update adds the payment source in the draft to the customer.
         """
@@ -94,7 +94,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         return send(self._by_id(id))
 
     def get_by_reference(self, reference: str) -> Steps[Customer]:
-        """Send ``GET /customers?reference=`` for every page, and compare the references exactly.
+        """Send ``GET /customers?reference=`` for each page, and compare the references exactly.
 
         Raises:
             AmbiguousReferenceError: More than one customer has the reference.
@@ -134,17 +134,17 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         return self._change(id, patch)
 
     def _change(self, id: str, record: CustomerDraft | CustomerPatch, held: Customer | None = None) -> Steps[Customer]:
-        """Update a customer. With `keep_default_source`, restore the default source after adding a payment source.
+        """Update a customer. With `keep_default_source`, an added payment source does not become the default.
 
         Args:
             id: The customer's id.
             record: The fields to write.
-            held: The customer before the update; None to read the customer if necessary.
+            held: The customer before the update. If it is None, the customer is read if necessary.
 
         Raises:
             InvalidRecordError: The id is invalid.
-            CallError: A request failed. It is an `InvalidResponseError` with ``applied="yes"`` if the customer was
-                updated, but the default source could not be restored.
+            InvalidResponseError: The customer was updated, but the default source could not be restored.
+            CallError: Another request failed.
         """
         adds = codec.adds_source(record.payment_source) and not record.default_payment_token
         reference = record.reference if isinstance(record, CustomerDraft) else None
@@ -163,8 +163,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
             return (yield from send(self._write(id, CustomerPatch(default_payment_token=default.token))))
         except CallError as error:
             reason = (
-                "the payment source was added and became the default, because the previous default could not be"
-                f" restored: {error.reason}"
+                f"the payment source was added, but the previous default source could not be restored: {error.reason}"
             )
             changed = InvalidResponseError(reason, applied="yes", id=id)
             changed.hint = "Call update with CustomerPatch(default_payment_token=…) to restore the default."
@@ -197,7 +196,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
             data, count = resource.get("data"), resource.get("count")
             if not isinstance(data, list):
                 raise InvalidResponseError(
-                    "the field `data` in the response is missing or not a list", status=response.status
+                    "the field `resource.data` in the response is missing or not a list", status=response.status
                 )
             items = read_items("resource.data", lambda item: codec.read_customer(item, response.status), data)
             total = count if type(count) is int and count >= 0 else None
@@ -214,16 +213,15 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         return customer.payment_tokens
 
     def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
-        """Send ``POST /customers/{id}`` with `source`, which is added to the other sources.
+        """Read the customer, send ``POST /customers/{id}`` with `source`, and return the source that was added.
 
         Raises:
             InvalidRecordError: `source` is not a payment source, or violates a documented limit.
         """
         if not codec.adds_source(source):
-            raise InvalidRecordError(
-                self.gateway,
-                [Violation("payment_source", "payment_source", "must be a card, a bank account or a token")],
-            )
+            kinds = "a CardSource, BankAccountSource, OneTimeToken or VaultToken"
+            problem = f"must be {kinds}, not {type(source).__name__}"
+            raise InvalidRecordError(self.gateway, [Violation("payment_source", "payment_source", problem)])
         patch = CustomerPatch(payment_source=source)
         valid_body(self.gateway, *codec.checked_body(patch))
         return self._add_source(customer_id, patch)
@@ -315,7 +313,7 @@ def _sorted(filters: dict[str, str]) -> dict[str, str]:
 
 
 def _accepted(response: HttpResponse) -> dict[str, Any]:
-    """Return the ``resource`` of an accepted response: HTTP 2xx without an error object.
+    """Return the ``resource`` of an accepted response: HTTP 2xx without ``error`` and ``error_summary``.
 
     Raises:
         CallError: The gateway refused the request, or the response is invalid.

@@ -22,7 +22,8 @@ class _AcquirerReason(str):
 def refusal(status: int, body: dict[str, Any]) -> CallError:
     """Return the error for a refusal.
 
-    ``error_summary`` has precedence over ``error``. A refusal with HTTP 2xx has its status in the body.
+    ``error_summary`` has precedence over ``error``. For a refusal with HTTP 2xx, the status in the body is used, or 400
+    if it is not an error status.
 
     Args:
         status: The HTTP status.
@@ -57,7 +58,7 @@ def _message(summary: dict[str, Any], legacy: dict[str, Any], fields: Fields) ->
         inner = [short_text(it) for it in _as_list(message.get("errors"))]
         message = message.get("message") or "; ".join(filter(None, inner))
     text = short_text(message)
-    # The acquirer's reasons for refusing a field begin with the acquirer's code.
+    # The name of the field is added to the acquirer's reasons.
     by_field = [
         f"{name}: {it}" for name, texts in fields.items() for it in texts if name and isinstance(it, _AcquirerReason)
     ]

@@ -35,18 +35,18 @@ class PaydockConditions(TypedDict, total=False):
 
 
 class PaydockFilter(CustomerFilter["Paydock"]):
-    """A filter for lists of Paydock's customers. A customer must satisfy all conditions. None adds no condition.
+    """A filter for lists of Paydock's customers. A customer must satisfy all conditions. None is ignored.
 
     Args:
         search: A string in the first name, the last name, the e-mail address or the company name.
-        email: The complete e-mail address; upper and lower case are equal. Paydock has no such parameter: the address
-            is sent as `search`, and customers with other addresses are omitted. Pages may therefore have few items,
-            and no total.
+        email: The complete e-mail address; case is ignored. Paydock has no such parameter: the address is sent as
+            `search`, and customers with other addresses are omitted. Pages may therefore have few items, and have no
+            total.
         reference: Your id for the customer. Paydock may also return customers with similar references.
         company_name: The name of the company.
         id: The gateway's id for the customer.
         status: The status, such as ``active``.
-        gateway_id: An acquiring gateway of one of the customer's payment sources.
+        gateway_id: The id of an acquiring gateway that stores one of the customer's payment sources.
         payment_source_id: The id of one of the customer's payment sources.
         archived: True for archived customers only. By default, archived customers are omitted.
         sortkey: The field to sort by, such as ``updated_at``. By default, the oldest customer is first, so that new
@@ -75,7 +75,7 @@ class PaydockFilter(CustomerFilter["Paydock"]):
         return "search" if name == "email" else name
 
     def select(self, page: Page[Customer]) -> Page[Customer]:
-        """Return a page without the customers that only `search` found, if the filter has the condition `email`."""
+        """Return a page without the customers whose e-mail address is not the condition `email`, if any."""
         email = self._values.get("email")
         if email is None:
             return page

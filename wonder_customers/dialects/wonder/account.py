@@ -28,7 +28,7 @@ class Wonder:
     `private_key` may be a function that returns the key; see `wonder_customers.dialects.provided_secrets`.
 
     Attributes:
-        app_id: The AppID of this environment, a UUID.
+        app_id: The AppID of the environment, a UUID.
         private_key: Your RSA private key in PEM format. The public key must be uploaded to Wonder's portal.
         base_url: The URL of the gateway. The default is the sandbox. For production, pass `Wonder.PRODUCTION`.
         language: The language of the gateway's messages: ``en``, ``zh-HK`` or ``zh-CN``; None for the default.
@@ -67,7 +67,7 @@ class Wonder:
 
         Args:
             variables: A mapping with ``WONDER_APP_ID``, ``WONDER_PRIVATE_KEY`` (a key in PEM format or the path of a
-                file) and, optionally, ``WONDER_BASE_URL`` and ``WONDER_LANGUAGE``.
+                file that contains the key) and, optionally, ``WONDER_BASE_URL`` and ``WONDER_LANGUAGE``.
 
         Raises:
             ConfigurationError: A variable is missing or invalid.

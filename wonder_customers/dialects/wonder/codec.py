@@ -1,7 +1,7 @@
 """Wonder's field names, limits and JSON formats.
 
-Sources: Wonder's pages "Create a customer" and "Get customer by ref id". The fields of tokens come from Wonder's
-older pages, newer pages and mobile client. The older and the newer set of fields are read.
+Sources: Wonder's pages "Create a customer" and "Get customer by ref id". For the fields of tokens, Wonder's older and
+newer pages and mobile client; the older and the newer set of fields are read.
 """
 
 from collections.abc import Iterable
@@ -143,12 +143,12 @@ def limit_violations(draft: CustomerDraft) -> list[Violation]:
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-    """Return the subset of `fields` that null clears: those that the document does not require."""
+    """Return the subset of `fields` that null clears."""
     return _CLEARABLE.intersection(fields)
 
 
 def patch_violations(patch: CustomerPatch) -> list[Violation]:
-    """Return all violations of documented limits by a patch that can be found without reading the customer."""
+    """Return the violations of documented limits by a patch that can be found without reading the customer."""
     named = merge_names(patch)
     cleared = [rule for rule in FIELD_RULES if rule.required and getattr(named, rule.field.partition(".")[0]) is None]
     return violations(named, FIELD_RULES, unsupported=UNSUPPORTED_FIELD, partial=True) + [
@@ -157,7 +157,7 @@ def patch_violations(patch: CustomerPatch) -> list[Violation]:
 
 
 def checked_card(source: PaymentSource) -> CardSource:
-    """Return `source` after checking that it is a card within the documented limits. Wonder stores only cards.
+    """Return `source` if it is a card within the documented limits. Wonder stores only cards.
 
     Raises:
         InvalidRecordError: `source` is not a card, or violates limits. All violations are listed.
@@ -175,7 +175,7 @@ def customer_fields(draft: CustomerDraft, cleared: Iterable[str] = ()) -> Json:
 
 
 def card_body(source: CardSource) -> Json:
-    """Return the request body that creates a token for a card. The mobile client nests ``3ds`` in the same way."""
+    """Return the request body that creates a token for a card, with ``3ds`` nested as in the mobile client."""
     urls = {"success_return_url": source.success_return_url, "fail_return_url": source.fail_return_url}
     return {"card": {"3ds": urls} | _write_source(source)}
 
@@ -218,8 +218,8 @@ def write_token(token: PaymentToken) -> Json:
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     """Compare `draft` with `customer`.
 
-    ``company_name`` is not compared, because the documented responses do not contain it. Default tokens are compared by
-    their UUIDs.
+    ``company_name`` is compared only if the response contained it, which is not documented. Default tokens are compared
+    by their UUIDs.
     """
     names = field_names(FIELD_RULES)
     held = dict.fromkeys(wire for _, wire in names if wire not in _NOT_IN_RESPONSES) | write_customer(customer)
@@ -232,8 +232,8 @@ def merge(held: Customer, patch: CustomerPatch) -> tuple[CustomerDraft, list[str
     """Merge `patch` with the current customer, because Wonder's only update is a second create with all fields.
 
     Returns:
-        The complete draft, the fields to clear, and the violations by the patch. Values that the gateway returned are
-        not checked against its documentation.
+        The complete draft, the fields to clear, and the violations. Of the limits on values that the gateway returned,
+        only missing required fields count as violations.
     """
     changes = {name: value for name, value in asdict(merge_names(patch), recurse=False).items() if value is not UNSET}
     token = held.default_payment_token

@@ -47,8 +47,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
     """The protocol of Wonder's customer API.
 
     Create is an upsert by ``reference_number``, and the only documented way to update a customer. The documentation
-    does not state whether a second create clears the fields that it omits. For fields that a patch clears, null is
-    sent.
+    does not state whether a second create clears the fields that it omits. To clear a field, null is sent.
     """
 
     gateway = "wonder"
@@ -95,9 +94,9 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
         return send(self._by_reference(reference))
 
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
-        """Read, merge and write the customer.
+        """Read the customer, merge the patch, and send all fields with ``POST /customers``.
 
-        Responses do not contain ``company_name``, so it is sent only if the patch contains it.
+        ``company_name`` is sent only if the patch or the response contains it. The documented responses do not.
         """
         raise_violations(self.gateway, codec.patch_violations(patch))
         return self._update(self._by_id(id), id, patch)
@@ -208,7 +207,7 @@ def _total(response: HttpResponse) -> int | None:
 def _accepted(response: HttpResponse) -> Any:
     """Return the ``data`` of an accepted response: HTTP 2xx, a ``code`` of 200 or none, and no ``error_code``.
 
-    The code is a number in accepted responses and a string in refusals. A refusal may have HTTP status 200.
+    A refusal may have HTTP status 200.
 
     Raises:
         CallError: The gateway refused the request, or the response is invalid.
@@ -243,7 +242,7 @@ def _customer(response: HttpResponse) -> Customer:
 
 
 def _written(response: HttpResponse) -> Customer:
-    """Return the customer in the response to a write. A response without a customer does not mean "not found"."""
+    """Return the customer in the response to a write. A missing customer causes `InvalidResponseError`."""
     return codec.read_customer(_part("customer", response), response.status)
 
 

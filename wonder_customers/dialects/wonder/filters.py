@@ -69,7 +69,7 @@ class WonderConditions(TypedDict, total=False):
 
 
 class WonderFilter(CustomerFilter["Wonder"]):
-    """A filter for lists of Wonder's customers. A customer must satisfy all conditions. None adds no condition.
+    """A filter for lists of Wonder's customers. A customer must satisfy all conditions. None is ignored.
 
     A condition is the name of a field for equality, or the name, two underscores and an operator of Wonder's query
     language: ``name="Ada"``, ``name__contains="Ada"``, ``reference__in=["c-1", "c-2"]``,
@@ -77,8 +77,7 @@ class WonderFilter(CustomerFilter["Wonder"]):
     `linked_source_type` selects customers that are linked to a ``User`` or a ``Store``.
 
     Raises:
-        InvalidRecordError: A condition is unknown, or its value is invalid. For example, a time has no time zone, or
-            one of several values is empty or contains a comma.
+        InvalidRecordError: A condition is unknown, or its value is invalid, such as a time without a time zone.
     """
 
     __slots__ = ()

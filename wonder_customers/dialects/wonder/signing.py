@@ -36,9 +36,9 @@ def load_key(pem: Secret) -> "RSAPrivateKey":
 
 @lru_cache(maxsize=32)
 def _load(pem: Secret) -> "RSAPrivateKey | str":
-    """Return the key, or a message. Loading takes 50 ms, so the results are kept.
+    """Return the key, or the message of an error. Loading takes 50 ms, so the results are cached.
 
-    A separate function, so that no frame of a traceback contains the key.
+    The caller raises the error, so that no frame of its traceback contains the revealed key.
     """
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
@@ -85,5 +85,5 @@ def _scheme() -> "tuple[PKCS1v15, SHA256]":
 
 
 def signature(key: "RSAPrivateKey", message: bytes) -> bytes:
-    """Return the ``Signature`` header: base64 of RSASSA-PKCS1-v1_5 with SHA-256 over `message`."""
+    """Return the value of the ``Signature`` header: the RSASSA-PKCS1-v1_5 signature with SHA-256 in base64."""
     return b64encode(key.sign(message, *_scheme()))
