@@ -52,7 +52,7 @@ async def test_default_that_the_gateway_replaced_anyway_is_restored() -> None:
 async def test_default_that_cannot_be_restored_is_an_error_that_says_applied() -> None:
     mock = MockGateway(_customer(OLD), _customer(NEW), json_response(400, {"error": "no"}))
     async with mock.session(KEEPING) as session:
-        with pytest.raises(InvalidResponseError, match="became the default") as caught:
+        with pytest.raises(InvalidResponseError, match="the payment source was added, but") as caught:
             await session.update(HEX24, CustomerPatch(payment_source=BANK))
     assert (caught.value.applied, caught.value.id) == ("yes", HEX24)
     assert len(mock.requests) == 3

@@ -325,3 +325,30 @@ def test_paydock_customers_without_a_source_are_accepted() -> None:
 def test_patch_fields_have_the_same_limits(check: Callable[[CustomerPatch], list[Violation]]) -> None:
     assert check(CustomerPatch()) == []
     assert [it.field for it in check(CustomerPatch(email="1" * 256))] == ["email"]
+
+
+@pytest.mark.parametrize(
+    ("check", "field"),
+    [
+        (wonder.patch_violations, "address"),
+        (wonder.patch_violations, "payment_source"),
+        (paydock.limit_violations, "address"),
+        (paydock.limit_violations, "payment_source"),
+        (monri.limit_violations, "payment_source"),
+    ],
+    ids=["wonder address", "wonder source", "paydock address", "paydock source", "monri source"],
+)
+def test_patch_that_clears_an_unsupported_field_is_refused(
+    check: Callable[[CustomerPatch], list[Violation]], field: str
+) -> None:
+    expected = Violation(field, None, "cannot be cleared at this gateway")
+    assert check(CustomerPatch(**{field: None})) == [expected]
+
+
+def test_paydock_hint_about_addresses_appears_only_with_an_address() -> None:
+    messages = [
+        [it.limit for it in paydock.limit_violations(CustomerDraft(first_name="Ada", **fields))]
+        for fields in ({"default_payment_method": "Alipay"}, {"address": Address(city="Zagreb")})
+    ]
+    assert messages[0] == [paydock.UNSUPPORTED_FIELD]
+    assert messages[1] == [f"{paydock.UNSUPPORTED_FIELD} (an address belongs to the payment source)"]

@@ -135,7 +135,7 @@ def test_missing_id_raises_and_is_named(gateway: str, kind: str) -> None:
     read, _ = READERS[gateway, kind]
     for name in _required(gateway, kind):
         body = {key: value for key, value in full_object(gateway, kind).items() if key not in {name, "id"}}
-        with pytest.raises(InvalidResponseError, match=rf"\b{name}: missing"):
+        with pytest.raises(InvalidResponseError, match=rf"\b{name} is missing"):
             read(body)
 
 
