@@ -152,9 +152,9 @@ class Holder(Protocol):
 class DividedSlots:
     """A limit on the number of tasks that use a resource at the same time, such as the connections of a session.
 
-    Among several accounts, the last quarter of the slots is kept for accounts that hold none, and an account takes
-    another slot only if it holds fewer than the remaining free slots. An account with requests that hang thus holds
-    less than half of the slots, and several such accounts do not take all of them.
+    Among several accounts, the last quarter of the slots is reserved for accounts that hold none. An account takes
+    another slot only if it holds fewer slots than are free without this reserve. An account with requests that hang
+    thus holds less than half of the slots, and several such accounts do not take all of them.
 
     Attributes:
         divided: Whether several accounts use the slots.

@@ -21,7 +21,7 @@ each key, for formatters that write JSON. No other values are written.
 | ``call_ended``      | varies | call, gateway, operation, error, applied, requests, recovered, elapsed, request_id |
 | ``observer_failed`` | ERROR  | observer, error (written by the session, with or without this observer) |
 
-The level of ``call_ended`` is DEBUG if the call returned its result, INFO if it raised an error, and WARNING if it is
+The level of ``call_ended`` is DEBUG if the call returned its result. For errors, the level is INFO, or WARNING if it is
 unknown whether a write was applied. Times are in seconds. The library installs a `NullHandler`, so records are shown
 only if the program configures logging.
 """

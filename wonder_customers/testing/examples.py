@@ -1,8 +1,8 @@
 """The documented examples of a dialect (``golden/*.json``), which are the templates of mocked responses.
 
 Each example contains a customer, a list of customers, a token, a list of tokens, or none of them. The kind is detected
-by applying the dialect's codec to the parts of the example, so that mocked responses of a dialect require only examples
-and a codec.
+by applying the dialect's codec to the parts of the example. Mocked responses therefore require only examples and a
+codec.
 """
 
 from collections.abc import Callable, Iterator, Sequence

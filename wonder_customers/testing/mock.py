@@ -33,7 +33,7 @@ class MockedGateway:
     """One gateway of a `GatewayMock`.
 
     Each operation has a helper method with the same name, which mocks the requests of the operation. The response is
-    the dialect's documented example, with the requested id or reference, and with `changes` to the customer or, for
+    the dialect's documented example, with the requested id or reference. `changes` apply to the customer or, for
     operations on payment tokens, to the token. Lookups at the start of an operation find the customer.
 
     Args:

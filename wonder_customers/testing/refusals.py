@@ -47,8 +47,8 @@ def refusal_body(
         fields: Messages by wire field, which the codec's function ``write_fields`` adds.
 
     Raises:
-        ConfigurationError: The gateway is unknown, neither the dialect's examples nor its simulator contain an error
-            with a code, or `fields` was passed, but the error responses of the gateway do not name fields.
+        ConfigurationError: The gateway is unknown, or neither its examples nor its simulator contain an error code, or
+            `fields` was passed for a gateway whose error responses do not name fields.
     """
     body, *values = _refusal_template(gateway)
     body = swapped(body, dict(zip(values, (status, code, message or phrases.get(status, "Error")), strict=True)))

@@ -56,8 +56,8 @@ def is_valid(request: ReceivedRequest, key: str, timestamp: str, token: str, rec
 def report(request: ReceivedRequest, merchants: Merchants, now: float, window: float | None) -> AuthenticationReport:
     """Return a report on the check of a request's digest.
 
-    `now` is the Unix time in seconds at which the request was received, and `window` is the maximum difference in
-    seconds between the timestamp and `now` (None: not checked).
+    `now` is the Unix time at which the request was received. `window` is the maximum difference in seconds between the
+    timestamp and `now`; None if the difference is not checked.
     """
     steps = {"Authorization header": request.headers.get("authorization", "")}
     found = parts(request)
