@@ -254,9 +254,7 @@ class ReferenceIndex:
     """The references read so far, in a temporary database, so that memory use does not grow with the source.
 
     Attributes:
-        twins: The number of references that differ from an earlier reference only in case, in the composition of
-            characters or in invisible characters.
-        twin_rows: The row numbers of the first twins: the earlier row and the later row.
+        twins, twin_rows: See `SourceNotes`.
     """
 
     def __init__(self) -> None:

@@ -146,7 +146,7 @@ class DeadLetters:
             self._file.flush()
 
     def settle(self, *, complete: bool, find: Find | None = None) -> None:
-        """Remove the entries of earlier runs whose rows have arrived or failed again. Called after the ``with`` block.
+        """Remove the entries of earlier runs whose rows have arrived or failed again. Call after the ``with`` block.
 
         An entry without a reference is removed only if this run reports the same row with the same reason.
 

@@ -30,13 +30,7 @@ def _latency(value: float) -> str:
 
 @frozen
 class _Chart:
-    """A chart of the report.
-
-    Attributes:
-        title: The title.
-        curves: The label of each curve, by the name of its values in the report.
-        label: Formats a value.
-    """
+    """A chart of the report. `curves` contains the label of each curve by the name of its values in the report."""
 
     title: str
     curves: Mapping[str, str]
@@ -55,10 +49,7 @@ _CHARTS: Final = (
 
 
 def page(report: Mapping[str, Any]) -> str:
-    """Return the report as one self-contained HTML page.
-
-    Args:
-        report: The result of `report.build`.
+    """Return a report, the result of `report.build`, as one self-contained HTML page.
 
     Raises:
         MissingExtraError: Jinja2 is not installed.

@@ -110,12 +110,7 @@ def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
     """Return why the customers must not be deleted; None if deletion is allowed.
 
     A source without rows is always refused. With a percentage, a source with less than half of the rows of the last
-    finished run is refused too.
-
-    Args:
-        left: The customers missing from the source.
-        rows: The number of rows of the source.
-        limit: The maximum number of customers to delete.
+    finished run is refused too. `rows` is the number of rows of the source.
     """
     warning = left.warning(rows)
     if not left.count or (rows and limit.number is not None and left.count <= limit.number):

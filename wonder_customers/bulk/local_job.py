@@ -243,8 +243,7 @@ class LocalJob(Job):
     async def _remove_left(self) -> None:
         """After a complete run, count the customers missing from the source, and delete them if requested.
 
-        If the rows do not come from a `RowReader`, they may be incomplete, so missing customers are counted only for a
-        deletion.
+        A caller's own rows may be incomplete, so missing customers are then counted only for a deletion.
         """
         delete, journal = self._options.removed == "delete", self._journal
         complete = self._source_ended and self._whole_source and self._options.only == "all" and self.stopped is None
@@ -278,7 +277,7 @@ class LocalJob(Job):
     async def _send(self, row: PendingRow) -> Outcome | None:
         """Send a row. With `give_up_after`, send a row that fails in an outage again.
 
-        A row is repeated only while another row is in progress: a single failing row may be the cause of its failures.
+        A row is repeated only while another row is in progress, because a single row may itself cause the failures.
         """
         self._busy += 1
         try:

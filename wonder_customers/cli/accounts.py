@@ -45,12 +45,7 @@ def account_from_environment(gateway: str, variables: Mapping[str, str] = enviro
 
 
 def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:
-    """Ask for confirmation before the first job that writes to production.
-
-    Args:
-        account: The account whose customers are written.
-        gateway: The gateway's name.
-        yes: Whether confirmation is not needed, because of ``--yes`` or an existing journal.
+    """Ask for confirmation before a job writes to a production account, unless `yes` is true.
 
     Raises:
         ConfigurationError: The user did not agree, or standard input is not a terminal.

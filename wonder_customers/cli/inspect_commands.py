@@ -194,11 +194,8 @@ def export_ids(journal: Journal, output: Path | None) -> int:
 def erase(journal: Journal, reference: str | None, listed: Path | None, more: Sequence[Path]) -> int:
     """Erase customers from a journal and the files beside it, print what was changed, and return the exit code.
 
-    Args:
-        journal: The journal.
-        reference: The reference of a customer; None for the references in `listed`.
-        listed: A file with one reference per line; None for `reference`.
-        more: Further files to search.
+    The customers are those with `reference` and those in `listed`, a file with one reference per line. `more` contains
+    further files to search.
 
     Raises:
         ConfigurationError: The reference is missing, or a file or the journal cannot be read or changed.
@@ -256,19 +253,10 @@ def show_verification(
     rate: float | None,
     workers: int,
 ) -> int:
-    """Read the customers back and print the differences.
+    """Read the customers of `owner` back, print the differences from the source, and return the exit code.
 
-    Args:
-        owner: The account whose customers are read.
-        source: The source; for a migration, the account whose customers were migrated.
-        journal: The journal.
-        empty: The rule for empty cells.
-        sample: The number of rows to read back; None for all.
-        rate: The maximum number of requests per second; None to adapt to the gateway.
-        workers: The maximum number of customers read at a time.
-
-    Returns:
-        The exit code: 0 if every row that was read back equals its customer, and no removed customer is present.
+    The source of a migration is the account whose customers were migrated. The exit code is 0 if every row that was
+    read back equals its customer, and no removed customer is present.
     """
 
     async def compare() -> Verification:

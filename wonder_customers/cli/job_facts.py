@@ -166,11 +166,7 @@ def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
 
 
 def report_change(facts: Mapping[str, Any], journal: Journal) -> None:
-    """Print a message if the source has changed since the last run.
-
-    Raises:
-        ConfigurationError: The source cannot be found or used.
-    """
+    """Print a message if the source has changed since the last run. Raises the errors of `fingerprint`."""
     last = journal.last_run()
     if last is not None and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
         print_message(f"{facts['source']} has changed since run {last.number}.", "yellow")

@@ -55,8 +55,7 @@ class RateOptions:
         """Return the rate in requests per second; None without the option.
 
         Raises:
-            ConfigurationError: The option is not a finite number with an optional unit, or is less than one request per
-                hour.
+            ConfigurationError: The option is not a finite rate of at least one request per hour.
         """
         if self.rate is None:
             return None

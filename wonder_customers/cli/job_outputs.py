@@ -40,12 +40,7 @@ def default_letters(source: Path, gateway: str) -> Path:
 
 
 def new_file(path: Path, text: str, option: str = "--output") -> None:
-    """Write a new file that only the owner can read.
-
-    Args:
-        path: The path.
-        text: The contents.
-        option: The option with the path, for messages.
+    """Write a new file that only its owner can read. Messages name the `option` that contains the path.
 
     Raises:
         ConfigurationError: The file exists or cannot be written.

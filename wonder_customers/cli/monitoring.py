@@ -66,11 +66,7 @@ class Monitor:
     heartbeat: Path | None = None
 
     async def beat(self, progress: Callable[[], Mapping[str, Any]]) -> None:
-        """Write the heartbeat file at once and every ten seconds. Return without a file, or if a write fails.
-
-        Args:
-            progress: Returns the progress of the job.
-        """
+        """Write the heartbeat file at once and every ten seconds. Return without a file, or if a write fails."""
         while True:
             if self.heartbeat is None or not self._write({"state": "running", **progress()}):
                 return
@@ -79,10 +75,7 @@ class Monitor:
     async def end(self, source: str, report: Mapping[str, Any], code: int) -> None:
         """Write the result to the heartbeat file and send it to the webhook. Failures are only printed.
 
-        Args:
-            source: The name of the source.
-            report: The report of the job, or the parts of it that are known.
-            code: The exit code.
+        The result contains the name of the source, the exit code and parts of the report, which may be incomplete.
         """
         known = {name: report[name] for name in _COPIED if name in report}
         body = {"event": "job_ended", "source": source, "exit_code": code, **known}

@@ -38,9 +38,7 @@ class _Console(Console):
 def console(*, stderr: bool = False, wide: bool = True) -> Console:
     """Return a console on standard output or standard error.
 
-    Args:
-        stderr: Write to standard error.
-        wide: Use 200 columns if the output is not a terminal and the variable COLUMNS is not set.
+    If the output is not a terminal, a `wide` console has 200 columns or the number in the variable COLUMNS.
     """
     made = _Console(stderr=stderr, highlight=False)
     if wide and not made.is_terminal and "COLUMNS" not in os.environ:

@@ -25,11 +25,6 @@ def run_with_session(
 ) -> T:
     """Open a session with the credentials of the environment, run one operation, and return the result.
 
-    Args:
-        gateway: The gateway's name.
-        operation: Called with the open session.
-        retry: The retry policy; None for the default.
-
     Raises:
         ConfigurationError: Credentials are missing or invalid.
         WonderCustomersError: The operation failed.

@@ -16,14 +16,10 @@ _GRACE = 1.5
 
 
 async def handle_signals(job: Job, scope: anyio.CancelScope) -> None:
-    """Stop a job at the first SIGINT, SIGTERM or SIGHUP, and cancel it at the second signal.
+    """Stop a job at the first SIGINT, SIGTERM or SIGHUP, and cancel `scope` at the second signal.
 
-    A local job is also cancelled 1.5 seconds after the first signal. Rows whose requests are cancelled are recorded in
-    the journal as unconfirmed.
-
-    Args:
-        job: The job.
-        scope: The scope of the job, which is cancelled.
+    A local job is cancelled at the latest 1.5 seconds after the first signal. Rows whose requests are cancelled are
+    recorded in the journal as unconfirmed.
     """
     # Windows delivers no signals to the event loop. Ctrl-C ends the process there, and `resume` continues the job.
     with suppress(NotImplementedError), anyio.open_signal_receiver(*_stop_signals()) as received:

@@ -68,7 +68,7 @@ Yes = Annotated[
 
 
 def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> dict[str, Any]:
-    """Return the settings of a run, as far as several commands have them.
+    """Return the settings of a run that `sync` and `plan` have in common.
 
     Raises:
         ConfigurationError: The file or an option cannot be used.

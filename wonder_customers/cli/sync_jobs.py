@@ -106,13 +106,13 @@ def journal_path(given: Path | None, source: Path, gateway: str, *, simulated: b
 def bulk_session(
     owner: Account, workers: int, rate: float | None = None, *, shared: RateLimiter | None = None
 ) -> CustomerSession[Any]:
-    """Return a session for a bulk job, with enough connections for all workers. It is not open yet.
+    """Return a session for a bulk job, which is not open yet.
 
     Args:
         owner: The account.
         workers: The maximum number of rows in progress at the same time.
         rate: The maximum number of requests per second; None to adapt to the gateway.
-        shared: A rate limit shared with other processes, which replaces `rate`; None to use `rate`.
+        shared: A rate limit that is used instead of `rate`; None to use `rate`.
     """
     limit = shared or AdaptiveRateLimit(rate)
     return CustomerSession(owner, retry=BULK, rate_limit=limit, max_connections=max(32, workers))
@@ -168,12 +168,7 @@ async def _distributed_job(task: SyncTask, source: Source, on: str) -> Job:
 
 
 async def _shared_limit(task: SyncTask) -> RateLimiter | None:
-    """Return the rate limit of --shared-limit after a check of its server; None without the option.
-
-    Raises:
-        ConfigurationError: The server does not respond, its address is invalid, no rate was given, or the job runs on
-            Ray.
-    """
+    """Return the rate limit of --shared-limit after a check of its server; None without the option."""
     engine, rate = task.engine, task.rate
     if engine.shared_limit is None:
         return None
@@ -245,12 +240,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
 
 
 async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> None:
-    """Run the job with a progress display, a heartbeat and signal handling, and write its failed rows.
-
-    Raises:
-        ConfigurationError: The job cannot start.
-        BulkError: The job cannot start, it stopped because of a problem, or a failed row could not be written.
-    """
+    """Run the job with a progress display, a heartbeat and signal handling, and write its failed rows."""
     failure: BulkError | None = None
     began = anyio.current_time()
     with ProgressDisplay(job, task.title) as display:

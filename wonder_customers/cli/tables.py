@@ -43,12 +43,7 @@ def _flatten(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, A
 
 
 def customer_list(customers: Iterable[Customer], *, narrow: bool) -> Table:
-    """Return a table with one customer per line. Long values are cut, except the id.
-
-    Args:
-        customers: The customers.
-        narrow: Leave out email and phone.
-    """
+    """Return a table with one customer per line, without email and phone if `narrow`. Only the id is never cut."""
     columns = ("id", "reference", "name") if narrow else ("id", "reference", "name", "email", "phone")
     table = plain_table(*columns)
     for column in table.columns:

@@ -53,7 +53,7 @@ class GatewayResult:
 
     @property
     def refused(self) -> list[Outcome]:
-        """The outcomes of the rows that were not accepted."""
+        """The outcomes of the rows that were not accepted by the gateway or the validation."""
         return [outcome for outcome in self.outcomes if not outcome.ok]
 
     def count(self, status: Status) -> int:
@@ -85,14 +85,7 @@ async def create_existing_customers(account: Account, path: Path, persons: Seque
 
 
 async def run_gateway(gateway: str, account: Account, path: Path, persons: Sequence[Person]) -> GatewayResult:
-    """Sync the CSV file to one gateway, and compare the outcome of each row and the customers with the file.
-
-    Args:
-        gateway: The gateway's name.
-        account: The account at the gateway.
-        path: The CSV file.
-        persons: The people in the file; the first is row 1.
-    """
+    """Sync a CSV file with the rows `persons`, and compare the outcomes and the customers with the rows."""
     rows = _rows(account, path)
     started = time.perf_counter()
     async with CustomerSession(account, retry=BULK, max_connections=_WORKERS) as session:

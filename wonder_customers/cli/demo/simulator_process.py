@@ -17,14 +17,11 @@ __all__ = ["running_simulator"]
 def running_simulator(folder: Path, quirks: str | None = None) -> Iterator[dict[str, str]]:
     """Run ``wonder-customers simulator`` during the block and provide the variables that it prints.
 
-    The simulator also ends if this process is killed, because its standard input is a pipe from this process.
-
-    Args:
-        folder: The folder in which the messages of the simulator are stored.
-        quirks: The simulator's ``--quirks``.
+    The simulator also ends if this process is killed, because its standard input is a pipe from this process. Its
+    messages are written to a file in `folder`.
 
     Raises:
-        ConfigurationError: The simulator did not start. The message contains its messages.
+        ConfigurationError: The simulator did not start. The error contains the messages.
     """
     messages = folder / "simulator.txt"
     command = [sys.executable, "-m", "wonder_customers", "simulator", "--until-input-ends"]
