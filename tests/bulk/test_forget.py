@@ -127,9 +127,17 @@ def test_forget_reports_references_that_are_not_in_the_journal(
 def test_forget_needs_a_reference(job_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (job_folder / "list.txt").write_text("forget-2\n")
     (job_folder / "empty.txt").write_text(os.linesep)
-    for words in ([], ["forget-1", "--from", "list.txt"], ["--from", "empty.txt"]):
-        assert run(["forget", "c.csv.paydock.journal", *words]) == 1
-        assert "reference" in capfd.readouterr().err.lower()
+    cases = {
+        "": "REFERENCE or --from FILE", "forget-1 --from list.txt": "--from",
+        "--from empty.txt": "empty.txt contains no references",
+    }  # fmt: skip
+    for words, reason in cases.items():
+        assert run(["forget", "c.csv.paydock.journal", *words.split()]) == 1
+        err = capfd.readouterr().err
+        assert reason in err
+        assert "Nothing was erased." in err
+    assert run(["forget", "c.csv.paydock.journal", ""]) == 1
+    assert "the reference is empty. Nothing was erased." in capfd.readouterr().err
 
 
 def test_unreadable_list_of_references_erases_nothing(job_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -221,6 +221,13 @@ def test_file_that_is_not_parquet_is_refused(tmp_path: Path, content: bytes) -> 
         read_rows(tmp_path, content, "c.parquet")
 
 
+def test_damaged_parquet_file_is_reported_without_a_query(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    with pytest.raises(ConfigurationError, match=r"c\.parquet cannot be read: .* Nothing was sent\. Export") as caught:
+        read_rows(tmp_path, b"PAR1" + b"\0" * 64 + b"PAR1", "c.parquet")
+    assert "query" not in str(caught.value)
+
+
 def test_parquet_and_queries_are_read(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
     csv, parquet = tmp_path / "c.csv", tmp_path / "c.parquet"
@@ -269,6 +276,8 @@ def test_fingerprint_changes_with_the_source(tmp_path: Path) -> None:
 
 def test_mapped_column_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     mapping = {"Stadtt": "address.city"}
+    with pytest.raises(ConfigurationError, match=r"have the column 'Stadtt', which the mapping leaves out\. Nothing"):
+        read_rows(tmp_path, "reference,Stadt\nc-1,Wien\n", mapping={"Stadtt": ""}, unknown="ignore")
     with pytest.raises(ConfigurationError, match=r"have the column 'Stadtt', which is mapped to 'address\.city'"):
         read_rows(tmp_path, "reference,Stadt\nc-1,Wien\n", mapping=mapping, unknown="ignore")
     assert names(read_rows(tmp_path, '{"reference": "c-1", "name": "Ada"}\n', "c.jsonl", mapping=mapping)) == ["Ada"]

@@ -281,10 +281,7 @@ class Assignment:
     def _by_synonym(self, place: int, path: str | None, *, part: bool = False) -> bool:
         """Add a column to the field for which its name is commonly used; return whether it was added.
 
-        Args:
-            place: The index of the column.
-            path: The field; None if there is none.
-            part: Whether only a part of the column's name is common for the field.
+        `part` means that only a part of the name is commonly used for the field.
         """
         if path is None or not self._is_free(path):
             return False

@@ -267,11 +267,7 @@ def _note(found: Assignment, notes: SourceNotes) -> None:
 
 
 def _targets(found: Assignment, reading: Reading) -> list[Feed]:
-    """Return the feeds with their targets. Fields that the gateway does not have become metadata or are left out.
-
-    Raises:
-        ConfigurationError: The gateway does not have a field, and the mapping refuses such fields.
-    """
+    """Return the feeds with their targets. Fields that the gateway does not have are handled as in the mapping."""
     feeds, refused = [], list[str]()
     missing = reading.unsupported
     for feed in found.feeds:

@@ -173,12 +173,10 @@ class _Records:
     """The records of a CSV file, with a lookahead of one record.
 
     Attributes:
-        reader: The parser.
         before: The number of lines of the file that the parser does not read.
         byte_range: The position after the current record.
         ending: The byte range whose `recent` contains the lines of the current record.
         line: The first line of the current record.
-        original: The bytes of the current record.
         broken: The line of a record that continues the previous record; 0 if there is none.
     """
 

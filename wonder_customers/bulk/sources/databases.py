@@ -101,11 +101,7 @@ def _connected(database: str) -> Iterator[Any]:
 
 
 def _url(given: str) -> Any:
-    """Return the parsed URL of a database, with the default driver for PostgreSQL.
-
-    Raises:
-        ConfigurationError: See `check_database`, except that a password is accepted.
-    """
+    """Return the parsed URL of a database. Raises the errors of `check_database`, except that for a password."""
     with needed("sql", "sqlalchemy", by="reading databases"):
         from sqlalchemy.engine import make_url  # noqa: PLC0415 - optional dependency
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - optional dependency

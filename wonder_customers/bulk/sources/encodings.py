@@ -108,13 +108,10 @@ def likely_encodings(sample: bytes) -> list[str]:
 
 
 def _penalty(text: str, encoding: str) -> float:
-    """Return a penalty for unlikely text, which is added to the result of charset-normalizer.
-
-    With a wrong encoding, many characters are not letters. Croatian names in Windows-1250 look like names with "æ" in
-    Windows-1252, but languages with "æ" use other special letters too.
-    """
+    """Return a penalty for unlikely text, which is added to the result of charset-normalizer."""
     foreign = [character for character in text if not character.isascii()]
     symbols = sum(not character.isalpha() for character in foreign) / len(foreign) if foreign else 0.0
+    # Croatian names in Windows-1250 have "æ" in Windows-1252, but languages with "æ" also use other special letters.
     misread = encoding == "cp1252" and not set("æÆÐ").isdisjoint(foreign) and set("øØåÅðþ").isdisjoint(foreign)
     return symbols + 0.1 * misread + 0.1 * (encoding in _RARE)
 
@@ -223,11 +220,7 @@ def _wide(head: bytes) -> str | None:
 
 
 def _likely(survey: _Survey, name: str, *, detect: bool) -> str:
-    """Return the most likely encoding, if `detect` is True.
-
-    Raises:
-        ConfigurationError: The user has to name the encoding, or the package that detects encodings is not installed.
-    """
+    """Return the most likely encoding if `detect` is True, or raise `ConfigurationError` with suggestions."""
     sample = b"\n".join(line[:2000] for _, line in survey.sample)
     try:
         likely = likely_encodings(sample)

@@ -106,10 +106,8 @@ def _pieces(file: BinaryIO, encoding: str) -> Iterator[str]:
 def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
     """Return the name of the only member of a JSON object that is a list of objects.
 
-    The result is None if the objects of the file are themselves the rows.
-
-    Raises:
-        ConfigurationError: Several members are lists of objects, or the text after such a member is not valid JSON.
+    The result is None if the objects of the file are themselves the rows. Raise `ConfigurationError` if several members
+    are lists of objects, or if the text after such a member is not valid JSON.
     """
     buffer, found = _Buffer(_pieces(file, encoding), where), list[str]()
     known = 0
@@ -158,15 +156,10 @@ def _lists(buffer: "_Buffer") -> Iterator[tuple[str, bool]]:
 
 
 def _objects(buffer: "_Buffer", where: str, *, inside: bool = False) -> Iterator[tuple[str, int]]:
-    """Yield the text of each object and the line where the object starts. The objects are in an array or in sequence.
+    """Yield the text of each object of an array or a sequence, and the line where the object starts.
 
-    Args:
-        buffer: The text.
-        where: Prefix for locations in messages.
-        inside: Whether the text starts in an array that is a member of an object.
-
-    Raises:
-        ConfigurationError: The text is not valid JSON, or the array is not closed or is followed by data.
+    `inside` means that the text starts in an array. Raise `ConfigurationError` if the text is not valid JSON, or if the
+    array is not closed or is followed by data.
     """
     array = inside or buffer.skip() == "["
     if array and not inside:
@@ -189,13 +182,7 @@ def _objects(buffer: "_Buffer", where: str, *, inside: bool = False) -> Iterator
 
 @define
 class _Buffer:
-    """A buffer with the text of a file from the current position.
-
-    Attributes:
-        pieces: The text that has not been read.
-        where: Prefix for locations in messages.
-        line: The line of the current position.
-    """
+    """A buffer with the text of a file from the current position, which is in the line `line`."""
 
     pieces: Iterator[str]
     where: str

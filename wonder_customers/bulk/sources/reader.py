@@ -35,7 +35,6 @@ class RowReader(Iterator[Row]):
     """An iterator over the rows of a file, a folder or a query.
 
     Attributes:
-        fraction: The fraction of the source that was read, from 0 to 1; None if unknown.
         packed: Whether the open file is compressed.
         notes: The decisions and changes made while reading.
     """
@@ -248,22 +247,14 @@ def rows_of_file(
 
 
 def _unchanged(path: Path, before: tuple[int, ...], rows: Generator[Row, None, int]) -> Generator[Row, None, int]:
-    """Yield the rows of a file.
-
-    Raises:
-        ConfigurationError: After the last row, if the file has changed since `before`.
-    """
+    """Yield the rows of a file, and raise `ConfigurationError` at the end if the file has changed since `before`."""
     number = yield from rows
     _check_version(path, before)
     return number
 
 
 def _check_version(path: Path, before: tuple[int, ...]) -> None:
-    """Check that a file has not changed.
-
-    Raises:
-        ConfigurationError: The file has changed.
-    """
+    """Raise `ConfigurationError` if a file has changed since the version `before`."""
     if _version(path) != before:
         raise ConfigurationError(
             f"{path.name} changed while it was read, so some rows may be from the old version and some from the new"
@@ -292,11 +283,7 @@ def encodings_of(chosen: list[tuple[Path, Format]], reading: Reading) -> list[st
 
 
 def _file_encoding(path: Path, reading: Reading) -> str:
-    """Return the encoding of a text file, and add it to the notes.
-
-    Raises:
-        ConfigurationError: See `encodings_of`.
-    """
+    """Return the encoding of a text file, and add it to the notes. Raises the errors of `encodings_of`."""
     try:
         with path.open("rb") as raw, closing(unpacked(path, raw)) as contents:
             given = reading.mapping.text.encoding
