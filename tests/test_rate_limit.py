@@ -261,12 +261,12 @@ async def test_adaptive_limit_reduces_concurrency_when_requests_fail() -> None:
 
 @pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf"), True, "25", None])
 def test_invalid_rate_is_refused(wrong: Any) -> None:
-    with pytest.raises(ConfigurationError, match="must be a positive number"):
+    with pytest.raises(ConfigurationError, match="must be a positive finite number"):
         RateLimit(wrong)
-    with pytest.raises(ConfigurationError, match="must be a positive number"):
+    with pytest.raises(ConfigurationError, match="must be a positive finite number"):
         RateLimit(1, per=wrong)
     if wrong is not None:
-        with pytest.raises(ConfigurationError, match="must be a positive number"):
+        with pytest.raises(ConfigurationError, match="must be a positive finite number"):
             AdaptiveRateLimit(wrong)
 
 

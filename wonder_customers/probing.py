@@ -269,7 +269,7 @@ class _ProbeRun:
                 await self._session.for_account(wrong).check()
 
     def _draft(self, reference: str, email: str = "Probe.Original@Example.COM") -> CustomerDraft:
-        """Return a test customer, whose values contain unusual characters."""
+        """Return a test customer with unusual characters in its values."""
         draft = CustomerDraft(
             reference,
             name="Zoë  Probe",

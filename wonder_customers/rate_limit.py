@@ -56,7 +56,7 @@ class RateLimiter(Protocol):
         """
 
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
-        """Record that a permitted request ended. Called exactly once per request, even if its permit was renewed."""
+        """Record that a permitted request ended. Each request is released once, even if its permit was renewed."""
 
 
 _MARGIN: Final = 0.05
@@ -69,7 +69,7 @@ _SHORTEST: Final = 1e-6
 
 def _checked(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value <= 0:
-        raise ConfigurationError(f"{name} must be a positive number, not {value!r:.50}")
+        raise ConfigurationError(f"{name} must be a positive finite number, not {value!r:.50}")
     return float(value)
 
 

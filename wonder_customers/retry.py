@@ -87,7 +87,8 @@ class RetryPolicy:
         confirmation_window: How long an unanswered write may still be applied. An unanswered create at Paydock or Monri
             is looked up for this long before it is sent once more, and a different write for the same customer waits
             this long. The default is 10 s, or half of the deadline if that is shorter.
-        budget: Retry tokens of a session for each account. They limit additional traffic during an outage.
+        budget: Retry tokens of a session for each account, which limit additional traffic during an outage. The budget
+            in the policy of a view has no effect.
         transient_cost: Tokens for a retry after a transient failure; given back when the call succeeds.
         throttle_cost: Tokens for a retry after HTTP 429 without ``Retry-After``; given back likewise.
     """

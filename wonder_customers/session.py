@@ -104,7 +104,7 @@ class CustomerSession(Generic[AnyAccount_co]):
 
     @property
     def rate_limit(self) -> RateLimiter | None:
-        """The rate limit of this session and its views; None if there is none."""
+        """The rate limit of this session and its views; None without a rate limit."""
         return self._shared.executor.runner.rate_limit
 
     def __repr__(self) -> str:

@@ -115,7 +115,7 @@ class Transmission:
     """The observations of the transport during one attempt. They are valid even if the attempt fails or is cancelled.
 
     Attributes:
-        status: The HTTP status; None until the status line has arrived.
+        status: The HTTP status; None until the response headers have arrived.
         headers: The response headers, names in lower case.
         stale: Whether the request was sent on a kept-alive connection that closed before any byte of a response.
         valid_until: The time on the monotonic clock after which the request must not be sent, set by a rate limit.

@@ -64,9 +64,9 @@ async def test_regular_function_may_return_an_awaitable() -> None:
 
 
 WRONG = [
-    (Own(None), "must return an HttpResponse, not NoneType"),
-    (Own({"status": 200}), "must return an HttpResponse, not dict"),
-    (AtOnce(FOUND), "must be an async method, not return HttpResponse"),
+    (Own(None), "returned NoneType instead of HttpResponse"),
+    (Own({"status": 200}), "returned dict instead of HttpResponse"),
+    (AtOnce(FOUND), "returned HttpResponse instead of an awaitable"),
 ]
 
 

@@ -85,7 +85,7 @@ class AccountState:
 
     Attributes:
         budget: The retry budget.
-        credentials: The credentials that are fetched; None if there are none.
+        credentials: The fetched credentials; None if the account has only fixed credentials.
         origin: The origin of the gateway.
         counts: The counters.
         connections: Number of connection slots in use.
@@ -99,7 +99,7 @@ class AccountState:
 
 
 class _Reference(ref[AccountState]):
-    """A weak reference to the state of an account, and its counters, which are kept after the state is deleted."""
+    """A weak reference to the state of an account. The counters are kept after the state is deleted."""
 
     __slots__ = ("counts", "key")
     key: Hashable

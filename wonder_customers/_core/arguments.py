@@ -44,7 +44,7 @@ def check_rate_limit(limit: object) -> None:
 
 
 def check_app_info(text: object) -> str | None:
-    """Return `text`. Raise `ConfigurationError` unless it is None or words of at most 200 ASCII characters in total."""
+    """Return `text`. Raise `ConfigurationError` unless it is None or valid in a ``User-Agent`` header."""
     if text is None:
         return None
     if isinstance(text, str) and len(text) <= _LONGEST and _APP_INFO.fullmatch(text):
@@ -67,7 +67,8 @@ def observer_group(observers: Any) -> "ObserverGroup | None":
     """Return the group of `observers`, or None without observers.
 
     Raises:
-        ConfigurationError: `observers` is not iterable, or contains an object that is not a regular function or method.
+        ConfigurationError: `observers` is not iterable, or contains a class, a coroutine function or an object that is
+            not callable.
     """
     if not observers:
         return None

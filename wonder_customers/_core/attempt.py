@@ -241,11 +241,11 @@ class AttemptRunner:
         sending: Any = self.transport.send(signed_request, transmission)
         if not hasattr(sending, "__await__"):
             transmission.sent = True
-            raise TransportError(f"the transport's `send` must be an async method, not return {type(sending).__name__}")
+            raise TransportError(f"the transport's `send` returned {type(sending).__name__} instead of an awaitable")
         response = await sending
         if not isinstance(response, HttpResponse):
             transmission.sent = True
-            raise TransportError(f"the transport's `send` must return an HttpResponse, not {type(response).__name__}")
+            raise TransportError(f"the transport's `send` returned {type(response).__name__} instead of HttpResponse")
         return response
 
     def _signed(

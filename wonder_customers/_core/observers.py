@@ -67,7 +67,7 @@ class ObserverGroup:
         failures: The number of exceptions that they have raised.
 
     Raises:
-        ConfigurationError: An observer is not callable with one event, or is a coroutine function.
+        ConfigurationError: As for `observer_group`.
     """
 
     observers: tuple[Observer, ...] = field(converter=_observers)

@@ -59,7 +59,7 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "ReadTimeout": "the read timeout of {0.read:g} s passed",
     "WriteTimeout": "the write timeout of {0.write:g} s passed",
     "ReadError": "the connection broke before the complete response arrived",
-    "WriteError": "the connection broke while the request was sent",
+    "WriteError": "the connection broke while the request was being sent",
     "RemoteProtocolError": "the connection was closed, or the response is not valid HTTP",
     "LocalProtocolError": "the request line or a header is not valid HTTP",
 }
@@ -388,7 +388,7 @@ def _proxy(url: object, context: Any) -> httpx.Proxy:
 def _proxy_error(message: str) -> TransportError:
     status = message[:3]  # such as "407 Proxy Authentication Required"
     if status == "407":
-        hint = "Pass them in the URL: HttpxTransport(proxy=Secret('http://user:password@host:port'))."
+        hint = "Check both in the URL: HttpxTransport(proxy=Secret('http://user:password@host:port'))."
         reason = "the proxy requires a user name and password, or refused them (HTTP 407)"
         return TransportError(reason, retryable=False, hint=hint)
     cause = f"refused the connection (HTTP {status})" if status.isdecimal() else "failed"

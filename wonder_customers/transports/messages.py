@@ -70,7 +70,7 @@ def decode_body(content_encoding: str, body: bytes) -> bytes:
         if (name := coding.strip()) in _NOT_ENCODED or not body:
             continue
         if name not in _WINDOW_BITS:
-            raise TransportError("the response has an unsupported Content-Encoding", retryable=False)
+            raise TransportError("the Content-Encoding of the response is neither gzip nor deflate", retryable=False)
         body = _decompress(body, _WINDOW_BITS[name])
     return body
 
