@@ -52,7 +52,7 @@ def test_plain_http_is_allowed_to_loopback(host: str) -> None:
     ["gateway.example", "127.0.0.1.gateway.example", "localhost.gateway.example", "10.0.0.1", "0.0.0.0", "[::2]"],
 )
 def test_plain_http_is_rejected_for_other_hosts(host: str) -> None:
-    with pytest.raises(ConfigurationError, match="must be https"):
+    with pytest.raises(ConfigurationError, match="must be an https URL"):
         Paydock("k", base_url=f"http://{host}/v1/")
 
 
