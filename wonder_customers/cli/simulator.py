@@ -139,7 +139,7 @@ def parse_rate(text: str) -> float:
     """
     found = _RATE.fullmatch(text)
     if found is None or not float(found[1]):
-        raise ValueError(f"--rate-limit must be a number of requests per second such as 20/s, not {text!r}")
+        raise ValueError(f"--rate-limit must be a positive number of requests per second, such as 20/s, not {text!r}")
     return float(found[1])
 
 
