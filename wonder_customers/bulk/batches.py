@@ -20,9 +20,9 @@ __all__ = ["Batches", "for_each"]
 T = TypeVar("T")
 
 BATCH = 1000
-"""The number of rows per batch of a file."""
+"""The maximum number of rows in a batch of a `RowReader`."""
 SMALL_BATCH = 50
-"""The number of rows per batch of an iterable, which may produce its rows slowly."""
+"""The maximum number of rows in a batch of another iterable, which may produce its rows slowly."""
 
 
 @define(eq=False)

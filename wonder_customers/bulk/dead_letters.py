@@ -274,7 +274,7 @@ def _ends_incomplete(path: Path) -> bool:
 
 
 def _original(row: bytes) -> dict[str, str]:
-    """Return the member with the original row, as text or as Base64; an empty dict if the row may contain card data."""
+    """Return the original row for an entry, as text or as Base64; an empty dict if it may contain card data."""
     text = row.decode("utf-8", "replace")
     names = _KEY.findall(text)
     if any(find_card_data(text)) or any(names_security_code(it) or may_have_cards(plain(it), None) for it in names):

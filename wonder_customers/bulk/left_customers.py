@@ -85,7 +85,7 @@ class LeftCustomers:
 
     @property
     def share(self) -> str:
-        """The number of customers as text, with the percentage of the rows of the last finished run if it is known."""
+        """The number of customers as text, with their percentage of the rows of the last finished run, if any."""
         customers = counted(self.count, "customer", "customers")
         return customers if not self.rows_before else f"{customers} ({self.count / self.rows_before:.1%})"
 

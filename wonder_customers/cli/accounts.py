@@ -18,7 +18,7 @@ __all__ = ["account_from_environment", "account_of", "confirm_production", "is_c
 
 
 def is_configured(gateway: str, variables: Mapping[str, str] = environ) -> bool:
-    """Return whether a variable of `gateway` exists, such as ``WONDER_APP_ID``."""
+    """Return whether a variable of `gateway` is set, such as ``WONDER_APP_ID``."""
     own = (name for name in variables if not name.startswith("WONDER_CUSTOMERS_"))  # variables of this library
     return any(name.startswith(f"{gateway.upper()}_") for name in own)
 

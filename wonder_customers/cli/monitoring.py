@@ -28,7 +28,7 @@ _WITHIN: Final = 10.0
 _COPIED: Final = (
     "gateway", "environment", "started", "seconds", "ending", "rows", "adds_up", "failures", "outages", "versions",
 )  # fmt: skip
-"""The parts of the report that are sent. They contain no customer data."""
+"""The parts of the report that other programs receive. They contain no customer data."""
 
 
 def webhook(given: str) -> str:

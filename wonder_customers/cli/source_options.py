@@ -172,7 +172,7 @@ def print_fields(notes: SourceNotes) -> None:
 
 
 def print_columns(reader: RowReader, name: str) -> None:
-    """Print the columns that were recognised automatically, if there are any."""
+    """Print what was recognised automatically: the list of rows in a JSON object, and columns."""
     notes = reader.notes
     if notes.member is not None:
         print_message(f"The rows are the list {notes.member!r} of the JSON object.", "dim")

@@ -224,7 +224,7 @@ def retry_failed(
     engine: EngineOptions = EngineOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
-    """Send the rows again that earlier runs recorded without a confirmation, such as failed rows."""
+    """Send again the rows that earlier runs recorded without a confirmation, such as failed rows."""
     opened, facts = _last_run(journal, again, engine)
     check_unchanged(facts, allow_changed=allow_changed)
     return _run_again(opened, facts, output, only="failed")
@@ -232,7 +232,7 @@ def retry_failed(
 
 @commands.command
 def status(journal: JournalFile, /, *, json: Annotated[bool, Parameter(help="Print JSON.")] = False) -> int:
-    """Show the state of a journal's runs, also during a run."""
+    """Show the last run of a journal and the number of rows in each state, also during a run."""
     return show_status(Journal.existing(journal), json=json)
 
 

@@ -53,7 +53,7 @@ class GatewayResult:
 
     @property
     def refused(self) -> list[Outcome]:
-        """The outcomes of the rows that were not accepted by the gateway or the validation."""
+        """The outcomes of the rows that failed or were not sent."""
         return [outcome for outcome in self.outcomes if not outcome.ok]
 
     def count(self, status: Status) -> int:

@@ -38,7 +38,7 @@ def running_simulator(folder: Path, quirks: str | None = None) -> Iterator[dict[
 
 
 def _exports(process: "subprocess.Popen[str]", messages: Path) -> dict[str, str]:
-    """Return the variables that the simulator prints. Raise `ConfigurationError` if it ends without all of them."""
+    """Return the variables that the simulator prints. Raise `ConfigurationError` if it ends before."""
     lines = []
     for line in process.stdout or ():
         lines.append(line)
