@@ -70,10 +70,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "nested lists": (nested(DEPTH + 1), f"more than {DEPTH} nested levels"),
     "nested objects": (nested(DEPTH + 1, "{}"), f"more than {DEPTH} nested levels"),
     "a thousand levels": (nested(1000), f"more than {DEPTH} nested levels"),
-    "a million levels": (b"[" * 1_000_000, "commas and brackets"),
-    "a wide list": (b"[" + b"[]," * 400_000 + b"0]", "commas and brackets"),
-    "a wide object": (b"{" + b",".join(b'"%d":1' % it for it in range(300_000)) + b"}", "commas and brackets"),
-    "many numbers": (b"[" + b"1," * 300_000 + b"1]", "commas and brackets"),
+    "a million levels": (b"[" * 1_000_000, "commas and opening brackets"),
+    "a wide list": (b"[" + b"[]," * 400_000 + b"0]", "commas and opening brackets"),
+    "a wide object": (b"{" + b",".join(b'"%d":1' % it for it in range(300_000)) + b"}", "commas and opening brackets"),
+    "many numbers": (b"[" + b"1," * 300_000 + b"1]", "commas and opening brackets"),
 }
 VALID: dict[str, tuple[bytes, Any]] = {
     "the same key in two objects": (b'[{"a":1},{"a":1}]', [{"a": 1}, {"a": 1}]),

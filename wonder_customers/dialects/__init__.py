@@ -52,7 +52,7 @@ def package(name: str) -> ModuleType:
 
 
 def simulator(name: str) -> Any:
-    """Return the class of the simulated gateway with this name, the ``SIMULATOR`` of its module ``simulator``.
+    """Return the class of the simulated gateway with this name.
 
     Raises:
         ConfigurationError: No dialect has this name.

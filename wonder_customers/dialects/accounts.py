@@ -31,9 +31,9 @@ def parse_base_url(base_url: object) -> tuple[Origin, str]:
         url = urlsplit(base_url if isinstance(base_url, str) else "")
         host, port = (url.hostname or "").encode("idna").decode(), url.port
     except ValueError:
-        raise ConfigurationError("base_url must be a valid URL such as https://host/") from None
+        raise ConfigurationError("base_url must be a valid URL, such as https://host/") from None
     if url.scheme not in {"https", "http"} or not host:
-        raise ConfigurationError("base_url must be a URL such as https://host/")
+        raise ConfigurationError("base_url must be an https URL with a host, such as https://host/")
     if not re.fullmatch(r"[\x21-\x7e]+", str(base_url)):
         raise ConfigurationError("base_url must contain only printable ASCII characters and no spaces")
     if url.username is not None or url.password is not None or url.query or url.fragment:
@@ -77,7 +77,7 @@ def read_environment(variables: object, *names: str, required: tuple[str, ...] =
 
 @concealed
 def _setting(variables: Mapping[str, object], name: str) -> str | None:
-    """Return the value of a variable, or the contents of the file at the path in the variable with ``_FILE``."""
+    """Return the value of a variable, or the contents of the file that the variable with the suffix ``_FILE`` names."""
     by_file = f"{name}_FILE"
     for it in (name, by_file):
         if not isinstance(variables.get(it), (str, NoneType)):
@@ -101,11 +101,7 @@ def _setting(variables: Mapping[str, object], name: str) -> str | None:
 
 @concealed
 def read_secret_file(path: str, encoding: str) -> str:
-    """Return the contents of a file that contains a secret.
-
-    Args:
-        path: The path. ``~`` is the home directory.
-        encoding: The encoding of the file.
+    """Return the contents of a file that contains a secret. ``~`` in the path is the home directory.
 
     Raises:
         OSError: The file cannot be read.
@@ -142,9 +138,8 @@ def _is_valid_in_header(value: object) -> bool:
 def environment(account: Any) -> str:
     """Return the environment of an account: ``production``, ``sandbox``, ``simulator`` or ``another server``.
 
-    Args:
-        account: The account. The origin of its base URL is compared with the URLs `PRODUCTION` and `SANDBOX` of its
-            class, if any. A loopback host counts as a simulator.
+    The origin of the base URL is compared with the URLs `PRODUCTION` and `SANDBOX` of the class of the account, if any.
+    A loopback host counts as a simulator.
     """
     origin, _ = parse_base_url(account.base_url)
     for name in ("production", "sandbox"):

@@ -190,8 +190,8 @@ class Dialect(ABC):
     delete customers or store payment tokens inherit from the classes in `wonder_customers.dialects.capabilities`, which
     declare these methods for type checkers too.
 
-    A method that returns `Steps` must raise `InvalidRecordError` for an invalid id, reference or record, before the
-    first request.
+    A method that returns `Steps` must raise `InvalidRecordError` for an invalid id, reference or record, before a write
+    is sent.
 
     Attributes:
         gateway: The gateway's name.
@@ -374,7 +374,7 @@ def path_segment_problem(value: object, longest: int) -> str | None:
     if not isinstance(value, str):
         return f"must be a str, not {type(value).__name__}"
     if not 1 <= len(value) <= longest:
-        return f"must have 1 to {longest} characters"
+        return f"must have 1 to {longest} characters, but has {len(value)}"
     if value in {".", ".."}:
         return "must not be . or .., because these segments would change the path"
     if value.isascii() and value.isprintable():

@@ -124,7 +124,7 @@ def _phone(seen: Observations) -> str | None:
 
 
 def _texts(name: str, value: Any) -> Iterator[str]:
-    """Yield the strings under the key `name` in an object and the objects in it."""
+    """Yield the strings under the key `name` in an object and its nested objects."""
     if isinstance(value, dict):
         for key, item in value.items():
             if key == name and isinstance(item, str):
@@ -158,7 +158,10 @@ def refused_with(step: str, *expected: type[CallError]) -> Callable[[Observation
 
 
 def without_keys(step: str, path: tuple[str, ...], names: Iterable[str]) -> Callable[[Observations], str | None]:
-    """Return a check that the object at `path` in the last response of `step`, if any, has the keys `names`."""
+    """Return a check that the object at `path` in the last response of `step` has the keys `names`.
+
+    The check is passed if the response does not contain the object.
+    """
     expected = tuple(names)
 
     def see(seen: Observations) -> str | None:

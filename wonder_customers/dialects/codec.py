@@ -92,11 +92,7 @@ def _write_all(write: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
 
 
 def make_converter(*, milliseconds: bool = False) -> RecordConverter:
-    """Return a converter for one dialect.
-
-    Args:
-        milliseconds: Whether times are written with milliseconds. By default, they end with the second.
-    """
+    """Return a converter for one dialect. Times are written with whole seconds, or with `milliseconds`."""
     return RecordConverter(milliseconds=milliseconds)
 
 
@@ -171,7 +167,7 @@ def make_writer(
 
 
 def _default(attribute: Any) -> Any:
-    """Return the default value of a field, or `NOTHING`."""
+    """Return the default value of a field; `NOTHING` if the field has no default."""
     default = attribute.default
     return default.factory() if isinstance(default, Factory) else default  # type: ignore[arg-type]  # a class, despite its name
 
@@ -184,13 +180,7 @@ def unknown_keys(body: Json, known: frozenset[str]) -> Json:
 
 
 def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T:
-    """Return the record in a response. The types of its fields may differ from the documentation.
-
-    Args:
-        what: The name of the object, such as ``customer``, for messages.
-        status: The HTTP status of the response.
-        reader: The reader of the record.
-        body: The JSON value.
+    """Return the record in a response with the HTTP status `status`. Messages name the record as `what`.
 
     Raises:
         InvalidResponseError: `body` is not an object, or a required field, such as the id, is missing or unreadable.

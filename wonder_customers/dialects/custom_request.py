@@ -24,7 +24,7 @@ _PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)+")
 def custom_request(
     dialect: Dialect, method: str, path: str, query: Mapping[str, str | int], body: Any, *, idempotent: bool
 ) -> Steps[Any]:
-    """Return the steps that send one request to `path`. Their result is the decoded JSON, or None for an empty body.
+    """Return the steps that send one request and return the JSON value in the response; None if its body is empty.
 
     Args:
         dialect: The dialect that signs the request.
@@ -63,7 +63,7 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
     try:
         orjson.dumps(body)
     except TypeError:
-        return "json", None, "must contain only JSON types, and no integer of more than 64 bits"
+        return "json", None, "must contain only JSON values, with strings as keys and no integer of more than 64 bits"
     found = next(find_card_data({"query": dict(query), "json": body}), None)
     return None if found is None else (found[0] or "json", None, f"the value {found[1]}, which must not be stored")
 

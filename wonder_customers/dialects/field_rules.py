@@ -76,7 +76,7 @@ class FieldRule:
 
 
 def text(shortest: int = 0, longest: int = 255) -> Limit:
-    """Return a limit on the length of a str of valid Unicode. The default applies if a document states no limit."""
+    """Return a limit for a str of valid Unicode. The default lengths apply to fields without a documented limit."""
 
     def check(value: Any) -> str | None:
         if not isinstance(value, str):
@@ -91,7 +91,7 @@ def text(shortest: int = 0, longest: int = 255) -> Limit:
 
 
 def phone_text(shortest: int, longest: int) -> Limit:
-    """Return a limit on the length of a str that contains a digit."""
+    """Return a limit for a str of `shortest` to `longest` characters that contains a digit."""
     length = text(shortest, longest)
 
     def check(value: Any) -> str | None:
@@ -141,7 +141,7 @@ def _e164_problem(value: Any) -> str | None:
     if not isinstance(value, Phone):
         return f"must be a Phone, not {type(value).__name__}"
     known = value.dial_code is not None and value.e164() is not None
-    return None if known else "must be an international number (E.164) of a dial code, such as +852, and digits"
+    return None if known else "must be a dial code, such as +852, and digits that form an international number (E.164)"
 
 
 E164: Final = Limit("an international number (E.164)", _e164_problem)
@@ -268,7 +268,7 @@ def _check_fields(
 ) -> None:
     """Check the fields that are not absent, and add their violations to `found` and their values to `body`.
 
-    In a patch, None clears a field, and is a violation only if the gateway does not have the field.
+    In a patch, None clears a field, and is a violation only if neither the field nor its parts have a rule.
     """
     kind: Any = type(record)
     read, checks, absent = _checks(kind, rules, path)
@@ -313,11 +313,7 @@ def cleared_body(
 ) -> dict[str, Any]:
     """Return the null values that clear the fields in `draft.clear`, except metadata keys.
 
-    Args:
-        draft: The draft.
-        rules: The gateway's table.
-        wires: The gateway's names for other fields, such as ``last_name``.
-        parts: The gateway's names for the parts of an address, which the field ``address`` clears.
+    The gateway's names are those in `rules` and `wires`. The field ``address`` clears all `parts`.
     """
     names = dict(field_names(rules)) | dict(wires)
     body = {names[name]: None for name in sorted(draft.clear) if name in names}

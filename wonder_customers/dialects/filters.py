@@ -34,11 +34,9 @@ AnyAccount_contra = TypeVar("AnyAccount_contra", bound="Account", contravariant=
 class CustomerFilter(ABC, Generic[AnyAccount_contra]):
     """Base class of the filters for `CustomerSession.list`. The ``repr`` shows the names of conditions, not the values.
 
-    The type parameter is the class of the accounts whose sessions accept the filter.
-
-    A subclass declares its conditions as the keys of a `TypedDict`, and passes the arguments of its constructor to this
-    class. The types are str, bool, datetime, a Literal or an iterable of str, each optionally with None. A condition
-    that is None is ignored.
+    The type parameter is the class of the accounts whose sessions accept the filter. A subclass declares its conditions
+    as the keys of a `TypedDict`, and passes the arguments of its constructor to this class. The types are str, bool,
+    datetime, a Literal or an iterable of str, each optionally with None. A condition that is None is ignored.
 
     Attributes:
         gateway: The gateway's name.

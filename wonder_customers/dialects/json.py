@@ -39,7 +39,7 @@ def parse_json(body: bytes) -> Any:
             one object, an integer of more than 64 bits, or more than `MOST_VALUES` commas and opening brackets.
     """
     if len(body) > MOST_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES:
-        raise UnreadableJsonError(f"JSON with more than {MOST_VALUES:,} commas and brackets")
+        raise UnreadableJsonError(f"JSON with more than {MOST_VALUES:,} commas and opening brackets")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -65,11 +65,7 @@ def parse_source_json(text: str) -> Any:
 
 
 def _check_lossless(body: bytes, value: Any) -> None:
-    """Check that `value`, as parsed by orjson, is not nested too deeply and contains everything in `body`.
-
-    Raises:
-        UnreadableJsonError: See `parse_source_json`.
-    """
+    """Check that `value`, as parsed by orjson, is not nested too deeply and contains everything in `body`."""
     if body.count(b"{") + body.count(b"[") > DEPTH and deeper_than(DEPTH, value):
         raise UnreadableJsonError(f"JSON with more than {DEPTH} nested levels")
     again = orjson.dumps(value)
@@ -98,11 +94,7 @@ def deeper_than(levels: int, value: Any) -> bool:
 
 
 def _check_every_key_and_number(body: bytes) -> None:
-    """Check all keys and integers with the parser of the standard library, which is slower.
-
-    Raises:
-        UnreadableJsonError: A key is repeated in an object, or an integer has more than 64 bits.
-    """
+    """Check for repeated keys and long integers with the parser of the standard library, which is slower."""
     json.loads(body.decode(), object_pairs_hook=_unique_keys, parse_int=_bounded_int)
 
 

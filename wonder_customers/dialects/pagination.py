@@ -12,12 +12,7 @@ T = TypeVar("T")
 
 
 def query_string(position: Mapping[str, int], filters: Mapping[str, str]) -> str:
-    """Return a percent-encoded query string, including the question mark. A space is encoded as ``%20``.
-
-    Args:
-        position: The limit and the offset, under the gateway's names.
-        filters: Other query parameters.
-    """
+    """Return a percent-encoded query string with a question mark. The `position` is the limit and the offset."""
     return "?" + urlencode({**position, **filters}, quote_via=quote, safe="")
 
 

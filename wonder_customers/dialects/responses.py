@@ -47,10 +47,7 @@ def require_match(
 ) -> Callable[[HttpResponse], Customer]:
     """Wrap `read`, so that a customer with another id or reference than `requested` causes `InvalidResponseError`.
 
-    Args:
-        name: The field that is compared: ``id`` or ``reference``. A customer without the field is accepted.
-        requested: The id or reference in the request.
-        read: A function that reads a customer from a response.
+    The `name` of the compared field is ``id`` or ``reference``. A customer without this field is accepted.
     """
 
     def decode(response: HttpResponse) -> Customer:

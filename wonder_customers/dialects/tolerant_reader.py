@@ -38,12 +38,8 @@ class _Field:
     """One field of a record.
 
     Attributes:
-        name: The name of the field in the record.
-        wire: The gateway's name for the field.
         kind: The type of the field, without None.
         exact: The type of the values that are used unchanged; None if all values are converted.
-        nullable: Whether the field may be null.
-        required: Whether the record cannot be read without the field.
         read: A function that returns the value of the field, given the field, the raw value, the path of the object,
             and the dict to which the raw value is added if it cannot be read.
     """
@@ -103,17 +99,7 @@ class RecordReader(Generic[T]):
         return record if self._finish is None else self._finish(record, body), unread
 
     def _values(self, shaped: Json, path: str, unread: Json, *, nullable: bool = False) -> Json:
-        """Return the values of the fields that are neither missing nor null. Add unreadable raw values to `unread`.
-
-        Args:
-            shaped: The object.
-            path: The path of the object within the response.
-            unread: The raw values of unreadable fields.
-            nullable: Whether all fields may be null.
-
-        Raises:
-            MissingFieldError: A required field is missing or unreadable.
-        """
+        """Return the values of the fields that are neither missing nor null. Add unreadable raw values to `unread`."""
         values: Json = {}
         for name, wire, exact, scalar, it in self._fields:
             if wire not in shaped:

@@ -42,9 +42,11 @@ def _phone_text(phone: Phone) -> str:
 
 
 def _phone_problem(value: Any) -> str | None:
-    code, number = (value.dial_code or "", value.number) if isinstance(value, Phone) else (None, None)
-    if not isinstance(code, str) or not isinstance(number, str):
-        return "must be a Phone whose parts are strings"
+    if not isinstance(value, Phone):
+        return f"must be a Phone, not {type(value).__name__}"
+    parts: tuple[object, ...] = (value.dial_code or "", value.number)
+    if not all(isinstance(it, str) for it in parts):
+        return "must be a Phone whose dial code and number are strings"
     return _PHONE_TEXT.check(_phone_text(value))
 
 
@@ -211,11 +213,6 @@ def replacing_metadata(draft: CustomerDraft, body: Json, held: Customer) -> Json
     """Return `body` with null for the metadata keys that only `held` has, if `draft` has metadata.
 
     Monri merges metadata, and removes keys whose value is null.
-
-    Args:
-        draft: The draft.
-        body: The body of the update.
-        held: The customer before the update.
     """
     if draft.metadata is None or not held.metadata:
         return body

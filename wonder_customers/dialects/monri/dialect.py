@@ -121,7 +121,7 @@ class MonriDialect(CustomerDeletion):
         """Send ``GET /v2/merchants/customers/{merchant_customer_id}``.
 
         Raises:
-            NotFoundError: No customer has the reference, or a deleted customer has it. `id` is the deleted customer.
+            NotFoundError: No customer has the reference, or only a deleted customer, whose id is the error's `id`.
             InvalidRecordError: The reference is not valid.
         """
         return self._by_reference(self._holder(reference), reference)
@@ -239,11 +239,7 @@ class MonriDialect(CustomerDeletion):
 
 
 def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
-    """Return the body of a 2xx response whose ``status`` is missing, null, ``approved`` or in `accepted`.
-
-    Raises:
-        CallError: The gateway refused the request, or the response is invalid.
-    """
+    """Return the body of a 2xx response whose ``status`` is missing, null, ``approved`` or in `accepted`."""
     if response.status >= 400:
         body = error_object(response.body)
         raise _refusal(response.status, body)

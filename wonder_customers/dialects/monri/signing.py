@@ -8,7 +8,7 @@ from hashlib import sha512
 
 
 def digest(merchant_key: str, timestamp: str, authenticity_token: str, fullpath: str, body: bytes) -> str:
-    """Return the SHA-512 digest of the joined arguments in lower-case hexadecimal.
+    """Return the SHA-512 digest of the arguments, joined without separators, in lower-case hexadecimal.
 
     Args:
         merchant_key: The merchant's secret key.

@@ -69,7 +69,10 @@ class Paydock:
                 "PAYDOCK_SECRET_KEY and PAYDOCK_ACCESS_TOKEN are both set. Unset one of the variables."
             )
         if not key and not token:
-            raise ConfigurationError("set either PAYDOCK_SECRET_KEY or PAYDOCK_ACCESS_TOKEN in the environment")
+            raise ConfigurationError(
+                "set either PAYDOCK_SECRET_KEY or PAYDOCK_ACCESS_TOKEN in the environment (or, to read the value from a"
+                " file, PAYDOCK_SECRET_KEY_FILE=PATH)"
+            )
         return cls(key, access_token=token, base_url=given.get("PAYDOCK_BASE_URL", cls.SANDBOX))
 
     def dialect(self) -> PaydockDialect:

@@ -136,15 +136,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
     def _change(self, id: str, record: CustomerDraft | CustomerPatch, held: Customer | None = None) -> Steps[Customer]:
         """Update a customer. With `keep_default_source`, an added payment source does not become the default.
 
-        Args:
-            id: The customer's id.
-            record: The fields to write.
-            held: The customer before the update. If it is None, the customer is read if necessary.
-
-        Raises:
-            InvalidRecordError: The id is invalid.
-            InvalidResponseError: The customer was updated, but the default source could not be restored.
-            CallError: Another request failed.
+        The customer `held` is the customer before the update. If it is None, the customer is read if necessary.
         """
         adds = codec.adds_source(record.payment_source) and not record.default_payment_token
         reference = record.reference if isinstance(record, CustomerDraft) else None
@@ -313,11 +305,7 @@ def _sorted(filters: dict[str, str]) -> dict[str, str]:
 
 
 def _accepted(response: HttpResponse) -> dict[str, Any]:
-    """Return the ``resource`` of an accepted response: HTTP 2xx without ``error`` and ``error_summary``.
-
-    Raises:
-        CallError: The gateway refused the request, or the response is invalid.
-    """
+    """Return the ``resource`` of an accepted response: HTTP 2xx without ``error`` and ``error_summary``."""
     failed = response.status >= 400
     body = error_object(response.body) if failed else response_object("Paydock", response)
     if failed or body.get("error") or body.get("error_summary"):
@@ -340,7 +328,7 @@ def _written(response: HttpResponse) -> Customer:
 
 
 def _archive(id: str) -> Callable[[HttpResponse], None]:
-    """Return a function that checks the response to an archive request. It may be empty or contain the customer."""
+    """Return a function that checks the response to an archive request: an empty body or the archived customer."""
 
     def decode(response: HttpResponse) -> None:
         if not response.body.strip() and response.status < 300:

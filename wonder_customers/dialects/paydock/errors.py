@@ -24,10 +24,6 @@ def refusal(status: int, body: dict[str, Any]) -> CallError:
 
     ``error_summary`` has precedence over ``error``. For a refusal with HTTP 2xx, the status in the body is used, or 400
     if it is not an error status.
-
-    Args:
-        status: The HTTP status.
-        body: The JSON object in the response.
     """
     claimed = body.get("status")
     if status < 400:

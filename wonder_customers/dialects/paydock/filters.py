@@ -75,7 +75,7 @@ class PaydockFilter(CustomerFilter["Paydock"]):
         return "search" if name == "email" else name
 
     def select(self, page: Page[Customer]) -> Page[Customer]:
-        """Return a page without the customers whose e-mail address is not the condition `email`, if any."""
+        """Return a page without the customers whose e-mail address differs from the condition `email`, if any."""
         email = self._values.get("email")
         if email is None:
             return page

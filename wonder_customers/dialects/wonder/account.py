@@ -34,8 +34,8 @@ class Wonder:
         language: The language of the gateway's messages: ``en``, ``zh-HK`` or ``zh-CN``; None for the default.
 
     Raises:
-        ConfigurationError: The key is not an RSA key of 2048 bits or more, the AppID cannot be sent in a header or
-            contains a slash, the language is unknown, or the URL is not allowed.
+        ConfigurationError: The key is not an unencrypted RSA key of 2048 bits or more, the AppID cannot be sent in a
+            header or contains a slash, the language is unknown, or the URL is not allowed.
     """
 
     SANDBOX: ClassVar[str] = "https://gateway-stg.wonder.today"
@@ -78,9 +78,10 @@ class Wonder:
         if "-----BEGIN" not in pem and not variables.get("WONDER_PRIVATE_KEY_FILE"):
             try:
                 pem = read_secret_file(pem, "ascii")
-            except (OSError, ValueError, RuntimeError):  # RuntimeError: the home directory of a user is unknown
+            except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: the home directory is unknown
+                cause = getattr(error, "strerror", None) or "not ASCII text, or too long"
                 raise ConfigurationError(
-                    "WONDER_PRIVATE_KEY is neither a key in PEM format nor the path of a readable file"
+                    f"WONDER_PRIVATE_KEY is neither a key in PEM format nor the path of a readable file ({cause})"
                 ) from None
         base_url, language = given.get("WONDER_BASE_URL", cls.SANDBOX), given.get("WONDER_LANGUAGE")
         return cls(given["WONDER_APP_ID"], Secret(pem), base_url, language)

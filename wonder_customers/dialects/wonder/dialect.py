@@ -208,9 +208,6 @@ def _accepted(response: HttpResponse) -> Any:
     """Return the ``data`` of an accepted response: HTTP 2xx, a ``code`` of 200 or none, and no ``error_code``.
 
     A refusal may have HTTP status 200.
-
-    Raises:
-        CallError: The gateway refused the request, or the response is invalid.
     """
     failed = response.status >= 400
     body = error_object(response.body) if failed else response_object("Wonder", response)
