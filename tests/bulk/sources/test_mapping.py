@@ -80,7 +80,7 @@ def test_inspection_writes_a_mapping_that_reads_the_same(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("colour = 1", "'colour' is not a key of a mapping; the keys are columns"),
+        ("colour = 1", "'colour' is not a key of a mapping; the valid keys are columns"),
         ('unknown = "keep"', "unknown must be one of refuse, ignore"),
         ('default_country = "Croatia"', "a two-letter code"),
         ('transformations = ["magic"]', "'magic' is not a transformation; the transformations are readable"),
@@ -89,8 +89,9 @@ def test_inspection_writes_a_mapping_that_reads_the_same(tmp_path: Path) -> None
         ("[fields]\nname = 1", r"\[fields\] name must be a table; the valid keys are"),
         ("[fields]\nname = {}", "must have exactly one of the keys first, join and constant"),
         ('[fields]\nname = { first = ["A"], constant = "x" }', "must have exactly one of the keys"),
-        ("[text]\ncolour = 1", r"\[text\] must be a table; the valid keys are"),
+        ("[text]\ncolour = 1", r"'colour' is not a key of \[text\]; the valid keys are"),
         ('[text]\ndelimiter = "ab"', "delimiter must be one character"),
+        ("recognise = 2", "recognise must be one of true, false, not 2"),
         ("nulls = 5", "nulls must be a string or a list of strings"),
     ],
 )

@@ -15,7 +15,7 @@ class ByteRange:
         offset: The byte at which the next row starts; 0 for the start of the file, including its column names.
         line: The number of lines before `offset`.
         encoding: The encoding of the file; None if it is not determined yet.
-        end: The byte before which the range ends; `inf` for the end of the file.
+        end: The byte after the range; `inf` for the end of the file.
         whole: Whether the file can be read only from its start, such as a JSON array or UTF-16.
         broken: Whether the next row is the rest of the current row, so that both belong to the same range.
         recent: The lines read since the last call of `take_recent`, which adds their length to `offset`.

@@ -267,7 +267,7 @@ def _note(found: Assignment, notes: SourceNotes) -> None:
 
 
 def _targets(found: Assignment, reading: Reading) -> list[Feed]:
-    """Return the feeds with their targets. Fields that the gateway does not have are handled as in the mapping."""
+    """Return the feeds with their targets. The mapping decides about fields that the gateway does not have."""
     feeds, refused = [], list[str]()
     missing = reading.unsupported
     for feed in found.feeds:

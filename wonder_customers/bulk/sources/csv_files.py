@@ -47,7 +47,7 @@ REMARK = "only the first column has a value, which contains a space, so the line
 def csv_rows(
     file: BinaryIO, number: int, reading: Reading, where: str = "", byte_range: ByteRange | None = None
 ) -> Generator[Row, None, int]:
-    """Read the rows of a CSV file. The column names follow the skipped lines, blank lines and a ``sep=`` line.
+    """Read the rows of a CSV file. The first line that is neither skipped, blank nor ``sep=…`` has the column names.
 
     Args:
         file: The unpacked bytes.

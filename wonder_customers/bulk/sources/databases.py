@@ -90,7 +90,7 @@ def _connected(database: str) -> Iterator[Any]:
             yield streaming
     except SQLAlchemyError as error:
         # The messages of all other errors may quote values.
-        reason = f"the database reported a {type(error).__name__}"
+        reason = f"the database reported {type(error).__name__}"
         if isinstance(error, (OperationalError, ProgrammingError)):
             reason = str(error.orig).partition("\n")[0][:300]
         raise ConfigurationError(

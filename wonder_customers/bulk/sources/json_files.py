@@ -171,12 +171,14 @@ def _objects(buffer: "_Buffer", where: str, *, inside: bool = False) -> Iterator
         return
     if not following:
         raise ConfigurationError(
-            f"{where}line {buffer.line}: the array is not closed, so the file is incomplete. Save the complete file."
+            f"{where}line {buffer.line}: the array is not closed, so the file is incomplete. Nothing was sent. Save the"
+            " complete file."
         )
     buffer.drop(1)
     if not inside and buffer.skip():
         raise ConfigurationError(
-            f"{where}line {buffer.line}: the file contains data after the end of the array. Remove the data."
+            f"{where}line {buffer.line}: the file contains data after the end of the array. Nothing was sent. Remove"
+            " the data."
         )
 
 
@@ -216,11 +218,13 @@ class _Buffer:
                 end = _DECODER.raw_decode(self._text, self._at)[1]
             except json.JSONDecodeError as error:
                 # The text doubles before each attempt, so that a long value is parsed a few times only.
-                if len(self._text) - self._at > _LONGEST or not self._more(2 * (len(self._text) - self._at)):
+                too_long = len(self._text) - self._at > _LONGEST
+                if too_long or not self._more(2 * (len(self._text) - self._at)):
                     line = self.line + self._text.count("\n", self._at, error.pos)
+                    alternative = f", or a value is longer than {_LONGEST >> 20} MB" if too_long else ""
                     raise ConfigurationError(
-                        f"{self.where}line {line}: the file is not valid JSON, or a value is longer than"
-                        f" {_LONGEST >> 20} MB. Export the data again."
+                        f"{self.where}line {line}: the file is not valid JSON{alternative}. Nothing was sent. Export"
+                        " the data again."
                     ) from None
             else:
                 return self.drop(end - self._at)

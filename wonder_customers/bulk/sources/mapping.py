@@ -61,14 +61,22 @@ def _columns(value: object) -> dict[str, tuple[str, ...]]:
 
 def _rules(value: object) -> "dict[str, FieldSource]":
     if not isinstance(value, Mapping):
-        raise ConfigurationError("[fields] must be a table")
+        raise ConfigurationError('[fields] must be a table with lines such as "FIELD" = { first = ["COLUMN"] }')
     return {str(path): given if isinstance(given, FieldSource) else _rule(path, given) for path, given in value.items()}
 
 
+def _table(where: str, given: object, kind: type[Any]) -> Mapping[str, Any]:
+    """Return a table. Raise `ConfigurationError` if it is not a table, or has a key that is not a field of `kind`."""
+    names = [it.name for it in fields(kind)]
+    unknown = next((it for it in given if it not in names), None) if isinstance(given, Mapping) else None
+    if not isinstance(given, Mapping) or unknown is not None:
+        problem = f"{where} must be a table" if unknown is None else f"{unknown!r} is not a key of {where}"
+        raise ConfigurationError(f"{problem}; the valid keys are {', '.join(names)}")
+    return given
+
+
 def _rule(path: str, given: object) -> "FieldSource":
-    names = {it.name for it in fields(FieldSource)}
-    if not isinstance(given, Mapping) or given.keys() - names:
-        raise ConfigurationError(f"[fields] {path} must be a table; the valid keys are {', '.join(sorted(names))}")
+    given = _table(f"[fields] {path}", given, FieldSource)
     try:
         found = FieldSource(**given)
     except ConfigurationError as error:
@@ -81,7 +89,7 @@ def _rule(path: str, given: object) -> "FieldSource":
 def _one_of(*choices: object) -> Any:
     def check(_: object, attribute: Any, value: object) -> None:
         if value not in choices:
-            listed = ", ".join(str(choice) for choice in choices if choice is not None)
+            listed = ", ".join(str(choice).lower() for choice in choices if choice is not None)
             raise ConfigurationError(f"{attribute.name} must be one of {listed}, not {value!r}")
 
     return check
@@ -133,15 +141,15 @@ class ColumnMapping:
         fields: Fields that are filled from several columns, or with a constant.
         recognise: Whether presets and synonyms apply to the other columns.
         unknown: What to do with columns that do not match a field.
-        unsupported: What to do with fields that the gateway does not have. None: a field that was recognised by a
-            preset or a synonym is kept in ``metadata``, and any other field is refused.
+        unsupported: What to do with fields that the gateway does not have. None: fields of recognised columns are kept
+            in ``metadata``, and other fields are refused.
         several: What to do with several e-mail addresses or phones in a cell: ``refuse``, or use the ``first``. None
             for the choice of the preset, or ``refuse`` without a preset.
         default_country: The ISO 3166-1 code of national phone numbers in rows without a country; None if not known.
         nulls: The strings that mean an empty cell.
         transformations: The names of the transformations that are applied.
         text: The settings for reading text files.
-        sheet: The sheet of a spreadsheet; None for a file with a single sheet.
+        sheet: The sheet of a spreadsheet; None for the only sheet with data.
 
     Raises:
         ConfigurationError: A value is invalid.
@@ -168,17 +176,8 @@ class ColumnMapping:
         Raises:
             ConfigurationError: A key or a value is invalid.
         """
-        given = dict(values)
-        unknown = given.keys() - {it.name for it in fields(cls)}
-        if unknown:
-            known = ", ".join(it.name for it in fields(cls))
-            raise ConfigurationError(f"{min(unknown)!r} is not a key of a mapping; the keys are {known}")
-        text = given.pop("text", {})
-        if not isinstance(text, Mapping) or text.keys() - {it.name for it in fields(TextOptions)}:
-            raise ConfigurationError(
-                f"[text] must be a table; the valid keys are {', '.join(it.name for it in fields(TextOptions))}"
-            )
-        return cls(**given, text=TextOptions(**text))
+        given = dict(_table("a mapping", values, cls))
+        return cls(**given | {"text": TextOptions(**_table("[text]", given.get("text", {}), TextOptions))})
 
     @classmethod
     def load(cls, path: str | Path) -> "ColumnMapping":
@@ -199,7 +198,7 @@ class ColumnMapping:
         try:
             return cls.from_dict(values)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{path}: {error}") from None
+            raise ConfigurationError(f"{path}: {error}. Nothing was sent. Correct the mapping file.") from None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the mapping as plain data, for `from_dict` and JSON."""

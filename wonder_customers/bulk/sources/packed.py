@@ -113,7 +113,7 @@ def unreadable() -> tuple[type[Exception], ...]:
 
 
 def read_error(path: Path, error: Exception) -> ConfigurationError:
-    """Return the error for a file whose reading raised one of the exceptions `unreadable`."""
+    """Return the error for a file that cannot be read because of `error`, one of the exceptions of `unreadable`."""
     reason = getattr(error, "strerror", None)
     advice = "Check the path and the permissions of the file." if reason else "Save the complete file again."
     return ConfigurationError(f"{path} cannot be read: {reason or error}. Nothing was sent. {advice}")

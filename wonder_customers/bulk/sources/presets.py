@@ -28,8 +28,8 @@ class Preset:
 
     Attributes:
         title: The program, for messages.
-        fields: The columns of each field, as name keys; the first non-empty column is used. Other columns are used for
-            other fields according to their names, unless the field is listed here without a column.
+        fields: The columns of each field, as name keys; the first non-empty column is used. A field without columns is
+            filled only by the mapping.
         several: What to do with several values in a cell; None for the default.
     """
 

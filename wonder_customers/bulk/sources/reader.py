@@ -150,7 +150,8 @@ def read(
         database: The URL of a database without its password, or the name of an environment variable with the URL.
             Requires `query`.
         unsupported: The fields that the gateway does not have, as returned by `unsupported_fields`.
-        inspecting: Leave out columns that would be refused, and keep masked samples and the mapping in the notes.
+        inspecting: Whether to leave out columns that would be refused, and to add masked samples and the mapping to the
+            notes.
 
     Raises:
         ConfigurationError: The source cannot be read, an extra is not installed, the encoding has to be named, or

@@ -102,7 +102,7 @@ def _texts(line: list[Any]) -> list[str]:
 
 
 def _cell(value: Any) -> Any:
-    """Return a cell as a string, with all stored digits of a number."""
+    """Return a cell as a string."""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, float):

@@ -41,7 +41,7 @@ class TextOptions:
         given: dict[str, Any] = {"delimiter": self.delimiter, "quote": self.quote}
         for name, value in given.items():
             if value is not None and not (isinstance(value, str) and len(value) == 1 and value not in "\r\n"):
-                raise ConfigurationError(f"{name} must be one character, not {value!r}")
+                raise ConfigurationError(f"{name} must be one character other than a line break, not {value!r}")
         if self.delimiter is not None and self.delimiter == (self.quote or '"'):
             raise ConfigurationError(f"delimiter and quote must be different characters, not both {self.delimiter!r}")
         if self.encoding is not None and not isinstance(self.encoding, str):
@@ -75,7 +75,7 @@ def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
 
 
 def decoded(lines: Iterable[bytes], byte_range: ByteRange) -> Iterator[str]:
-    """Decode line by line up to the end of the byte range."""
+    """Decode the lines up to the end of the byte range, and add them to its `recent`."""
     encoding, recent = byte_range.encoding or "utf-8", byte_range.recent
     for line in lines:
         recent.append(line)
@@ -101,7 +101,7 @@ def _checked(lines: Iterable[str], encoding: str, head: ByteRange) -> Iterator[s
             yield line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeError:
         raise ConfigurationError(
-            f"the file is not valid {encoding} after line {number}. Export the data again as UTF-8."
+            f"the file is not valid {encoding} after line {number}. Nothing was sent. Export the data again as UTF-8."
         ) from None
 
 

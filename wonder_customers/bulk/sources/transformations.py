@@ -129,7 +129,7 @@ class Cleaner:
     def international(self, text: str, country: str | None, column: str) -> str:
         """Return a national phone number in the international form, and any other string unchanged.
 
-        A national number is returned unchanged and counted if its country is unknown, or if it is not valid there.
+        A number whose country is unknown, or that is not valid there, is counted and returned unchanged.
         """
         region = country or self.mapping.default_country
         if "phone" not in self._on or text.startswith(("+", "\uff0b")):

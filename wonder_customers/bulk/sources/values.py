@@ -35,7 +35,7 @@ def typed_rows(
 
 
 def plain(value: Any) -> Any:
-    """Convert a value to a JSON value. Types that JSON does not have become strings, such as dates."""
+    """Convert a value to a JSON value. Whole numbers become integers; dates and other types become strings."""
     if isinstance(value, (str, int, dict, list, type(None))):
         return value
     if isinstance(value, float):
