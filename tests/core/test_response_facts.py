@@ -214,7 +214,8 @@ async def test_conflict_names_the_customer_and_the_different_fields() -> None:
     other = respond(200, body)
     with pytest.raises(ConflictError) as caught:
         await make_harness(NO_RESPONSE, other).create(draft(email="a@example.org"))
-    assert caught.value.reason == f"a customer with this reference exists ({UUID}), but differs in email, name"
+    found = f"a customer with this reference exists ({UUID}), but differs in these fields: email, name"
+    assert caught.value.reason == found
     assert caught.value.attempts == 2
 
 

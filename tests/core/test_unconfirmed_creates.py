@@ -64,7 +64,7 @@ async def test_taken_reference_on_first_attempt_is_a_conflict() -> None:
 
 async def test_lookup_that_finds_a_different_customer_is_a_conflict() -> None:
     it = make_harness(NO_RESPONSE, OTHER)
-    with pytest.raises(ConflictError, match="but differs in name") as caught:
+    with pytest.raises(ConflictError, match="but differs in these fields: name") as caught:
         await it.create(draft())
     assert (caught.value.ids, caught.value.applied, caught.value.reference) == ((UUID,), "unknown", "r-1")
 

@@ -260,7 +260,7 @@ async def test_create_after_a_different_unconfirmed_create_is_a_conflict() -> No
     it = make_harness(NO_RESPONSE, *[respond(502, b"")] * 3, CREATED)
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft())
-    with pytest.raises(ConflictError, match="but differs in name"):
+    with pytest.raises(ConflictError, match="but differs in these fields: name"):
         await it.create(draft(name="Grace"))
 
 

@@ -64,7 +64,7 @@ async def test_lost_create_does_not_recover_a_deleted_customer_at_monri(in_proce
         async with in_process.session("monri", retry=QUICK) as session:
             await _delete(session)
             in_process.faults.add("read_hang", method="POST", applied=False)
-            with pytest.raises(ConflictError, match="differs in deleted") as caught:
+            with pytest.raises(ConflictError, match="differs in these fields: deleted") as caught:
                 await session.create(DRAFT)
     assert caught.value.applied == "unknown"
 

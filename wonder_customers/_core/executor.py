@@ -333,7 +333,7 @@ class Executor:
             return evolve(response, recovered=True)
         differing, held = call.mismatches(response.record), cast("Customer", response.record)
         if differing or age_of(held, response.headers) > oldest:
-            how = f"differs in {', '.join(differing)}" if differing else "was created before this call"
+            how = f"differs in these fields: {', '.join(differing)}" if differing else "was created before this call"
             reason = f"a customer with this reference exists ({held.id}), but {how}"
             raise call_context.complete(ConflictError(reason, ids=(held.id,), reference=call.reference))
         return evolve(response, recovered=True)
