@@ -267,8 +267,8 @@ class WaitEnded:
 class ResponseDrift:
     """A field of a response differs from the gateway's documentation.
 
-    Either the value was converted, or the field is None and the value is in the record's `extra`, or an item of a list
-    was skipped because it has no id.
+    The value is converted if possible. Otherwise, the field is None and the value is in the record's `extra`. Items
+    of a list without an id are skipped.
 
     Attributes:
         call: The call that received the response.

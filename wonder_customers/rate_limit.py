@@ -44,8 +44,8 @@ class RateLimiter(Protocol):
     """Decides when requests may be sent.
 
     `transmission` identifies the request in both methods. Its attribute `sent` becomes true when the first byte may
-    have been sent, so a limiter can distinguish sent requests from those whose connection is still being opened. A
-    limiter may set `on_sent` to a function that is called at that moment.
+    have been sent, which may require a new connection first. A limiter may set `on_sent` to a function that is called
+    at that moment.
     """
 
     async def acquire(self, transmission: Transmission, /) -> None:

@@ -85,8 +85,8 @@ class RetryPolicy:
         factor: Growth of the bound from one wait to the next.
         cap: Maximum of the bound. A wait requested by a ``Retry-After`` header is not limited.
         confirmation_window: How long an unanswered write may still be applied. An unanswered create at Paydock or Monri
-            is looked up for this long before it is sent once more, and a different write for the same customer waits
-            this long. The default is 10 s, or half of the deadline if that is shorter.
+            is looked up for this long before it is sent once more. A different write for the same customer waits this
+            long. The default is 10 s, or half of the deadline if that is shorter.
         budget: Retry tokens of a session for each account, which limit additional traffic during an outage. The budget
             in the policy of a view has no effect.
         transient_cost: Tokens for a retry after a transient failure; given back when the call succeeds.
@@ -241,8 +241,8 @@ def decide(policy: RetryPolicy, now: RetryState) -> Decision:  # noqa: PLR0911 -
 
     (1) Only after an unconfirmed attempt, which may have created the customer with this reference; else raise.
 
-    A retry requires a remaining attempt and time before the deadline. It takes tokens of the budget, unless the request
-    was not sent, or failed on a stale connection (reads), or the gateway refused it with HTTP 429 and a time.
+    A retry requires a remaining attempt and time before the deadline. It takes tokens of the budget, except after a
+    request that was not sent, a read on a stale connection, or HTTP 429 with a time.
     A read that failed on a stale connection is sent again at once. Without a lookup, "resolve" becomes "raise".
     """
     findable = now.findable and now.replay is not Replay.NONE

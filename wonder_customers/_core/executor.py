@@ -304,8 +304,8 @@ class Executor:
     ) -> Response[T] | None:
         """Look up the record that a write has created or changed. Return None if no record is found.
 
-        If a create is not `certain` to be applied, raise `ConflictError` for a customer that differs from the draft, or
-        that was created more than `oldest` seconds ago.
+        If a create is not `certain` to be applied, raise `ConflictError` for a customer that differs from the draft or
+        is older than `oldest` seconds.
         """
         call_context.account_context.account.counts.lookups += 1
         call_context.begin_lookup()

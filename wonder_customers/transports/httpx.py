@@ -85,8 +85,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
         close_transport: Whether `aclose` also closes a `transport` that is used for all requests.
 
     Raises:
-        ConfigurationError: `max_connections` is out of range, `ssl_context` does not meet the requirements, `proxy`
-            cannot be used, or `transport` is combined with one of the previous three arguments.
+        ConfigurationError: An argument is invalid, or `transport` is combined with one of the previous three arguments.
     """
 
     @concealed
@@ -294,7 +293,7 @@ class _Reader:
     """Replaces the `read` method of a network stream, and records the data received since the start of a request.
 
     httpx would read data after the end of a response as the response to the next request. While httpx sends a request,
-    it does not read, so the response would be lost if the gateway refuses the request early and resets the connection.
+    it does not read. It would lose the response if the gateway refuses the request early and resets the connection.
     """
 
     def __init__(self, stream: Any) -> None:

@@ -1,7 +1,7 @@
 """A guard for test runs: with ``WONDER_CUSTOMERS_LOOPBACK_ONLY=1``, only loopback addresses can be reached.
 
-The pytest plug-in sets the environment variable, so that a session that was meant for a mock or for the simulator
-cannot reach a real gateway. Programs that a test starts inherit the variable.
+The pytest plug-in sets the environment variable, so that a session that is meant for a mock or a simulator cannot reach
+a real gateway. Programs that a test starts inherit the variable.
 """
 
 from os import environ

@@ -32,8 +32,7 @@ def verified(context: object) -> ssl.SSLContext:
     """Return `context` if it is secure.
 
     Raises:
-        ConfigurationError: `context` is not an `ssl.SSLContext`, does not verify certificates or host names, accepts
-            versions older than TLS 1.2 or ciphers without encryption or authentication, or writes its keys to a file.
+        ConfigurationError: `context` does not meet the requirements of `AsyncioTransport`.
     """
     if not isinstance(context, ssl.SSLContext):
         raise ConfigurationError(f"ssl_context must be an ssl.SSLContext, not {type(context).__name__}")
