@@ -181,7 +181,9 @@ async def test_refused_credentials_stop_the_job(
         job = sync(
             session, [draft(number) for number in range(500)], journal=journal, options=evolve(OPTIONS, workers=4)
         )
-        with pytest.raises(BulkError, match=r"refused the credentials.*wonder-customers resume") as caught:
+        with pytest.raises(
+            BulkError, match=r"refused the credentials.*the same program with the same journal"
+        ) as caught:
             await collect(job)
     assert job.exit_status == "refused"
     assert server.faults.requests.total() <= 4
@@ -319,7 +321,7 @@ async def test_full_disk_stops_the_job_before_another_request(
     drafts = [draft(number) for number in range(2000)]
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         job = sync(session, drafts, journal=journal, options=OPTIONS)
-        with pytest.raises(BulkError, match=r"could not be written .*full.*wonder-customers resume"):
+        with pytest.raises(BulkError, match=r"could not be written .*full.*the same program with the same journal"):
             await collect(job)
     assert job.exit_status == "journal"
     made = server.store.ledger("monri")

@@ -114,7 +114,8 @@ async def test_rows_without_a_waiting_task_are_committed_in_order_with_the_next_
 @pytest.mark.parametrize(
     ("facts", "command"),
     [
-        ({}, "run: wonder-customers resume"),
+        ({}, "run: the same program with the same journal"),
+        ({"source": "c.csv"}, "run: wonder-customers resume"),
         ({"query": "digest"}, r"run: wonder-customers resume .* \(with the same --query\)$"),
         ({"migrate": "paydock"}, "run: wonder-customers migrate --from paydock --to [a-z]+ --journal"),
         ({"temporary": True}, "run: the same command"),

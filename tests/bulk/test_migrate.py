@@ -136,7 +136,8 @@ async def test_migration_of_a_list_that_always_grows_is_reported(account: Accoun
 @pytest.mark.parametrize(
     ("facts", "next_step"),
     [
-        ({}, r"continue with: wonder-customers resume '.*/a journal'$"),
+        ({}, r"continue with: the same program with the same journal$"),
+        ({"source": "c.csv"}, r"continue with: wonder-customers resume '.*/a journal'$"),
         (
             {"migrate": "paydock"},
             r"continue with: wonder-customers migrate --from paydock --to monri --journal '.*/a journal'$",

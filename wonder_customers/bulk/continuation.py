@@ -16,16 +16,18 @@ def given_again(facts: Mapping[str, Any]) -> list[str]:
 
 
 def continuation(journal: str, facts: Mapping[str, Any], *, gateway: str = "", options: str = "") -> str | None:
-    """Return the command that continues a run; None if the journal is temporary.
+    """Return the command that continues a run, or what to run instead of a command; None if the journal is temporary.
 
     Args:
         journal: The path of the journal.
-        facts: The settings of the run, as in `Run.facts`.
+        facts: The settings of the run, as in `Run.facts`; empty for a run that a program started.
         gateway: The journal's gateway, required for a migration.
         options: Further options of the command.
     """
     if "temporary" in facts:
         return None
+    if not facts:
+        return " and ".join(filter(None, ["the same program with the same journal", options]))
     if "migrate" in facts:
         ends = f"--from {quote(str(facts['migrate']))} --to {quote(gateway)}"
         return f"wonder-customers migrate {ends} --journal {quote(journal)}"

@@ -101,7 +101,7 @@ class LeftCustomers:
         """Return what the user can do after a refusal, given the journal and the settings of the run."""
         if not rows:
             return "Check that the source is the right file, then run the command again."
-        options = f"--removed delete --max-removed {self.count}"
+        options = f"--removed delete --max-removed {self.count}" if facts else f"max_removed={self.count}"
         command = continuation(journal, facts, options=options) or f"the same command and {options}"
         return f"Check the source. If the source is complete, remove the customers with: {command}"
 
