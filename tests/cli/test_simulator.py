@@ -156,7 +156,7 @@ def test_latency_rate_limit_and_seed_options(simulate: Simulate, tmp_path: Path)
     [
         (("--latency", "fast"), "--latency must be a time such as 200ms"),
         (("--latency", "2..1s"), "is greater than the maximum"),
-        (("--rate-limit", "20"), "--rate-limit must be a number of requests per second"),
+        (("--rate-limit", "20"), "--rate-limit must be a positive number of requests per second"),
         (("--rate-limit", "0/s"), "must be a positive number"),
         (("--seed", "missing.json"), "missing.json cannot be read"),
         (
