@@ -6,8 +6,8 @@ gateway's name, and its value is the package of the dialect. Such a package prov
 * ``ACCOUNT``: the account class (credentials and base URL) with the methods ``dialect()`` and ``from_environment()``;
 * optionally a module ``checks``, for `wonder_customers.probing` (see `wonder_customers.dialects.checks`);
 * a module ``simulator`` with ``SIMULATOR``, the class of the simulated gateway (see `wonder_customers.simulator`);
-* for `wonder_customers.testing`: a module ``codec`` with ``read_customer`` and its inverse ``write_customer``, and the
-  gateway's documented responses as ``golden/*_response.json``.
+* for `wonder_customers.testing`: a module ``codec`` with ``read_customer``, ``write_customer`` and, for payment tokens,
+  ``read_token`` and ``write_token``; and the gateway's documented responses in the folder ``golden``.
 """
 
 from functools import cache

@@ -97,7 +97,7 @@ def make_converter(*, milliseconds: bool = False) -> RecordConverter:
 
 
 def register_reader(converter: RecordConverter, kind: type[T], read: Callable[[Any], T]) -> None:
-    """Use `read` for fields of type `kind`. It must raise a TypeError or ValueError for a value that it cannot read."""
+    """Use `read` for fields of type `kind`. For an unreadable value, `read` must raise a TypeError or ValueError."""
     converter.scalars[kind] = read
 
 

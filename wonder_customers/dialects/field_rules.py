@@ -229,7 +229,6 @@ def violations(
     *,
     unsupported: str,
     partial: bool = False,
-    path: str = "",
     body: dict[str, Any] | None = None,
 ) -> list[Violation]:
     """Return all violations of `rules` by `record`, in the order of the rules.
@@ -239,15 +238,14 @@ def violations(
         rules: The gateway's table.
         unsupported: The message for a field without a rule.
         partial: Whether `record` is a patch, in which required fields may be missing.
-        path: The path of `record` in the caller's record, such as ``payment_source.``.
         body: The dictionary to which the values are added under the gateway's names, except the payment source. An
             invalid value is added unchanged.
     """
     found: list[Violation] = []
-    _check_fields(record, rules, unsupported, path, found, body={} if body is None else body)
+    _check_fields(record, rules, unsupported, "", found, body={} if body is None else body)
     for rule in () if partial else _required(rules):
         value = record
-        for name in rule.field.removeprefix(path).split("."):
+        for name in rule.field.split("."):
             value = getattr(value, name, None)
         if value is None:
             found.append(Violation(rule.field, rule.wire, "is required"))

@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 
 def query_string(position: Mapping[str, int], filters: Mapping[str, str]) -> str:
-    """Return a percent-encoded query string with a question mark. The `position` is the limit and the offset."""
+    """Return a percent-encoded query string with a leading question mark.
+
+    The `position` is the limit and the offset under the gateway's names, and `filters` are the other parameters.
+    """
     return "?" + urlencode({**position, **filters}, quote_via=quote, safe="")
 
 

@@ -42,9 +42,11 @@ QUIRKS: Final = (
     collapsed_blanks("first_name", "last_name", "description", "company_name"),
     reformatted_phone(),
     booleans_as_numbers("archived"),
-    Quirk("time-form", "times are in milliseconds", change_fields(_milliseconds, "created_at", "updated_at")),
+    Quirk(
+        "time-form", "times are Unix times in milliseconds", change_fields(_milliseconds, "created_at", "updated_at")
+    ),
     Quirk("status-as-boolean", "the status of a customer is a boolean", change_fields(lambda _: True, "status")),
-    Quirk("null-for-empty", "absent fields are null", _nulls),
+    Quirk("null-for-empty", "absent optional fields are null", _nulls),
     EXTRA_FIELDS,
     Quirk("missing-envelope", "accepted responses have neither status nor error", keys_removed("status", "error")),
     Quirk("not-found-wording", "an unknown customer causes HTTP 400", refusals(404, 400, _UNKNOWN_CUSTOMER)),
