@@ -10,7 +10,7 @@ from wonder_customers._core import arguments
 from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.listing import Listing
-from wonder_customers._core.operations import RawOperations, SessionState, check_card_data, expect
+from wonder_customers._core.operations import RawOperations, SessionState, expect
 from wonder_customers._core.view_settings import SessionOptions, ViewSettings
 from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteLocks, WriteOrder
@@ -169,9 +169,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         Raises:
             InvalidRecordError: `draft` is not a `CustomerDraft`, has card data, or violates limits (all are listed).
         """
-        expect(self._dialect, "draft", draft, CustomerDraft)
-        check_card_data(self._dialect, draft)
-        self._dialect.validate(draft)
+        self.raw.checked(draft)
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of the request body for `draft`, without a payment source. No limit is checked.

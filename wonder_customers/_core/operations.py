@@ -4,7 +4,7 @@ import os
 from collections.abc import Coroutine, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from wonder_customers._core.account_state import AccountState, AccountStates, identity
 from wonder_customers._core.context import AccountContext
@@ -41,7 +41,7 @@ from wonder_customers.wire import Transport
 if TYPE_CHECKING:  # loaded only when statistics are read
     from wonder_customers.events import ConnectionStats, Stats
 
-__all__ = ["RawOperations", "SessionState", "check_card_data", "expect"]
+__all__ = ["CheckedDraft", "RawOperations", "SessionState", "expect"]
 
 T = TypeVar("T")
 
@@ -70,6 +70,15 @@ def check_card_data(dialect: Dialect, record: object) -> None:
     ]
     if found:
         raise InvalidRecordError(dialect.gateway, found)
+
+
+@frozen(eq=False, repr=False, slots=False)  # created faster than with slots, for every row of a job
+class CheckedDraft:
+    """A draft that a session has checked, and its request body. See `RawOperations.checked`."""
+
+    draft: CustomerDraft
+    body: dict[str, Any]
+    dialect: Dialect
 
 
 @define(eq=False)
@@ -270,6 +279,26 @@ class RawOperations:
         expect(dialect, "draft", draft, CustomerDraft)
         check_card_data(dialect, draft)
         return await self._run(Operation.UPSERT, dialect.upsert(draft), ("reference", draft.reference))
+
+    def checked(self, draft: CustomerDraft) -> CheckedDraft:
+        """Check a draft for `upsert_checked`, and return it with its request body, without a payment source.
+
+        Raises:
+            InvalidRecordError: As for `CustomerSession.validate`.
+        """
+        dialect = self._account_context.dialect
+        expect(dialect, "draft", draft, CustomerDraft)
+        check_card_data(dialect, draft)
+        return CheckedDraft(draft, dialect.checked_body(draft), dialect)
+
+    def upsert_checked(self, checked: CheckedDraft) -> Coroutine[Any, Any, Response[Customer]]:
+        """Upsert a draft without checking it again, unless it has metadata or another session has checked it."""
+        # Not a coroutine function, so that no stack frame contains the body, which tracebacks may show.
+        dialect, draft = self._ready(Operation.UPSERT), checked.draft
+        if checked.dialect is not dialect or draft.metadata is not None:  # a caller can change the metadata
+            return self.upsert(draft)
+        steps = dialect.upsert_checked(draft, checked.body)
+        return self._run(Operation.UPSERT, steps, ("reference", draft.reference))
 
     async def get(self, id: str) -> Response[Customer]:
         """See `CustomerSession.get`."""

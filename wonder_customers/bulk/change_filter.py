@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import orjson
 from attrs import define, field, frozen
 
+from wonder_customers._core.operations import CheckedDraft
 from wonder_customers.bulk.empty_cells import EmptyCells, EmptyRule, apply_rule
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, UNCONFIRMED, Announcement, Confirmed, Entry, RowJournal
 from wonder_customers.bulk.rows import Outcome, Row, Status
@@ -39,6 +40,7 @@ class PendingRow:
         unconfirmed: Whether an earlier write or deletion may have been applied or may still be applied.
         superseded: Whether that write had another request body or was a deletion.
         cells: The result of the rule for empty cells.
+        checked: The draft and its request body; None if the draft has not been checked.
     """
 
     row: Row
@@ -50,6 +52,7 @@ class PendingRow:
     unconfirmed: bool = False
     superseded: bool = False
     cells: EmptyCells = EmptyCells(CustomerDraft(), "", "")
+    checked: CheckedDraft | None = None
 
     @property
     def announcement(self) -> Announcement:
@@ -177,17 +180,21 @@ class ChangeFilter:
             settled = self._settled_by_raw_values(row, entry, journal, raw)
             if settled is not None:
                 return settled
-        draft = self._valid_draft(row)
-        if isinstance(draft, Outcome):
-            return draft
+        checked = self._checked(row)
+        if isinstance(checked, Outcome):
+            return checked
+        draft = checked.draft
         reference, recorded = draft.reference or "", None if entry is None else entry.fields
         journaled = journal is not None
         cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, journaled=journaled)
+        body = checked.body if self.empty == "own" or cells.draft is draft else self.session.payload(cells.draft)
+        # The rule may have added fields to clear.
+        kept = checked if cells.draft is draft else None
         if journal is None:
-            return PendingRow(row, cells.draft, reference, None, b"", cells=cells)
+            return PendingRow(row, cells.draft, reference, None, b"", cells=cells, checked=kept)
         raw = None if cells.open else raw
         # With `own`, the fields to clear depend on earlier runs, so the row's digest does not cover them.
-        payload = journal.digests.payload(self.session.payload(draft if self.empty == "own" else cells.draft))
+        payload = journal.digests.payload(body)
         same = entry is not None and entry.payload == payload and not cells.cleared
         if entry is not None and (same or (entry.state == "failed" and entry.payload == payload)):
             settled = self._settled_by_payload(row, entry, journal, draft, raw)
@@ -196,7 +203,7 @@ class ChangeFilter:
         known = entry is not None and entry.id is not None and entry.state not in {"removing", "removed"}
         unconfirmed = entry is not None and (entry.state in UNCONFIRMED or entry.code == LATE_ATTEMPT)
         superseded = unconfirmed and (entry is None or entry.state == "removing" or not same)
-        return PendingRow(row, cells.draft, reference, raw, payload, known, unconfirmed, superseded, cells)
+        return PendingRow(row, cells.draft, reference, raw, payload, known, unconfirmed, superseded, cells, kept)
 
     def _resend(self, entry: Entry, journal: RowJournal, draft: CustomerDraft | None = None) -> bool:
         """Return whether a confirmed row is sent again: once per run with `full`, or if `draft` has a card.
@@ -233,8 +240,8 @@ class ChangeFilter:
         """Return whether a row failed earlier in the current run of ``all`` rows."""
         return entry.state == "failed" and entry.run == journal.run and self.only == "all"
 
-    def _valid_draft(self, row: Row) -> CustomerDraft | Outcome:
-        """Return the row's draft, or the outcome of a row that cannot be sent."""
+    def _checked(self, row: Row) -> CheckedDraft | Outcome:
+        """Return the row's draft and its request body, or the outcome of a row that cannot be sent."""
         draft = row.draft
         if draft is None:
             return _invalid(row, row.problem or "the row cannot be read", row.code)
@@ -242,12 +249,11 @@ class ChangeFilter:
         if draft.reference is None:
             return _invalid(row, f"{place}: the row has no reference", "no reference")
         try:
-            self.session.validate(draft)
+            return self.session.raw.checked(draft)
         except InvalidRecordError as error:
             listed = "; ".join(map(str, error.violations))
             names = ", ".join(sorted({it.field for it in error.violations}))
             return _invalid(row, f"{place}: {listed}", f"invalid {names}"[:120])
-        return draft
 
 
 class ReferenceIndex:

@@ -75,7 +75,7 @@ class LocalJob(Job):
         self._limit = LimitMonitor(session.rate_limit)
         self._drift_before = Counter(session.stats().drift)
         self._change_filter = ChangeFilter(
-            session, journal, options.only, options.full, empty=options.empty, repeats=repeats, notes=self.notes,
+            self._session, journal, options.only, options.full, empty=options.empty, repeats=repeats, notes=self.notes,
             inspect=options.inspect,
         )  # fmt: skip
         self._batches = Batches(rows, options.first)

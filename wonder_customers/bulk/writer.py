@@ -87,7 +87,8 @@ class RowWriter:
                 if unconfirmed and self.journal is not None:
                     await self.journal.announce([row.announcement])
                 unconfirmed = False
-                response = await self.session.raw.upsert(row.draft)
+                raw, checked = self.session.raw, row.checked
+                response = await (raw.upsert(row.draft) if checked is None else raw.upsert_checked(checked))
                 late = response.late_attempt
         except CallError as error:
             return self._failed(row, error, unconfirmed=unconfirmed)

@@ -260,6 +260,10 @@ class Dialect(ABC):
         A draft without a reference creates a customer, or is invalid if the gateway requires a reference.
         """
 
+    def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:
+        """Upsert a draft for which `checked_body` returned `body`. By default, `upsert` checks the draft again."""
+        return self.upsert(draft)
+
     @abstractmethod
     def get(self, id: str) -> Steps[Customer]:
         """Return the customer with this id. The operation raises `NotFoundError` if the customer does not exist."""
@@ -317,6 +321,15 @@ class Dialect(ABC):
     @abstractmethod
     def validate(self, draft: CustomerDraft) -> None:
         """Raise `InvalidRecordError` if `draft` violates the gateway's limits."""
+
+    def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
+        """Return the `payload` of a valid draft. The default calls `validate` first.
+
+        Raises:
+            InvalidRecordError: `draft` violates the gateway's limits.
+        """
+        self.validate(draft)
+        return self.payload(draft)
 
     @abstractmethod
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:

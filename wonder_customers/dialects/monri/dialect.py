@@ -84,7 +84,7 @@ class MonriDialect(CustomerDeletion):
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send ``POST /v2/customers``."""
-        return send(self._create(draft, valid_body(self.gateway, *codec.checked_body(draft))))
+        return send(self._create(draft, self.checked_body(draft)))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         """Look up the reference, then create or update the customer. A draft without a reference creates a customer.
@@ -94,7 +94,11 @@ class MonriDialect(CustomerDeletion):
         Raises:
             ConflictError: A deleted customer has the reference, which cannot be used again.
         """
-        body, reference = valid_body(self.gateway, *codec.checked_body(draft)), draft.reference
+        return self.upsert_checked(draft, self.checked_body(draft))
+
+    def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:
+        """Send the requests of `upsert`."""
+        reference = draft.reference
         if reference is None:
             return send(self._create(draft, body))
         return upsert_by_lookup(
@@ -175,7 +179,11 @@ class MonriDialect(CustomerDeletion):
 
     def validate(self, draft: CustomerDraft) -> None:
         """Raise `InvalidRecordError` if `draft` violates Monri's limits."""
-        valid_body(self.gateway, *codec.checked_body(draft))
+        self.checked_body(draft)
+
+    def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
+        """Return the `payload` of a valid draft, which is checked and written in one pass."""
+        return valid_body(self.gateway, *codec.checked_body(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of `draft` as a JSON object."""

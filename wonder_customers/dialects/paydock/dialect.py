@@ -73,14 +73,18 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send ``POST /customers``."""
-        return send(self._create(draft, valid_body(self.gateway, *codec.checked_body(draft))))
+        return send(self._create(draft, self.checked_body(draft)))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         """Look up the reference, then create or update the customer. A draft without a reference creates a customer.
 
         Each update adds the payment source in the draft to the customer.
         """
-        body, reference = valid_body(self.gateway, *codec.checked_body(draft)), draft.reference
+        return self.upsert_checked(draft, self.checked_body(draft))
+
+    def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:
+        """Send the requests of `upsert`."""
+        reference = draft.reference
         if reference is None:
             return send(self._create(draft, body))
         return upsert_by_lookup(
@@ -251,7 +255,11 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
     def validate(self, draft: CustomerDraft) -> None:
         """Raise `InvalidRecordError` if `draft` violates Paydock's limits."""
-        valid_body(self.gateway, *codec.checked_body(draft))
+        self.checked_body(draft)
+
+    def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
+        """Return the `payload` of a valid draft, which is checked and written in one pass."""
+        return valid_body(self.gateway, *codec.checked_body(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of `draft` as a JSON object."""

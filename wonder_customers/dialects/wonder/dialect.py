@@ -79,11 +79,15 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send ``POST /customers``, which is an upsert by reference."""
-        return send(self._write(draft.reference, valid_body(self.gateway, *codec.checked_fields(draft))))
+        return self.upsert_checked(draft, self.checked_body(draft))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send the same request as `create`."""
         return self.create(draft)
+
+    def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:
+        """Send the request of `upsert`."""
+        return send(self._write(draft.reference, body))
 
     def get(self, id: str) -> Steps[Customer]:
         """Send ``GET /customers/{uuid}``."""
@@ -153,7 +157,11 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
     def validate(self, draft: CustomerDraft) -> None:
         """Raise `InvalidRecordError` if `draft` violates Wonder's limits."""
-        valid_body(self.gateway, *codec.checked_fields(draft))
+        self.checked_body(draft)
+
+    def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
+        """Return the `payload` of a valid draft, which is checked and written in one pass."""
+        return valid_body(self.gateway, *codec.checked_fields(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of `draft` as a JSON object."""
