@@ -1,0 +1,97 @@
+"""A job checks each row once: for card data, and for the gateway's limits."""
+
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from attrs import evolve
+from bulk.customers import AccountFactory, count_statuses, draft, open_journal, run_job
+from mock_gateway import ACCOUNTS, MockGateway, monri, paydock
+
+from wonder_customers import CustomerDraft, InvalidRecordError
+from wonder_customers._core import operations
+from wonder_customers.dialects import names
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> "Counter[str]":
+    """Count the searches for card data and the checks of limits."""
+    counts: Counter[str] = Counter()
+
+    def count(module: Any, name: str) -> None:
+        original = getattr(module, name)
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            counts[name] += 1
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(operations, "find_card_data")
+    for gateway in names():
+        count(import_module(f"wonder_customers.dialects.{gateway}.codec"), "violations")
+    return counts
+
+
+@pytest.mark.parametrize("gateway", names())
+@pytest.mark.parametrize("journaled", [False, True])
+async def test_each_sent_row_is_checked_once(
+    gateway: str, journaled: bool, account: AccountFactory, checks: "Counter[str]", tmp_path: Path
+) -> None:
+    journal = open_journal(tmp_path / "j", account(gateway), gateway) if journaled else None
+    _, outcomes = await run_job(account(gateway), [draft(number) for number in range(12)], journal)
+    assert count_statuses(outcomes) == {"written" if gateway == "wonder" else "created": 12}
+    assert checks == {"find_card_data": 12, "violations": 12}
+
+
+async def test_row_with_metadata_is_checked_again_before_it_is_sent(
+    account: AccountFactory, checks: "Counter[str]"
+) -> None:
+    _, outcomes = await run_job(account("monri"), [evolve(draft(1), metadata={"plan": "gold"})])
+    assert count_statuses(outcomes) == {"created": 1}
+    assert checks == {"find_card_data": 2, "violations": 2}
+
+
+async def test_metadata_changed_after_the_check_of_a_row_is_not_sent() -> None:
+    wire = MockGateway()
+    given = evolve(draft(1), metadata={"visits": 1})
+    async with wire.session(monri()) as session:
+        checked = session.raw.checked(given)
+        cast("dict[str, Any]", given.metadata)["visits"] = 2**80
+        with pytest.raises(InvalidRecordError, match="metadata"):
+            await session.raw.upsert_checked(checked)
+    assert wire.requests == []
+
+
+async def test_draft_checked_by_another_session_is_checked_again() -> None:
+    wire = MockGateway()
+    async with wire.session(paydock()) as first, wire.session(monri()) as second:
+        checked = first.raw.checked(CustomerDraft("c-1", company_name="Analytical Engines"))
+        with pytest.raises(InvalidRecordError, match="company_name"):
+            await second.raw.upsert_checked(checked)
+    assert wire.requests == []
+
+
+@pytest.mark.parametrize("gateway", sorted(ACCOUNTS))
+def test_checked_body_is_the_payload_and_is_not_shown(gateway: str) -> None:
+    session = MockGateway().session(ACCOUNTS[gateway]())
+    checked = session.raw.checked(draft(1))
+    assert checked.body == session.payload(draft(1))
+    assert "Ada" not in repr(checked)
+    with pytest.raises(InvalidRecordError):
+        session.raw.checked(evolve(draft(1), email="x" * 300))
+
+
+async def test_rows_whose_fields_are_cleared_are_checked_with_the_cleared_fields(
+    account: AccountFactory, checks: "Counter[str]", tmp_path: Path
+) -> None:
+    journal = open_journal(tmp_path / "j", account("monri"), "monri")
+    await run_job(account("monri"), [draft(1)], journal)
+    checks.clear()
+    job, outcomes = await run_job(account("monri"), [evolve(draft(1), email=None)], journal)
+    assert (count_statuses(outcomes), job.stats.cleared) == ({"updated": 1}, {"email": 1})
+    assert checks["find_card_data"] == 2
