@@ -169,7 +169,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         Raises:
             InvalidRecordError: `draft` is not a `CustomerDraft`, has card data, or violates limits (all are listed).
         """
-        self.raw.checked(draft)
+        self.raw._checked(draft)  # noqa: SLF001 - not for applications
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of the request body for `draft`, without a payment source. No limit is checked.

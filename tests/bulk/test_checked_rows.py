@@ -60,30 +60,30 @@ async def test_metadata_changed_after_the_check_of_a_row_is_not_sent() -> None:
     wire = MockGateway()
     given = evolve(draft(1), metadata={"visits": 1})
     async with wire.session(monri()) as session:
-        checked = session.raw.checked(given)
+        checked = session.raw._checked(given)
         cast("dict[str, Any]", given.metadata)["visits"] = 2**80
         with pytest.raises(InvalidRecordError, match="metadata"):
-            await session.raw.upsert_checked(checked)
+            await session.raw._upsert_checked(checked)
     assert wire.requests == []
 
 
 async def test_draft_checked_by_another_session_is_checked_again() -> None:
     wire = MockGateway()
     async with wire.session(paydock()) as first, wire.session(monri()) as second:
-        checked = first.raw.checked(CustomerDraft("c-1", company_name="Analytical Engines"))
+        checked = first.raw._checked(CustomerDraft("c-1", company_name="Analytical Engines"))
         with pytest.raises(InvalidRecordError, match="company_name"):
-            await second.raw.upsert_checked(checked)
+            await second.raw._upsert_checked(checked)
     assert wire.requests == []
 
 
 @pytest.mark.parametrize("gateway", sorted(ACCOUNTS))
 def test_checked_body_is_the_payload_and_is_not_shown(gateway: str) -> None:
     session = MockGateway().session(ACCOUNTS[gateway]())
-    checked = session.raw.checked(draft(1))
+    checked = session.raw._checked(draft(1))
     assert checked.body == session.payload(draft(1))
     assert "Ada" not in repr(checked)
     with pytest.raises(InvalidRecordError):
-        session.raw.checked(evolve(draft(1), email="x" * 300))
+        session.raw._checked(evolve(draft(1), email="x" * 300))
 
 
 async def test_rows_whose_fields_are_cleared_are_checked_with_the_cleared_fields(

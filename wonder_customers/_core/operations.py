@@ -74,7 +74,7 @@ def check_card_data(dialect: Dialect, record: object) -> None:
 
 @frozen(eq=False, repr=False, slots=False)  # created faster than with slots, for every row of a job
 class CheckedDraft:
-    """A draft that a session has checked, and its request body. See `RawOperations.checked`."""
+    """A draft that a session has checked, and its request body. See `RawOperations._checked`."""
 
     draft: CustomerDraft
     body: dict[str, Any]
@@ -280,8 +280,8 @@ class RawOperations:
         check_card_data(dialect, draft)
         return await self._run(Operation.UPSERT, dialect.upsert(draft), ("reference", draft.reference))
 
-    def checked(self, draft: CustomerDraft) -> CheckedDraft:
-        """Check a draft for `upsert_checked`, and return it with its request body, without a payment source.
+    def _checked(self, draft: CustomerDraft) -> CheckedDraft:
+        """Check a draft for `_upsert_checked`, and return it with its request body, without a payment source.
 
         Raises:
             InvalidRecordError: As for `CustomerSession.validate`.
@@ -291,7 +291,7 @@ class RawOperations:
         check_card_data(dialect, draft)
         return CheckedDraft(draft, dialect.checked_body(draft), dialect)
 
-    def upsert_checked(self, checked: CheckedDraft) -> Coroutine[Any, Any, Response[Customer]]:
+    def _upsert_checked(self, checked: CheckedDraft) -> Coroutine[Any, Any, Response[Customer]]:
         """Upsert a draft without checking it again, unless it has metadata or another session has checked it."""
         # Not a coroutine function, so that no stack frame contains the body, which tracebacks may show.
         dialect, draft = self._ready(Operation.UPSERT), checked.draft

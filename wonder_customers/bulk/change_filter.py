@@ -249,7 +249,7 @@ class ChangeFilter:
         if draft.reference is None:
             return _invalid(row, f"{place}: the row has no reference", "no reference")
         try:
-            return self.session.raw.checked(draft)
+            return self.session.raw._checked(draft)  # noqa: SLF001 - not for applications
         except InvalidRecordError as error:
             listed = "; ".join(map(str, error.violations))
             names = ", ".join(sorted({it.field for it in error.violations}))

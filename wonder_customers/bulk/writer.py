@@ -87,8 +87,10 @@ class RowWriter:
                 if unconfirmed and self.journal is not None:
                     await self.journal.announce([row.announcement])
                 unconfirmed = False
-                raw, checked = self.session.raw, row.checked
-                response = await (raw.upsert(row.draft) if checked is None else raw.upsert_checked(checked))
+                if row.checked is None:
+                    response = await self.session.raw.upsert(row.draft)
+                else:
+                    response = await self.session.raw._upsert_checked(row.checked)  # noqa: SLF001 - not for applications
                 late = response.late_attempt
         except CallError as error:
             return self._failed(row, error, unconfirmed=unconfirmed)
