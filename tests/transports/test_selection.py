@@ -64,6 +64,12 @@ def test_httpx_transport_refuses_settings_beside_a_transport(more: dict[str, Any
         HttpxTransport(transport=httpx.AsyncHTTPTransport, **more)
 
 
+@pytest.mark.parametrize("kind", [AsyncioTransport, HttpxTransport])
+def test_local_address_must_be_an_ip_address(kind: type[AsyncioTransport | HttpxTransport]) -> None:
+    with pytest.raises(ConfigurationError, match="local_address must be an IP address, not 'eth0'"):
+        kind(local_address="eth0")
+
+
 @ASYNCIO_ONLY
 async def test_httpx_is_used_without_httptools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httptools", None)

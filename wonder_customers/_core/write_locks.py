@@ -116,7 +116,9 @@ class WriteLocks:
 
     def link(self, merchant: Hashable, reference: str, id: str) -> None:
         """Record that a reference and an id belong to the same customer."""
-        self._links[customer_key(merchant, "id", id)] = merchant, "reference", reference
+        key = customer_key(merchant, "id", id)
+        self._links[key] = merchant, "reference", reference
+        self._links.move_to_end(key)
         if len(self._links) > _LINKS:
             self._links.popitem(last=False)
 

@@ -47,7 +47,8 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
         local_address: The IP address of this machine to connect from.
 
     Raises:
-        ConfigurationError: `max_connections` is out of range, or `ssl_context` does not meet these requirements.
+        ConfigurationError: `max_connections` is out of range, `local_address` is not an IP address, or `ssl_context`
+            does not meet these requirements.
     """
 
     def __init__(
@@ -57,9 +58,8 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
         ssl_context: ssl.SSLContext | None = None,
         local_address: str | None = None,
     ) -> None:
-        super().__init__(max_connections)
+        super().__init__(max_connections, local_address)
         self._context = None if ssl_context is None else verified(ssl_context)
-        self._local_address = local_address
         self._resolver = Resolver()
 
     def _check_loop(self) -> None:

@@ -99,7 +99,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
         transport: HttpxCompatibleTransport | Callable[[], HttpxCompatibleTransport] | None = None,
         close_transport: bool = False,
     ) -> None:
-        super().__init__(max_connections)
+        super().__init__(max_connections, local_address)
         if transport is not None and (ssl_context, proxy, local_address) != (None, None, None):
             raise ConfigurationError(
                 "transport must not be combined with ssl_context, proxy or local_address. Pass ssl_context, proxy and"
@@ -108,7 +108,6 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
         self._context = None if ssl_context is None else verified(ssl_context)
         url = proxy.reveal() if isinstance(proxy, Secret) else proxy
         self._proxy = None if url is None else _proxy(url, self._own_context())
-        self._local_address = local_address
         is_shared = hasattr(transport, "handle_async_request") and not isinstance(transport, type)
         self._shared: Any = transport if is_shared else None
         self._factory: Any = self._own if transport is None else transport

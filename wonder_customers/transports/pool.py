@@ -8,6 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Mapping
+from ipaddress import ip_address
 from math import inf
 from time import monotonic
 from typing import ClassVar, Final, Generic, TypeVar
@@ -90,8 +91,12 @@ class ConnectionPool(ABC, Generic[C]):
 
     ends_in_time: ClassVar[bool] = True
 
-    def __init__(self, max_connections: int) -> None:
+    def __init__(self, max_connections: int, local_address: str | None = None) -> None:
         check_max_connections(max_connections)
+        try:
+            self._local_address = None if local_address is None else str(ip_address(local_address))
+        except ValueError:
+            raise ConfigurationError(f"local_address must be an IP address, not {local_address!r:.50}") from None
         self.open_connections: int = 0
         self._max = max_connections
         self._slots = Slots(max_connections)
