@@ -1,7 +1,8 @@
 """Async client for the customer APIs of the payment gateways Wonder, Paydock and Monri/WebPay.
 
 A `CustomerSession` runs each operation of a gateway's dialect through the executor. The executor sends the requests
-over a pooled transport as often as the `RetryPolicy` allows. The dialect turns responses into records or errors.
+over a pooled transport and retries them as the `RetryPolicy` allows. The dialect turns responses into records or
+errors.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -351,7 +351,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Return the stored payment methods of a customer.
 
         Raises:
-            UnsupportedOperationError: The gateway does not offer the operation (some installed dialects).
+            UnsupportedOperationError: The gateway, of an installed dialect, does not offer the operation.
             NotFoundError: The customer does not exist.
             InvalidRecordError, CallError: `customer_id` is invalid, or the call failed for another reason.
         """

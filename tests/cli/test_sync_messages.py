@@ -167,7 +167,7 @@ def test_resume_refuses_a_run_that_a_program_started(run_at_simulator: Command, 
     journal.begin({})
     journal.release()
     code, _, err = run_at_simulator("resume", "j")
-    assert (code, "j was started by a program and did not record its source" in err) == (USAGE, True)
+    assert (code, "j was started by a program, which did not record its source" in err) == (USAGE, True)
 
 
 def test_resume_refuses_a_query_that_the_earlier_run_did_not_have(run_at_simulator: Command, folder: Path) -> None:

@@ -30,13 +30,13 @@ _replacements: list[Clock] = []
 
 
 def monotonic() -> float:
-    """Return seconds on the monotonic clock of the machine, or on the replacement of a test."""
+    """Return `time.monotonic`, or the time of the clock that a test has installed, in seconds."""
     # The time of the event loop is not used, because reading it is several times slower.
     return _replacements[-1].clock() if _replacements else time.monotonic()
 
 
 async def sleep(seconds: float) -> None:
-    """Wait for `seconds` on the clock of the machine, or on the replacement of a test."""
+    """Sleep for `seconds` with `anyio.sleep`, or with the clock that a test has installed."""
     wait: Callable[[float], Awaitable[None]] = _replacements[-1].sleep if _replacements else anyio.sleep
     await wait(seconds)
 

@@ -66,9 +66,10 @@ def apply_rule(
     Args:
         session: The session. Its dialect decides which fields can be cleared.
         draft: The row's draft.
-        columns: The fields that have a column; None if every field has a column.
+        columns: The fields that have a column; None for a draft without columns, for which `own` treats every field as
+            if it had a column, and `clear` clears none.
         recorded: The journal's record of the row's fields; None if there is none.
-        rule: The rule.
+        rule: What an empty cell does; see `EmptyRule`.
         journaled: Whether a journal records the fields of the row.
     """
     owned = _recorded(recorded)

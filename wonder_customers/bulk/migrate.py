@@ -27,7 +27,8 @@ class Losses:
 
     Attributes:
         customers: The number of customers of the source gateway.
-        fields: For each field that the target does not have, the number of customers that lose it.
+        fields: For each field that is not migrated, the number of customers that have a value in it. Payment tokens are
+            never migrated, because they belong to one gateway.
         refused: For each field, the number of customers whose value violates the target's limits; these customers are
             not sent at all.
         without_reference: The number of customers without a reference, which cannot be migrated.

@@ -126,7 +126,7 @@ class LeasedRateLimit:
     _delays: "deque[float]" = field(factory=lambda: deque(maxlen=5), init=False)
 
     async def acquire(self, transmission: Transmission, /) -> None:
-        """Wait until the request may be sent, and set how long the permit is valid."""
+        """Wait until the request may be sent, and set until when the permit is valid."""
         self._wanted += 1
         try:
             transmission.valid_until = await self._permit()

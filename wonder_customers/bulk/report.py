@@ -48,7 +48,7 @@ def build(
         source: Where the rows came from.
         journal: The journal's file; None for a job that cannot be resumed.
         failed_rows: The file with the failed rows; None if there is none.
-        earlier_failures: The number of rows in that file that failed in earlier runs and have not arrived yet.
+        earlier_failures: The number of entries of earlier runs that remain in that file.
         given_again: The options that have to be given again to continue the job.
         seconds: The duration of the run in seconds.
         started: The start as Unix time in seconds.

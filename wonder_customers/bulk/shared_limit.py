@@ -1,7 +1,6 @@
-"""A rate limit shared by several plain processes through Valkey or Redis.
+"""A rate limit that several processes share through a Valkey or Redis server.
 
-A script on the server grants permits like a `PermitServer`. It uses the server's clock, so the clocks of the processes
-may differ.
+A script on the server grants the permits. It uses the server's clock, so the clocks of the processes may differ.
 """
 
 from collections.abc import Callable

@@ -321,7 +321,7 @@ def migration(origin: Account, task: SyncTask, *, accept_losses: bool) -> int:
 def _show_losses(found: Losses, target: str) -> None:
     print_message(f"Customers found: {found.customers:,}. Deleted customers, which will be skipped: {found.deleted:,}.")
     if found.fields:
-        _print_counts(f"fields that {target} does not have", dict(found.fields.most_common()))
+        _print_counts(f"fields that cannot be migrated to {target}", dict(found.fields.most_common()))
     if found.refused:
         title = f"fields whose value {target} does not accept (these customers will not be sent)"
         _print_counts(title, dict(found.refused.most_common()))

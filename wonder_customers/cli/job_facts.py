@@ -79,8 +79,8 @@ def last_facts(journal: Journal) -> dict[str, Any]:
         raise ConfigurationError(f"{journal.path} is the journal of a migration. To continue, run: {command}")
     if not last.facts:
         raise ConfigurationError(
-            f"the last run in {journal.path} was started by a program and did not record its source. Nothing was sent."
-            " To continue, run the program again."
+            f"the last run in {journal.path} was started by a program, which did not record its source, so this command"
+            " cannot read the source. Nothing was sent. To continue the run, start the program again."
         )
     wrong = [name for name, kinds in _KINDS.items() if name not in facts or type(facts[name]) not in kinds]
     wrong += [name for name in ("workers", "processes") if name not in wrong and not 0 < facts[name] <= _MOST]

@@ -1,7 +1,7 @@
-"""The conversion of values of a response whose type differs from the documentation.
+"""The conversion of response values whose type differs from the documentation.
 
-For example, an integer becomes a string, 0 becomes false, a string of JSON becomes an object, and common formats of
-times become times. Ambiguous values, such as the date ``03/04/2024``, are rejected.
+For example, an integer is converted to a string, 0 to False, a JSON string to an object, and common time formats to a
+datetime. Ambiguous values, such as the date ``03/04/2024``, are rejected.
 """
 
 import re

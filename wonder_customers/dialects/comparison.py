@@ -91,10 +91,12 @@ def equal_after_normalisation(field: str, sent: Any, held: Any) -> bool:
 def compare_values(fields: Iterable[tuple[str, str]], sent: Mapping[str, Any], held: Mapping[str, Any]) -> Comparison:
     """Compare the body of a request with the body of a response. A field that is missing in one body is not compared.
 
+    Null, an empty string and an empty object are equal.
+
     Args:
         fields: The record's name and the gateway's name of each field.
         sent: The body of the request. Null means that the field was cleared.
-        held: The body of the response. Null is equal to null, an empty string and an empty object.
+        held: The body of the response.
     """
     different: list[str] = []
     normalized: list[str] = []

@@ -123,7 +123,7 @@ class Examples:
         return Example(name, "plain", body, ())
 
     def rendered(self, example: Example, content: ResponseContent) -> Any:
-        """Return the response of `example` with `content`."""
+        """Return the body of `example` with the customer or token of `content`; without a record, only with the id."""
         customer: Any = self.codec.write_customer(content.customer)
         if example.kind == "customer":
             return example.filled(customer)

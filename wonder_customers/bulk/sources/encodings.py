@@ -202,7 +202,8 @@ def _checked(encoding: str, file: BinaryIO, head: bytes, name: str) -> str:
         decoder.decode(b"", final=True)
     except UnicodeError:
         raise ConfigurationError(
-            f"{name} is not valid {encoding} after line {line}. Nothing was sent. Export the data again as UTF-8."
+            f"{name} is not valid {encoding} after line {line}. Nothing was sent. Correct the encoding if you named it;"
+            " otherwise, export the data again as UTF-8."
         ) from None
     return encoding
 

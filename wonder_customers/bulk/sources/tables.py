@@ -128,7 +128,7 @@ def _attach(connection: Any, path: Path | None, reading: Reading, folder: Path) 
 
 
 def _attach_named(connection: Any, query: str, reading: Reading, folder: Path) -> None:
-    """Make the files available that a query names in quotes, also by patterns, and forbid access to any other file."""
+    """Allow access only to the files that a query names in quotes. A name may be a glob pattern."""
     allowed: dict[str, None] = {}
     found = (it[1].replace("''", "'") if it[1] else it[2] for it in _QUOTED.finditer(query))
     for name in dict.fromkeys(filter(None, found)):

@@ -48,7 +48,7 @@ class Monri:
     @classmethod
     @concealed
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Monri":
-        """Create an account from environment variables.
+        """Create an account from environment variables, or from files: ``MONRI_MERCHANT_KEY_FILE`` names a file.
 
         Args:
             variables: A mapping with ``MONRI_MERCHANT_KEY``, ``MONRI_AUTHENTICITY_TOKEN`` and, optionally,

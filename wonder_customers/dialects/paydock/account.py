@@ -53,7 +53,7 @@ class Paydock:
     @classmethod
     @concealed
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Paydock":
-        """Create an account from environment variables.
+        """Create an account from environment variables, or from files: ``PAYDOCK_SECRET_KEY_FILE`` names a file.
 
         Args:
             variables: A mapping with ``PAYDOCK_SECRET_KEY`` or ``PAYDOCK_ACCESS_TOKEN`` and, optionally,

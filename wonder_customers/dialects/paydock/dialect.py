@@ -49,9 +49,9 @@ _OLDEST_FIRST: Final = {"sortkey": "created_at", "sortdirection": "ASC"}
 class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
     """The protocol of Paydock's customer API.
 
-    References may not be unique, and the filter of the list is a search, so this dialect compares references exactly.
-    If several customers have the reference, `AmbiguousReferenceError` is raised. Delete archives a customer. Payment
-    tokens are the payment sources of a customer.
+    Paydock does not ensure that references are unique, and the filter of the list is a search, so this dialect compares
+    references exactly. If several customers have the reference, `AmbiguousReferenceError` is raised. Deleting a
+    customer archives it. Payment tokens are the payment sources of a customer.
     """
 
     gateway = "paydock"

@@ -37,7 +37,7 @@ def merchant_of(received: Mapping[str, str], merchants: Merchants, kinds: Sequen
 
 
 def report(request: ReceivedRequest, merchants: Merchants) -> AuthenticationReport:
-    """Return a report on the check of the credentials of a call from the merchant's server, without the values."""
+    """Return a report on the authentication of a request from the merchant's server. It contains no credentials."""
     received = received_credentials(request)
     steps = {header: "present" if kind in received else "absent" for kind, header in _HEADERS.items()}
     merchant = merchant_of(received, merchants, PRIVATE)

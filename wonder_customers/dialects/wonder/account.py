@@ -63,7 +63,7 @@ class Wonder:
     @classmethod
     @concealed
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Wonder":
-        """Create an account from environment variables.
+        """Create an account from environment variables, or from files: ``WONDER_APP_ID_FILE`` names a file.
 
         Args:
             variables: A mapping with ``WONDER_APP_ID``, ``WONDER_PRIVATE_KEY`` (a key in PEM format or the path of a
