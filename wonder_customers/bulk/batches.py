@@ -77,7 +77,8 @@ class Batches:
             batch, split = await anyio.to_thread.run_sync(self._read_and_split, self._iterator, change_filter)
         else:
             batch = await self._take(SMALL_BATCH)
-            split = await anyio.to_thread.run_sync(change_filter.split, batch)
+            # A thread that checks rows competes with the event loop for the interpreter, so it only reads.
+            split = change_filter.decide(batch, await anyio.to_thread.run_sync(change_filter.find, batch))
         self._count(batch)
         return split if batch else None
 

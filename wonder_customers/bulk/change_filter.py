@@ -60,6 +60,9 @@ class PendingRow:
         return self.reference, self.row.number, self.raw, self.payload, self.cells.announced
 
 
+_Found = tuple[Mapping[int, int], Mapping[int, bytes], Mapping[str, Confirmed], Mapping[str, Entry]]
+"""The first rows of repeated references, the digests of raw values, the confirmed rows and the other known rows."""
+
 Inspect = Callable[[Sequence[Outcome], Sequence[Any]], None]
 """Receives the outcomes of the rows of a batch that need no request, and the rows to send (`PendingRow`)."""
 
@@ -116,6 +119,10 @@ class ChangeFilter:
 
         Rows that do not belong to the run are only counted, in `skipped`. Errors of `inspect` are raised.
         """
+        return self.decide(rows, self.find(rows))
+
+    def find(self, rows: Sequence[Row]) -> _Found:
+        """Read what the job has recorded for `rows`. This part of `split` may wait for a disk."""
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
         repeats = (self.repeats or {}) if self._references is None else self._references.find_repeats(named)
         digests = self._digests(rows)
@@ -128,6 +135,11 @@ class ChangeFilter:
         )
         others = [reference for reference, _ in named if reference not in confirmed]
         entries = self._find(others) if others else {}
+        return repeats, digests, confirmed, entries
+
+    def decide(self, rows: Sequence[Row], found: _Found) -> tuple[list[Outcome], list[PendingRow]]:
+        """Return the result of `split` for rows for which `find` returned `found`. This part uses the CPU only."""
+        repeats, digests, confirmed, entries = found
         outcomes: list[Outcome] = []
         pending: list[PendingRow] = []
         # Maps the first row of a reference, if it is invalid, to the row that is sent instead.
@@ -143,15 +155,15 @@ class ChangeFilter:
                 continue
             earlier = repeats.get(row.number)
             first = earlier if earlier is None else replaced.get(earlier, earlier)
-            found = self._decide(row, entry, digests.get(row.number)) if first is None else _duplicate(row, first)
+            decision = self._decide(row, entry, digests.get(row.number)) if first is None else _duplicate(row, first)
             invalid = False
-            if isinstance(found, Outcome):
-                outcomes.append(found)
-                invalid = found.status == "invalid"
+            if isinstance(decision, Outcome):
+                outcomes.append(decision)
+                invalid = decision.status == "invalid"
             else:
-                pending.append(found)
-                if found.reference != row.reference and self._references is not None:
-                    self._references.find_repeats([(found.reference, row.number)])
+                pending.append(decision)
+                if decision.reference != row.reference and self._references is not None:
+                    self._references.find_repeats([(decision.reference, row.number)])
             if first is None and (invalid or earlier is not None):
                 # The first row of a reference is the first valid row with the reference.
                 place = row.number if earlier is None else earlier

@@ -25,6 +25,7 @@ _NAMES: Final = tuple(
     it.name for it in fields(CustomerDraft) if it.name not in {"reference", "payment_source", "clear"}
 )
 _ADDRESS_NAMES: Final = tuple(it.name for it in fields(Address))
+_ADDRESS_FIELDS: Final = tuple(f"address.{it}" for it in _ADDRESS_NAMES)
 _values_of: Final = attrgetter(*_NAMES)
 _parts_of: Final = attrgetter(*_ADDRESS_NAMES)
 _FILLED: Final = "+"
@@ -123,13 +124,16 @@ def flat_values(draft: CustomerDraft) -> dict[str, Any]:
     for name, value in zip(_NAMES, _values_of(draft), strict=True):
         if value is None:
             continue
-        if isinstance(value, Address):
-            parts = zip(_ADDRESS_NAMES, _parts_of(value), strict=True)
-            found |= {f"{name}.{key}": part for key, part in parts if part}
+        if type(value) is str:
+            found[name] = value  # most values, before the slower checks of types
+        elif isinstance(value, Address):
+            found |= {key: part for key, part in zip(_ADDRESS_FIELDS, _parts_of(value), strict=True) if part}
+        elif isinstance(value, Phone):
+            found[name] = f"{value.dial_code or ''} {value.number}"
         elif isinstance(value, Mapping):
             found |= {f"{name}.{key}": item for key, item in value.items() if item is not None}
         else:
-            found[name] = f"{value.dial_code or ''} {value.number}" if isinstance(value, Phone) else value
+            found[name] = value
     return found
 
 
