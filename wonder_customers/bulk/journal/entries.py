@@ -119,7 +119,7 @@ class RowJournal(Protocol):
     def same(self, reference: str, raw: bytes) -> None:
         """Record that different raw values result in the same request body, so that the next run builds no draft.
 
-        This method is called in a worker thread.
+        This method may be called in a worker thread.
         """
         self._post("same", reference, raw)
 
