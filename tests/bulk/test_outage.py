@@ -82,7 +82,10 @@ async def test_job_gives_up_in_order_and_can_be_resumed(
         job = sync(session, drafts, journal=journal, options=Options(give_up_after=600))
         failed: list[Outcome] = []
         begins = partial(server.faults.add, "server_error", gateway=gateway, status=503, times=None)
-        with no_waits(), pytest.raises(BulkError, match=r"the gateway responds with 503 \([\d,]+ times\).*resume"):
+        with (
+            no_waits(),
+            pytest.raises(BulkError, match=r"the gateway responds with 503 \([\d,]+ times\).*same program"),
+        ):
             await _collect(job, begins, failed)
     assert job.exit_status == "outage"
     assert {outcome.applied for outcome in failed} <= {"unknown"}  # rows that were under way at the end
