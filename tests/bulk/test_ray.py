@@ -292,7 +292,7 @@ def test_failed_start_leaves_neither_actors_nor_a_local_ray(machine: Machine, tm
     [
         (["dask"], "on must be ray (this machine) or ray://HOST:PORT (a cluster), not 'dask'"),
         (["ray://"], "not 'ray://'"),
-        (["ray", "--processes", "0"], "workers must be at least 1, not 0"),
+        (["ray", "--processes", "0"], "Must be >= 1."),
         (["ray", "--simulator"], "--simulator cannot be used with --on"),
         (["ray", "--shared-limit", "redis://127.0.0.1", "--rate", "5"], "--shared-limit cannot be used with --on"),
     ],
