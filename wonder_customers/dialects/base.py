@@ -122,35 +122,38 @@ def send(call: Call[T]) -> Steps[T]:
 
 
 def upsert_by_lookup(
-    lookup: Callable[[], Steps[Customer]],
+    reference: str | None,
+    lookup: Callable[[str], Steps[Customer]],
     create: Callable[[], Call[Customer]],
     update: Callable[[Customer], Steps[Customer]],
 ) -> Steps[Customer]:
-    """Look up a reference, then create or update its customer.
+    """Look up a reference, then create or update its customer. Without a reference, create a customer.
 
     Before an update, the customer is also locked by its id, and looked up again if it may have changed meanwhile.
 
     If the create raises `ConflictError` or `InvalidRequestError`, the reference is looked up again, because another
     writer may have created the customer. If the customer is still missing, the error of the create is raised.
     """
+    if reference is None:
+        return (yield from send(create()))
     try:
-        held = yield from _locked(lookup)
+        held = yield from _locked(lookup, reference)
     except NotFoundError:
         try:
             return (yield from send(create()))
         except (ConflictError, InvalidRequestError) as refused:
             try:
-                held = yield from _locked(lookup)
+                held = yield from _locked(lookup, reference)
             except NotFoundError:
                 raise refused from None
     return (yield from update(held))
 
 
-def _locked(lookup: Callable[[], Steps[Customer]]) -> Steps[Customer]:
+def _locked(lookup: Callable[[str], Steps[Customer]], reference: str) -> Steps[Customer]:
     """Look up a customer and lock it by its id. Repeat the lookup if the customer may have changed meanwhile."""
-    held = yield from lookup()
+    held = yield from lookup(reference)
     while (yield LockCustomer("id", held.id)):
-        held = yield from lookup()
+        held = yield from lookup(reference)
     return held
 
 

@@ -98,13 +98,11 @@ class MonriDialect(CustomerDeletion):
 
     def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:
         """Send the requests of `upsert`."""
-        reference = draft.reference
-        if reference is None:
-            return send(self._create(draft, body))
         return upsert_by_lookup(
-            lambda: self._not_deleted(reference),
+            draft.reference,
+            self._not_deleted,
             lambda: self._create(draft, body),
-            lambda held: send(self._write(held.id, codec.replacing_metadata(draft, body, held), reference)),
+            lambda held: send(self._write(held.id, codec.replacing_metadata(draft, body, held), draft.reference)),
         )
 
     def _not_deleted(self, reference: str) -> Steps[Customer]:

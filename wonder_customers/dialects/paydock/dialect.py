@@ -84,11 +84,9 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
     def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:
         """Send the requests of `upsert`."""
-        reference = draft.reference
-        if reference is None:
-            return send(self._create(draft, body))
         return upsert_by_lookup(
-            lambda: self._by_reference(reference),
+            draft.reference,
+            self._by_reference,
             lambda: self._create(draft, body),
             lambda held: self._change(held.id, draft, held),
         )
