@@ -174,9 +174,9 @@ class ChangeFilter:
             self.inspect(outcomes, pending)
         return outcomes, pending
 
-    def missing(self, references: Sequence[str]) -> set[str]:
-        """Return those of `references` that no row has so far; an empty set for a part of a source."""
-        return set() if self._references is None else self._references.missing(references)
+    def missing(self, references: str) -> list[str]:
+        """Return those of a JSON array of references that no row has so far; an empty list for a part of a source."""
+        return [] if self._references is None else self._references.missing(references)
 
     def _digests(self, rows: Sequence[Row]) -> dict[int, bytes]:
         """Return the digests of raw values by row number, without rows that have no raw values."""
@@ -344,13 +344,13 @@ class ReferenceIndex:
         else:
             self._connection.execute("INSERT INTO seen VALUES (?, ?)", [reference, number])
 
-    def missing(self, references: Sequence[str]) -> set[str]:
-        """Return those of `references` that no valid or invalid row has."""
+    def missing(self, references: str) -> list[str]:
+        """Return those of a JSON array of references that no valid or invalid row has."""
         select = (
             "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT reference FROM seen)"
             " AND value NOT IN (SELECT reference FROM invalid)"
         )
-        return {it for (it,) in self._connection.execute(select, [orjson.dumps(references).decode()])}
+        return [it for (it,) in self._connection.execute(select, [references])]
 
     def _first(self, reference: str) -> int:
         select = "SELECT number FROM seen WHERE reference = ?"

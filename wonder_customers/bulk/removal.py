@@ -1,6 +1,6 @@
 """Deletes the customers missing from the source, after all rows of the source were sent."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from typing import Any
 
@@ -11,7 +11,7 @@ from wonder_customers._core.waits import StopSignal
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk.batches import for_each
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, UNCONFIRMED
-from wonder_customers.bulk.journal.removals import Candidate, Removals
+from wonder_customers.bulk.journal.removals import Candidate, Missing, Removals
 from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit, refusal
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.writer import error_code
@@ -47,19 +47,17 @@ def check_deletion(account: Account) -> None:
         )
 
 
-def count_left(records: Removals, left: LeftCustomers, missing: Callable[[Sequence[str]], set[str]]) -> None:
+def count_left(records: Removals, left: LeftCustomers, missing: Missing) -> None:
     """Count the customers missing from the source.
 
     Args:
         records: The journal.
         left: Receives the counts.
-        missing: Returns the given references that are not in the source.
+        missing: Returns the references that are not in the source.
     """
-    for page in records.written():
-        gone = missing([it.reference for it in page])
+    for page in records.written(missing):
         for it in page:
-            if it.reference in gone:
-                left.add(it.reference, it.id)
+            left.add(it.reference, it.id)
     left.rows_before, left.counted = records.rows_before(), True
 
 
@@ -91,7 +89,7 @@ class Removal:
     Attributes:
         session: The session of the job.
         records: The journal.
-        missing: Returns the given references that are not in the source.
+        missing: Returns the references that are not in the source.
         stop: Set when the job is stopping.
         wait_for_window: Waits until writes of earlier processes can no longer be applied, or until the job stops.
         report: Called with the outcome of each customer.
@@ -99,7 +97,7 @@ class Removal:
 
     session: CustomerSession[Any]
     records: Removals
-    missing: Callable[[Sequence[str]], set[str]]
+    missing: Missing
     stop: StopSignal
     wait_for_window: Callable[[], Awaitable[None]]
     report: Callable[[Outcome], Awaitable[None]]
@@ -112,14 +110,12 @@ class Removal:
             PermissionDeniedError: The gateway refused the operation.
             BulkError: The journal cannot be written.
         """
-        with closing(self.records.written()) as pages:
+        with closing(self.records.written(self.missing)) as pages:
             while (page := await anyio.to_thread.run_sync(next, pages, None)) is not None:
-                gone = self.missing([it.reference for it in page])
-                chosen = [it for it in page if it.reference in gone]
-                for first in range(0, len(chosen), _TOGETHER):
+                for first in range(0, len(page), _TOGETHER):
                     if self.stop.is_set:
                         return
-                    part = chosen[first : first + _TOGETHER]
+                    part = page[first : first + _TOGETHER]
                     await self.records.announce([it.reference for it in part])
                     await for_each(part, self._remove, workers)
 

@@ -169,7 +169,7 @@ async def verify(
 
 def _removed(records: Removals, seen: ReferenceIndex, sample: int | None, rng: random.Random) -> Iterator[list[str]]:
     """Yield the references of customers that were removed and are not in the source, or a random sample of them."""
-    pages = (sorted(seen.missing([it.reference for it in page])) for page in records.removed())
+    pages = ([it.reference for it in page] for page in records.removed(seen.missing))
     if sample is None:
         yield from pages
         return

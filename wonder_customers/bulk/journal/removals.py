@@ -4,7 +4,7 @@ A row is ``removing`` on disk before its deletion is requested, and ``removed`` 
 ``removing`` when a process starts, its customer is first read at the gateway.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -15,12 +15,21 @@ from wonder_customers.bulk.journal.database import connect, reading
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, State
 from wonder_customers.bulk.journal.sqlite import Journal
 
-__all__ = ["Candidate", "Removals"]
+__all__ = ["Candidate", "Missing", "Removals"]
+
+Missing = Callable[[str], list[str]]
+"""Returns those references of a JSON array that are not in the source."""
 
 _PAGE = 1000
 _WRITTEN = "(id IS NOT NULL AND state <> 'removed' OR state IN ('sending', 'unknown', 'removing'))"
 """Rows whose customer the gateway has, or may have."""
-_SELECT = "SELECT reference, state, id, code FROM rows WHERE {} AND reference > ? ORDER BY reference LIMIT ?"
+_REFERENCES = """
+SELECT json_group_array(reference), max(reference)
+FROM (SELECT reference FROM rows WHERE {} AND reference > ? ORDER BY reference LIMIT ?)
+"""
+_SELECT = """
+SELECT reference, state, id, code FROM rows WHERE reference IN (SELECT value FROM json_each(?)) ORDER BY reference
+"""
 _REMOVING = "UPDATE rows SET state = 'removing', run = ? WHERE reference IN (SELECT value FROM json_each(?))"
 _REMOVED = """
 UPDATE rows SET state = 'removed', result = NULL, raw = NULL, payload = NULL, fields = NULL, id = coalesce(?, id),
@@ -44,26 +53,30 @@ class Removals:
 
     journal: Journal
 
-    def written(self) -> Generator[list[Candidate]]:
-        """Yield the customers that the gateway has, or may have, in pages ordered by reference."""
-        return self._pages(_WRITTEN)
+    def written(self, missing: Missing) -> Generator[list[Candidate]]:
+        """Yield the missing customers that the gateway has, or may have, in pages ordered by reference."""
+        return self._pages(_WRITTEN, missing)
 
-    def removed(self) -> Generator[list[Candidate]]:
-        """Yield the customers that were removed, in pages ordered by reference."""
-        return self._pages("state = 'removed'")
+    def removed(self, missing: Missing) -> Generator[list[Candidate]]:
+        """Yield the missing customers that were removed, in pages ordered by reference."""
+        return self._pages("state = 'removed'", missing)
 
-    def _pages(self, condition: str) -> Generator[list[Candidate]]:
+    def _pages(self, condition: str, missing: Missing) -> Generator[list[Candidate]]:
         path, last = self.journal.path, ""
         with closing(connect(path)) as connection:
             while True:
                 with reading(path):
-                    rows = connection.execute(_SELECT.format(condition), [last, _PAGE]).fetchall()
+                    # Most references are in the source, so a page of them is one JSON text from database to database.
+                    references, last = connection.execute(_REFERENCES.format(condition), [last, _PAGE]).fetchone()
+                if last is None:
+                    return
+                if not (found := missing(references)):
+                    continue
+                with reading(path):
+                    rows = connection.execute(_SELECT, [orjson.dumps(found).decode()]).fetchall()
                     if not all(isinstance(it, str | None) for row in rows for it in row):
                         raise ValueError("a value has an unexpected type")
-                if not rows:
-                    return
                 yield [Candidate(*row) for row in rows]
-                last = rows[-1][0]
 
     def rows_before(self) -> int | None:
         """Return the number of rows of the last finished run, except the current run; None if there is none."""
