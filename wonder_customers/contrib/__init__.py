@@ -1,1 +1,1 @@
-"""Integrations with web frameworks (such as Starlette and FastAPI), logging and OpenTelemetry."""
+"""Integrations with web frameworks, logging and OpenTelemetry."""

@@ -4,7 +4,7 @@
 
 Each event becomes one record of the logger ``wonder_customers``. The message is the name of the event, followed by
 ``key=value`` pairs; keys whose value is None are left out. The record has the attribute ``event`` and an attribute for
-each key, for formatters that write JSON. No other values are written.
+each key, for formatters that write JSON. Records are shown only if the program configures logging.
 
 | event               | level  | keys |
 |---------------------|--------|---|
@@ -21,9 +21,8 @@ each key, for formatters that write JSON. No other values are written.
 | ``call_ended``      | varies | call, gateway, operation, error, applied, requests, recovered, elapsed, request_id |
 | ``observer_failed`` | ERROR  | observer, error (written by the session, with or without this observer) |
 
-The level of ``call_ended`` is DEBUG if the call returned its result. For errors, the level is INFO, or WARNING if it is
-unknown whether a write was applied. Times are in seconds. The library installs a `NullHandler`, so records are shown
-only if the program configures logging.
+The level of ``call_ended`` is DEBUG without an error. With an error, the level is WARNING if ``applied`` is
+``unknown``, and otherwise INFO. Times are in seconds.
 """
 
 import logging
@@ -78,7 +77,7 @@ def log_events(event: Event) -> None:
 
 
 def _context(event: Event) -> dict[str, Any]:
-    """Return the keys and values that come from the call, attempt, wait or session of an event."""
+    """Return the attributes that describe the call or session of an event."""
     if isinstance(event, SessionEnded):
         return _attributes_of(event.session.stats(), _TOTALS)
     if isinstance(event, SessionStarted):

@@ -72,15 +72,15 @@ _STATUSES: Final[tuple[tuple[type[WonderCustomersError], int, str], ...]] = (
 """The first matching class applies. Refused credentials are an error of this service, so their status is 502."""
 
 _MAX_RETRY_AFTER: Final = 86_400
-"""Maximum ``Retry-After`` in seconds. Larger values of a gateway are not passed on to clients."""
+"""Maximum ``Retry-After`` in seconds."""
 
 
 def problem(error: WonderCustomersError) -> Problem:
     """Return the problem details for an error.
 
-    The status and the title describe the problem, and ``violations`` lists invalid fields. For a `CallError`,
-    ``applied`` states whether a change was made, and ``request_id`` identifies the request in your logs. The details
-    contain neither data of records nor credentials, and only those messages of the gateway that are about fields.
+    Invalid fields are listed in ``violations``. For a `CallError`, ``applied`` states whether a change was made, and
+    ``request_id`` identifies the request in your logs. The details contain only those messages of the gateway that are
+    about fields.
     """
     status, title = next((status, title) for kind, status, title in _STATUSES if isinstance(error, kind))
     body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}

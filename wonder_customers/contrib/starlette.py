@@ -57,10 +57,8 @@ def customer_lifespan(
 
     Args:
         account: The account, or a function that returns it when the app starts, such as ``Wonder.from_environment``.
-            With a function, the app can be imported without credentials. The function is called in a thread, because it
-            may read files and private keys. It may also be an async function, which runs on the event loop.
-        lifespan: The app's own lifespan. The session opens before this lifespan and closes after it, so that tasks
-            of the app can use `app_session`.
+            The function runs in a thread, and may also be an async function.
+        lifespan: The app's own lifespan. The session opens before this lifespan and closes after it.
         **options: Arguments of `CustomerSession`, such as `retry` and `observers`.
     """
 
@@ -89,8 +87,7 @@ def app_session(app: Starlette) -> CustomerSession[Any]:
 async def customer_session(connection: HTTPConnection) -> CustomerSession[Any]:
     """Return the session of the app. Use this function as a dependency, or call it with the request.
 
-    For a tenant with separate credentials, use a view of the session, which is cheap and uses the same connections:
-    ``customers.for_account(account_of(tenant))``.
+    For a tenant with separate credentials, use a view of the session: ``customers.for_account(account_of(tenant))``.
 
     Raises:
         ConfigurationError: The app was not started with `customer_lifespan`.
@@ -124,9 +121,8 @@ class ClientDisconnected(Exception):
 def install_error_handlers(app: Starlette) -> None:
     """Install exception handlers on a Starlette or FastAPI app.
 
-    For a `WonderCustomersError`, the response is that of `problem_response`. For `ClientDisconnected`, it is an empty
-    response with status 499. An error with status 500, such as a `ConfigurationError`, is logged by the logger
-    ``wonder_customers``, because the response does not contain its message.
+    The response to a `WonderCustomersError` is that of `problem_response`. The response to `ClientDisconnected` is
+    empty and has status 499. Errors with status 500 are logged by the logger ``wonder_customers``.
 
     Args:
         app: The application.
@@ -152,9 +148,8 @@ def install_error_handlers(app: Starlette) -> None:
 async def cancel_on_disconnect(request: Request, work: Callable[[], Awaitable[T]]) -> T:
     """Return the result of `work`, or cancel `work` when the client closes its connection.
 
-    The operations of a session can be cancelled at any time. A write in progress may still be applied, so use
-    operations that are safe to repeat, such as `CustomerSession.upsert` with a reference. Read the body of the request
-    before you call this function.
+    A write in progress may still be applied after the cancellation. Use operations that are safe to repeat, such as
+    `CustomerSession.upsert` with a reference. Read the body of the request before you call this function.
 
     Args:
         request: The request of the client.

@@ -3,7 +3,7 @@
 Other packages add gateways through the entry-point group ``wonder_customers.dialects``. The name of an entry is the
 gateway's name, and its value is the package of the dialect. Such a package provides:
 
-* ``ACCOUNT``: the account class (credentials and base URL) with the methods ``dialect()`` and ``from_environment()``;
+* ``ACCOUNT``: the account class with the methods ``dialect()`` and ``from_environment()``;
 * optionally a module ``checks``, for `wonder_customers.probing` (see `wonder_customers.dialects.checks`);
 * a module ``simulator`` with ``SIMULATOR``, the class of the simulated gateway (see `wonder_customers.simulator`);
 * for `wonder_customers.testing`: a module ``codec`` with ``read_customer``, ``write_customer`` and, for payment tokens,
@@ -24,7 +24,7 @@ __all__ = ["names", "package", "simulator"]
 
 @cache
 def _packages() -> dict[str, str]:
-    """Return the import names of the dialects' packages by gateway, the built-in dialects first."""
+    """Return the import name of each dialect's package, by gateway."""
     # Imported here, because these modules load slowly, and a session that is given an account does not need them.
     import pkgutil  # noqa: PLC0415
     from importlib.metadata import entry_points  # noqa: PLC0415
@@ -34,7 +34,7 @@ def _packages() -> dict[str, str]:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all installed gateways, including those of other packages."""
+    """Return the names of all installed gateways."""
     return tuple(_packages())
 
 

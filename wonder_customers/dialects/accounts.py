@@ -17,15 +17,15 @@ __all__ = ["check_credential", "environment", "parse_base_url", "read_environmen
 
 
 _LONGEST: Final = 100_000
-"""The maximum number of characters in a file with a secret. Devices such as /dev/zero have no end."""
+"""The maximum number of characters in a file with a secret."""
 
 
 def parse_base_url(base_url: object) -> tuple[Origin, str]:
     """Return the origin and the path prefix (without a trailing slash) of a base URL.
 
     Raises:
-        ConfigurationError: `base_url` is not an https URL (http is allowed only for loopback hosts), or contains a part
-            that is not allowed, such as a user name or a query.
+        ConfigurationError: `base_url` is not allowed. It must be an https URL, or an http URL of a loopback host,
+            without credentials, query and fragment.
     """
     try:
         url = urlsplit(base_url if isinstance(base_url, str) else "")
@@ -51,7 +51,7 @@ def read_environment(variables: object, *names: str, required: tuple[str, ...] =
     """Return the variables of an account that are set. An empty variable counts as missing.
 
     Instead of a variable such as ``MONRI_MERCHANT_KEY``, ``MONRI_MERCHANT_KEY_FILE`` may be set to the path of a file
-    that contains the value. Line breaks at the end of the file are removed.
+    that contains the value.
 
     Args:
         variables: The argument of ``from_environment``.
@@ -59,8 +59,7 @@ def read_environment(variables: object, *names: str, required: tuple[str, ...] =
         required: The account's required variables.
 
     Raises:
-        ConfigurationError: `variables` is not a mapping, a value is not a str, a required variable is missing, a file
-            is empty or cannot be read, or a variable is set in both ways. The message contains no value.
+        ConfigurationError: A variable is missing or invalid, or its file cannot be used. The message contains no value.
     """
     if not isinstance(variables, Mapping):
         raise ConfigurationError(
@@ -77,7 +76,7 @@ def read_environment(variables: object, *names: str, required: tuple[str, ...] =
 
 @concealed
 def _setting(variables: Mapping[str, object], name: str) -> str | None:
-    """Return the value of a variable, or the contents of the file that the variable with the suffix ``_FILE`` names."""
+    """Return the value of a variable, which may be in a file."""
     by_file = f"{name}_FILE"
     for it in (name, by_file):
         if not isinstance(variables.get(it), (str, NoneType)):
@@ -105,7 +104,7 @@ def read_secret_file(path: str, encoding: str) -> str:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: The path is invalid, or the file is not text in this encoding or has more than 100,000 characters.
+        ValueError: The path is invalid, or the contents are not valid in `encoding` or too long.
         RuntimeError: The home directory is unknown.
     """
     with Path(path).expanduser().open(encoding=encoding) as file:
@@ -119,7 +118,7 @@ def check_credential(name: str, value: Secret | str) -> None:
     """Check that a credential can be sent in a header. A secret that a function returns is not checked.
 
     Raises:
-        ConfigurationError: The credential is not a str of printable ASCII characters without spaces, or is empty. The
+        ConfigurationError: The credential is not a str of one or more printable ASCII characters without spaces. The
             message does not contain the value.
     """
     if not isinstance(value, ProvidedSecret) and not _is_valid_in_header(value):
@@ -138,8 +137,8 @@ def _is_valid_in_header(value: object) -> bool:
 def environment(account: Any) -> str:
     """Return the environment of an account: ``production``, ``sandbox``, ``simulator`` or ``another server``.
 
-    The origin of the base URL is compared with the URLs `PRODUCTION` and `SANDBOX` of the class of the account, if any.
-    A loopback host counts as a simulator.
+    The URLs `PRODUCTION` and `SANDBOX` of the account class determine the first two. A loopback host counts as a
+    simulator.
     """
     origin, _ = parse_base_url(account.base_url)
     for name in ("production", "sandbox"):

@@ -1,8 +1,7 @@
 """The base classes of dialects: accounts, operations, and the calls of which operations consist.
 
-A dialect turns operations into HTTP requests, and HTTP responses into records. It never waits, reads a clock or opens a
-socket. An operation is a generator of calls, which the executor sends. Responses are read with the functions in
-`wonder_customers.dialects.responses`.
+A dialect turns operations into HTTP requests, and HTTP responses into results. An operation is a generator of calls,
+which the executor sends.
 """
 
 import re
@@ -54,7 +53,7 @@ T = TypeVar("T")
 
 
 class Operation(StrEnum):
-    """The operations of a session. `Dialect.unsupported_operations` lists those that a gateway does not offer."""
+    """The operations of a session."""
 
     CREATE = "create"
     UPSERT = "upsert"
@@ -71,21 +70,21 @@ class Operation(StrEnum):
 
 @define(eq=False)
 class Call(Generic[T]):
-    """One request, and how the executor handles its response or a missing response.
+    """One request, and how the executor handles its response.
 
     Attributes:
         request: The unsigned request.
         replay: The effect of sending the request twice.
-        decode: A function that returns the record in a response, or raises a `CallError`.
-        lookup: A function that returns the operation that reads the written record, for a write without a usable
-            response; None if the record cannot be looked up.
+        decode: A function that returns the result in a response, or raises a `CallError`.
+        lookup: A function that returns the operation that looks up the written record; None if the record cannot be
+            looked up.
         mismatches: A function that returns the names of the fields in which a record found by `lookup` differs from the
-            record that this write sent. None if every record found counts as the result of the write.
+            sent record; None if they are not compared.
         reference: The customer's reference, for locks and errors; None if the call has none.
         id: The gateway's id for the customer, for locks and errors; None if the call has none.
-        signed: Whether the headers of `Dialect.headers` are added to the request. They are not added to token calls.
-        not_found_is_success: Whether this is a deletion. "Not found" after an unconfirmed attempt then means that it
-            was applied, and a response without a readable body is decoded as one with an empty body.
+        signed: Whether the headers of `Dialect.headers` are added to the request.
+        not_found_is_success: Whether the call is a deletion. If an earlier attempt may have been applied, "not found"
+            then counts as success.
     """
 
     request: HttpRequest
@@ -103,8 +102,7 @@ class Call(Generic[T]):
 class LockCustomer:
     """A request to lock a customer until the operation ends, by its ``reference`` or its ``id``.
 
-    The executor sends True to the generator if another write for this customer may have been applied since the
-    operation began. A customer that the operation has already read may then be out of date.
+    The executor sends True to the generator if the customer may have changed since the operation began.
     """
 
     by: Literal["reference", "id"]
@@ -112,7 +110,7 @@ class LockCustomer:
 
 
 Steps = Generator[Call[Any] | LockCustomer, Any, T]
-"""An operation: a generator that yields `Call` or `LockCustomer`, receives results or errors, and returns a record."""
+"""An operation: a generator that yields each `Call` or `LockCustomer`, and receives its result or error."""
 
 
 def send(call: Call[T]) -> Steps[T]:
@@ -128,8 +126,6 @@ def upsert_by_lookup(
     update: Callable[[Customer], Steps[Customer]],
 ) -> Steps[Customer]:
     """Look up a reference, then create or update its customer. Without a reference, create a customer.
-
-    Before an update, the customer is also locked by its id, and looked up again if it may have changed meanwhile.
 
     If the create raises `ConflictError` or `InvalidRequestError`, the reference is looked up again, because another
     writer may have created the customer. If the customer is still missing, the error of the create is raised.
@@ -150,7 +146,7 @@ def upsert_by_lookup(
 
 
 def _locked(lookup: Callable[[str], Steps[Customer]], reference: str) -> Steps[Customer]:
-    """Look up a customer and lock it by its id. Repeat the lookup if the customer may have changed meanwhile."""
+    """Look up a customer, and lock it by its id."""
     held = yield from lookup(reference)
     while (yield LockCustomer("id", held.id)):
         held = yield from lookup(reference)
@@ -159,7 +155,7 @@ def _locked(lookup: Callable[[str], Steps[Customer]], reference: str) -> Steps[C
 
 @frozen
 class AccessToken:
-    """A bearer token and its lifetime in seconds. A token with a lifetime of 0 is not used for other attempts."""
+    """A bearer token and its lifetime in seconds."""
 
     value: Secret = field(converter=secret)
     lifetime: float = 0.0
@@ -189,9 +185,8 @@ _OPTIONAL: Final = (
 class Dialect(ABC):
     """The protocol of one gateway, for one account.
 
-    A gateway offers an optional operation when its dialect overrides the method of that name. Dialects of gateways that
-    delete customers or store payment tokens inherit from the classes in `wonder_customers.dialects.capabilities`, which
-    declare these methods for type checkers too.
+    A gateway offers an optional operation when its dialect overrides the method of that name. Inherit from the classes
+    in `wonder_customers.dialects.capabilities` to declare optional operations for type checkers.
 
     A method that returns `Steps` must raise `InvalidRecordError` for an invalid id, reference or record, before a write
     is sent.
@@ -199,14 +194,12 @@ class Dialect(ABC):
     Attributes:
         gateway: The gateway's name.
         missing: The reason for each operation that the gateway does not offer.
-        unsupported_operations: The reason for each optional method that the dialect does not override, with a default
-            for operations that are not in `missing`. It is computed when the class is defined.
+        unsupported_operations: The reason for each optional operation that the dialect does not implement.
         page_limit: The default number of records per page.
         filter_type: The class of the gateway's filters; None if its lists have no filters.
         merchant: A value that identifies the merchant, so that several credentials of one merchant share locks. If it
-            is None, each account counts as a separate merchant.
-        signs_slowly: Whether `headers` is slow, for example because it uses a private key. It may then run in several
-            threads at the same time.
+            is None, the account identifies the merchant.
+        signs_slowly: Whether `headers` is slow. It may then run in several threads at the same time.
         origin: The origin of the base URL.
         prefix: The path of the base URL, without a slash at the end.
     """
@@ -264,7 +257,7 @@ class Dialect(ABC):
         """
 
     def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:
-        """Upsert a draft for which `checked_body` returned `body`. By default, `upsert` checks the draft again."""
+        """Upsert a draft for which `checked_body` returned `body`. The default calls `upsert`."""
         return self.upsert(draft)
 
     @abstractmethod
@@ -300,7 +293,11 @@ class Dialect(ABC):
         """
 
     def required_filter_type(self) -> type[CustomerFilter[Any]]:
-        """Return `filter_type`, or raise `UnsupportedOperationError` if it is None."""
+        """Return `filter_type`.
+
+        Raises:
+            UnsupportedOperationError: The gateway's lists have no filters.
+        """
         if self.filter_type is None:
             raise UnsupportedOperationError(self.gateway, "filters on lists", "its documentation describes no filters")
         return self.filter_type
@@ -326,7 +323,7 @@ class Dialect(ABC):
         """Raise `InvalidRecordError` if `draft` violates the gateway's limits."""
 
     def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the `payload` of a valid draft. The default calls `validate` first.
+        """Return the `payload` of a valid draft.
 
         Raises:
             InvalidRecordError: `draft` violates the gateway's limits.
@@ -366,7 +363,7 @@ def path_segment(gateway: str, name: str, value: object, longest: int = 255) -> 
         longest: The maximum number of characters before encoding.
 
     Raises:
-        InvalidRecordError: `value` cannot be a path segment; see `path_segment_problem`.
+        InvalidRecordError: `value` cannot be a path segment.
     """
     if isinstance(value, str) and len(value) <= longest and _PLAIN_SEGMENT.fullmatch(value):
         return value
@@ -384,8 +381,8 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 def path_segment_problem(value: object, longest: int) -> str | None:
     """Return why `value` cannot be one segment of a path, or None if it can.
 
-    The value must be a str of 1 to `longest` characters, other than ``.`` and ``..``, and without control characters
-    or surrogates.
+    The value must be a str of 1 to `longest` characters of valid Unicode without control characters, and neither ``.``
+    nor ``..``.
     """
     if not isinstance(value, str):
         return f"must be a str, not {type(value).__name__}"

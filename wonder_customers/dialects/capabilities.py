@@ -1,10 +1,4 @@
-"""The optional operations of gateways, for dialects and for type checkers.
-
-A dialect inherits from `CustomerDeletion` or `PaymentTokenStorage` if its gateway offers these operations. At run time,
-a session raises `UnsupportedOperationError` for operations that a dialect does not implement. A type checker reports
-``CustomerSession[Wonder].delete`` as an error, because the dialect of a `Wonder` account does not delete customers. A
-``CustomerSession[Any]`` is checked only at run time.
-"""
+"""The optional operations of gateways, which type checkers report if the gateway of an account does not offer them."""
 
 from abc import abstractmethod
 from typing import ClassVar, Generic, Protocol, TypeVar

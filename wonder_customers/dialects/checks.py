@@ -35,7 +35,7 @@ Json = dict[str, Any]
 NOT_HANDLED: Final = (
     "The library does not handle the difference. Please report the difference, so that the library can be corrected."
 )
-"""The advice about a deviation for which an operation fails, or raises an error of another class."""
+"""The advice about a deviation that the library does not handle."""
 
 
 @define
@@ -43,14 +43,14 @@ class Observations:
     """The observations of a probe.
 
     Attributes:
-        responses: The responses by step, such as ``create`` or ``unknown``; see `wonder_customers.probing`.
+        responses: The responses by step, such as ``create`` or ``unknown``.
         errors: The errors of failed steps, by step.
         drift: Fields that differ from the gateway's documentation.
         normalized: Fields that are equal only after normalisation.
         different: Fields that the gateway changed in another way.
-        extra: Undocumented keys of the customers in responses, for which the record has no field.
-        late: Whether a new customer was not found by its reference at once, or was never found.
-        listed: The number of customers on the page of the step ``list``; None if unknown, as in production.
+        extra: Undocumented keys of the customers in responses.
+        late: Whether a new customer was not found by its reference at once.
+        listed: The number of customers on the page of the step ``list``; None if unknown.
     """
 
     responses: dict[str, list[HttpResponse]] = field(factory=dict)
@@ -68,7 +68,7 @@ class Observations:
         return found[-1].status if found else None
 
     def body(self, step: str) -> Any:
-        """Return the JSON value in the last response of a step. None without a response or with an invalid body."""
+        """Return the JSON value in the last response of a step; None if it has none."""
         found = self.responses.get(step)
         try:
             return orjson.loads(found[-1].body) if found else None
@@ -81,13 +81,12 @@ class Check:
     """One check of a fact.
 
     Attributes:
-        name: The name of the deviation that the check detects. If the simulator has a quirk for the deviation, the
-            quirk has the same name.
+        name: The name of the deviation that the check detects.
         fact: The name of the fact in the dialect's ``facts.toml``; empty if the file has no such fact.
         believed: The assumption of the library.
-        see: A function that returns a description of the deviation, without values of the account. It returns None if
-            no observation contradicts the assumption.
-        advice: What users have to do about a deviation.
+        see: A function that returns a description of the deviation, without values of the account; None if no
+            observation contradicts the assumption.
+        advice: Advice for users about the deviation.
     """
 
     name: str
@@ -145,7 +144,7 @@ def status_of(step: str, *expected: int) -> Callable[[Observations], str | None]
 def refused_with(step: str, *expected: type[CallError]) -> Callable[[Observations], str | None]:
     """Return a check that `step` fails with one of the errors `expected`, or succeeds if `expected` is empty.
 
-    The check is passed if the step has no response.
+    A step without a response passes the check.
     """
 
     def see(seen: Observations) -> str | None:
@@ -160,7 +159,7 @@ def refused_with(step: str, *expected: type[CallError]) -> Callable[[Observation
 def without_keys(step: str, path: tuple[str, ...], names: Iterable[str]) -> Callable[[Observations], str | None]:
     """Return a check that the object at `path` in the last response of `step` has the keys `names`.
 
-    The check is passed if the response does not contain the object.
+    A response without the object passes the check.
     """
     expected = tuple(names)
 
@@ -224,7 +223,7 @@ COMMON: Final = (
 
 
 def _wrong_account(account: Any) -> Any:
-    """Return `account` with wrong secrets, or None if no such account can be created."""
+    """Return `account` with wrong secrets, if possible."""
     if not has(type(account)):
         return None
     names = [it.name for it in fields(type(account)) if isinstance(getattr(account, it.name), Secret)]
@@ -260,7 +259,7 @@ class GatewayChecks:
 
     Attributes:
         checks: The checks.
-        not_in_extra: Known keys of customers for which the record has no field, so that they are not reported.
+        not_in_extra: Keys of customers that are not reported as undocumented.
         wrong_account: A function that returns the given account with wrong credentials, or None to omit this step.
         source: A payment source that the probe stores and deletes; None to omit these steps.
     """

@@ -1,8 +1,4 @@
-"""Converters between JSON objects and records.
-
-Each dialect creates one converter, and describes its records with tables of field names. Values whose type differs from
-the documentation are reported as drift. They are converted if possible, and otherwise kept in the record's `extra`.
-"""
+"""Converters between JSON objects and records. Values that differ from the documentation are reported as drift."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
@@ -34,7 +30,7 @@ T = TypeVar("T")
 
 
 def read_text(value: Any) -> str:
-    """Return a str unchanged. Raise a TypeError for any other value."""
+    """Return a str unchanged, or raise a TypeError for any other value."""
     if type(value) is not str:
         raise TypeError(f"expected a str, not {type(value).__name__}")
     return value
@@ -52,12 +48,12 @@ def _unreadable(value: Any) -> Any:
 
 
 class RecordConverter:
-    """The functions that read and write the values of a dialect's records. Times are written in UTC (RFC 3339).
+    """The functions that read and write the values of a dialect's records.
 
     Attributes:
         readers: The readers of records, by class.
-        scalars: Functions that read a JSON value, by the type of the field. They raise one of the `UNREADABLE` errors
-            for a value that they cannot read.
+        scalars: Functions that read a JSON value, by the type of the field. They raise a KeyError, TypeError or
+            ValueError for a value that they cannot read.
         writers: Functions that return the JSON value of a field, by type. Values of other types are written unchanged.
     """
 
@@ -92,7 +88,7 @@ def _write_all(write: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
 
 
 def make_converter(*, milliseconds: bool = False) -> RecordConverter:
-    """Return a converter for one dialect. Times are written with whole seconds, or with `milliseconds`."""
+    """Return a converter for one dialect. Times are written in UTC, with whole seconds or `milliseconds`."""
     return RecordConverter(milliseconds=milliseconds)
 
 
@@ -122,10 +118,9 @@ def make_reader(
         kind: The record class.
         names: The gateway's name for each field of the record. Other fields are not read.
         shape: A function that returns the object from which the fields are read, and the `extra` of the record, given
-            the original object. None reads the original object, for records without `extra`.
+            the original object. With None, the record has no `extra`.
         finish: A function that returns the final record, given the record and the original object.
-        inline: Fields with a nested record whose values are part of the same JSON object. Such a field is None if all
-            values of the nested record are missing or null.
+        inline: Fields with a nested record whose values are part of the same JSON object.
     """
     reader = RecordReader(converter, kind, names, shape=shape, finish=finish, inline=inline)
     converter.readers[kind] = reader
@@ -167,7 +162,7 @@ def make_writer(
 
 
 def _default(attribute: Any) -> Any:
-    """Return the default value of a field; `NOTHING` if the field has no default."""
+    """Return the default value of a field, or `NOTHING`."""
     default = attribute.default
     return default.factory() if isinstance(default, Factory) else default  # type: ignore[arg-type]  # a class, despite its name
 

@@ -1,8 +1,4 @@
-"""The conversion of response values whose type differs from the documentation.
-
-For example, an integer is converted to a string, 0 to False, a JSON string to an object, and common time formats to a
-datetime. Ambiguous values, such as the date ``03/04/2024``, are rejected.
-"""
+"""The conversion of response values whose type differs from the documentation."""
 
 import re
 from calendar import monthrange
@@ -18,9 +14,9 @@ __all__ = ["coerce", "expected_name"]
 _TRUE: Final = frozenset({1, "1", "true"})
 _FALSE: Final = frozenset({0, "0", "false"})
 _EARLIEST: Final = 631_152_000
-"""The Unix time of the start of 1990 in seconds. Earlier times are rejected."""
+"""The Unix time of the start of 1990 in seconds."""
 _LATEST: Final = 4_102_444_800
-"""The Unix time of the start of 2100 in seconds. This number and greater numbers are read as milliseconds."""
+"""The Unix time of the start of 2100 in seconds. Greater numbers are read as milliseconds."""
 _ZONE_NAME: Final = re.compile(r"\s*(?:UTC|GMT|Z)$", re.IGNORECASE)
 _SPACED_OFFSET: Final = re.compile(r"\s+(?=[+-]\d\d:?\d\d$)")
 _CARD_EXPIRY: Final = re.compile(r"(0[1-9]|1[0-2])\s?[/-]\s?(?:20)?(\d\d)")
@@ -93,15 +89,15 @@ _COERCIONS: Final[Mapping[Any, tuple[str, Callable[[Any], Any]]]] = {
 
 
 def expected_name(kind: Any) -> str:
-    """Return the name of a documented type in reports: ``text``, ``boolean``, ``time``, ``date`` or ``object``."""
+    """Return the name of a documented type in reports."""
     return _COERCIONS[kind][0] if kind in _COERCIONS else "object"
 
 
 def coerce(kind: Any, value: Any) -> Any:
-    """Return `value` as `kind`: ``str``, ``bool``, ``datetime``, ``date`` or ``Mapping[str, Any]``.
+    """Return `value` as `kind`.
 
     Raises:
-        ValueError: The value cannot be converted, or `kind` is another type.
+        ValueError: The value cannot be converted.
     """
     if kind not in _COERCIONS:
         raise ValueError(f"conversion to {kind!r} is not supported")

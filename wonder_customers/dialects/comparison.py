@@ -1,8 +1,4 @@
-"""The comparison of sent values with stored values: equal, equal after normalisation, or different.
-
-Gateways may change the values that they store. For example, they convert e-mail addresses to lower case, strip spaces
-and reformat telephone numbers. Such values count as equal, and are reported as equal only after normalisation.
-"""
+"""The comparison of sent values with stored values: equal, equal after normalisation, or different."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +26,7 @@ class Comparison:
 
 
 def _text(value: str) -> str:
-    """Return `value` in Unicode NFC, with single spaces between words and no white space at the ends."""
+    """Normalize Unicode and white space."""
     return " ".join(normalize("NFC", value).split())
 
 
@@ -39,7 +35,7 @@ def _email(value: str) -> str:
 
 
 def _phone(value: str) -> str:
-    """Return the digits of a telephone number without the prefix ``00``. Without digits, return the string."""
+    """Normalize a telephone number."""
     return re.sub(r"\D", "", value).removeprefix("00") or _text(value)
 
 
@@ -49,7 +45,7 @@ def _word(value: str) -> str:
 
 
 def _country(value: str) -> str:
-    """Return the alpha-2 code of a country's code or name. For an unknown country, return its letters and digits."""
+    """Normalize a country's code or name."""
     return country_code(value) or _word(value)
 
 
@@ -80,24 +76,12 @@ def _normalized(field: str, value: Any) -> Any:
 
 
 def equal_after_normalisation(field: str, sent: Any, held: Any) -> bool:
-    """Return whether two JSON values of the record's `field` are equal after normalisation.
-
-    For example, white space, the case of e-mail addresses and the punctuation of telephone numbers are ignored, and an
-    empty string is equal to null.
-    """
+    """Return whether two JSON values of the record's `field` are equal after normalisation."""
     return bool(_normalized(field, sent) == _normalized(field, held))
 
 
 def compare_values(fields: Iterable[tuple[str, str]], sent: Mapping[str, Any], held: Mapping[str, Any]) -> Comparison:
-    """Compare the body of a request with the body of a response. A field that is missing in one body is not compared.
-
-    Null, an empty string and an empty object are equal.
-
-    Args:
-        fields: The record's name and the gateway's name of each field.
-        sent: The body of the request. Null means that the field was cleared.
-        held: The body of the response.
-    """
+    """Compare `fields`, pairs of the record's and the gateway's name, in the bodies of a request and a response."""
     different: list[str] = []
     normalized: list[str] = []
     for field, wire in fields:

@@ -24,18 +24,10 @@ _PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)+")
 def custom_request(
     dialect: Dialect, method: str, path: str, query: Mapping[str, str | int], body: Any, *, idempotent: bool
 ) -> Steps[Any]:
-    """Return the steps that send one request and return the JSON value in the response; None if its body is empty.
-
-    Args:
-        dialect: The dialect that signs the request.
-        method: GET, POST, PUT, PATCH or DELETE.
-        path: The path from the root of the gateway's host, percent-encoded, without a query.
-        query: Query parameters.
-        body: The value that is sent as JSON; None for no body.
-        idempotent: Whether sending a write twice has the same effect as sending it once.
+    """Return the steps that send one request and return the JSON value in its response.
 
     Raises:
-        InvalidRecordError: An argument is invalid or contains card data. Nothing was sent.
+        InvalidRecordError: An argument is invalid or contains card data.
     """
     name = str(method).upper()
     problem = _problem(name, path, query, body)

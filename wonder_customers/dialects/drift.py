@@ -1,8 +1,4 @@
-"""Drift: fields of responses that differ from the gateway's documentation.
-
-The functions that read responses report each such field here. `AttemptRunner` collects the reports of one response with
-`start` and `stop`. A report never contains a value.
-"""
+"""Drift: fields of responses that differ from the gateway's documentation."""
 
 from threading import local
 from typing import Final
@@ -18,8 +14,8 @@ class Drift:
 
     Attributes:
         field: The path of the field in the gateway's names, such as ``payment_sources.expire_year``.
-        expected: The documented type: a type name (see `type_name`), ``time``, ``date`` or a description.
-        found: The type name of the value in the response, ``missing`` or a description.
+        expected: The documented type, or a description.
+        found: The type of the value in the response, or a description. It never contains the value.
     """
 
     field: str
@@ -28,7 +24,7 @@ class Drift:
 
 
 class _Reports(local):
-    """The reports about the response that this thread is decoding; None if no reports are collected."""
+    """The reports of each thread about one response."""
 
     found: list[Drift] | None = None
 
@@ -52,7 +48,7 @@ def type_name(value: object) -> str:
 
 
 def report(field: str, expected: str, found: str) -> None:
-    """Report one field. The report is discarded if no reports are being collected."""
+    """Report one field of the response that this thread is decoding."""
     if _reports.found is not None:
         _reports.found.append(Drift(field, expected, found))
 
@@ -63,6 +59,6 @@ def start() -> None:
 
 
 def stop() -> tuple[Drift, ...]:
-    """Stop collecting, and return the reports since `start`."""
+    """Stop collecting, and return the collected reports."""
     found, _reports.found = _reports.found, None
     return tuple(found) if found else ()

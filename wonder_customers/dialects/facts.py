@@ -1,8 +1,4 @@
-"""Facts about gateways as data: the assumptions of the library, their certainty and their sources.
-
-The authors of this library had no account at these gateways, so all facts come from documentation and public code. The
-facts of a dialect are in its file ``facts.toml``. The tables on the gateways' pages are generated from these files.
-"""
+"""Facts about gateways as data: the assumptions of the library, their certainty and their sources."""
 
 import tomllib
 from enum import StrEnum
@@ -21,9 +17,9 @@ class Confidence(StrEnum):
     SEEN = "seen"
     """A client library, its tests against the sandbox, or a recorded response shows the fact."""
     INFERRED = "inferred"
-    """The fact follows from another fact. The source states the reason."""
+    """The fact follows from another fact."""
     UNKNOWN = "unknown"
-    """No source states the fact. The statement names the open question, and describes what the library does."""
+    """No source states the fact."""
 
 
 @frozen
@@ -35,7 +31,7 @@ class Fact:
         statement: The assumption of the library, or an open question.
         confidence: The certainty of the fact.
         source: The documents or the code from which the fact comes.
-        check: The requests that check the fact against an account; empty if no request can show it.
+        check: The requests that check the fact against an account; empty if there are none.
     """
 
     name: str

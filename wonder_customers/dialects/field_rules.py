@@ -1,8 +1,4 @@
-"""The gateways' documented limits as tables of rules, and the check of records against them.
-
-The converters use the names of the same rules, so a field cannot be checked under one name and sent under another. The
-tables on the gateways' pages are generated from the rules.
-"""
+"""The gateways' documented limits as tables of rules, and the check of records against them."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,7 +28,7 @@ from wonder_customers.secret import Secret
 Draft = TypeVar("Draft", bound=CustomerDraft | CustomerPatch)
 
 _NONE: Final = (1, 0)
-"""The `Limit.lengths` of a limit for which every value needs a call of `check`."""
+"""The `Limit.lengths` of a limit that checks every value."""
 
 
 @frozen(eq=False)
@@ -43,8 +39,7 @@ class Limit:
         description: The limit in words, for the documentation.
         check: A function that returns why a value violates the limit, or None if it does not. The message contains no
             value.
-        lengths: The smallest and the greatest length of the ASCII strings that need no call of `check`, because all of
-            them satisfy the limit.
+        lengths: The smallest and the greatest length of ASCII strings that always satisfy the limit.
     """
 
     description: str
@@ -58,7 +53,7 @@ class Limit:
 
 @frozen(eq=False)
 class FieldRule:
-    """The rule for one field. Rules are compared by identity, so that tables of rules are fast cache keys.
+    """The rule for one field.
 
     Attributes:
         field: The record's field, such as ``address.city``.
@@ -76,7 +71,7 @@ class FieldRule:
 
 
 def text(shortest: int = 0, longest: int = 255) -> Limit:
-    """Return a limit for a str of valid Unicode. The default lengths apply to fields without a documented limit."""
+    """Return a limit for a str of `shortest` to `longest` characters of valid Unicode."""
 
     def check(value: Any) -> str | None:
         if not isinstance(value, str):
@@ -197,15 +192,14 @@ _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
 }
 
 _FieldCheck = tuple[str, FieldRule | None, tuple[int, int], tuple[type, ...] | None, tuple[str, ...]]
-"""The check of one field: its path, its rule, the `Limit.lengths` of the rule, the classes whose parts are checked
-instead, and the gateway's names for the field and its parts."""
+"""The path, rule, `Limit.lengths`, classes with parts, and gateway names of one field."""
 
 
 @cache
 def _checks(
     kind: type, rules: tuple[FieldRule, ...], path: str
 ) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[_FieldCheck, ...], object]:
-    """Return a function that reads the fields of a record, the check of each field, and the value of absent fields."""
+    """Return how the fields of a record class are read and checked."""
     by_field = {rule.field: rule for rule in rules}
     names = [attribute.name for attribute in fields(kind) if attribute.name != "clear"]
     checks: list[_FieldCheck] = []
@@ -264,10 +258,7 @@ def _check_fields(
     *,
     body: dict[str, Any],
 ) -> None:
-    """Check the fields that are not absent, and add their violations to `found` and their values to `body`.
-
-    In a patch, None clears a field, and is a violation only if neither the field nor its parts have a rule.
-    """
+    """Check the fields of a record, and collect violations and values."""
     kind: Any = type(record)
     read, checks, absent = _checks(kind, rules, path)
     for (name, rule, (shortest, longest), parts, wires), value in zip(checks, read(record), strict=True):
@@ -290,7 +281,7 @@ def _check_fields(
 
 
 def _class_problem(name: str, value: Any) -> str | None:
-    """Return why a value is not allowed for a field that has parts; None for other fields."""
+    """Return why a value is not allowed for a field with parts."""
     if name not in _PARTS:
         return None
     if value is None:
@@ -347,8 +338,7 @@ _NO_PARTS: Final = ((None, None), (UNSET, UNSET), (None, UNSET), (UNSET, None))
 def merge_names(record: Draft) -> Draft:
     """Return `record` with the first and the last name joined in `name`, for a gateway with a single name field.
 
-    Both are left unchanged if they contradict `name`, if one of them is not a string, or if a patch has only one of
-    them. They are then reported as violations, because the gateway's table has no rule for them.
+    Names that cannot be joined are left unchanged. They are then reported as violations.
     """
     parts = (record.first_name, record.last_name)
     if parts in _NO_PARTS:
@@ -366,8 +356,8 @@ def merge_names(record: Draft) -> Draft:
 def name_as_first_name(record: Draft) -> Draft:
     """Return `record` with `name` moved to `first_name`, for a gateway with fields for the first and the last name.
 
-    A name is never split. If the record also has a first or last name, `name` is removed if it is equal to both joined
-    by a space. Otherwise it is left unchanged, and then reported as a violation.
+    A name is never split. A name that contradicts the first and the last name is left unchanged, and then reported as a
+    violation.
     """
     cleared = record.name is None and isinstance(record, CustomerPatch) and not _given(record.first_name)
     if not _given(record.name) and not cleared:

@@ -32,7 +32,7 @@ AnyAccount_contra = TypeVar("AnyAccount_contra", bound="Account", contravariant=
 
 
 class CustomerFilter(ABC, Generic[AnyAccount_contra]):
-    """Base class of the filters for `CustomerSession.list`. The ``repr`` shows the names of conditions, not the values.
+    """Base class of the filters for `CustomerSession.list`. The ``repr`` does not show the values of conditions.
 
     The type parameter is the class of the accounts whose sessions accept the filter. A subclass declares its conditions
     as the keys of a `TypedDict`, and passes the arguments of its constructor to this class. The types are str, bool,
@@ -106,7 +106,7 @@ def _kind(annotation: Any) -> Any:
 
 
 def _query_value(kind: Any, value: Any) -> tuple[str, str | None]:
-    """Return the value as a string for a query, and the requirement that the value violates, if any."""
+    """Return the value as a string for a query, and its violation, if any."""
     if get_origin(kind) is Literal:
         return str(value), None if value in get_args(kind) else f"must be {' or '.join(map(str, get_args(kind)))}"
     if kind is bool:
@@ -136,12 +136,12 @@ def _string_problem(value: object) -> str | None:
 
 
 def _parsed(kind: Any, text: str) -> Any:
-    """Return the value that `text` represents, or an invalid `text` unchanged, so that the constructor refuses it."""
+    """Return the value that `text` represents."""
     if kind is bool:
         return {"true": True, "false": False}.get(text.lower(), text)
     if kind is datetime:
         try:
             return datetime.fromisoformat(text)
         except ValueError:
-            return text
+            return text  # the constructor refuses the value
     return text if kind is str or get_origin(kind) is Literal else text.split(",")

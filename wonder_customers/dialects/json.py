@@ -1,9 +1,4 @@
-"""A strict JSON parser for responses and customer files.
-
-orjson rejects NaN, infinities, lone surrogates and data after the document. This module also rejects documents that
-orjson accepts: documents with a repeated key in an object (orjson keeps the last value), with an integer of more than
-64 bits (orjson rounds it) or with many nested levels, and responses with very many values.
-"""
+"""A strict JSON parser for responses and customer files."""
 
 import json
 from typing import Any, Final
@@ -15,11 +10,10 @@ from wonder_customers.dialects import drift
 __all__ = ["DEPTH", "MOST_VALUES", "UnreadableJsonError", "deeper_than", "parse_json", "parse_source_json"]
 
 DEPTH: Final = 64
-"""Maximum number of nested levels in a document. The bodies of the supported gateways have at most six."""
+"""Maximum number of nested levels in a document."""
 
 MOST_VALUES: Final = 250_000
-"""Maximum number of commas and opening brackets in a body. This limits the memory for the values: 8 MB of ``[],`` would
-take 470 MB. A page of 1000 customers has less than a fifth of the maximum."""
+"""Maximum number of commas and opening brackets in a response. This limits the memory for the values."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _DIGITS: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
@@ -28,15 +22,14 @@ _REPRESENTABLE: Final = range(-(2**63), 2**64)
 
 
 class UnreadableJsonError(ValueError):
-    """The document is not JSON, is ambiguous or is too large. The message describes the problem without values."""
+    """A JSON document was refused. The message contains no values."""
 
 
 def parse_json(body: bytes) -> Any:
-    """Return the value of a JSON document. A leading byte order mark is skipped and reported as drift.
+    """Return the value of a JSON document in UTF-8.
 
     Raises:
-        UnreadableJsonError: The body is not JSON in UTF-8, is nested deeper than `DEPTH`, or contains a key twice in
-            one object, an integer of more than 64 bits, or more than `MOST_VALUES` commas and opening brackets.
+        UnreadableJsonError: The document is invalid, ambiguous or too large.
     """
     if len(body) > MOST_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES:
         raise UnreadableJsonError(f"JSON with more than {MOST_VALUES:,} commas and opening brackets")
@@ -52,20 +45,14 @@ def parse_json(body: bytes) -> Any:
 
 
 def parse_source_json(text: str) -> Any:
-    """Return the value of a JSON document in a customer file.
-
-    Raises:
-        orjson.JSONDecodeError: `text` is not JSON.
-        UnreadableJsonError: `text` is nested deeper than `DEPTH`, or contains a key twice in one object, or an integer
-            of more than 64 bits.
-    """
+    """Return the value of a JSON document in a customer file."""
     value = orjson.loads(text)
     _check_lossless(text.encode(), value)
     return value
 
 
 def _check_lossless(body: bytes, value: Any) -> None:
-    """Check that `value`, as parsed by orjson, is not nested too deeply and contains everything in `body`."""
+    """Raise an error if `value` is too deep or lacks content of `body`."""
     if body.count(b"{") + body.count(b"[") > DEPTH and deeper_than(DEPTH, value):
         raise UnreadableJsonError(f"JSON with more than {DEPTH} nested levels")
     again = orjson.dumps(value)
@@ -94,7 +81,7 @@ def deeper_than(levels: int, value: Any) -> bool:
 
 
 def _check_every_key_and_number(body: bytes) -> None:
-    """Check for repeated keys and long integers with the parser of the standard library, which is slower."""
+    """Check for repeated keys and long integers with the slower standard parser."""
     json.loads(body.decode(), object_pairs_hook=_unique_keys, parse_int=_bounded_int)
 
 

@@ -1,4 +1,4 @@
-"""Pagination by limit and offset: query strings, cursors, items, and the detection of the last page."""
+"""Pagination by limit and offset."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ T = TypeVar("T")
 def query_string(position: Mapping[str, int], filters: Mapping[str, str]) -> str:
     """Return a percent-encoded query string with a leading question mark.
 
-    The `position` is the limit and the offset under the gateway's names, and `filters` are the other parameters.
+    `position` contains the limit and the offset under the gateway's names, and `filters` the other parameters.
     """
     return "?" + urlencode({**position, **filters}, quote_via=quote, safe="")
 
@@ -45,7 +45,7 @@ class Items(tuple[T, ...]):  # noqa: SLOT001 - a subclass of tuple cannot have s
 
 
 def read_items(what: str, read: Callable[[Any], T], items: Iterable[Any]) -> Items[T]:
-    """Return the records of a list. Unreadable items, such as those without an id, are skipped and reported as drift.
+    """Return the records of a list. Unreadable items are skipped and reported as drift.
 
     Args:
         what: The gateway's name for the list, such as ``customers``, for the report.
@@ -75,7 +75,7 @@ def offset_page(items: Sequence[T], offset: int, limit: int, *, promised: int, t
         items: The records of the page.
         offset: The offset of the first item.
         limit: The number of items requested.
-        promised: The documented number of items per page. The gateway may reduce a greater `limit` to it.
+        promised: The number of items per page that the gateway documents.
         total: The total number of items; None if the gateway does not report it.
     """
     unreadable = items.unreadable if isinstance(items, Items) else 0

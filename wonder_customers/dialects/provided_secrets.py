@@ -30,8 +30,7 @@ SecretArgument: TypeAlias = Secret | str | SecretFunction
 class ProvidedSecret(Secret):
     """An account's secret that is returned by a function. A session calls the function when it needs the secret.
 
-    Two provided secrets are equal if their functions are equal, regardless of the returned values. The ``repr`` does
-    not show the function, because its arguments may be secrets.
+    Two provided secrets are equal if their functions are equal. The ``repr`` does not show the function.
 
     Attributes:
         function: The function.
@@ -56,7 +55,7 @@ class ProvidedSecret(Secret):
         return self._function
 
     def reveal(self) -> NoReturn:
-        """Raise an error, because the value is not known.
+        """Raise an error, because only a session calls the function.
 
         Raises:
             ConfigurationError: Always.
@@ -97,7 +96,7 @@ def to_optional_secret(value: SecretArgument | None) -> Secret | None:
 
 
 def provided_secrets(account: object) -> dict[str, ProvidedSecret]:
-    """Return the secrets of an account that are returned by functions, by the names of their fields."""
+    """Return the secrets of an account that functions return, by the names of their fields."""
     return {name: value for name, value in fields_of(account) if isinstance(value, ProvidedSecret)}
 
 

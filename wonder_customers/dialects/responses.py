@@ -1,4 +1,4 @@
-"""Functions that read responses: the JSON body, checks of ids and references, and errors for refusals."""
+"""Functions that read responses, and create errors for refusals."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def same_id(requested: str, received: object) -> bool:
-    """Return whether `received` is the requested id. Case is ignored, because the gateways' ids are hexadecimal."""
+    """Return whether `received` is the requested id, ignoring case."""
     return isinstance(received, str) and received.casefold() == requested.casefold()
 
 
@@ -61,15 +61,13 @@ def require_match(
 
 
 def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpResponse], Customer]:
-    """Wrap `read` for responses to create requests: `NotFoundError` becomes `InvalidRequestError`.
-
-    Callers may handle `NotFoundError` by creating the customer, so a create must not raise this error.
-    """
+    """Wrap `read` for responses to create requests: `NotFoundError` becomes `InvalidRequestError`."""
 
     def decode(response: HttpResponse) -> Customer:
         try:
             return read(response)
         except NotFoundError as error:
+            # Callers may handle `NotFoundError` by creating the customer.
             refused = InvalidRequestError(error.reason, status=error.status, code=error.code, message=error.message)
             refused.hint = "Correct the record. If every create is refused, check base_url."
             raise refused from None
@@ -89,14 +87,14 @@ def mismatch_error(what: str, name: str, response: HttpResponse) -> InvalidRespo
 
 
 def redirect_error(status: int) -> InvalidResponseError:
-    """Return the error for a redirect. A write may have been applied."""
+    """Return the error for a redirect."""
     error = invalid_response(f"the gateway responded with a redirect (HTTP {status}), which is not followed", status)
     error.hint = "Check base_url. Before you repeat a write, read the customer."
     return error
 
 
 def not_deleted(what: str, response: HttpResponse) -> InvalidRequestError:
-    """Return the error for an accepted response that reports that the customer or token was not deleted."""
+    """Return the error for an accepted response that reports that a customer or token was not deleted."""
     error = InvalidRequestError(f"the response reports that the {what} was not deleted", status=response.status)
     error.hint = f"Read the {what} to see its state, or ask the gateway's support for the reason."
     return error
@@ -106,7 +104,7 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
     """Return the body of a response as a JSON object.
 
     Raises:
-        InvalidResponseError: The response is a redirect, or its body is not a JSON object that `parse_json` accepts.
+        InvalidResponseError: The response is a redirect, or its body is not an accepted JSON object.
     """
     status = response.status
     if status // 100 == 3:
@@ -122,7 +120,7 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
 
 
 def error_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in the body of an error response, or an empty dict if the body is not a JSON object."""
+    """Return the JSON object in the body of an error response; an empty dict if there is none."""
     try:
         found = parse_json(body)
     except UnreadableJsonError:
@@ -145,7 +143,7 @@ _TEMPORARY: Final[Mapping[int, tuple[str, str]]] = {
         "The gateway was not ready for the request. The record does not need a correction. Call again later.",
     ),
 }
-"""The meaning of temporary refusals and the hint, by status."""
+"""The meaning and the hint of temporary refusals, by status."""
 _TAKEN: Final = re.compile(r"\b(already|taken|duplicate|not unique|must be unique)\b", re.IGNORECASE)
 _MISSING: Final = re.compile(r"\b(not found|no such|(does not|doesn't) exist|unknown customer)\b", re.IGNORECASE)
 
@@ -160,16 +158,15 @@ def gateway_error(
 ) -> CallError:
     """Return the error for a refusal. Control characters in its strings are escaped.
 
-    Not all gateways document the status of "not found" and "already exists". Refusals with 400 or 422 are therefore
-    also classified by their message.
+    Refusals with status 400 or 422 are also classified by their message, because not all gateways document the status
+    of "not found" and "already exists".
 
     Args:
         status: The HTTP status, or the status in the body.
         code: The gateway's error code.
         message: The gateway's message.
         fields: The gateway's messages by field; None if the gateway does not name fields.
-        about_customer: Whether the refusal may be about the customer. If not, for example if it is about a card token,
-            it is not classified by its message.
+        about_customer: Whether the refusal may be about the customer. Otherwise, it is not classified by its message.
     """
     code, message = code and printable(code), message and printable(message)
     if fields is not None:

@@ -20,7 +20,7 @@ UNREADABLE: Final = (KeyError, TypeError, ValueError)
 
 
 class MissingFieldError(ValueError):
-    """A required field of a record is missing or not a string.
+    """A required field of a record is missing or unreadable.
 
     Attributes:
         path: The path of the field in the response.
@@ -35,26 +35,19 @@ class MissingFieldError(ValueError):
 
 @frozen
 class _Field:
-    """One field of a record.
-
-    Attributes:
-        kind: The type of the field, without None.
-        exact: The type of the values that are used unchanged; None if all values are converted.
-        read: A function that returns the value of the field, given the field, the raw value, the path of the object,
-            and the dict to which the raw value is added if it cannot be read.
-    """
+    """One field of a record."""
 
     name: str
     wire: str
-    kind: Any
-    exact: type | None
+    kind: Any  # the type of the field, without None
+    exact: type | None  # values of this type are used unchanged
     nullable: bool
     required: bool
     read: "Callable[[_Field, Any, str, Json], Any]"
 
 
 class RecordReader(Generic[T]):
-    """A reader that converts JSON objects to records of one class. `make_reader` creates it."""
+    """A reader that converts JSON objects to records of one class."""
 
     def __init__(
         self,
@@ -70,18 +63,7 @@ class RecordReader(Generic[T]):
         self._shape, self._finish, self._inline = shape, finish, inline
 
     def read(self, body: Json, path: str = "") -> tuple[T, Json]:
-        """Return the record of a JSON object, and the raw values of its unreadable fields by the gateway's names.
-
-        If the record has an `extra`, these values are added to it instead. Values of an undocumented type are reported
-        as drift.
-
-        Args:
-            body: The object.
-            path: The path of the object within the response, with a trailing dot; empty for the outermost object.
-
-        Raises:
-            MissingFieldError: A field without a default, such as the id, is missing or unreadable.
-        """
+        """Return the record of a JSON object, and the unreadable values that are not in its `extra`."""
         unread: Json = {}
         shaped, extra = (body, None) if self._shape is None else self._shape(body)
         values = self._values(shaped, path, unread)
@@ -99,7 +81,7 @@ class RecordReader(Generic[T]):
         return record if self._finish is None else self._finish(record, body), unread
 
     def _values(self, shaped: Json, path: str, unread: Json, *, nullable: bool = False) -> Json:
-        """Return the values of the fields that are neither missing nor null. Add unreadable raw values to `unread`."""
+        """Return the values of the fields, and collect unreadable values in `unread`."""
         values: Json = {}
         for name, wire, exact, scalar, it in self._fields:
             if wire not in shaped:
@@ -128,7 +110,7 @@ class RecordReader(Generic[T]):
 
     @cached_property
     def _fields(self) -> tuple[tuple[str, str, type | None, Callable[[Any], Any] | None, _Field], ...]:
-        """The fields that are read. The tuples repeat some attributes, because unpacking is faster than access."""
+        """The fields that are read."""
         found = []
         kind: Any = self._kind
         for attribute in fields(kind):
@@ -150,12 +132,13 @@ class RecordReader(Generic[T]):
                     )
                 )
         scalars = self._converter.scalars
+        # The tuples repeat some attributes, because unpacking is faster than access.
         return tuple(
             (it.name, it.wire, it.exact, scalars.get(it.kind) if it.exact is None else None, it) for it in found
         )
 
     def _value(self, it: _Field, value: Any, path: str, unread: Json) -> Any:
-        """Report and convert a value of an undocumented type. If it cannot be converted, add it to `unread`."""
+        """Report and convert a value of an undocumented type."""
         if it.required:
             raise MissingFieldError(f"{path}{it.wire}", drift.type_name(value))
         scalar = expected_name(it.kind) != "object" or it.kind == Mapping[str, Any]
@@ -193,7 +176,7 @@ class RecordReader(Generic[T]):
         return tuple(it for it in found if it is not None)
 
     def _item(self, kind: Any, item: Any, path: str) -> Any:
-        """Return the record of one item of a list. Report an item that cannot be read, and return None."""
+        """Return the record of one item of a list, if readable."""
         if not isinstance(item, dict):
             _report(path, "object", item)
             return None
@@ -205,5 +188,4 @@ class RecordReader(Generic[T]):
 
 
 def _report(path: str, expected: str, value: object) -> None:
-    """Report that the field at `path` differs from the gateway's documentation."""
     drift.report(path, expected, drift.type_name(value))

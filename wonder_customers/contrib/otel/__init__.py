@@ -2,11 +2,8 @@
 
     CustomerSession(account, observers=[Spans(), Metrics()])
 
-The observers depend only on OpenTelemetry's API. Without an SDK in the program, they have no effect. The metrics and
-attributes of requests follow OpenTelemetry's semantic conventions for HTTP clients. The library's own metrics and
-attributes start with ``wonder_customers.``. Spans and metrics contain no data of customers or accounts.
-
-``grafana.json`` in this package is a dashboard for a Prometheus data source. See ``docs/operating.md``.
+Without an OpenTelemetry SDK in the program, the observers have no effect. Spans and metrics contain no customer data
+and no credentials. ``grafana.json`` in this package is a dashboard for a Prometheus data source.
 """
 
 from wonder_customers.errors import needed

@@ -1,4 +1,4 @@
-"""The common base class of the OpenTelemetry observers, and the names of the library's own attributes."""
+"""The base class of the OpenTelemetry observers, and the names of the library's own attributes."""
 
 from typing import Final
 
@@ -21,20 +21,20 @@ Attributes = dict[str, str | bool | int | float]
 
 
 class OpenTelemetryObserver:
-    """An observer with a method for each event that it uses, such as ``_on_call_ended`` for ``call_ended``."""
+    """Base class of the OpenTelemetry observers.
+
+    A subclass has a method for each event that it handles, such as ``_on_call_ended`` for ``call_ended``.
+    """
 
     def __call__(self, event: Event) -> None:
-        """Call the method for the event, if there is one."""
+        """Handle one event."""
         handler = getattr(self, f"_on_{event.name}", None)
         if handler is not None:
             handler(event)
 
 
 def is_error(event: AttemptEnded) -> bool:
-    """Return whether the attempt counts as failed.
-
-    A GET that ends with `NotFoundError` does not count as failed, because the upsert of a new customer starts with such
-    a request. The semantic conventions leave this decision to the client.
-    """
+    """Return whether an attempt counts as failed."""
+    # The upsert of a new customer starts with such a GET. The conventions leave this decision to the client.
     not_found = event.error == "NotFoundError" and event.attempt.method == "GET"
     return event.error is not None and not not_found

@@ -1,8 +1,6 @@
-"""An observer that measures calls, attempts and waits, counts retries and lookups, and reports the state of sessions.
+"""An observer that records OpenTelemetry metrics of calls, attempts, waits and sessions.
 
-The ``_count`` of ``wonder_customers.call.duration`` is the number of ended calls, and the ``_count`` of
-``http.client.request.duration`` is the number of ended attempts. Gauges and up-down counters are sums over all open
-sessions that use the observer.
+Gauges and up-down counters are sums over all open sessions that use the observer.
 """
 
 from collections import Counter
@@ -114,7 +112,7 @@ class Metrics(OpenTelemetryObserver):
     def _total(
         self, read: Callable[[Stats], Iterable[tuple[Attributes, int]]]
     ) -> list[Callable[[CallbackOptions], Iterable[Observation]]]:
-        """Return the callback of an instrument, in a list. It sums the values of `read` over all open sessions."""
+        """Return the callbacks of an instrument that sums `read` over all open sessions."""
 
         def observe(_: CallbackOptions) -> Iterator[Observation]:
             sums: Counter[tuple[tuple[str, Any], ...]] = Counter()

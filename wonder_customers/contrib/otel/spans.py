@@ -7,14 +7,9 @@
 | ``lookup``                           | INTERNAL | the call; determines whether an unanswered write was applied |
 | ``wait``                             | INTERNAL | the call, or the lookup; ``wonder_customers.reason`` is the reason |
 
-Lookups and waits are spans instead of span events, because they have a duration, and OpenTelemetry deprecates span
-events. The spans are not made current, and no headers are added to requests, because gateways do not take part in the
-trace.
-
-``url.full`` is omitted although the semantic conventions require it, because paths contain ids and references. The
-attribute ``url.template`` replaces it. ``error.type`` is the name of the error's class. The attempt span of a GET that
-ends with `NotFoundError` is not marked as an error. Default values (``wonder_customers.outcome`` = ``response``,
-``wonder_customers.applied`` = ``no``) are omitted, because setting an attribute takes time.
+The spans are not made current, and no trace headers are added to requests. The attribute ``url.template`` replaces
+``url.full``, because paths contain ids and references. Attributes with default values are omitted
+(``wonder_customers.outcome`` = ``response``, ``wonder_customers.applied`` = ``no``).
 """
 
 from time import time_ns
@@ -66,11 +61,7 @@ _ERROR = Status(StatusCode.ERROR)
 
 @define(eq=False)
 class _CallSpans:
-    """The open spans of one call, and the start times of its attempt and wait in nanoseconds since the Unix epoch.
-
-    `context` is the parent of the next child span: the call, or the lookup in progress. `drift` contains the fields of
-    responses that differ from the gateway's documentation.
-    """
+    """The open spans of one call, and start times in nanoseconds."""
 
     call: Span
     call_context: Context
