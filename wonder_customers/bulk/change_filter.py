@@ -1,4 +1,4 @@
-"""Decides which rows have to be sent, by comparing each row with the journal and with earlier rows."""
+"""Decides which rows have to be sent."""
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -31,16 +31,11 @@ class PendingRow:
     """A row that has to be sent.
 
     Attributes:
-        row: The row.
-        draft: The draft to send.
-        reference: The customer's reference.
         raw: The digest of the row's raw values; None if it is not recorded.
         payload: The digest of the request body; empty bytes without a journal.
         known: Whether the customer exists, according to the journal.
         unconfirmed: Whether an earlier write or deletion may have been applied or may still be applied.
-        superseded: Whether that write had another request body or was a deletion.
-        cells: The result of the rule for empty cells.
-        checked: The draft and its request body; None if the draft has not been checked.
+        superseded: Whether that write differs from the write of this row.
     """
 
     row: Row
@@ -69,19 +64,14 @@ Inspect = Callable[[Sequence[Outcome], Sequence[Any]], None]
 
 @define(eq=False)
 class ChangeFilter:
-    """Compares rows with the journal and with each other. Use an instance in one thread at a time.
+    """Compares rows with the journal and with each other.
 
     Attributes:
-        session: The session, which provides the gateway's limits and request bodies.
-        journal: The results of earlier runs; None without a journal.
         only: The rows that belong to the run.
         full: Whether to send unchanged rows too, once in each run.
         read_only: Whether the journal must not be changed.
-        empty: The rule for empty cells.
-        repeats: For a part of a source: the number of the first row with the same reference, by the number of the row
-            that repeats the reference. None for a whole source.
+        repeats: The first row of each repeated reference, by the number of the repeating row; None for a whole source.
         notes: Receives the `twins` and `twin_rows` of the source; None to discard them.
-        inspect: Called with the result of each `split`; None for no call.
         skipped: The number of rows that do not belong to the run.
     """
 
@@ -115,14 +105,11 @@ class ChangeFilter:
         self._stack.close()
 
     def split(self, rows: Sequence[Row]) -> tuple[list[Outcome], list[PendingRow]]:
-        """Return the outcomes of rows that need no request, and the rows that have to be sent.
-
-        Rows that do not belong to the run are only counted, in `skipped`. Errors of `inspect` are raised.
-        """
+        """Return the outcomes of rows that need no request, and the rows to send."""
         return self.decide(rows, self.find(rows))
 
     def find(self, rows: Sequence[Row]) -> _Found:
-        """Read what the job has recorded for `rows`. This part of `split` may wait for a disk."""
+        """Find repeated references and the journal's entries of rows."""
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
         repeats = (self.repeats or {}) if self._references is None else self._references.find_repeats(named)
         digests = self._digests(rows)
@@ -138,7 +125,7 @@ class ChangeFilter:
         return repeats, digests, confirmed, entries
 
     def decide(self, rows: Sequence[Row], found: _Found) -> tuple[list[Outcome], list[PendingRow]]:
-        """Return the result of `split` for rows for which `find` returned `found`. This part uses the CPU only."""
+        """Return the result of `split` for rows for which `find` returned `found`."""
         repeats, digests, confirmed, entries = found
         outcomes: list[Outcome] = []
         pending: list[PendingRow] = []
@@ -175,18 +162,18 @@ class ChangeFilter:
         return outcomes, pending
 
     def missing(self, references: str) -> list[str]:
-        """Return those of a JSON array of references that no row has so far; an empty list for a part of a source."""
+        """Return those of a JSON array of references that are known to have no row."""
         return [] if self._references is None else self._references.missing(references)
 
     def _digests(self, rows: Sequence[Row]) -> dict[int, bytes]:
-        """Return the digests of raw values by row number, without rows that have no raw values."""
+        """Return the available digests of raw values by row number."""
         if self.journal is None:
             return {}
         digest = self.journal.digests.row
         return {row.number: digest(raw) for row in rows if (raw := row.raw_values) is not None}
 
     def _decide(self, row: Row, entry: Entry | None, raw: bytes | None) -> Outcome | PendingRow:
-        """Return the outcome of a row that needs no request, or the row to send. `raw` is the digest of its values."""
+        """Return the outcome of a row, or the row to send."""
         journal = self.journal
         if journal is not None and entry is not None:
             settled = self._settled_by_raw_values(row, entry, journal, raw)
@@ -218,15 +205,13 @@ class ChangeFilter:
         return PendingRow(row, cells.draft, reference, raw, payload, known, unconfirmed, superseded, cells, kept)
 
     def _resend(self, entry: Entry, journal: RowJournal, draft: CustomerDraft | None = None) -> bool:
-        """Return whether a confirmed row is sent again: once per run with `full`, or if `draft` has a card.
-
-        Digests do not cover card fields, so a card may have changed although the digest is the same.
-        """
+        """Return whether a confirmed row is sent again."""
+        # Digests do not cover card fields, so a card may have changed.
         with_card = draft is not None and draft.payment_source is not None
         return (self.full or with_card) and entry.run != journal.run
 
     def _settled_by_raw_values(self, row: Row, entry: Entry, journal: RowJournal, raw: bytes | None) -> Outcome | None:
-        """Return the outcome of a row with unchanged raw values; None if the draft is needed to decide."""
+        """Decide about a row by the digest of its raw values."""
         if raw is None or raw != entry.raw or (self.full and self._resend(entry, journal)):
             return None
         if entry.state == "done":
@@ -236,10 +221,7 @@ class ChangeFilter:
     def _settled_by_payload(
         self, row: Row, entry: Entry, journal: RowJournal, draft: CustomerDraft, raw: bytes | None
     ) -> Outcome | None:
-        """Return the outcome of a row with an unchanged request body; None if the row has to be sent.
-
-        The digest of a confirmed row's raw values is recorded, unless the filter is read-only.
-        """
+        """Decide about a row with an unchanged request body."""
         if self._failed_in_run(entry, journal):
             return _failed_before(row, entry)
         if entry.state != "done" or self._resend(entry, journal, draft):
@@ -249,11 +231,10 @@ class ChangeFilter:
         return _confirmed(row, entry.confirmed(journal.run))
 
     def _failed_in_run(self, entry: Entry, journal: RowJournal) -> bool:
-        """Return whether a row failed earlier in the current run of ``all`` rows."""
         return entry.state == "failed" and entry.run == journal.run and self.only == "all"
 
     def _checked(self, row: Row) -> CheckedDraft | Outcome:
-        """Return the row's draft and its request body, or the outcome of a row that cannot be sent."""
+        """Return the checked draft of a row, or the outcome of an invalid row."""
         draft = row.draft
         if draft is None:
             return _invalid(row, row.problem or "the row cannot be read", row.code)
@@ -269,7 +250,7 @@ class ChangeFilter:
 
 
 class ReferenceIndex:
-    """The references read so far, in a temporary database, so that memory use does not grow with the source.
+    """The references read so far, in a temporary database.
 
     Attributes:
         twins, twin_rows: See `SourceNotes`.
@@ -279,6 +260,7 @@ class ReferenceIndex:
         self.twins: int = 0
         self._folds = 0
         self.twin_rows: list[tuple[int, int]] = []
+        # On disk, so that memory use does not grow with the source.
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for setting in ("journal_mode = OFF", "synchronous = OFF"):
             self._connection.execute(f"PRAGMA {setting}").close()
@@ -295,7 +277,7 @@ class ReferenceIndex:
         self._connection.close()
 
     def find_repeats(self, named: Sequence[tuple[str, int]]) -> dict[int, int]:
-        """Add references and row numbers. Return the number of the first row by the number of each repeating row."""
+        """Add references with row numbers, and return the first row of each repetition."""
         # One statement for all rows takes half the time of one statement for each row.
         insert = "INSERT OR IGNORE INTO seen SELECT key, value FROM json_each(?)"
         rows = orjson.dumps(dict(reversed(named))).decode()
@@ -309,7 +291,7 @@ class ReferenceIndex:
         return {number: first[reference] for reference, number in named if first[reference] != number}
 
     def _find_twins(self, named: Sequence[tuple[str, int]]) -> None:
-        """Update `twins` and `twin_rows` with new references."""
+        """Update `twins` and `twin_rows`."""
         joined = "\n".join([reference for reference, _ in named])
         if not self._folds and joined.isascii() and joined == joined.lower():
             return  # most references
@@ -337,7 +319,7 @@ class ReferenceIndex:
                     self.twin_rows.append((earlier, number))
 
     def move(self, reference: str, number: int | None) -> None:
-        """Set the first row of a reference; None if all its rows so far are invalid."""
+        """Set the first row of a reference; None if it has only invalid rows."""
         self._connection.execute("DELETE FROM seen WHERE reference = ?", [reference])
         if number is None:
             self._connection.execute("INSERT OR IGNORE INTO invalid VALUES (?)", [reference])
@@ -345,7 +327,7 @@ class ReferenceIndex:
             self._connection.execute("INSERT INTO seen VALUES (?, ?)", [reference, number])
 
     def missing(self, references: str) -> list[str]:
-        """Return those of a JSON array of references that no valid or invalid row has."""
+        """Return those of a JSON array of references that no row has."""
         select = (
             "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT reference FROM seen)"
             " AND value NOT IN (SELECT reference FROM invalid)"
@@ -358,7 +340,7 @@ class ReferenceIndex:
 
 
 def _confirmed(row: Row, found: Confirmed) -> Outcome:
-    """Return the outcome of a confirmed row: ``unchanged``, unless the row was sent earlier in the same run."""
+    """Return the outcome of a row that is confirmed in the journal."""
     reference, _, gateway_id, result = found
     status: Status = result or "unchanged"  # type: ignore[assignment]  # written by us
     # Positional arguments are faster, and this is called for every unchanged row.
@@ -368,7 +350,7 @@ def _confirmed(row: Row, found: Confirmed) -> Outcome:
 
 
 def _failed_before(row: Row, entry: Entry) -> Outcome:
-    """Return the outcome of a row that failed earlier in the same run, before the run was interrupted."""
+    """Return the outcome of a row that failed earlier in the run."""
     return Outcome(
         row.number,
         row.reference,

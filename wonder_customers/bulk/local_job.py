@@ -46,11 +46,11 @@ _BETWEEN_WRITES = 0.5
 _FATAL: Final = (AuthenticationError, PermissionDeniedError, BulkError)
 """The errors of a row that stop the job."""
 AHEAD = 50
-"""The maximum number of rows that are recorded as ``sending`` and queued together."""
+"""The maximum number of rows that are queued together."""
 
 
 class LocalJob(Job):
-    """A job in this process: one reader, and workers that share one session."""
+    """A job in this process."""
 
     stopped: Stop | None
 
@@ -86,17 +86,17 @@ class LocalJob(Job):
         self._busy = 0
 
     def stop(self) -> None:
-        """Stop reading rows, complete the rows in progress, and end."""
+        """Request the job to stop."""
         self._halt("interrupted", "the job was interrupted")
 
     @property
     def begun(self) -> bool:
-        """Whether the job has started: it has acquired the journal, if there is one, and may read rows."""
+        """Whether the job has started."""
         return self._used
 
     @property
     def fraction(self) -> float | None:
-        """The completed fraction of a file or folder, from 0 to 1; None for other sources."""
+        """The completed fraction of the source, from 0 to 1; None if unknown."""
         read = self._rows.fraction if isinstance(self._rows, RowReader) else None
         if read is None or not self.rows_read:
             return read
@@ -125,12 +125,12 @@ class LocalJob(Job):
 
     @property
     def notes(self) -> SourceNotes:
-        """The decisions and changes made while a `RowReader` was read; empty for other rows."""
+        """The decisions and changes made while the source was read."""
         return self._rows.notes if isinstance(self._rows, RowReader) else SourceNotes()
 
     @property
     def skipped(self) -> int:
-        """The number of rows that were read but do not belong to this run (``only="failed"``)."""
+        """The number of rows that were read but do not belong to this run."""
         return self._change_filter.skipped
 
     async def _begin(self, stack: AsyncExitStack) -> None:
@@ -158,7 +158,7 @@ class LocalJob(Job):
         group.start_soon(self._run)
 
     async def _run(self) -> None:
-        """Run the reader, the workers and the progress timer until all rows are completed."""
+        """Run the tasks of the job."""
         try:
             async with anyio.create_task_group() as ticking:
                 ticking.start_soon(self._tick)
@@ -176,7 +176,7 @@ class LocalJob(Job):
                 self._journal.stop()
 
     async def _read(self) -> None:
-        """Read the source and queue the rows to send. Stop the job if the source or the journal cannot be used."""
+        """Read the source and queue the rows to send."""
         async with self._batches:
             try:
                 await self._queue_all()
@@ -209,16 +209,14 @@ class LocalJob(Job):
                 await self._queue(batch[1][first : first + AHEAD])
 
     async def _queue(self, rows: list[PendingRow]) -> None:
-        """Record rows as ``sending`` in the journal, and queue them for the workers.
-
-        Rows with an unconfirmed write are recorded later, when that write is resolved.
-        """
+        """Record rows in the journal, and queue them for the workers."""
         if self._journal is not None:
+            # Rows with an unconfirmed write are recorded when that write is resolved.
             await self._journal.announce([row.announcement for row in rows if not row.unconfirmed])
         await self._pending.put(*rows)
 
     async def _work(self) -> None:
-        """Send the rows of the queue, one at a time; once the job is stopping, record them as not sent."""
+        """Process the rows of the queue."""
         while (row := await self._pending.get()) is not None:
             if self._stop.is_set:
                 self._writer.hold(row)
@@ -233,7 +231,7 @@ class LocalJob(Job):
                 await self._report([outcome])
 
     def _halt_for(self, error: CallError | BulkError) -> None:
-        """Stop the job, because the gateway refused the account or the journal cannot be written."""
+        """Stop the job because of a fatal error."""
         if isinstance(error, BulkError):
             self._halt("journal", str(error))
         else:
@@ -241,12 +239,10 @@ class LocalJob(Job):
             self._halt("refused", f"the gateway refused the {what} ({error.reason}). {error.hint}")
 
     async def _remove_left(self) -> None:
-        """After a complete run, count the customers missing from the source, and delete them if requested.
-
-        A caller's own rows may be incomplete, so missing customers are then counted only for a deletion.
-        """
+        """Process the customers that are missing from the source."""
         delete, journal = self._options.removed == "delete", self._journal
         complete = self._source_ended and self._whole_source and self._options.only == "all" and self.stopped is None
+        # A caller's own rows may be incomplete, so missing customers are counted only for a deletion.
         if not complete or not isinstance(journal, Journal) or not (delete or isinstance(self._rows, RowReader)):
             return
         records, missing = Removals(journal), self._change_filter.missing
@@ -275,10 +271,7 @@ class LocalJob(Job):
             self._halt_for(error)
 
     async def _send(self, row: PendingRow) -> Outcome | None:
-        """Send a row. With `give_up_after`, send a row that fails in an outage again.
-
-        A row is repeated only while another row is in progress, because a single row may itself cause the failures.
-        """
+        """Send a row and return its outcome."""
         self._busy += 1
         try:
             outcome = await self._writer.write(row)
@@ -291,12 +284,13 @@ class LocalJob(Job):
             self._busy -= 1
 
     def _waits_for_gateway(self, outcome: Outcome) -> bool:
+        # A row is repeated only while another is in progress, because a single row may cause the failures.
         if self._options.give_up_after is None or not self._outages.lasts or self._busy < 2 or self._stop.is_set:
             return False
         return isinstance(outcome.error, (*TRANSIENT, OutcomeUnknownError))
 
     def _count(self, outcome: Outcome) -> None:
-        """Count the outcome of a write or a deletion, and stop the job if too many failed."""
+        """Count an outcome, and apply the failure thresholds."""
         self.stats.sent += outcome.applied == "yes" and outcome.status != "removed"
         self.stats.requests.sent += outcome.attempts
         too_many = self._thresholds.count(ok=outcome.ok)
@@ -326,13 +320,13 @@ class LocalJob(Job):
             self._outages.end()
 
     def _halt(self, exit_status: ExitStatus, reason: str) -> None:
-        """Stop reading and sending rows. A reason other than ``paused`` is not replaced."""
+        """Stop reading and sending rows."""
         if self.stopped is None or self.stopped.exit_status == "paused":
             self.stopped = Stop(exit_status, reason)
         self._stop.set()
 
     def _end(self, journal: Journal) -> None:
-        """Record the end of the run in the journal, and release the journal."""
+        """Record the end of the run, and release the journal."""
         # Skipped rows are included, because the next run compares the numbers of rows of the source.
         journal.end(self.exit_status, self.stats.counts + Counter(skipped=self.skipped))
 
@@ -344,7 +338,7 @@ def sync(
     journal: RowJournal | None = None,
     options: Options | None = None,
 ) -> Job:
-    """Upsert every row of a source and report the outcome of each.
+    """Upsert the rows of a source and report the outcome of each.
 
     Open the job and iterate over it:
 
@@ -357,14 +351,13 @@ def sync(
         rows: The result of `sources.read`, or any iterable or async iterable of drafts. Every draft needs a unique
             reference.
         journal: Records the result of each row, so that an interrupted job can be resumed and unchanged rows are not
-            sent again. Without a journal, every valid row with a new reference is sent.
+            sent again.
         options: All settings of the job. See `Options` for the defaults.
 
     Raises:
         ConfigurationError: When the job is opened, if the journal cannot be read or belongs to another gateway, or if
             customers cannot be deleted.
         BulkError: When the job is opened, if the journal is in use or cannot be written; while iterating, after the
-            last outcome, if the job stopped because of a problem. The message contains the reason, which is also in
-            `Job.stopped`, and, with a journal, the next step.
+            last outcome, if the job stopped because of a problem. `Job.stopped` contains the reason.
     """
     return LocalJob(session, rows, journal, options or Options())

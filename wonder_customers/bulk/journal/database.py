@@ -1,4 +1,4 @@
-"""Connections to a journal's database, which is used only if no other user can have written it."""
+"""Connections to a journal's database."""
 
 import os
 import sqlite3
@@ -36,16 +36,7 @@ _OTHER = (
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a connection to a journal, and create the file if it does not exist.
-
-    Commits survive a power failure. Only the owner can read and write the file and the files beside it.
-
-    Raises:
-        ConfigurationError: Another user may have written the file or a file beside it that SQLite reads, or such a file
-            is a link or contains the name of another file.
-        OSError: The permissions of a file cannot be read or changed, or the file cannot be created.
-        sqlite3.Error: SQLite cannot open the database.
-    """
+    """Open a connection to a journal's database, and create a missing file."""
     check_trusted(path)
     _check_files_beside(path.resolve())
     make_private(path)
@@ -82,7 +73,7 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path, effect: str) -> Iterator[None]:
-    """Convert SQLite's errors in writing a journal into `BulkError`. The message ends with `effect`."""
+    """Convert SQLite's errors in writing a journal into `BulkError`."""
     try:
         yield
     except sqlite3.Error as error:
@@ -90,11 +81,10 @@ def writing(path: Path, effect: str) -> Iterator[None]:
 
 
 def check_file(path: Path, *, may_be_new: bool = False) -> None:
-    """Check that an existing file is a journal, before its contents or permissions are changed.
+    """Check the tables of an existing file before it is used as a journal.
 
     Raises:
-        ConfigurationError: The file is another database, or it is empty and `may_be_new` is False.
-        sqlite3.Error: The file is not a database.
+        ConfigurationError: The file cannot be used as a journal.
     """
     if not path.exists():
         return
@@ -109,10 +99,10 @@ def check_file(path: Path, *, may_be_new: bool = False) -> None:
 
 
 def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> None:
-    """Check that a database contains the tables and indexes of `schema` and nothing else, such as views or triggers.
+    """Compare the schema of a database with `schema`.
 
     Raises:
-        ConfigurationError: The objects of the database differ from those of `schema`.
+        ConfigurationError: The schemas differ.
     """
     with closing(sqlite3.connect(":memory:")) as ours:
         ours.executescript(schema)
@@ -121,11 +111,12 @@ def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> Non
 
 
 def check_columns(rows: Sequence[Sequence[object]], types: Sequence[type]) -> None:
-    """Check the types of values by column, because SQLite stores any value in any column.
+    """Check the types of values by column.
 
     Raises:
-        ValueError: A value is neither None nor of the type of its column.
+        ValueError: A value has an unexpected type.
     """
+    # SQLite stores any value in any column.
     columns = zip(*rows, strict=True)
     if any(set(map(type, values)) - {kind, NoneType} for values, kind in zip(columns, types, strict=False)):
         raise ValueError("a value has an unexpected type")
@@ -137,13 +128,7 @@ def _objects(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
 
 
 def _check_files_beside(path: Path) -> None:
-    """Check the files that SQLite uses together with a database, and limit access to their owner.
-
-    SQLite would write through a link, and a rollback journal can name a file that SQLite deletes.
-
-    Raises:
-        ConfigurationError: A file is a link, names another file, or may have been written by another user.
-    """
+    """Check and protect the files that SQLite uses together with a database."""
     for suffix in ("-wal", "-shm", "-journal"):
         beside = path.with_name(path.name + suffix)
         if beside.is_symlink():

@@ -1,8 +1,6 @@
-"""Keyed digests, which show whether a row has changed since the gateway accepted it. The row itself is not stored.
+"""Keyed digests, which show whether a row has changed.
 
-A plain hash of an e-mail address or telephone number can be reversed by trying all values. Digests are therefore
-computed with a secret key, which is stored in a file beside the journal or in the environment variable
-``WONDER_CUSTOMERS_SYNC_KEY``.
+A plain hash of an e-mail address or telephone number can be reversed by trying all values.
 """
 
 import hmac
@@ -50,13 +48,13 @@ class Digests:
         return blake2b(digest_size=16, key=self._short)
 
     def row(self, raw_values: bytes) -> bytes:
-        """Return the digest of `raw_values`, which contains a row's raw values and the meaning of their columns."""
+        """Return the digest of the bytes of a row's raw values."""
         digest = self._empty.copy()
         digest.update(raw_values)
         return digest.digest()
 
     def running(self) -> "blake2b":
-        """Return a keyed digest that is updated part by part."""
+        """Return a new keyed hash object, as in `hashlib`."""
         return self._empty.copy()
 
     def payload(self, payload: dict[str, Any]) -> bytes:
@@ -65,21 +63,15 @@ class Digests:
 
 
 def key_mark(digests: Digests) -> bytes:
-    """Return a value that identifies the key and does not reveal it."""
+    """Return a digest that identifies the key."""
     return digests.payload({"": "the key of this journal"})
 
 
 def key_of(journal: Path, *, make: bool = True) -> bytes:
-    """Return the key of a journal. A missing key is created beside a new journal, in a private file.
-
-    Args:
-        journal: The journal's file.
-        make: Create a missing key.
+    """Return the key of a journal.
 
     Raises:
-        ConfigurationError: The key in the environment is shorter than 16 characters; the key file does not contain a
-            key or is accessible to other users; or the key is missing, and the journal exists or `make` is False.
-        OSError: The key file cannot be read or created.
+        ConfigurationError: The journal has no usable key.
     """
     named = environ.get(VARIABLE)
     if named is not None:
@@ -116,25 +108,24 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
 
 @cache
 def _derived(named: str) -> bytes:
-    """Derive the key from the variable's value: decode 64 hexadecimal digits, or apply scrypt (RFC 7914) to a password.
-
-    A password that a person chose may be guessed. With scrypt, each guess is expensive.
-    """
+    """Derive the key from the value of the environment variable."""
     if re.fullmatch(r"[0-9a-fA-F]{64}", named):
         return bytes.fromhex(named)
+    # A password can be guessed; scrypt (RFC 7914) makes each guess expensive.
     # The salt is constant, because all processes and machines must derive the same key without shared state.
     return scrypt(named.encode(), salt=b"wonder-customers journal key", n=2**14, r=8, p=1, dklen=32)
 
 
 def _key_file(journal: Path) -> Path:
-    """Return the key file beside a journal. If a link has none, return the one beside the file it points to."""
+    """Return the path of a journal's key file."""
     beside = journal.with_name(journal.name + ".key")
     target = journal.resolve()
+    # A link without its own key file uses the key of its target.
     return beside if beside.exists() else target.with_name(target.name + ".key")
 
 
 def _create_key(path: Path) -> None:
-    """Create a key file. After a power failure, the file is either complete or absent."""
+    # A complete file is linked, so that a crash does not leave a part of a key.
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -151,7 +142,7 @@ def _create_key(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write a folder's entries to the disk, where the system supports it."""
+    """Flush a folder's entries to the disk, if the system supports it."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except PermissionError:  # Windows

@@ -24,23 +24,22 @@ possibly applied. ``held``: not applied, because the job was stopping. ``removin
 missing from the source, and its customer is being or was deleted."""
 
 UNCONFIRMED = frozenset({"sending", "unknown", "removing"})
-"""The states of rows with a write that may have been applied."""
+"""The states of rows with a write or a deletion that may have been applied."""
 
 LATE_ATTEMPT = "late attempt"
-"""The code of a confirmed row for which an earlier attempt, without a response, may still be applied. A different
-body is sent only after the confirmation window."""
+"""The code of a row for which an earlier attempt may still be applied."""
 
 
 @frozen
 class Run:
-    """One run over a source, which may be resumed any number of times.
+    """One run of a job over a source.
 
     Attributes:
         number: The number of the run in this journal, from 1.
         started: The start as Unix time in seconds.
         ended: The end as Unix time in seconds; None if the run has not ended.
         exit_status: How the run ended, such as ``finished`` or ``interrupted``; None if the run has not ended.
-        facts: The settings for repeating the run: source, mapping, query and options, without credentials.
+        facts: The settings for repeating the run, without credentials.
         counts: Rows by status, recorded when the run ended.
     """
 
@@ -53,7 +52,7 @@ class Run:
 
 
 class Entry(NamedTuple):
-    """The journal's record of one reference. `at` is the Unix time of the last change in seconds."""
+    """The journal's record of one reference. `at` is a Unix time in seconds."""
 
     reference: str
     number: int
@@ -69,15 +68,12 @@ class Entry(NamedTuple):
     fields: str | None = None
 
     def confirmed(self, run: int) -> Confirmed:
-        """Return the entry of a confirmed row as `Confirmed`; `run` is the number of the current run."""
+        """Return the entry as `Confirmed`; `run` is the number of the current run."""
         return self.reference, self.raw, self.id, self.result if self.run == run else None
 
 
 class RowJournal(Protocol):
-    """The base of journals: `Journal` in a file, and `LeasedJournal` for a partition on another machine.
-
-    The run of a `LeasedJournal` is started and ended by the coordinator of the job.
-    """
+    """The base class of journals, and the interface that a job requires."""
 
     @property
     def digests(self) -> Digests:
@@ -93,10 +89,10 @@ class RowJournal(Protocol):
 
     @property
     def name(self) -> str:
-        """The journal's path, for messages."""
+        """The journal's name, for messages."""
 
     async def serve(self) -> None:
-        """Write queued entries until `stop` is called. After a failure, entries are discarded."""
+        """Write queued entries until `stop` is called."""
 
     def stop(self) -> None:
         """End `serve` after the last queued entry."""
@@ -117,20 +113,20 @@ class RowJournal(Protocol):
         self._post("ended", reference, state, attempts, code)
 
     def same(self, reference: str, raw: bytes) -> None:
-        """Record that different raw values result in the same request body, so that the next run builds no draft.
+        """Record new raw values of a row whose request body has not changed.
 
         This method may be called in a worker thread.
         """
         self._post("same", reference, raw)
 
     def _post(self, kind: str, *values: Any) -> None:
-        """Queue a change of the given kind, with the arguments of the method of that name, without waiting."""
+        """Queue a change of a row."""
 
     def reader(self) -> AbstractContextManager[Callable[[Sequence[str]], dict[str, Entry]]]:
-        """Provide a function that finds the entries of many references, for worker threads."""
+        """Provide a function that finds the entries of references, for worker threads."""
 
     def confirmations(self) -> AbstractContextManager[Callable[[Mapping[str, bytes]], dict[str, Confirmed]]]:
         """Provide a function that finds confirmed rows by their reference and the digest of their raw values.
 
-        The function may omit confirmed rows. The caller finds the entries of all other rows with `reader`.
+        The function may omit confirmed rows.
         """

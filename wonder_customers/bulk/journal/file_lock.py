@@ -1,4 +1,4 @@
-"""A file lock that limits a journal to one process. The operating system releases it when the process dies."""
+"""A file lock that limits a journal to one process."""
 
 import os
 from pathlib import Path
@@ -19,16 +19,16 @@ __all__ = ["FileLock"]
 
 @define(eq=False)
 class FileLock:
-    """An exclusive lock on a file. Has no effect on Windows."""
+    """An exclusive lock on a file."""
 
     path: Path
     _descriptor: int | None = None
 
     def take(self) -> None:
-        """Acquire the lock, unless this object holds it already.
+        """Acquire the lock.
 
         Raises:
-            BulkError: Another run holds the lock, or the file cannot be opened.
+            BulkError: The lock cannot be acquired.
         """
         if self._descriptor is not None or not _LOCKS:
             return

@@ -1,8 +1,4 @@
-"""The removal of customers in a journal: the customers that earlier runs wrote, and their deletion.
-
-A row is ``removing`` on disk before its deletion is requested, and ``removed`` after the response. If a row is
-``removing`` when a process starts, its customer is first read at the gateway.
-"""
+"""The removal of customers in a journal."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -39,7 +35,7 @@ UPDATE rows SET state = 'removed', result = NULL, raw = NULL, payload = NULL, fi
 
 
 class Candidate(NamedTuple):
-    """A customer that a run has written, or may have written."""
+    """A customer in the journal."""
 
     reference: str
     state: State
@@ -54,11 +50,11 @@ class Removals:
     journal: Journal
 
     def written(self, missing: Missing) -> Generator[list[Candidate]]:
-        """Yield the missing customers that the gateway has, or may have, in pages ordered by reference."""
+        """Yield pages of the missing customers that the gateway may have."""
         return self._pages(_WRITTEN, missing)
 
     def removed(self, missing: Missing) -> Generator[list[Candidate]]:
-        """Yield the missing customers that were removed, in pages ordered by reference."""
+        """Yield pages of the missing customers that were removed."""
         return self._pages("state = 'removed'", missing)
 
     def _pages(self, condition: str, missing: Missing) -> Generator[list[Candidate]]:
@@ -79,7 +75,7 @@ class Removals:
                 yield [Candidate(*row) for row in rows]
 
     def rows_before(self) -> int | None:
-        """Return the number of rows of the last finished run, except the current run; None if there is none."""
+        """Return the row count of the last other finished run; None without such a run."""
         select = "SELECT counts FROM runs WHERE ending = 'finished' AND run <> ? ORDER BY run DESC LIMIT 1"
         with reading(self.journal.path), closing(connect(self.journal.path)) as connection:
             for (counts,) in connection.execute(select, [self.journal.run]):
@@ -87,26 +83,16 @@ class Removals:
         return None
 
     async def announce(self, references: Sequence[str]) -> None:
-        """Record that customers will be deleted, and wait until the records are on disk.
-
-        Raises:
-            BulkError: The records could not be written, so the customers must not be deleted.
-        """
+        """Record on disk that customers will be deleted."""
         await self.journal.writer.commit([(_REMOVING, (self.journal.run, orjson.dumps(references).decode()))])
 
     def done(self, reference: str, id: str | None, *, late: bool) -> None:
-        """Record that the gateway no longer has the customer.
-
-        Args:
-            reference: The reference.
-            id: The gateway's id; None if it is not known.
-            late: Whether an earlier request without a response may still be applied.
-        """
+        """Record that the gateway no longer has the customer."""
         journal = self.journal
         journal.writer.post(_REMOVED, [id, LATE_ATTEMPT if late else None, journal.run, journal.clock(), reference])
 
     def revert(self, it: Candidate) -> None:
-        """Restore the state of a customer before `announce`, because the customer was not deleted."""
+        """Restore the state that a customer had before `announce`."""
         self.journal.writer.post(
             "UPDATE rows SET state = ?, code = ? WHERE reference = ?", [it.state, it.code, it.reference]
         )

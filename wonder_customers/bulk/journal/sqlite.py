@@ -1,9 +1,6 @@
-"""A journal in one SQLite file per source and gateway.
+"""A journal in one SQLite file.
 
-The file (WAL mode, synchronous FULL) contains the settings of the runs and, for each row, its number, reference, keyed
-digests, state, field names, the gateway's id, attempts, code and time. It never contains a request body or card data.
-``sending`` is on disk before the request is sent, and ``done`` is written after the response. If a row is ``sending``
-when a process starts, its result has to be looked up.
+The file contains keyed digests of the rows, and neither request bodies nor card data.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,7 +27,7 @@ from wonder_customers.errors import BulkError, ConfigurationError
 __all__ = ["Change", "Journal", "Run"]
 
 Change = tuple[str, Sequence[Any]]
-"""One change of a row: its kind (``sending``, ``done``, ``ended`` or ``same``), and the values to record."""
+"""One change of a row: its kind, and the values to record."""
 
 VERSION = 1
 
@@ -110,11 +107,11 @@ class Journal(RowJournal):
             path: The file.
             gateway: The gateway's name.
             endpoint: The gateway's base URL; a journal is valid for one endpoint only.
-            clock: Returns Unix time.
+            clock: Returns Unix time in seconds.
 
         Raises:
-            ConfigurationError: The journal belongs to another gateway or endpoint, its key is missing or different, or
-                the file cannot be used as a journal.
+            ConfigurationError: The journal belongs to another gateway or endpoint, or the file or its key cannot be
+                used.
         """
         where = Path(path)
         if where.is_dir():
@@ -155,7 +152,7 @@ class Journal(RowJournal):
         """Open an existing journal of any gateway.
 
         Raises:
-            ConfigurationError: The file does not exist, is not a journal, or its key is missing or different.
+            ConfigurationError: The file does not exist, or the file or its key cannot be used.
         """
         where = Path(path)
         if not where.exists():
@@ -173,10 +170,10 @@ class Journal(RowJournal):
     # Runs
 
     def check(self, gateway: str, endpoint: str) -> None:
-        """Check that the journal belongs to the gateway to which a job sends its rows.
+        """Check that the journal belongs to a gateway and base URL.
 
         Raises:
-            ConfigurationError: The journal belongs to another gateway or base URL, which has other customers.
+            ConfigurationError: The journal belongs to another gateway or base URL.
         """
         if (gateway, endpoint) != (self.gateway, self.endpoint):
             raise ConfigurationError(
@@ -189,11 +186,11 @@ class Journal(RowJournal):
 
         Args:
             facts: The settings for repeating the run.
-            resume: Continue the last run.
+            resume: Whether to continue the last run.
             leased: Seconds for which workers on other machines may send requests after this process was killed.
 
         Raises:
-            BulkError: Another run uses the journal, it cannot be written, or there is nothing to resume.
+            BulkError: Another run uses the journal, it cannot be written, or there is no run to resume.
         """
         self.hold()
         about = dict(self._query("SELECT name, value FROM about"))
@@ -305,7 +302,7 @@ class Journal(RowJournal):
             await self.writer.commit([(_SENDING, begin + row) for row in rows])
 
     async def merge(self, changes: Sequence[Change]) -> None:
-        """Write changes, such as those of another process, in order, and wait until they are on disk.
+        """Write changes in order, and wait until they are on disk.
 
         Raises:
             BulkError: The changes could not be written.
@@ -318,7 +315,7 @@ class Journal(RowJournal):
         self.writer.post(_CHANGES[kind], (self.run, self.clock(), *values))
 
     async def serve(self) -> None:
-        """Write queued entries until `stop` is called. After a failure, entries are discarded."""
+        """Write queued entries until `stop` is called."""
         await self.writer.serve()
 
     def stop(self) -> None:
@@ -327,7 +324,7 @@ class Journal(RowJournal):
 
     @contextmanager
     def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:
-        """Provide a function that finds the entries of many references, for one thread at a time."""
+        """Provide a function that finds the entries of references, for one thread at a time."""
         with closing(connect(self.path)) as connection:
 
             def find(references: Sequence[str]) -> dict[str, Entry]:
@@ -340,7 +337,7 @@ class Journal(RowJournal):
 
     @contextmanager
     def confirmations(self) -> Iterator[Callable[[Mapping[str, bytes]], dict[str, Confirmed]]]:
-        """Provide a function that finds confirmed rows by reference and digest, faster than that of `reader`."""
+        """Provide a function that finds confirmed rows by their reference and the digest of their raw values."""
         with closing(connect(self.path)) as connection:
 
             def find(digests: Mapping[str, bytes]) -> dict[str, Confirmed]:
@@ -361,7 +358,7 @@ class Journal(RowJournal):
 
 
 def facts_about(path: Path) -> dict[str, str]:
-    """Return the journal's ``gateway``, ``endpoint`` and ``version``. Raise `ConfigurationError` for another file."""
+    """Return the journal's ``gateway``, ``endpoint`` and ``version``."""
     with reading(path):
         check_file(path)
     with reading(path), closing(connect(path)) as connection:
@@ -374,7 +371,7 @@ _ENTRY_TYPES = (str, int, int, str, str, bytes, bytes, str, int, str, float, str
 
 
 def _check(values: Iterable[object], kinds: Any) -> None:
-    """Raise `ValueError` if a value from a file has another type than the one in `kinds` (one for all, or one each)."""
+    """Check the types of values from a file."""
     each = kinds if isinstance(kinds, tuple) else repeat(kinds)
     if not all(isinstance(value, kind) for value, kind in zip(values, each, strict=False)):
         raise ValueError("a value has an unexpected type")

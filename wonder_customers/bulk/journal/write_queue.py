@@ -1,4 +1,4 @@
-"""The thread that writes a journal: groups rows into commits and reports a row after its commit is on disk."""
+"""The thread that writes a journal."""
 
 import queue
 import re
@@ -28,14 +28,10 @@ PATIENCE = 0.05
 class WriteQueue:
     """Receives rows and writes them in its own thread.
 
-    The thread commits as soon as a task waits for its rows, otherwise after `PATIENCE`. A commit contains all rows that
-    were queued until then. The thread is woken once per commit, because waking it for each row would cost more than
-    writing the row.
-
     Attributes:
         connect: Opens the database; called in the thread.
         name: The journal's name, for messages.
-        failure: Why the journal can no longer be written; None while it can be written.
+        failure: The error that ended writing; None without an error.
         again: The command that continues the run; None if there is none.
     """
 
@@ -48,18 +44,15 @@ class WriteQueue:
     _signals: "queue.SimpleQueue[anyio.Event | str]" = field(factory=queue.SimpleQueue, init=False)
 
     def post(self, sql: str, parameters: Sequence[object]) -> None:
-        """Queue a row without waiting, from any thread. Also works while the task is being cancelled."""
+        """Queue a row without waiting, from any thread."""
         self._rows.append((sql, parameters))
+        # Waking the thread for each row would cost more than writing the row.
         if not self._woken:
             self._woken = True
             self._signals.put("rows")
 
     async def commit(self, rows: Sequence[Statement]) -> None:
-        """Queue rows and wait until they are on disk, with all rows that were queued before them.
-
-        Raises:
-            BulkError: The journal cannot be written.
-        """
+        """Queue rows and wait until they are on disk."""
         written = anyio.Event()
         self._rows.extend(rows)
         self._signals.put(written)
@@ -76,7 +69,8 @@ class WriteQueue:
             )
 
     async def serve(self) -> None:
-        """Run the thread until `stop` is called, even if the task is cancelled. After a failure, rows are discarded."""
+        """Run the thread until `stop` is called."""
+        # Queued rows are written even if the task is cancelled.
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._run)
 
@@ -98,7 +92,7 @@ class WriteQueue:
                     anyio.from_thread.run_sync(_notify, waiting)
 
     def _wait(self) -> "list[anyio.Event | str]":
-        """Wait until rows have to be committed, and return the signals so far."""
+        """Wait for the signals of the next commit."""
         signals = [self._signals.get()]
         with suppress(queue.Empty):
             if signals == ["rows"]:
@@ -123,10 +117,8 @@ class WriteQueue:
 
 
 def _execute(connection: sqlite3.Connection, sql: str, rows: list[Sequence[object]]) -> None:
-    """Execute a statement for each row; execute an INSERT once for up to 64 rows.
-
-    The thread waits for the interpreter's lock after each execution, while the event loop is using it.
-    """
+    """Execute a statement for each row."""
+    # The thread waits for the interpreter's lock after each execution, so an INSERT writes several rows.
     while len(rows) > 1 and "VALUES (" in sql:
         # Powers of two, so that only a few statements have to be prepared.
         count = min(64, 1 << (len(rows).bit_length() - 1))

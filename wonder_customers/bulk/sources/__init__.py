@@ -1,4 +1,4 @@
-"""Sources of rows: files, folders, queries and databases, read as a stream."""
+"""Sources of rows: files, folders, queries and databases."""
 
 from wonder_customers.bulk.sources.mapping import ColumnMapping, FieldSource
 from wonder_customers.bulk.sources.paths import Format, files, fingerprint

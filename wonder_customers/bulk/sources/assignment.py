@@ -31,7 +31,7 @@ class Feed:
         places: The indexes of the field's columns.
         why: Why these columns are used.
         separator: The string between joined values; None to use the first value that is not empty.
-        default: The value if the columns are empty, or if the field has no column.
+        default: The value without a value in a column.
         target: The field of the draft; None if the field is not sent.
     """
 
@@ -50,7 +50,7 @@ class Feed:
 
 @cache
 def known_fields() -> frozenset[str]:
-    """Return the fields that a column can have, such as ``address.city``. ``metadata.KEY`` is also allowed."""
+    """Return the fields that a column can have, without ``metadata.KEY``."""
     nested: dict[str, type[Any]] = {"phone": Phone, "address": Address}
     own = {attribute.name for attribute in fields(CustomerDraft)} - {"address", "payment_source", "clear"}
     parts = {f"{name}.{attribute.name}" for name, kind in nested.items() for attribute in fields(kind)}
@@ -59,12 +59,12 @@ def known_fields() -> frozenset[str]:
 
 
 def plain(name: str) -> str:
-    """Return the name of a column in lower case, with underscores instead of spaces and hyphens."""
+    """Return the normalised name of a column."""
     return re.sub(r"[\s\-]+", "_", name.strip().lower())
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the stripped names of columns. A repeated name gets a number, such as ``Phone[2]``, unless it is empty."""
+    """Return the stripped names of columns, with numbers such as ``Phone[2]`` to distinguish them."""
     seen: dict[str, int] = {}
     found = []
     for name in names:
@@ -86,10 +86,7 @@ class Assignment:
         feeds: How each field is filled.
         left_out: Why columns are not read, by index.
         unknown: The indexes of columns that do not match a field.
-        preset: The preset of the program that exported the source; None if the source is not a known export.
-
-    Raises:
-        ConfigurationError: `one_table` is True, and a mapped column does not exist.
+        preset: The preset of a known export; None for other sources.
     """
 
     names: tuple[str, ...]
@@ -146,7 +143,7 @@ class Assignment:
                 )
 
     def make_usable(self) -> None:
-        """Leave out the columns that would be refused."""
+        """Leave out columns, so that the source can be inspected."""
         given = self.explicit_fields()
         cards = {it for it, name in enumerate(map(plain, self.base)) if may_have_cards(name, given.get(name))}
         kept: list[Feed] = []
@@ -162,7 +159,7 @@ class Assignment:
         self.unknown.clear()
 
     def to_mapping(self) -> ColumnMapping:
-        """Return an equivalent mapping that needs neither presets nor synonyms."""
+        """Return the assignment as a mapping."""
         columns: dict[str, tuple[str, ...]] = {}
         rules: dict[str, FieldSource] = {}
         for feed in self.feeds:
@@ -190,7 +187,7 @@ class Assignment:
         )
 
     def explicit_fields(self) -> dict[str, str]:
-        """Return a field of each column not named like its field, by normalised name; empty for a column left out."""
+        """Return fields by normalised column name, for `check_card_columns`."""
         found = {plain(self.names[place]): "" for place in self.left_out}
         for feed in self.feeds:
             if feed.why == "name of the field":
@@ -204,7 +201,7 @@ class Assignment:
         return any(place in feed.places for feed in self.feeds)
 
     def _explicit(self) -> None:
-        """Add the fields of the mapping. With `one_table`, raise `ConfigurationError` if a mapped column is missing."""
+        """Add the fields of the mapping."""
         by_name = {name: place for place, name in enumerate(self.names)}
         by_plain = {plain(name): place for place, name in reversed(list(enumerate(self.names)))}
 
@@ -230,7 +227,7 @@ class Assignment:
             self.feeds.append(Feed(path.strip(), found, "mapped", separator, default))
 
     def _by_name(self, place: int) -> bool:
-        """Add a column if it has the name of a field; return whether it was added."""
+        """Add a column that has the name of a field."""
         name = plain(self.base[place])
         if name.startswith("metadata."):
             path = "metadata." + self.base[place].strip().partition(".")[2]
@@ -242,10 +239,7 @@ class Assignment:
         return True
 
     def _by_preset(self, preset: Preset) -> None:
-        """Add the fields of a preset. Mapped fields and metadata take precedence.
-
-        A column named like a field keeps this field only if the preset uses neither the column nor the field.
-        """
+        """Add the fields of a preset."""
         keys: dict[str, int] = {}
         for place, name in enumerate(self.base):
             if place not in self.left_out:
@@ -267,7 +261,7 @@ class Assignment:
                 self.left_out[feed.places[0]] = f"not used by the preset {preset.title}"
 
     def _is_free(self, path: str) -> bool:
-        """Return whether the preset leaves a field to columns that it does not list."""
+        """Return whether the preset leaves a field to other columns."""
         if self.preset is None:
             return True
         if path.startswith("payment_source."):
@@ -279,10 +273,7 @@ class Assignment:
         return self.preset.fields.get(path) != () and not (split and whole in listed)
 
     def _by_synonym(self, place: int, path: str | None, *, part: bool = False) -> bool:
-        """Add a column to the field for which its name is commonly used; return whether it was added.
-
-        `part` means that only a part of the name is commonly used for the field.
-        """
+        """Try to assign a column by a synonym."""
         if path is None or not self._is_free(path):
             return False
         other = next((feed for feed in self.feeds if feed.path == path), None)
@@ -295,7 +286,7 @@ class Assignment:
         return True
 
     def _by_identifier(self, rest: list[int]) -> list[int]:
-        """Use the only column named like an identifier as the reference; return the columns that are left."""
+        """Assign the reference by its name; return the remaining columns."""
         found = [place for place in rest if name_key(self.base[place]) in _IDENTIFIERS]
         if len(found) != 1:
             return rest
@@ -303,17 +294,15 @@ class Assignment:
         return [place for place in rest if place not in found]
 
     def _settle_names(self) -> None:
-        """Decide between a full name and the parts of a name. Without either, use the name of the company.
-
-        In many languages, a column `Name` beside a first name contains the last name, and a column such as `Nombre`
-        without a last name contains the full name.
-        """
+        """Resolve the columns of names and companies."""
         found = {feed.path: feed for feed in self.feeds}
         name, first, last = found.get("name"), found.get("first_name"), found.get("last_name")
         if first is not None and last is None and name is not None and first.why == "synonym" and name.why != "mapped":
+            # In many languages, a column `Name` beside a first name contains the last name.
             foreign = not name_key(self.base[first.places[0]]).startswith(("first", "given", "fore", "fname"))
             if foreign and name_key(self.base[name.places[0]]) in {"name", "nom"}:
                 self.feeds[self.feeds.index(name)] = evolve(name, path="last_name", why="beside a first name")
+        # In some languages, a column such as `Nombre` without a last name contains the full name.
         elif (
             first is not None and last is None and name is None and name_key(self.base[first.places[0]]) in _FULL_NAMES
         ):

@@ -9,16 +9,16 @@ __all__ = ["ByteRange"]
 
 @define
 class ByteRange:
-    """A byte range of a text file. While it is read, `offset` is the start of the next row.
+    """A byte range of a text file, and the position of its reader.
 
     Attributes:
         offset: The byte at which the next row starts; 0 for the start of the file, including its column names.
         line: The number of lines before `offset`.
         encoding: The encoding of the file; None if it is not determined yet.
         end: The byte after the range; `inf` for the end of the file.
-        whole: Whether the file can be read only from its start, such as a JSON array or UTF-16.
-        broken: Whether the next row is the rest of the current row, so that both belong to the same range.
-        recent: The lines read since the last call of `take_recent`, which adds their length to `offset`.
+        whole: Whether the file can be read only from its start.
+        broken: Whether the next row is the rest of the current row.
+        recent: The lines read since the last call of `take_recent`.
     """
 
     offset: int = 0
@@ -30,7 +30,7 @@ class ByteRange:
     recent: list[bytes] = field(factory=list)
 
     def take_recent(self) -> bytes:
-        """Return the lines read since the last call of this method, and add their length to `offset`."""
+        """Return the recent lines, and add their length to `offset`."""
         recent = self.recent
         found = recent[0] if len(recent) == 1 else b"".join(recent)
         recent.clear()

@@ -16,21 +16,18 @@ _CARD = re.compile(
     r"|(kredit)?karten_?(nummer|nr)|kreditkarte|card_?(expiry|expiration|exp)(_?(date|month|year))?|exp(iry|iration|ire)?_?(date|month|year)|track_?[12]?(_?data)?"
 )
 _AMBIGUOUS = frozenset({"account_number", "accountnumber", "cc", "cid"})
-"""Names that can also mean a customer's number, a country code or a customer's id. They are read only if mapped."""
+"""Names that can also mean a customer's number, a country code or a customer's id."""
 
 
 def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, str]) -> None:
     """Check the column names for card data.
-
-    Columns named like security codes are refused, as are columns named like other card data unless they are mapped to a
-    ``payment_source`` field or left out. Ambiguous names such as ``cc`` may be mapped to another field.
 
     Args:
         names: Pairs of a column's name in the source and its normalised name.
         mapping: Maps normalised names to fields; an empty field leaves the column out.
 
     Raises:
-        ConfigurationError: Columns seem to contain security codes, or card data that is not mapped.
+        ConfigurationError: Columns seem to contain card data.
     """
     codes = [name for name, plain in names if _has_security_codes(plain, mapping.get(plain))]
     if codes:
@@ -50,7 +47,7 @@ def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, s
 
 
 def is_ambiguous(plain: str) -> bool:
-    """Return whether a column with this normalised name may contain card data or something else."""
+    """Return whether a normalised name may mean card data or something else."""
     return plain.rpartition(".")[2] in _AMBIGUOUS
 
 
@@ -68,12 +65,7 @@ def _has_security_codes(plain: str, mapped: str | None) -> bool:
 
 
 def may_have_cards(plain: str, mapped: str | None) -> bool:
-    """Return whether a column may contain card data that was not mapped explicitly.
-
-    Args:
-        plain: The normalised name.
-        mapped: The field to which it is mapped; empty if it is left out, None if it is not mapped.
-    """
+    """Return whether a column may contain card data that was not mapped explicitly."""
     if mapped is not None and (mapped == "" or mapped.startswith("payment_source.") or is_ambiguous(plain)):
         return False
     name = re.sub(r"[^\w]+", "", plain.rpartition(".")[2].rstrip("."))

@@ -1,4 +1,4 @@
-"""The columns of a source: their fields, the reference of a row, and the draft of a row."""
+"""The columns of a source and the values of its rows."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -27,7 +27,7 @@ _KINDS = {bool: "a Boolean", float: "a decimal number", list: "a list", dict: "a
 
 
 class UnknownColumns(ConfigurationError):
-    """Raised when a column does not match a field of a customer, or when the reference has no column."""
+    """Raised when a column is unknown, or when the reference has no column."""
 
 
 @frozen
@@ -36,11 +36,10 @@ class Reading:
 
     Attributes:
         mapping: The mapping of columns to fields, and how values are read.
-        one_table: Whether the source is one table. Every column in `mapping` must then exist; in several files, or in
-            objects with optional keys, columns may be missing.
+        one_table: Whether the source is one table, in which every column in `mapping` must exist.
         unsupported: The fields that the gateway does not have; empty if the gateway is not known.
         notes: Collects the decisions and changes.
-        inspecting: Whether to leave out columns that would be refused, and to keep masked samples of all columns.
+        inspecting: Whether to leave out unusable columns where possible, and to keep masked samples of all columns.
     """
 
     mapping: ColumnMapping = ColumnMapping()
@@ -59,10 +58,10 @@ class Columns:
         feeds: How each field is filled.
         cleaner: Reads the cells.
         reference: The index of the first column with the reference.
-        cards: The indexes of columns with card fields, which must not be included in a digest.
-        with_cards: Whether a column contains card data, or may contain it according to its name.
+        cards: The indexes of columns with card fields.
+        with_cards: Whether a column may contain card data.
         fields: The fields of the drafts.
-        mark: Identifies the mapping, so that the digest of the same values changes with the mapping.
+        mark: Identifies the columns and the mapping in digests.
     """
 
     names: tuple[str, ...]
@@ -106,9 +105,7 @@ class Columns:
 
         Raises:
             UnknownColumns: A column is unknown, or the reference has no column.
-            ConfigurationError: A column seems to contain security codes, or card data that is not mapped; the mapping
-                names an unknown field or a missing column; several columns are mapped to a field; the gateway does not
-                have a field; or the rows are other records, such as orders.
+            ConfigurationError: The columns cannot be used.
         """
         found = cls.optional(names, reading)
         if found is None:
@@ -122,10 +119,7 @@ class Columns:
 
     @classmethod
     def optional(cls, names: Sequence[str], reading: Reading) -> "Columns | None":
-        """Find the field of every column like `match`, but return None if the reference has no column.
-
-        While inspecting, the first column is then used as the reference.
-        """
+        """Find the field of every column; None if the reference has no column."""
         if not (reading.inspecting or reading.mapping.columns):
             _check_export(names)
         unique = unique_names(names)
@@ -142,6 +136,7 @@ class Columns:
         if not any(feed.path == "reference" and feed.places for feed in found.feeds):
             if not reading.inspecting or not names:
                 return None
+            # Samples are shown even if the reference has no column.
             found.feeds.append(Feed("reference", (0,), "mapped"))
         feeds = tuple(_targets(found, reading))
         kind = _Inspected if reading.inspecting else cls
@@ -149,7 +144,7 @@ class Columns:
         return kind(unique, feeds, Cleaner(reading.mapping, reading.notes, several))
 
     def reference_of(self, values: Sequence[Any]) -> str | None:
-        """Return the reference of a row; None if the row does not have a usable reference."""
+        """Return the reference of a row; None without a usable reference."""
         if self._key.separator is not None:
             return self._joined_reference(values)
         for place in self._key.places:
@@ -167,7 +162,7 @@ class Columns:
         return (self._key.separator or "").join(texts) or None
 
     def digestible(self, values: Sequence[Any]) -> bytes | None:
-        """Return the values as bytes for change detection; None for a row with a card, which must not be digested."""
+        """Return the values as bytes for change detection; None for a row with a card."""
         if self._undigested:
             # The value of a cell may be a list.
             if any(values[place] is not None and values[place] != "" for place in self.cards if place < len(values)):
@@ -182,7 +177,7 @@ class Columns:
         """Build the draft of one row from its values.
 
         Raises:
-            RowProblem: A value cannot be used, or values contradict each other. The message contains the location.
+            RowProblem: A value cannot be used, or values contradict each other.
         """
         for index in self._suspects:
             if index < len(values) and contains_card_number(str(values[index])):
@@ -211,7 +206,7 @@ class Columns:
         return assembled(found, place)
 
     def _value(self, feed: Feed, values: Sequence[Any], place: str) -> Any:
-        """Return the value of a field in a row; the default of the field if its cells are blank."""
+        """Return the value of a field in a row."""
         texts: list[Any] = []
         for index in feed.places:
             given = values[index] if index < len(values) else None
@@ -245,13 +240,12 @@ class _Inspected(Columns):
     """Columns that keep masked samples of their values."""
 
     def reference_of(self, values: Sequence[Any]) -> str | None:
-        """Keep masked samples of a row's values and return its reference."""
         self.cleaner.notes.observe(self.names, values)
         return super().reference_of(values)
 
 
 def _check_export(names: Sequence[str]) -> None:
-    """Raise `ConfigurationError` if the columns are those of a known export of other records, such as orders."""
+    """Refuse a known export of other records, such as orders."""
     what = other_export(names)
     if what is not None:
         raise ConfigurationError(
@@ -267,7 +261,7 @@ def _note(found: Assignment, notes: SourceNotes) -> None:
 
 
 def _targets(found: Assignment, reading: Reading) -> list[Feed]:
-    """Return the feeds with their targets. The mapping decides about fields that the gateway does not have."""
+    """Return the feeds with their targets."""
     feeds, refused = [], list[str]()
     missing = reading.unsupported
     for feed in found.feeds:
@@ -296,7 +290,7 @@ def _targets(found: Assignment, reading: Reading) -> list[Feed]:
 
 
 def _check_fields(found: Assignment) -> None:
-    """Raise `ConfigurationError` if a field is filled in more than one way."""
+    """Check that no field is filled in more than one way."""
     paths = [feed.path for feed in found.feeds]
     repeated = sorted({path for path in paths if paths.count(path) > 1})
     if repeated:
@@ -313,7 +307,7 @@ _LOOKS_LIKE_DATA = re.compile(r"@|[0-9]{5}")
 
 
 def _unknown(found: Assignment) -> ConfigurationError:
-    """Return the error for unknown columns. Names that may be the data of a customer are not shown."""
+    """Return the error for unknown columns."""
     names = [found.names[place] for place in found.unknown]
     free = known_fields() - {feed.path for feed in found.feeds}
     hints = {name: similar(name, free) for name in names}
@@ -323,6 +317,7 @@ def _unknown(found: Assignment) -> ConfigurationError:
             " names, map each column with --map 'COLUMN=FIELD'. If the first line contains the first customer, insert a"
             " line of column names above it."
         )
+    # Such a name may belong to the data of a customer.
     texts = ["a name that looks like data" if _LOOKS_LIKE_DATA.search(it) else repr(it[:40]) for it in names[:8]]
     texts = [
         f"{text} (did you mean {hints[name]}?)" if hints[name] and text[0] in "'\"" else text

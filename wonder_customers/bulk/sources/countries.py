@@ -1,4 +1,4 @@
-"""Country codes for country names, in all languages of the Unicode CLDR."""
+"""Country codes for country names."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -14,14 +14,7 @@ _COMMON = ("en", "de", "fr", "es", "it", "pt", "nl", "pl", "hr", "sl", "sr_Latn"
 
 @cache
 def country_code(text: str) -> str | None:
-    """Return the ISO 3166-1 alpha-2 code of a country; None if it is not known.
-
-    Args:
-        text: A code (alpha-2, alpha-3 or numeric) or a name, in any case and language.
-
-    Raises:
-        MissingExtraError: Babel is not installed.
-    """
+    """Return the ISO 3166-1 alpha-2 code of a country; None if it is not known."""
     key = name_key(text).removeprefix("the")
     code = key.upper().zfill(3) if key.isdecimal() else key.upper()
     with needed("countries", "babel", by="reading country names"):
@@ -37,7 +30,7 @@ def country_code(text: str) -> str | None:
 
 @cache
 def _names(languages: tuple[str, ...] | None) -> Mapping[str, str]:
-    """Return the codes of unambiguous country names in `languages`; None for all languages."""
+    """Return the codes of country names in `languages`; None for all languages."""
     from babel import localedata  # noqa: PLC0415 - optional dependency
 
     chosen: Iterable[str] = languages or (it for it in localedata.locale_identifiers() if "_" not in it)

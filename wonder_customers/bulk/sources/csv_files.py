@@ -1,4 +1,4 @@
-"""Reads CSV files, and reports damaged rows and lines that are not rows of the table."""
+"""Reads CSV files."""
 
 import csv
 import re
@@ -20,7 +20,7 @@ from wonder_customers.errors import ConfigurationError
 __all__ = ["csv_rows", "is_blank", "is_footer", "is_remark", "title_hint"]
 
 LONGEST_FIELD = 16 << 20
-"""The maximum number of characters in a field. The limit ends a field with an unclosed quote before the file ends."""
+"""The maximum number of characters in a field, which limits a field with an unclosed quote."""
 
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _FOOTER = re.compile(
@@ -47,21 +47,17 @@ REMARK = "only the first column has a value, which contains a space, so the line
 def csv_rows(
     file: BinaryIO, number: int, reading: Reading, where: str = "", byte_range: ByteRange | None = None
 ) -> Generator[Row, None, int]:
-    """Read the rows of a CSV file. The first line that is neither skipped, blank nor ``sep=…`` has the column names.
+    """Yield the rows of a CSV file, and return the number of the last row.
 
     Args:
         file: The unpacked bytes.
         number: The number of rows already read from the source.
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages, such as ``customers.csv, ``.
-        byte_range: The part of the file to read, which is updated to the position of the reader after each row; None
-            for the whole file.
-
-    Returns:
-        The number of the last row.
+        byte_range: The part of the file to read, which is updated while reading; None for the whole file.
 
     Raises:
-        ConfigurationError: The column names cannot be read or used, or the file is not valid in its encoding.
+        ConfigurationError: The file or its columns cannot be read.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
     byte_range = byte_range or ByteRange()
@@ -123,12 +119,12 @@ def is_footer(values: list[str]) -> bool:
 
 
 def is_remark(values: Sequence[Any]) -> bool:
-    """Return whether a row of a table with more than two columns has a value in the first column only."""
+    """Return whether a row of several columns may be a remark in the first column."""
     return len(values) > 2 and bool(values[0]) and not any(it is not None and str(it).strip() for it in values[1:])
 
 
 def _valid(header: list[str], where: str) -> list[str]:
-    """Return the column names. Raise `ConfigurationError` if they cannot be decoded or are in single quotes."""
+    """Check the column names and return them."""
     if any(map(has_invalid_bytes, header)):
         raise ConfigurationError(
             f"{where}the column names contain {INVALID_BYTES}. Nothing was sent. Export the data again as UTF-8."
@@ -141,25 +137,20 @@ def _valid(header: list[str], where: str) -> list[str]:
 
 
 def _known(names: Sequence[str]) -> int:
-    """Return the number of column names that match a field of a customer or a synonym."""
+    """Return the number of names that match a field or a synonym."""
     return sum(plain(name) in known_fields() or synonym(name) is not None for name in names)
 
 
 def _cells(lines: Iterator[str], options: TextOptions) -> Iterator[list[str]]:
-    """Yield the cells of lines whose delimiter may differ from that of the first line."""
+    """Yield the cells of lines."""
     for line in lines:
         start = line[:_LONGEST_HEADER].splitlines()[:1]
+        # The delimiter of a title line may differ from that of the column names.
         yield next(csv.reader(start, delimiter=options.delimiter or _delimiter(line, options)), [])
 
 
 def title_hint(lines: Iterator[list[str]], before: int, header: Sequence[str]) -> str:
-    """Return a hint if one of the next lines has more column names than the first line; otherwise an empty string.
-
-    Args:
-        lines: The cells of the lines after the first line.
-        before: The number of lines already read.
-        header: The cells of the first line.
-    """
+    """Return a hint if a later line seems to contain the column names."""
     least = _known(header)
     for number, cells in enumerate(islice(lines, _TITLE_LINES), before):
         known = _known(cells)
@@ -170,15 +161,7 @@ def title_hint(lines: Iterator[list[str]], before: int, header: Sequence[str]) -
 
 @define
 class _Records:
-    """The records of a CSV file, with a lookahead of one record.
-
-    Attributes:
-        before: The number of lines of the file that the parser does not read.
-        byte_range: The position after the current record.
-        ending: The byte range whose `recent` contains the lines of the current record.
-        line: The first line of the current record.
-        broken: The line of a record that continues the previous record; 0 if there is none.
-    """
+    """The records of a CSV file, with a lookahead of one record."""
 
     reader: Any
     before: int
@@ -207,7 +190,7 @@ class _Records:
         return found
 
     def peek(self) -> list[str] | csv.Error | None:
-        """Return the result of the next call of `take`, without advancing."""
+        """Return the next record without advancing."""
         at = self.byte_range
         before = at.offset, at.line, self.line, self.original
         found = self.take()
@@ -246,15 +229,13 @@ def _rows(records: _Records, columns: Columns, number: int, where: str) -> Gener
 
 
 def _width_problem(values: list[str], width: int, records: _Records) -> str | None:
-    """Return the problem of a row with more or fewer values than columns; None if the row can be used.
-
-    Spreadsheets omit empty values at the end of a row.
-    """
+    """Return the problem of a row with a wrong number of values."""
     if len(values) > width:
         if any(map(str.strip, values[width:])):
             return f"the row has {len(values)} values, but the table has {counted(width, 'column', 'columns')}"
         del values[width:]
         return None
+    # Spreadsheets omit empty values at the end of a row.
     continues = records.broken == records.line
     if continues or len(values) == 1:
         part = "the line is a part of a row, because the previous line contains a line break outside quotes"
@@ -281,7 +262,7 @@ def _reason(error: csv.Error, records: _Records) -> str:
 
 
 def _delimiter(line: str, options: TextOptions) -> str:
-    """Return the delimiter that occurs most often in a line, outside quotes; a comma if there is none."""
+    """Return the most frequent delimiter outside quotes; a comma by default."""
     quote = re.escape(options.quote or '"')
     bare = re.sub(f"{quote}[^{quote}]*{quote}", "", line)
     return max(",;\t|", key=bare.count)

@@ -17,11 +17,10 @@ PASSWORD = "WONDER_CUSTOMERS_DATABASE_PASSWORD"  # noqa: S105 - the name of a va
 
 
 def check_database(given: str) -> None:
-    """Check that a database is given without a password, because other users can read command lines.
+    """Check that a database is given without a password.
 
     Raises:
-        ConfigurationError: The URL contains a password or is invalid, the environment variable is not set, or
-            SQLAlchemy is not installed.
+        ConfigurationError: The URL contains a password or cannot be used.
     """
     url = _url(given)
     if "://" in given and url.password is not None:
@@ -35,7 +34,7 @@ def check_database(given: str) -> None:
 def database_rows(
     database: str, query: str, number: int, reading: Reading, where: str = ""
 ) -> Generator[Row, None, int]:
-    """Read the rows of a query with a server-side cursor.
+    """Yield the rows of a query, and return the number of the last row.
 
     Args:
         database: A SQLAlchemy URL, or the name of an environment variable that contains a URL.
@@ -44,12 +43,8 @@ def database_rows(
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages.
 
-    Returns:
-        The number of the last row.
-
     Raises:
-        ConfigurationError: SQLAlchemy or the database's driver is not installed, the URL is invalid, the database
-            cannot be reached, the query fails, or its columns cannot be used.
+        ConfigurationError: The query cannot be run, or its columns cannot be used.
     """
     with _connected(database) as connection:
         import sqlalchemy  # noqa: PLC0415 - optional dependency
@@ -101,7 +96,7 @@ def _connected(database: str) -> Iterator[Any]:
 
 
 def _url(given: str) -> Any:
-    """Return the parsed URL of a database. Raises the errors of `check_database`, except that for a password."""
+    """Return the parsed URL of a database."""
     with needed("sql", "sqlalchemy", by="reading databases"):
         from sqlalchemy.engine import make_url  # noqa: PLC0415 - optional dependency
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - optional dependency

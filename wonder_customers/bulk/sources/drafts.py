@@ -13,12 +13,10 @@ __all__ = ["assembled", "metadata"]
 
 
 def metadata(path: str, value: Any, where: str) -> Any:
-    """Return `value` unchanged if `path` is one metadata key, such as ``metadata.tier``.
-
-    If `path` is ``metadata``, return the whole metadata as a mapping, parsed from JSON if it is a string.
+    """Convert the value of a metadata field.
 
     Raises:
-        RowProblem: The whole metadata is not a JSON object, or cannot be read without loss.
+        RowProblem: The value cannot be used.
     """
     if path != "metadata":
         return value
@@ -35,14 +33,10 @@ def metadata(path: str, value: Any, where: str) -> Any:
 
 
 def assembled(found: Mapping[str, Any], place: str) -> CustomerDraft:
-    """Build a draft from the values of a row.
-
-    Args:
-        found: The values by field, nested fields with a dot.
-        place: The location of the row, for messages.
+    """Build a draft from the values of a row, by field.
 
     Raises:
-        RowProblem: Values contradict each other, or a value that a card requires is missing.
+        RowProblem: Values contradict each other, or a required value is missing.
     """
     whole: dict[str, Any] = {}
     parts: dict[str, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""The encoding of a text file. UTF-8 and UTF-16 are recognised; any other encoding has to be named."""
+"""The encoding of a text file."""
 
 import codecs
 import re
@@ -20,7 +20,7 @@ _CANDIDATES = (
     "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "gb18030",
     "big5", "cp932", "cp949", "euc_jp", "koi8_r", "cp852", "cp850", "cp437", "cp866", "mac_roman", "mac_latin2",
 )  # fmt: skip
-"""The encodings of spreadsheets and consoles. Of equally likely encodings, the first is preferred."""
+"""The encodings of spreadsheets and consoles, in order of preference."""
 _RARE = frozenset({"cp850", "cp437", "cp852", "cp866", "mac_roman", "mac_latin2"})
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
@@ -40,20 +40,10 @@ _SHOWN_WORDS = 4
 
 
 def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
-    """Return the encoding of a text file, which may have to be read to its end.
-
-    Args:
-        file: The unpacked bytes.
-        given: The encoding that the user named, `DETECT`, or None.
-        name: The file's name, for messages.
-
-    Returns:
-        ``utf-8``, ``utf-16``, or the normalised name of another Python codec.
+    """Return the encoding of a text file.
 
     Raises:
-        ConfigurationError: The encoding has to be named; the named encoding does not exist or contradicts the byte
-            order mark; the file is not text or not valid in its encoding; or the encoding has to be detected, and
-            charset-normalizer is not installed.
+        ConfigurationError: The encoding cannot be determined or used.
     """
     head = file.read(_HEAD)
     if head[:100].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<?xml")):
@@ -89,11 +79,7 @@ def is_line_based(encoding: str) -> bool:
 
 
 def likely_encodings(sample: bytes) -> list[str]:
-    """Return the encodings that are possible for `sample`, the most likely first.
-
-    Raises:
-        MissingExtraError: charset-normalizer is not installed.
-    """
+    """Return the possible encodings of `sample`, the most likely first."""
     with needed("encodings", "charset_normalizer", by="detecting an encoding"):
         from charset_normalizer import from_bytes  # noqa: PLC0415 - optional dependency
     matches = from_bytes(sample, cp_isolation=list(_CANDIDATES), preemptive_behaviour=False)
@@ -108,7 +94,7 @@ def likely_encodings(sample: bytes) -> list[str]:
 
 
 def _penalty(text: str, encoding: str) -> float:
-    """Return a penalty for unlikely text, which is added to the result of charset-normalizer."""
+    """Return a penalty for unlikely text."""
     foreign = [character for character in text if not character.isascii()]
     symbols = sum(not character.isalpha() for character in foreign) / len(foreign) if foreign else 0.0
     # Croatian names in Windows-1250 have "æ" in Windows-1252, but languages with "æ" also use other special letters.
@@ -118,13 +104,7 @@ def _penalty(text: str, encoding: str) -> float:
 
 @define
 class _Survey:
-    """The lines of a file that are not ASCII.
-
-    Attributes:
-        valid: The number of lines that are valid UTF-8.
-        invalid: The number of other lines.
-        sample: The first of the lines that are not valid UTF-8, with their numbers.
-    """
+    """The lines of a file that are not ASCII."""
 
     valid: int = 0
     invalid: int = 0
@@ -132,7 +112,7 @@ class _Survey:
 
     @classmethod
     def of(cls, file: BinaryIO, head: bytes) -> "_Survey":
-        """Count the lines of `head` and of the rest of the file."""
+        """Survey a file whose first bytes were read."""
         found, number = cls(), 0
         for piece in _pieces(file, head):
             ending = b"\n" if b"\n" in piece else b"\r"
@@ -191,7 +171,7 @@ def _named(given: str, mark: str | None, name: str) -> str:
 
 
 def _checked(encoding: str, file: BinaryIO, head: bytes, name: str) -> str:
-    """Return `encoding`. Raise `ConfigurationError` if it is not line-based and the file is not valid in it."""
+    """Check an encoding against the file, and return the encoding."""
     if is_line_based(encoding):
         return encoding
     decoder, line = codecs.getincrementaldecoder(encoding)(), 0
@@ -209,7 +189,7 @@ def _checked(encoding: str, file: BinaryIO, head: bytes, name: str) -> str:
 
 
 def _wide(head: bytes) -> str | None:
-    """Return the UTF-16 or UTF-32 encoding of text with many zero bytes; None for other text."""
+    """Recognise UTF-16 and UTF-32 by their zero bytes."""
     zeros = [head[place::4].count(0) * 4 > len(head) // 2 for place in range(4)]
     patterns = {
         (False, True, False, True): "utf-16-le",
@@ -221,7 +201,7 @@ def _wide(head: bytes) -> str | None:
 
 
 def _likely(survey: _Survey, name: str, *, detect: bool) -> str:
-    """Return the most likely encoding if `detect` is True, or raise `ConfigurationError` with suggestions."""
+    """Detect or suggest an encoding."""
     sample = b"\n".join(line[:2000] for _, line in survey.sample)
     try:
         likely = likely_encodings(sample)
@@ -252,7 +232,7 @@ def _choose(name: str, why: str, likely: list[str], shown: str) -> str:
 
 
 def _shown(survey: _Survey, likely: list[str]) -> str:
-    """Return the words whose letters depend on the encoding, decoded with each encoding. Other words are not shown."""
+    """Return sample words, decoded with each encoding."""
     found: list[str] = []
     sample = b"\n".join(line for _, line in survey.sample)
     by_text: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Reads JSON files with objects on lines, in an array or in sequence, and dead-letter files."""
+"""Reads JSON files and dead-letter files."""
 
 import codecs
 import json
@@ -36,18 +36,14 @@ _NESTED = frozenset({"phone", "address", "payment_source", "metadata", "billing"
 
 
 class Forms:
-    """Caches the columns of objects by their set of keys."""
+    """Caches the columns of objects by their keys."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._found: dict[tuple[str, ...], Columns | None] = {}
 
     def columns(self, names: tuple[str, ...]) -> Columns | None:
-        """Return the columns of an object with these keys; None if no key is the reference.
-
-        Raises:
-            ConfigurationError: The keys cannot be used.
-        """
+        """Return the columns of an object with these keys; None if no key is the reference."""
         if names not in self._found:
             # Optional keys produce many sets of keys; clearing the cache bounds the memory.
             if len(self._found) >= _FORMS:
@@ -59,12 +55,7 @@ class Forms:
 def json_rows(
     file: BinaryIO, number: int, reading: Reading, where: str = "", byte_range: ByteRange | None = None
 ) -> Generator[Row, None, int]:
-    """Read the rows of a JSON file. The arguments are those of `csv_rows`.
-
-    Raises:
-        ConfigurationError: The keys of an object cannot be used, an array is not valid JSON, several members of an
-            object are lists of objects, or the file is not valid in its encoding.
-    """
+    """Yield the rows of a JSON file, and return the number of the last row."""
     forms, byte_range = Forms(reading), byte_range or ByteRange()
     if byte_range.offset:
         file.seek(byte_range.offset)
@@ -95,7 +86,8 @@ def json_rows(
 
 
 def _pieces(file: BinaryIO, encoding: str) -> Iterator[str]:
-    """Decode a file piece by piece, because an array may be one line of any length."""
+    """Decode a file piece by piece."""
+    # An array may be one line of any length.
     errors = "surrogateescape" if is_line_based(encoding) else "strict"
     decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)(errors)
     for piece in iter(partial(file.read, _PIECE), b""):
@@ -104,11 +96,7 @@ def _pieces(file: BinaryIO, encoding: str) -> Iterator[str]:
 
 
 def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
-    """Return the name of the only member of a JSON object that is a list of objects.
-
-    The result is None if the objects of the file are themselves the rows. Raise `ConfigurationError` if several members
-    are lists of objects, or if the text after such a member is not valid JSON.
-    """
+    """Return the name of the member of a JSON object that lists the rows."""
     buffer, found = _Buffer(_pieces(file, encoding), where), list[str]()
     known = 0
     try:
@@ -135,7 +123,7 @@ def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
 
 
 def _lists(buffer: "_Buffer") -> Iterator[tuple[str, bool]]:
-    """Yield the name of each member of an object, and whether `buffer` is now at the first object of a list."""
+    """Yield the name of each member of an object, and whether it is a list of objects."""
     buffer.skip()
     buffer.drop(1)
     while buffer.skip() == '"':
@@ -145,6 +133,7 @@ def _lists(buffer: "_Buffer") -> Iterator[tuple[str, bool]]:
         in_list = buffer.skip() == "["
         if in_list:
             buffer.drop(1)
+        # If the member is such a list, `buffer` is now at its first object.
         yield name, in_list and buffer.skip() == "{"
         if not in_list:
             buffer.value()
@@ -156,11 +145,7 @@ def _lists(buffer: "_Buffer") -> Iterator[tuple[str, bool]]:
 
 
 def _objects(buffer: "_Buffer", where: str, *, inside: bool = False) -> Iterator[tuple[str, int]]:
-    """Yield the text of each object of an array or a sequence, and the line where the object starts.
-
-    `inside` means that the text starts in an array. Raise `ConfigurationError` if the text is not valid JSON, or if the
-    array is not closed or is followed by data.
-    """
+    """Yield the text of each object, and the line where the object starts."""
     array = inside or buffer.skip() == "["
     if array and not inside:
         buffer.drop(1)
@@ -184,7 +169,7 @@ def _objects(buffer: "_Buffer", where: str, *, inside: bool = False) -> Iterator
 
 @define
 class _Buffer:
-    """A buffer with the text of a file from the current position, which is in the line `line`."""
+    """The text of a file from the current position."""
 
     pieces: Iterator[str]
     where: str
@@ -200,7 +185,7 @@ class _Buffer:
         return found
 
     def skip(self) -> str:
-        """Advance to the next character that is neither blank nor a comma; return it, or an empty string at the end."""
+        """Advance to the next token and return its first character."""
         while True:
             blank = _BLANK.match(self._text, self._at)
             self.drop(blank.end() - self._at if blank else 0)
@@ -208,11 +193,7 @@ class _Buffer:
                 return self._text[self._at : self._at + 1]
 
     def value(self) -> str:
-        """Advance past the next value and return its text.
-
-        Raises:
-            ConfigurationError: The value is not valid JSON, or is longer than `_LONGEST`.
-        """
+        """Advance past the next value and return its text."""
         while True:
             try:
                 end = _DECODER.raw_decode(self._text, self._at)[1]
@@ -230,7 +211,7 @@ class _Buffer:
                 return self.drop(end - self._at)
 
     def _more(self, count: int = 1) -> bool:
-        """Read until more than `count` characters are available; return whether any text was added."""
+        """Read more text; return whether any text was added."""
         self._text, self._at = self._text[self._at :], 0
         before = len(self._text)
         while len(self._text) <= count and (piece := next(self.pieces, None)) is not None:
@@ -263,11 +244,7 @@ def _row(text: str, number: int, place: str, forms: Forms, original: bytes) -> R
 
 
 def _object_row(given: dict[str, Any], number: int, place: str, forms: Forms, original: bytes) -> Row:
-    """Convert an object into a row. Nested objects become fields with dotted names; metadata values are not changed.
-
-    Raises:
-        ConfigurationError: The keys of the object cannot be used.
-    """
+    """Convert an object into a row."""
     record: dict[str, Any] = {}
     count = 0
     for name, value in given.items():

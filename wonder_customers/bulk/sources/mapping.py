@@ -1,4 +1,4 @@
-"""The mapping of a source: the field of each column, and how values are read. A TOML file can contain the mapping."""
+"""The mapping of a source: the field of each column, and how values are read."""
 
 import json
 import tomllib
@@ -35,7 +35,7 @@ NULLS = (
 
 
 def _texts(value: object) -> Any:
-    """Return a string or a list as a tuple of stripped strings; any other value unchanged."""
+    """Convert a string or a list to a tuple of stripped strings."""
     given = ((value,) if value else ()) if isinstance(value, str) else value
     return tuple(it.strip() if isinstance(it, str) else it for it in given) if isinstance(given, Sequence) else value
 
@@ -66,7 +66,7 @@ def _rules(value: object) -> "dict[str, FieldSource]":
 
 
 def _table(where: str, given: object, kind: type[Any]) -> Mapping[str, Any]:
-    """Return a table. Raise `ConfigurationError` if it is not a table, or has a key that is not a field of `kind`."""
+    """Check the keys of a table."""
     names = [it.name for it in fields(kind)]
     unknown = next((it for it in given if it not in names), None) if isinstance(given, Mapping) else None
     if not isinstance(given, Mapping) or unknown is not None:
@@ -102,7 +102,7 @@ def _text(_: object, attribute: Any, value: object) -> None:
 
 @frozen
 class FieldSource:
-    """How a field is filled from several columns, or without a column. One of `first`, `join` and `constant` is set.
+    """How a field is filled from several columns, or without a column. Set one of `first`, `join` and `constant`.
 
     Attributes:
         first: Columns; the first column with a value is used.
@@ -141,8 +141,8 @@ class ColumnMapping:
         fields: Fields that are filled from several columns, or with a constant.
         recognise: Whether presets and synonyms apply to the other columns.
         unknown: What to do with columns that do not match a field.
-        unsupported: What to do with fields that the gateway does not have. None: fields of recognised columns are kept
-            in ``metadata``, and other fields are refused.
+        unsupported: What to do with fields that the gateway does not have. None for ``metadata`` if the column was
+            recognised by a preset or a synonym, and ``refuse`` otherwise.
         several: What to do with several e-mail addresses or phones in a cell: ``refuse``, or use the ``first``. None
             for the choice of the preset, or ``refuse`` without a preset.
         default_country: The ISO 3166-1 code of national phone numbers in rows without a country; None if not known.
@@ -171,7 +171,7 @@ class ColumnMapping:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ColumnMapping":
-        """Create a `ColumnMapping` from a dict with the structure of a mapping file, such as the result of `as_dict`.
+        """Create a `ColumnMapping` from a dict with the structure of a mapping file.
 
         Raises:
             ConfigurationError: A key or a value is invalid.
@@ -237,5 +237,5 @@ def _toml(mapping: ColumnMapping, comments: Mapping[str, str]) -> Iterator[str]:
 
 
 def _quoted(value: object) -> str:
-    """Return a string, a number, a Boolean or a list of strings as TOML."""
+    """Return a value as TOML."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -21,10 +21,7 @@ _INVISIBLE = re.compile(r"[^\S \n]|[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e
 
 
 def masked(text: str, *, keep: int = 1) -> str:
-    """Return a masked string: after the first `keep` characters, letters become x and digits become 9.
-
-    Invisible characters are shown as their code points. Only the first 60 characters are returned.
-    """
+    """Return a string whose letters and digits are masked after the first `keep` characters."""
     shown = "".join(
         character if place < keep or not character.isalnum() else ("9" if character.isnumeric() else "x")
         for place, character in enumerate(text[:_LONGEST])
@@ -75,7 +72,7 @@ class SourceNotes:
         }
 
     def changed(self, column: str, what: str, before: str, after: str) -> None:
-        """Count a value that a transformation changed, and keep the first examples."""
+        """Count a value that a transformation changed."""
         key = (column, what)
         self.changes[key] += 1
         examples = self.examples.setdefault(key, [])
@@ -91,7 +88,7 @@ class SourceNotes:
         self.national[column, reason] = (count + 1, example or masked(number, keep=0))
 
     def add_encoding(self, name: str, given: str | None, found: str) -> None:
-        """Add the encoding `found` for the file `name`, if it was detected and is not UTF-8."""
+        """Record the encoding of a file if it was detected."""
         if given is not None and given.lower() == DETECT and found != "utf-8":
             self.encodings[name] = found
 
@@ -103,7 +100,7 @@ class SourceNotes:
         self.mapping = found
 
     def observe(self, names: Sequence[str], values: Sequence[Any]) -> None:
-        """Keep masked values of a row."""
+        """Add masked samples of a row's values."""
         for name, value in zip(names, values, strict=False):
             samples = self.samples.setdefault(name, [])
             if len(samples) < _EXAMPLES and value is not None and value != "":

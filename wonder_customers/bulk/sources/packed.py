@@ -1,4 +1,4 @@
-"""Unpacks compressed files, which are recognised by their first bytes."""
+"""Unpacks compressed files."""
 
 import gzip
 import io
@@ -19,14 +19,7 @@ _SMALLEST: Final = 64 << 20
 
 
 def unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
-    """Return the contents of a file, decompressed if it is a gzip or zstd file.
-
-    Reading a compressed file raises `ConfigurationError` at a line longer than `LONGEST_LINE`, and if the contents are
-    larger than 64 MB plus 100 times the size of the file.
-
-    Raises:
-        MissingExtraError: The file needs the extra ``zstd``.
-    """
+    """Return the contents of a file, decompressed if it is a gzip or zstd file."""
     magic = raw.read(4)
     raw.seek(0)
     if magic.startswith(b"\x1f\x8b"):
@@ -45,19 +38,12 @@ class _Unpacked(io.RawIOBase):
         self.path = path
 
     def readable(self) -> bool:
-        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read the next bytes.
-
-        Raises:
-            ConfigurationError: The unpacked bytes exceed the limit.
-        """
         piece = self._contents.read(len(buffer))
         if self._contents.tell() > self._limit:
             reason = (
@@ -71,32 +57,25 @@ class _Unpacked(io.RawIOBase):
         return len(piece)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to a position in the unpacked bytes."""
         position: int = self._contents.seek(offset, whence)
         return position
 
     def tell(self) -> int:
-        """Return the position in the unpacked bytes."""
         position: int = self._contents.tell()
         return position
 
     def close(self) -> None:
-        """Close the unpacker. The compressed file stays open."""
         self._contents.close()
         super().close()
 
 
 class _Lines(io.BufferedReader):
-    """A compressed file, read by line. Iteration calls `readline`."""
+    """The lines of a compressed file, up to a maximum length."""
 
     raw: _Unpacked
 
+    # Iteration calls this method.
     def readline(self, size: int | None = -1) -> bytes:
-        """Return the next line.
-
-        Raises:
-            ConfigurationError: The line is longer than `LONGEST_LINE`.
-        """
         line = super().readline(LONGEST_LINE + 1 if size is None or size < 0 else size)
         if len(line) > LONGEST_LINE:
             raise ConfigurationError(
@@ -107,13 +86,13 @@ class _Lines(io.BufferedReader):
 
 
 def unreadable() -> tuple[type[Exception], ...]:
-    """Return the exceptions raised for unreadable files, including those of imported zstd modules."""
+    """Return the exceptions that mean an unreadable file."""
     loaded = [module for name in ("compression.zstd", "zstandard") if (module := sys.modules.get(name)) is not None]
     return (OSError, EOFError, zlib.error, *(module.ZstdError for module in loaded))
 
 
 def read_error(path: Path, error: Exception) -> ConfigurationError:
-    """Return the error for a file that cannot be read because of `error`, one of the exceptions of `unreadable`."""
+    """Return the error for a file that cannot be read."""
     reason = getattr(error, "strerror", None)
     advice = "Check the path and the permissions of the file." if reason else "Save the complete file again."
     return ConfigurationError(f"{path} cannot be read: {reason or error}. Nothing was sent. {advice}")

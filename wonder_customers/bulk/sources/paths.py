@@ -1,4 +1,4 @@
-"""The files of a source, their formats, and a fingerprint that shows whether the files have changed."""
+"""The files of a source, their formats and their fingerprint."""
 
 import hashlib
 from collections.abc import Mapping
@@ -42,17 +42,16 @@ def files(path: Path, form: Format | None = None) -> list[tuple[Path, Format]]:
         form: The format of all files; None to determine it from the names.
 
     Raises:
-        ConfigurationError: The path does not exist, the folder has no files of a supported format, an entry is not a
-            file (a pipe, a broken link, a folder with a file's name), or a name does not show the format.
+        ConfigurationError: The files or their formats cannot be determined.
     """
     return [(file, form or _format(file)) for file in _files(path, form)]
 
 
 def fingerprint(path: str | Path, query: str | None = None) -> str:
-    """Return a digest of the query and each file's name, size, modification time, and first and last 64 KiB.
+    """Return a digest that identifies the files and the query of a source.
 
     Raises:
-        ConfigurationError: The source does not exist, a folder has no files, or an entry is not a file.
+        ConfigurationError: The files cannot be determined.
         OSError: A file cannot be read.
     """
     found = hashlib.sha256((query or "").encode())
@@ -77,7 +76,7 @@ def existing(path: Path) -> Path:
 
 
 def _files(path: Path, form: Format | None) -> list[Path]:
-    """Return the files of a source, in reading order. Raises the errors of `files`, except that for a name."""
+    """Return the files of a source, in reading order."""
     if not existing(path).is_dir():
         if not path.is_file():
             raise ConfigurationError(
@@ -98,12 +97,12 @@ def _files(path: Path, form: Format | None) -> list[Path]:
 
 
 def _is_ignored(name: str) -> bool:
-    """Return whether an entry of a folder is hidden, a lock file of another program, or an output of a bulk job."""
+    # "~$" starts the name of a spreadsheet program's lock file.
     return name.startswith((".", "~$")) or name.endswith(_OUTPUTS)
 
 
 def _no_file(entry: Path) -> str:
-    """Return the message for an entry of a folder that is named like a source and is not a file."""
+    """Return the message for an entry that is not a file."""
     if not entry.exists():
         return f"{entry} is a link to a missing file. Nothing was sent. Restore the file, or remove the link."
     what = "a folder" if entry.is_dir() else "a pipe or a device"
@@ -136,6 +135,7 @@ def _format(path: Path) -> Format:
 
 
 def _edges(path: Path, size: int) -> bytes:
+    # Hashing a whole file of many gigabytes would take too long.
     with path.open("rb") as file:
         first = file.read(_EDGE)
         file.seek(max(0, size - _EDGE))

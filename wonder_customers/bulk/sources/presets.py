@@ -1,4 +1,4 @@
-"""Synonyms of column names, presets for the exports of other programs, and names of countries (``presets.toml``)."""
+"""Synonyms of column names, presets for exports, and names of countries."""
 
 import re
 import tomllib
@@ -28,8 +28,7 @@ class Preset:
 
     Attributes:
         title: The program, for messages.
-        fields: The columns of each field, as name keys; the first non-empty column is used. A field without columns is
-            filled only by the mapping.
+        fields: The columns of each field, as name keys.
         several: What to do with several values in a cell; None for the default.
     """
 
@@ -47,30 +46,28 @@ def name_key(name: str) -> str:
 
 
 def other_export(names: Sequence[str]) -> str | None:
-    """Return what a table with these columns contains instead of customers, such as orders; None if not known."""
+    """Return what a known export contains instead of customers; None for other tables."""
     keys = {name_key(name) for name in names}
     given = _data()["others"].items()
     return next((what for what, sets in given for names in sets if keys >= set(map(name_key, names))), None)
 
 
 def synonym(name: str) -> str | None:
-    """Return the field for which a column name is commonly used; None if there is none."""
+    """Return the field for which a column name is commonly used."""
     return _synonyms().get(name_key(name))
 
 
 def part_of_synonym(name: str) -> str | None:
-    """Return the field for which a part of a name is commonly used, such as ``Billing City`` or ``PLZ 1``.
-
-    The result is never the reference, because a reference is not guessed from a part of a name.
-    """
+    """Return the field for which a part of a column name is commonly used."""
     key = _FIRST_WORD.sub("", name_key(name))
     parts = (key, key.removesuffix("1"), re.sub("^address1?", "", key))
     found = next((field for it in parts if (field := _synonyms().get(it)) is not None), None)
+    # A reference is not guessed from a part of a name.
     return None if found == "reference" else found
 
 
 def similar(name: str, fields: Collection[str]) -> str | None:
-    """Return which of `fields` has the name or synonym most similar to a column name; None if none is similar."""
+    """Return the field whose name or synonym is most similar to a column name."""
     # The word "address" occurs in many names and does not distinguish them.
     key = name_key(name).removeprefix("address")
     synonyms = {known: field for known, field in _synonyms().items() if field in fields and len(known) > _SHORT}
@@ -81,7 +78,7 @@ def similar(name: str, fields: Collection[str]) -> str | None:
 
 
 def recognised(names: Sequence[str]) -> Preset | None:
-    """Return the preset of a table with these columns; None if it is not a known export."""
+    """Return the preset of a table with these columns."""
     keys = {name_key(name) for name in names}
     matching = [(len(columns), preset) for columns, preset in _presets() if columns <= keys]
     return max(matching, key=lambda found: found[0])[1] if matching else None

@@ -1,4 +1,4 @@
-"""Reads the rows of files, folders and queries as one stream, and unpacks compressed files."""
+"""Reads the rows of files, folders and queries."""
 
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -84,7 +84,7 @@ class RowReader(Iterator[Row]):
         """Close the current file, and open and unpack the file at `path`.
 
         Raises:
-            ConfigurationError: The file cannot be opened, or the package that unpacks it is not installed.
+            ConfigurationError: The file cannot be opened or unpacked.
         """
         if self.file is not None:
             self.before += self.file.tell()
@@ -99,7 +99,7 @@ class RowReader(Iterator[Row]):
         return self._stack.enter_context(contents)
 
     def close(self) -> None:
-        """Close the files. The temporary files of a query are deleted unless a thread is reading a row."""
+        """Close the files of the source."""
         self._closed = True
         if isinstance(self._following, GeneratorType) and not self._following.gi_running:
             self._following.close()
@@ -129,7 +129,7 @@ def read(
     - ``sql``: databases.
 
     The result is an iterator. It reads the source as rows are consumed, so later errors are raised by the iteration. A
-    row that cannot be used has a `Row.problem`, which names the line or row and, if known, the column.
+    row that cannot be used has a `Row.problem`.
 
     Columns named like fields need no mapping: ``reference``, ``email``, ``phone`` (international), ``phone.number``,
     ``address.city``, ``metadata.tier``. Common other names and the exports of other programs are recognised;
@@ -140,18 +140,18 @@ def read(
             own files in quotes, and for a database.
         mapping: A mapping, such as ``ColumnMapping.load("mapping.toml")``; or the field of each column, such as
             ``{"Stadt": "address.city", "Mail": ["reference", "email"]}``, where an empty field leaves the column out.
-            A mapped column that a single table does not have is refused. None to use the columns' own names.
+            None to use the columns' own names.
         unknown: What to do with columns that do not match a field: ``refuse`` or ``ignore``; None for the rule of
             `mapping`.
         query: SQL that selects the rows; None to read all rows. A file is the table ``source``.
         form: The format; None to determine it from the name.
         encoding: The encoding of text files, as a Python codec such as ``cp1250``; ``detect`` accepts the most likely
-            encoding. By default, UTF-8 and UTF-16 are read and any other encoding is refused.
+            encoding. By default, files in UTF-8 and UTF-16 are read.
         database: The URL of a database without its password, or the name of an environment variable with the URL.
             Requires `query`.
         unsupported: The fields that the gateway does not have, as returned by `unsupported_fields`.
-        inspecting: Whether to leave out columns that would be refused, and to add masked samples and the mapping to the
-            notes.
+        inspecting: Whether to leave out unusable columns where possible, and to add masked samples and the mapping to
+            the notes.
 
     Raises:
         ConfigurationError: The source cannot be read, an extra is not installed, the encoding has to be named, or
@@ -183,7 +183,7 @@ def read(
 
 
 def unsupported_fields(account: Account) -> frozenset[str]:
-    """Return the fields of a customer that the account's gateway does not have, according to its validation."""
+    """Return the fields of a customer that the account's gateway does not have."""
     texts: dict[str, Any] = {name: "x" for name in known_fields() if "." not in name}
     draft = CustomerDraft(
         **{name: text for name, text in texts.items() if name not in {"phone", "metadata"}},
@@ -209,7 +209,7 @@ def rows_of_file(
     where: str = "",
     byte_range: ByteRange | None = None,
 ) -> Generator[Row, None, int]:
-    """Read the rows of one file, or of a byte range of it.
+    """Yield the rows of one file, and return the number of the last row.
 
     Args:
         reader: Opens and closes the file.
@@ -217,11 +217,7 @@ def rows_of_file(
         number: The number of rows already read from the source.
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages.
-        byte_range: The part of a text file to read, which is updated to the position of the reader after each row; None
-            for the whole file.
-
-    Returns:
-        The number of the last row.
+        byte_range: The part of a text file to read, which is updated while reading; None for the whole file.
 
     Raises:
         ConfigurationError: The file cannot be read, or its columns cannot be used.
@@ -248,14 +244,14 @@ def rows_of_file(
 
 
 def _unchanged(path: Path, before: tuple[int, ...], rows: Generator[Row, None, int]) -> Generator[Row, None, int]:
-    """Yield the rows of a file, and raise `ConfigurationError` at the end if the file has changed since `before`."""
+    """Yield the rows of a file, and check that the file did not change."""
     number = yield from rows
     _check_version(path, before)
     return number
 
 
 def _check_version(path: Path, before: tuple[int, ...]) -> None:
-    """Raise `ConfigurationError` if a file has changed since the version `before`."""
+    """Check that a file has not changed."""
     if _version(path) != before:
         raise ConfigurationError(
             f"{path.name} changed while it was read, so some rows may be from the old version and some from the new"
@@ -265,7 +261,7 @@ def _check_version(path: Path, before: tuple[int, ...]) -> None:
 
 
 def _version(path: Path) -> tuple[int, ...]:
-    """Return a tuple that changes when the file is changed or replaced; an empty tuple if the file is missing."""
+    """Return a value that identifies the version of a file."""
     try:
         found = path.stat()
     except OSError:
@@ -274,17 +270,12 @@ def _version(path: Path) -> tuple[int, ...]:
 
 
 def encodings_of(chosen: list[tuple[Path, Format]], reading: Reading) -> list[str | None]:
-    """Return the encoding of each file; None for formats other than CSV and JSON.
-
-    Raises:
-        ConfigurationError: An encoding has to be named, the named encoding is unknown or wrong for a file, or a file is
-            not text or cannot be read.
-    """
+    """Return the encodings of text files; None for other formats."""
     return [_file_encoding(path, reading) if form in {"csv", "jsonl"} else None for path, form in chosen]
 
 
 def _file_encoding(path: Path, reading: Reading) -> str:
-    """Return the encoding of a text file, and add it to the notes. Raises the errors of `encodings_of`."""
+    """Determine the encoding of a text file."""
     try:
         with path.open("rb") as raw, closing(unpacked(path, raw)) as contents:
             given = reading.mapping.text.encoding

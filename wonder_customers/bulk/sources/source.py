@@ -1,4 +1,4 @@
-"""A source as data: what to read and how, without the rows."""
+"""A source as data."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -47,7 +47,7 @@ class Source:
         return Reading(self.mapping, unsupported=frozenset(self.unsupported))
 
     def read(self) -> RowReader:
-        """Read all rows.
+        """Return an iterator over all rows.
 
         Raises:
             ConfigurationError: The source cannot be read, or its columns cannot be used.

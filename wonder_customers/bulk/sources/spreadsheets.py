@@ -1,4 +1,4 @@
-"""Spreadsheets (.xlsx, .xlsm, .xlsb, .xls, .ods), read by python-calamine."""
+"""Spreadsheets, read by python-calamine."""
 
 from collections.abc import Generator, Iterator
 from datetime import timedelta
@@ -21,18 +21,8 @@ _DIGITS = 15
 def sheet_rows(path: Path, number: int, reading: Reading, where: str = "") -> Generator[Row, None, int]:
     """Yield the rows of a spreadsheet, and return the number of the last row.
 
-    Messages refer to a row by its row number in the sheet.
-
-    Args:
-        path: The file.
-        number: The number of rows already read from the source.
-        reading: The settings for reading the columns.
-        where: Prefix for the rows' locations in messages.
-
     Raises:
-        ConfigurationError: python-calamine is not installed, the file is not a spreadsheet, no sheet was chosen and
-            several sheets have data, the chosen sheet does not exist, or its columns cannot be used.
-        OSError: The file cannot be opened.
+        ConfigurationError: The spreadsheet or its columns cannot be read.
     """
     lines = enumerate(_lines(path, reading.mapping.sheet), 1)
     skipped = reading.mapping.text.skip_lines
@@ -102,7 +92,7 @@ def _texts(line: list[Any]) -> list[str]:
 
 
 def _cell(value: Any) -> Any:
-    """Return a cell as a string."""
+    """Convert a cell for `typed_rows`."""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, float):

@@ -47,24 +47,17 @@ def query_rows(
     parameters: Sequence[object] = (),
     own: bool = True,
 ) -> Generator[Row, None, int]:
-    """Read the rows of a query.
+    """Yield the rows of a query, and return the number of the last row.
 
     Args:
-        sql: Exactly one SELECT. A file is the table ``source``; the tables of a database have their own names.
-        path: A file that DuckDB can read, or a DuckDB or SQLite database; the query can read nothing else. None for a
-            query that names its own files in quotes.
+        sql: Exactly one SELECT.
+        path: The file or database of the query; None for a query that names its own files in quotes.
         number: The number of rows already read from the source, including `before`.
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages.
         before: The number of rows already read from this file or query.
         parameters: The values for the placeholders in `sql`.
         own: Whether the user wrote the query, for messages.
-
-    Returns:
-        The number of the last row.
-
-    Raises:
-        ConfigurationError: The source cannot be opened (see `opened`), the query fails, or its columns cannot be used.
     """
     with opened(path, sql, reading, own=own) as connection:
         result = connection.execute(sql, list(parameters))
@@ -75,20 +68,10 @@ def query_rows(
 
 @contextmanager
 def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool = True) -> Iterator[Any]:
-    """Open a DuckDB connection that can read only the source. The columns of CSV files contain strings.
-
-    A file is the table ``source``; the tables of a database have their own names. Queries cannot read other files, load
-    extensions or change settings.
-
-    Args:
-        path: A file or a database; None for the files that `query` names in quotes.
-        query: The query to check, which the caller will run; None to check nothing.
-        reading: The settings for reading CSV files.
-        own: Whether the user wrote the query, for messages.
+    """Open a DuckDB connection that can read only the source.
 
     Raises:
-        ConfigurationError: DuckDB is not installed, `query` is not exactly one SELECT, the caller's query fails, or a
-            CSV file cannot be read, is not text or has an encoding that has to be named.
+        ConfigurationError: The source cannot be read, or the query cannot be run.
     """
     duckdb = _duckdb()
     with TemporaryDirectory(prefix="wonder-customers-") as folder, duckdb.connect() as connection:
@@ -114,7 +97,7 @@ def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool 
 
 
 def _attach(connection: Any, path: Path | None, reading: Reading, folder: Path) -> None:
-    """Make `path` available, and forbid access to any other file. Do nothing if `path` is None."""
+    """Attach the source of a query."""
     if path is None:
         return
     file, table = _table(path, reading, folder)
@@ -128,7 +111,7 @@ def _attach(connection: Any, path: Path | None, reading: Reading, folder: Path) 
 
 
 def _attach_named(connection: Any, query: str, reading: Reading, folder: Path) -> None:
-    """Allow access only to the files that a query names in quotes. A name may be a glob pattern."""
+    """Attach the files that a query names in quotes."""
     allowed: dict[str, None] = {}
     found = (it[1].replace("''", "'") if it[1] else it[2] for it in _QUOTED.finditer(query))
     for name in dict.fromkeys(filter(None, found)):
@@ -147,14 +130,11 @@ def _create_view(connection: Any, name: str, table: str) -> None:
 
 
 def _table(path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
-    """Return the file that DuckDB reads for `path`, and the table in SQL.
-
-    All columns of CSV files are strings, because types would change ids such as 000123. CSV files in an encoding other
-    than UTF-8 are converted into a file in `folder`.
-    """
+    """Return the file that DuckDB reads for `path`, and its table in SQL."""
     if not _CSV_NAME.fullmatch(f"'{path.name}'"):
         return path, _quoted(glob_escaped(path))
     text = reading.mapping.text
+    # Types would change ids such as 000123.
     options = ["header = true", "all_varchar = true", *([f"skip = {text.skip_lines}"] if text.skip_lines else [])]
     given = (("delim", text.delimiter), ("quote", text.quote))
     options += [f"{option} = {_quoted(value)}" for option, value in given if value is not None]
@@ -181,7 +161,7 @@ def _table(path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
 
 
 def glob_escaped(path: Path | str) -> str:
-    """Escape ``*``, ``?`` and ``[`` in a path, which DuckDB reads as patterns."""
+    """Escape the pattern characters of a path."""
     return glob.escape(str(path))
 
 
@@ -202,7 +182,7 @@ _SQL_ERRORS = frozenset({
 
 
 def _message(error: Exception, path: Path | None) -> str:
-    """Return the message for an error of the user's query, or of reading the Parquet file `path`."""
+    """Return the message for an error of DuckDB."""
     kind = type(error).__name__
     reason = str(error).partition("\n")[0][:300].rstrip(".") if kind in _SQL_ERRORS else None
     if path is not None:

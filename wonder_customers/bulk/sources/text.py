@@ -51,14 +51,11 @@ class TextOptions:
 
 
 def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
-    """Decode the lines of a file from its start. In line-based encodings, invalid bytes become lone surrogates.
+    """Decode the lines of a file from its start.
 
     Args:
         file: The unpacked bytes.
-        head: Contains the encoding; its `recent`, `offset` and `whole` are updated.
-
-    Raises:
-        ConfigurationError: While iterating, if the file is not valid in an encoding that is not line-based.
+        head: The encoding and the position, which is updated while iterating.
     """
     encoding = head.encoding or "utf-8"
     first = file.readline()
@@ -75,7 +72,7 @@ def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
 
 
 def decoded(lines: Iterable[bytes], byte_range: ByteRange) -> Iterator[str]:
-    """Decode the lines up to the end of the byte range, and add them to its `recent`."""
+    """Decode the lines up to the end of the byte range."""
     encoding, recent = byte_range.encoding or "utf-8", byte_range.recent
     for line in lines:
         recent.append(line)
@@ -112,11 +109,9 @@ class _Rejoined(io.RawIOBase):
         self._first, self._rest = first, rest
 
     def readable(self) -> bool:
-        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read the first bytes, then the rest."""
         piece = self._first[: len(buffer)] or self._rest.read(len(buffer))
         self._first = self._first[len(buffer) :]
         buffer[: len(piece)] = piece

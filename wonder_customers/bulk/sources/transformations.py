@@ -1,4 +1,4 @@
-"""Transformations and checks of cell values. A transformation does not change the meaning of a value."""
+"""Transformations and checks of cell values."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -45,14 +45,14 @@ _EMAILS = re.compile(r"\s*(?::::|[;,|\n]|\s)\s*")
 _PHONES = re.compile(r"\s*(?::::|[;,|\n])\s*")
 _TEL = re.compile(r"(tel|phone|callto)\s*:\s*", re.IGNORECASE)
 _SHORTEST = 3
-"""The minimum number of digits of a phone number. A placeholder such as 0 has fewer digits."""
+"""The minimum number of digits of a whole phone number. A placeholder such as 0 has fewer digits."""
 _PHONE = re.compile(r"\s*[+\uff0b]?[\d\s().\-/\u2010-\u2015]*")
 
 Step = tuple[str, Callable[[str], str]]
 
 
 def folded(reference: str) -> str:
-    """Return a reference in lower case, in NFKC form and without invisible characters, to compare references."""
+    """Return a reference in a normal form, to compare references."""
     if reference.isascii():
         return reference.lower()
     return _INVISIBLE.sub("", normalize("NFKC", reference)).casefold().strip()
@@ -80,10 +80,8 @@ class Cleaner:
         self._nulls = frozenset(self.mapping.nulls if "placeholders" in self._on else ())
 
     def reference(self, value: object) -> str | None:
-        """Convert a cell to a reference; return None if it is empty, a placeholder or cannot be a reference.
-
-        This method is called for every row, so changes are not counted and the reference is not validated.
-        """
+        """Convert a cell to a reference; None if there is none."""
+        # This method is called for every row, so changes are not counted.
         if type(value) is not str:
             if value is None or isinstance(value, (bool, float)) or not isinstance(value, (str, int)):
                 return None
@@ -100,13 +98,7 @@ class Cleaner:
         return text or None
 
     def text(self, path: str, value: str, column: str, where: str) -> str | None:
-        """Return the cell of a field as a string; None if it is blank or a placeholder.
-
-        Args:
-            path: The field.
-            value: The cell.
-            column: The column, to count changes.
-            where: The location of the cell, for messages.
+        """Return the cell of a field as a string; None for an empty cell.
 
         Raises:
             RowProblem: The cell is not a valid value of the field.
@@ -127,10 +119,7 @@ class Cleaner:
         return text or None
 
     def international(self, text: str, country: str | None, column: str) -> str:
-        """Return a national phone number in the international form, and any other string unchanged.
-
-        A number whose country is unknown, or that is not valid there, is counted and returned unchanged.
-        """
+        """Return a phone number in the international form, if possible."""
         region = country or self.mapping.default_country
         if "phone" not in self._on or text.startswith(("+", "\uff0b")):
             return text
@@ -201,7 +190,7 @@ class Cleaner:
 
 
 def _readable(text: str) -> str:
-    """Return `text`. Raise `ValueError` if it contains NUL or U+FFFD, or was decoded wrongly (``Å½`` for ``Ž``)."""
+    """Refuse a string that is damaged or was decoded wrongly."""
     if "\0" in text:
         raise ValueError("the value contains a NUL character, so the file is damaged")
     if text.isascii():
@@ -222,7 +211,7 @@ def _readable(text: str) -> str:
 
 
 def _guard(text: str) -> str:
-    """Remove the characters that prevent a spreadsheet from converting a cell: ``'+1775…`` and ``="00124"``."""
+    """Remove a spreadsheet's guard, as in ``'+1775`` and ``="00124"``."""
     if text[0] not in "'=":
         return text
     formula = _FORMULA.fullmatch(text) if text[0] == "=" else None

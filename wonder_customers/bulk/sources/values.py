@@ -1,4 +1,4 @@
-"""Rows of typed values: Parquet files, queries, databases and spreadsheets."""
+"""Rows of typed values, such as those of databases."""
 
 from collections.abc import Generator, Iterable, Sequence
 from datetime import date, datetime, time
@@ -14,7 +14,7 @@ __all__ = ["plain", "shown_date", "typed_rows"]
 def typed_rows(
     rows: Iterable[Sequence[Any]], columns: Columns, number: int, where: str, start: int
 ) -> Generator[Row, None, int]:
-    """Convert the records of a table into rows.
+    """Yield the records of a table as rows, and return the number of the last row.
 
     Args:
         rows: The values of each record.
@@ -22,9 +22,6 @@ def typed_rows(
         number: The number of rows already read from the source.
         where: Prefix for the rows' locations in messages.
         start: The difference between the number of a row and its number in messages.
-
-    Returns:
-        The number of the last row.
     """
     for record in rows:
         number += 1
@@ -35,7 +32,7 @@ def typed_rows(
 
 
 def plain(value: Any) -> Any:
-    """Convert a value to a JSON value. Whole numbers become integers; dates and other types become strings."""
+    """Convert a typed value for a `Row`."""
     if isinstance(value, (str, int, dict, list, type(None))):
         return value
     if isinstance(value, float):
@@ -48,7 +45,7 @@ def plain(value: Any) -> Any:
 
 
 def shown_date(value: Any) -> str | None:
-    """Return a date or time in ISO 8601, without the time if it is midnight; None for any other value."""
+    """Return a date or a time in ISO 8601; None for other values."""
     if isinstance(value, datetime) and value.time() == time() and value.tzinfo is None:
         return value.date().isoformat()
     return value.isoformat() if isinstance(value, (date, datetime, time)) else None
