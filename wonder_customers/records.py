@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 def _own(value: object) -> Any:
-    """Return a copy of a mapping, so that a record does not change with the caller's dictionary."""
+    """Return a copy of a mapping, or another value unchanged."""
     return dict(value) if isinstance(value, Mapping) else value
 
 
@@ -93,7 +93,7 @@ class CardSource:
         expire_month: Two digits, ``01`` to ``12``.
         expire_year: Four digits.
         holder_name: The cardholder's name as printed on the card.
-        cvv: The security code. It is sent once and never stored.
+        cvv: The security code.
         gateway_id: Paydock: the acquiring gateway that stores the card (24 hex digits).
         address: The billing address.
         nickname: Wonder: the customer's own name for the card.
@@ -118,7 +118,7 @@ class CardSource:
 @guarded
 @frozen
 class WonderCard(CardSource):
-    """A card for Wonder, with the fields of `CardSource`. The fields that Wonder requires have no defaults."""
+    """A card for Wonder. The fields that Wonder requires have no defaults."""
 
     expire_month: str = field(repr=False, kw_only=True)
     expire_year: str = field(repr=False, kw_only=True)
@@ -139,7 +139,7 @@ class OneTimeToken:
 @guarded
 @frozen
 class VaultToken:
-    """The vault token of a stored card or bank account. `gateway_id` is the acquiring gateway to use it with."""
+    """The vault token of a stored card or bank account. `gateway_id` is the acquiring gateway for the token."""
 
     token: Secret = field(converter=secret)
     gateway_id: str | None = None
@@ -181,7 +181,7 @@ class CustomerDraft:
 
     Attributes:
         reference: Your own id for the customer (Wonder ``reference_number``, Paydock ``reference``, Monri
-            ``merchant_customer_id``). At Paydock and Monri, a create that received no response is looked up by it.
+            ``merchant_customer_id``). A write that received no response is looked up by its reference.
         name: The full name. Give this or `first_name` and `last_name`.
         metadata: Your own keys and values.
         default_payment_method: Wonder: ``Credit Card``, ``Alipay`` or ``Wechat Pay``.
@@ -244,7 +244,7 @@ class CustomerPatch:
 
 
 def _masked(number: str | None) -> str | None:
-    """Return a card number of at least twelve digits with all but its last four characters masked; else `number`."""
+    """Return a card number for display."""
     if number is None or sum(map(str.isdigit, number)) < 12:
         return number
     return f"{'*' * (len(number) - 4)}{number[-4:]}"
@@ -255,9 +255,9 @@ class CardSummary:
     """The displayable data of a stored card, as the gateway formats it.
 
     Attributes:
-        number: The masked card number. If the gateway sends more than eleven digits, only the last four are kept.
+        number: The masked card number.
         expires: Monri: the last day on which the card is valid.
-        expired: Monri: whether that day has passed.
+        expired: Monri: whether the card has expired.
     """
 
     number: str | None = field(default=None, repr=False, converter=_masked)
@@ -282,13 +282,13 @@ class PaymentToken:
 
     Attributes:
         token: The value with which the payment method is charged, checked or deleted.
-        id: The gateway's id for the entry, if it differs from the token (Monri).
+        id: Monri: the gateway's id for the payment method.
         token_type: The gateway's name for the type, such as ``CreditCard`` or ``card``.
         state: Wonder: ``pending`` until the 3-D Secure check has ended, then ``success`` or ``failed``. Other gateways:
             their status string. Unknown values are kept.
         default: Whether this is the customer's default payment method; None if the gateway does not report it.
         verify_url: Wonder: the page that the cardholder has to visit while `state` is ``pending``. Only https URLs are
-            accepted; any other value is only in `extra`.
+            accepted.
         extra: The values of the response that have no attribute, or that could not be converted.
     """
 
@@ -319,7 +319,7 @@ class Customer:
     Attributes:
         id: The gateway's id (Wonder and Monri ``uuid``, Paydock ``_id``).
         reference: Your id for the customer; None if the response does not contain it.
-        payment_tokens: Paydock: the payment sources in the response; empty for other gateways.
+        payment_tokens: Paydock: the payment sources in the response.
         status: The gateway's status string. Unknown values are kept.
         deleted: Whether the customer is soft-deleted (Monri) or archived (Paydock); None if this is not reported.
         extra: The values of the response that have no attribute, or that could not be converted.
@@ -354,7 +354,7 @@ class Page(Generic[T]):
     Attributes:
         items: The records of this page, in the gateway's order.
         cursor: The argument of `list` that continues after this page; None after the last page.
-        total: The number of matches, if the gateway reports it (Paydock, Wonder); else None.
+        total: The number of matches (Paydock, Wonder); None if it is unknown.
         unreadable: The number of items without an id, which are not part of `items`.
         omitted: The ids of records that the gateway returned although they do not match the filter.
     """
@@ -377,9 +377,9 @@ class Response(Generic[T]):
         request_id: The gateway's id for the last request, or the id that was sent with that request.
         attempts: Number of requests of the call, including lookups and token requests.
         elapsed: Duration in seconds, including waits.
-        recovered: Whether the write received no usable response, but was found to be applied.
-        late_attempt: Whether an earlier attempt of a write received no response. It may still be applied within the
-            confirmation window.
+        recovered: Whether the write was found to be applied without a successful response to it.
+        late_attempt: Whether an earlier attempt of a write received no conclusive response. That attempt may still be
+            applied within the confirmation window.
     """
 
     record: T

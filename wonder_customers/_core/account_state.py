@@ -1,4 +1,4 @@
-"""The state of a session's accounts: retry tokens, counters, connections in use, and fetched credentials."""
+"""The state of the accounts of a session."""
 
 import os
 from collections import OrderedDict
@@ -20,13 +20,13 @@ __all__ = ["AccountState", "AccountStates", "Counts", "digest", "identity"]
 
 _KEY: Final = os.urandom(32)
 _MOST: Final = 1000
-"""Maximum number of recently used accounts whose states are kept without a view."""
+"""Maximum number of recently used accounts whose states are kept."""
 _KEPT: Final = 300.0
-"""Seconds for which the state of an account without a view is kept. A web application may create a view per request."""
+"""Seconds for which the state of an account is kept. A web application may create a view per request."""
 
 
 def digest(*values: bytes) -> bytes:
-    """Return a digest that identifies `values` in this process. The values cannot be derived from the digest."""
+    """Return a digest that identifies `values` in this process."""
     found = blake2b(key=_KEY, digest_size=16)
     for value in values:
         found.update(b"%d:%b" % (len(value), value))
@@ -34,14 +34,11 @@ def digest(*values: bytes) -> bytes:
 
 
 def identity(holder: object, *more: str) -> Hashable:
-    """Return a value that identifies `holder`: a digest of its secrets and of `more`, or an object to compare.
-
-    A secret that a function returns is identified by the function, so that a new secret does not change the identity.
-    An account without secrets is returned itself.
-    """
+    """Return a value by which `holder` is identified. `more` contains further data of the holder."""
     if isinstance(holder, ProvidedSecret):
         return holder
     values = (holder,) if isinstance(holder, (str, Secret)) else secrets_of(holder)
+    # The functions, because the secrets that they return may change.
     provided = tuple(provided_secrets(holder).values())
     if not values and not provided:
         return holder
@@ -65,14 +62,14 @@ class Counts:
     drift: dict[str, int] = field(factory=dict)
 
     def add(self, other: "Counts") -> None:
-        """Add the counters of `other`, which another thread may be changing."""
+        """Add the counters of `other`."""
         for name in _COUNTERS:
             value: Any = getattr(other, name)
             if isinstance(value, int):
                 setattr(self, name, getattr(self, name) + value)
             else:
                 mine = getattr(self, name)
-                for key, count in list(value.items()):
+                for key, count in list(value.items()):  # a copy: another thread may change `other`
                     mine[key] = mine.get(key, 0) + count
 
 
@@ -81,25 +78,17 @@ _COUNTERS: Final = tuple(it.name for it in fields(Counts))
 
 @define(eq=False, weakref_slot=True)
 class AccountState:
-    """The state shared by all views of one account.
-
-    Attributes:
-        budget: The retry budget.
-        credentials: The fetched credentials; None if the account has only fixed credentials.
-        origin: The origin of the gateway.
-        counts: The counters.
-        connections: Number of connection slots in use.
-    """
+    """The state shared by all views of one account."""
 
     budget: RetryBudget
-    credentials: AccountCredentials | None = None
+    credentials: AccountCredentials | None = None  # None: nothing is fetched
     origin: Origin | None = None
     counts: Counts = field(factory=Counts)
-    connections: int = 0
+    connections: int = 0  # slots in use
 
 
 class _Reference(ref[AccountState]):
-    """A weak reference to the state of an account. The counters are kept after the state is deleted."""
+    """A weak reference to an account's state, with its counters."""
 
     __slots__ = ("counts", "key")
     key: Hashable
@@ -108,17 +97,11 @@ class _Reference(ref[AccountState]):
 
 @define(eq=False)
 class AccountStates:
-    """The states of a session's accounts. The state of an account without views is removed after some time.
-
-    Attributes:
-        clock: A function that returns seconds on a monotonic clock.
-        budget: The size of an account's retry budget.
-        several: Whether the session has had more than one account at the same time.
-    """
+    """The states of a session's accounts."""
 
     clock: Callable[[], float]
     budget: int
-    several: bool = False
+    several: bool = False  # whether there has been more than one state at a time
     _states: dict[Hashable, "_Reference"] = field(factory=dict)
     _recent: OrderedDict[AccountState, float] = field(factory=OrderedDict)
     _gone: Counts = field(factory=Counts)
@@ -127,10 +110,7 @@ class AccountStates:
         return len(self._states)
 
     def of(self, account: Account, dialect: Dialect) -> AccountState:
-        """Return the state of an account. Create it if necessary.
-
-        Accounts whose secrets and other fields are equal have the same state.
-        """
+        """Return the state of an account. Create the state if necessary."""
         # The representation shows every value that is not secret, such as the scope of an access token.
         key = identity(account, repr(account))
         known = self._states.get(key)
@@ -150,7 +130,7 @@ class AccountStates:
         return found
 
     def forget_views(self) -> None:
-        """Remove the states of accounts that no longer have views."""
+        """Stop keeping the states of accounts without views."""
         self._recent.clear()
 
     def _forget(self, reference: "_Reference") -> None:
@@ -162,14 +142,14 @@ class AccountStates:
         return [state for reference in list(self._states.values()) if (state := reference()) is not None]
 
     def totals(self) -> Counts:
-        """Return the counters of all accounts, including accounts whose state was removed."""
+        """Return the sums of the counters, including those of removed states."""
         total = Counts()
         for counts in (self._gone, *(it.counts for it in self._present())):
             total.add(counts)
         return total
 
     def tokens(self) -> dict[str, int]:
-        """Return the retry tokens by origin. If several accounts have the same origin, return the lowest number."""
+        """Return the lowest number of retry tokens for each origin."""
         found: dict[str, int] = {}
         for it in self._present():
             origin = str(it.origin)

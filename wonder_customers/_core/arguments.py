@@ -25,7 +25,7 @@ def check_account(account: object) -> None:
 
 
 def checked_policy(retry: object) -> RetryPolicy:
-    """Return `retry`, or the default policy for None. Raise `ConfigurationError` for any other type."""
+    """Return `retry`, or the default policy for None. Raise `ConfigurationError` for another type."""
     policy = RetryPolicy() if retry is None else retry
     if not isinstance(policy, RetryPolicy):
         raise ConfigurationError(f"retry must be a RetryPolicy, not {_kind(policy)}")
@@ -44,7 +44,7 @@ def check_rate_limit(limit: object) -> None:
 
 
 def check_app_info(text: object) -> str | None:
-    """Return `text`. Raise `ConfigurationError` unless it is None or valid in a ``User-Agent`` header."""
+    """Return `text`. Raise `ConfigurationError` if it is invalid in a ``User-Agent`` header."""
     if text is None:
         return None
     if isinstance(text, str) and len(text) <= _LONGEST and _APP_INFO.fullmatch(text):
@@ -64,12 +64,7 @@ def check_app_info(text: object) -> str | None:
 
 
 def observer_group(observers: Any) -> "ObserverGroup | None":
-    """Return the group of `observers`, or None without observers.
-
-    Raises:
-        ConfigurationError: `observers` is not iterable, or contains a class, a coroutine function or an object that is
-            not callable.
-    """
+    """Return the group of `observers`, or None without observers."""
     if not observers:
         return None
     from wonder_customers._core.observers import ObserverGroup  # noqa: PLC0415 - loaded only when there are observers

@@ -1,4 +1,4 @@
-"""One attempt at a request: permit it, sign it, send it, and classify how it ended."""
+"""One attempt at a request, from the permit to the result."""
 
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -52,33 +52,23 @@ from wonder_customers.wire import (
 
 __all__ = ["AttemptRunner"]
 
+# Sends the request for an access token.
 Perform = Callable[[CallContext, Call[AccessToken]], Awaitable[Response[AccessToken]]]
 
 _WAIT_HEADERS: Final = frozenset({"retry-after", "retry-after-ms"})
 _LARGE: Final = 128 * 1024
-"""The size in bytes from which a response body is decoded in a thread. A page of 100 customers has half this size."""
+"""Longer response bodies, in bytes, are decoded in a thread."""
 
 
 @define(eq=False)
 class AttemptRunner:
-    """Sends the requests of one session.
+    """Sends the requests of one session."""
 
-    Attributes:
-        transport: Sends the requests; None until the session is opened.
-        order: Records unconfirmed writes.
-        strict: Whether a response that differs from the gateway's documentation is an error.
-        rate_limit: The rate limit; None if there is none.
-        slots: Limits the requests in progress. A request waits for a slot before it is permitted by the rate limit and
-            signed: a signature contains the time, so a signed request must not wait for a connection.
-        wall: Returns Unix time, for signatures and ``Retry-After`` dates.
-        user_agent: The ``User-Agent`` header; set when the session is opened.
-        closed: Whether the session has ended, so that no more requests are sent.
-    """
-
-    transport: Transport | None
+    transport: Transport | None  # None until the session is opened
     order: WriteOrder
-    strict: bool = False
+    strict: bool = False  # whether drift is an error
     rate_limit: RateLimiter | None = None
+    # A slot is taken before a request is signed: the signature contains the time.
     slots: DividedSlots = field(factory=DividedSlots)
     wall: Callable[[], float] = time.time
     user_agent: Header = (b"User-Agent", b"wonder-customers")
@@ -94,17 +84,14 @@ class AttemptRunner:
             self.use(self.transport)
 
     def use(self, transport: Transport) -> None:
-        """Use `transport` for all following attempts."""
+        """Use `transport` for later attempts."""
         self.transport = transport
         self._ends_in_time = getattr(transport, "ends_in_time", False) is True
 
     def run(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, perform: Perform
     ) -> Coroutine[Any, Any, AttemptResult]:
-        """Make one attempt. If the gateway refuses fetched credentials, make a second attempt with new credentials.
-
-        `keys` is empty for reads. `number` counts the attempts from 1. `perform` sends the request for an access token.
-        """
+        """Make one attempt with the account's credentials."""
         if call_context.account_context.account.credentials is None or not call.signed:
             return self._send(call_context, call, keys, number, call_context.account_context.signer)
         return self._send_with_fetched(call_context, call, keys, number, perform)
@@ -128,7 +115,7 @@ class AttemptRunner:
         return result
 
     async def _signer(self, call_context: CallContext, perform: Perform, refused: Signer | None = None) -> Signer:
-        """Return the credentials for an attempt; `refused` itself if no others are available."""
+        """Return the credentials for an attempt."""
         credentials, known = call_context.account_context.account.credentials, call_context.account_context.signer
         assert credentials is not None  # noqa: S101 - checked by the caller
         found: Signer | None = None
@@ -141,7 +128,7 @@ class AttemptRunner:
     async def _send(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, signer: Signer
     ) -> AttemptResult:
-        """Send once, when a connection and a permit are available. Record a write that may still be applied."""
+        """Make one attempt with `signer`."""
         if self.closed:
             raise SessionClosedError("the session was closed while the request was waiting. The request was not sent.")
         clock, account = call_context.waits.clock, call_context.account_context.account
@@ -180,7 +167,6 @@ class AttemptRunner:
         remaining: float,
         signer: Signer,
     ) -> AttemptResult:
-        """Wait until the request may be sent, send it, and report to the rate limit how it ended."""
         if remaining <= 0:
             late = DeadlineExceededError("the request was not sent: the deadline passed")
             return AttemptResult(Evidence.NOT_SENT, error=late)
@@ -205,7 +191,6 @@ class AttemptRunner:
         remaining: float,
         signer: Signer,
     ) -> AttemptResult:
-        """Sign the request, send it within `remaining` seconds, and classify how it ended."""
         account_context, unique = call_context.account_context, self._unique_id()
         response: HttpResponse | None = None
         failure: TransportError | None = None
@@ -234,7 +219,7 @@ class AttemptRunner:
         return result if result.response is not None else _redacted(result, call, call_context, transmission)
 
     async def _transmit(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """Send a request over the transport. Raise `TransportError` if the result is not an `HttpResponse`."""
+        """Send a signed request over the transport."""
         assert self.transport is not None  # noqa: S101 - selected when the session was opened
         if transmission.renew is not None:
             await transmission.leave()
@@ -251,7 +236,7 @@ class AttemptRunner:
     def _signed(
         self, account_context: AccountContext, call: Call[Any], remaining: float, unique: str, signer: Signer
     ) -> SignedRequest:
-        """Return the request with all headers. Signatures contain the time, so this is the last step before sending."""
+        """Return the request with all headers."""
         request, dialect = call.request, account_context.dialect
         headers = (*account_context.headers, self.user_agent, (b"X-Request-ID", unique.encode("ascii")))
         if call.signed:
@@ -273,7 +258,7 @@ class AttemptRunner:
         failure: TransportError | None,
         request_id: str,
     ) -> AttemptResult:
-        """Classify an attempt without a complete response. If `failure` is None, the deadline passed."""
+        """Classify an attempt without a complete response."""
         account_context = call_context.account_context
         cause = str(failure or f"the deadline of {account_context.policy.deadline:g} s passed")
         final = failure is not None and not failure.retryable
@@ -305,9 +290,8 @@ class AttemptRunner:
         return AttemptResult(Evidence.UNKNOWN, error=lost, request_id=request_id)
 
     async def _decoded_in_thread(self, *arguments: Any) -> AttemptResult:
-        """Decode a large body without delaying the event loop. A cancellation takes effect afterwards."""
         self._decoders = self._decoders or anyio.CapacityLimiter(2)
-        scope = anyio.CancelScope(shield=True)
+        scope = anyio.CancelScope(shield=True)  # a cancellation takes effect afterwards
         with scope:
             result = await anyio.to_thread.run_sync(self._decoded, *arguments, limiter=self._decoders)
         return result  # noqa: RET504 - after the scope, which could suppress a cancellation
@@ -335,7 +319,7 @@ class AttemptRunner:
 
 
 def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> InvalidResponseError:
-    """Return the error that a strict session raises for a response that differs from the gateway's documentation."""
+    """Return the error of a strict session for fields that differ from the documentation."""
     fields = dict.fromkeys(f"{it.field}: expected {it.expected}, found {it.found}" for it in found)
     reason = f"fields of the response differ from the gateway's documentation: {'; '.join(list(fields)[:10])}"
     return InvalidResponseError(reason, status=status, applied="no" if call.replay is Replay.READ else "yes")
@@ -344,7 +328,7 @@ def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> Inva
 def _redacted(
     result: AttemptResult, call: Call[Any], call_context: CallContext, transmission: Transmission
 ) -> AttemptResult:
-    """Return a failed result whose messages contain neither values of the request nor credentials."""
+    """Return a failed result with redacted messages."""
     redactor = Redactor(call.request, call_context.secrets)
     redactor.redact_error(result.error)
     limits = rate_limit_headers(transmission.headers)
@@ -369,6 +353,6 @@ def _evidence(error: CallError) -> Evidence:
 
 
 def _request_id(transmission: Transmission) -> str | None:
-    """Return the gateway's id for the request, or None. Its length is limited, because it becomes part of messages."""
     found = transmission.headers.get("x-request-id") or transmission.headers.get("x-correlation-id")
+    # Limited, because the id becomes part of messages.
     return found[:100] if found and found.isprintable() else None

@@ -1,4 +1,4 @@
-"""The state of an operation in progress, from which its errors and events are filled in."""
+"""The contexts of accounts and operations, and the results of attempts."""
 
 from collections import Counter
 from collections.abc import Hashable, Mapping
@@ -64,31 +64,16 @@ _COMMON: Final[tuple[Header, ...]] = (
 
 @define(eq=False)
 class AccountContext:
-    """An account, with the settings of its session or view.
-
-    Attributes:
-        dialect: The dialect of the gateway, bound to the account.
-        merchant: Identifies the merchant in the keys of customers.
-        account: What the views of the account share: retry tokens, counters, fetched credentials.
-        policy: When to send again, and the time limits.
-        secrets: The account's credentials, which are removed from messages of the gateway. Secrets that functions
-            return are not included.
-        stop: The signal that ends the waits of the calls; None if there is none.
-        additional_headers: The headers that the application adds.
-        source: The account itself, with the language of the view. It is needed only if functions return its secrets.
-        headers: Headers of every request.
-        signer: The account's credentials, if they are not fetched.
-        timeouts: Time limits of an attempt, unless less time is left before the deadline.
-    """
+    """An account, with the settings of its session or view."""
 
     dialect: Dialect
-    merchant: Hashable
-    account: AccountState
+    merchant: Hashable  # part of the keys of customers
+    account: AccountState  # shared by the views of the account
     policy: RetryPolicy = field(factory=RetryPolicy)
     secrets: tuple[Secret, ...] = ()
     stop: StopSignal | None = None
     additional_headers: tuple[Header, ...] = ()
-    source: Any = None
+    source: Any = None  # the account itself
     headers: tuple[Header, ...] = field(init=False)
     signer: Signer = field(init=False)
     timeouts: Timeouts = field(init=False)
@@ -108,71 +93,46 @@ class AccountContext:
         return Timeouts(*(min(limit, remaining) for limit in (timeouts.connect, timeouts.read, timeouts.write)))
 
 
-@lru_cache
+@lru_cache  # views with equal policies share the object
 def _time_limits(policy: RetryPolicy) -> tuple[Timeouts, float]:
-    """Return the time limits of an attempt and the longest of them. Views with equal policies share the object."""
+    """Return the time limits of an attempt, and the longest limit."""
     limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
     return Timeouts(*limits), max(limits)
 
 
 _NO_ERROR: Final = NotSentError("no attempt was made")
-"""The value of `AttemptResult.error` after success. It is never read or changed."""
+"""The value of `AttemptResult.error` after success."""
 
 
 @define(eq=False)
 class AttemptResult:
-    """The result of an attempt: a response, or an error.
-
-    Attributes:
-        evidence: What is known about the attempt. The retry decision depends on it.
-        response: The response after success, else None.
-        error: The failure, if `response` is None.
-        retry_after: Seconds to wait according to the gateway; None if it sent no time.
-        request_id: The gateway's id for the request, or the id that was sent with the request.
-        drift: The fields of the response that differ from the gateway's documentation.
-    """
+    """The result of an attempt: a response or an error."""
 
     evidence: Evidence
     response: Response[Any] | None = None
     error: CallError = _NO_ERROR
-    retry_after: float | None = None
+    retry_after: float | None = None  # seconds
     request_id: str | None = None
     drift: tuple[Drift, ...] = ()
 
 
 @define(eq=False)
 class CallContext:
-    """The state of one operation from its start to its end.
-
-    Attributes:
-        account_context: The account.
-        operation: The name of the operation.
-        waits: The clock and the sleep function of the session.
-        started: The start of the operation on the clock of `waits`.
-        deadline: The deadline of the operation on the clock of `waits`.
-        locks_before: The value of `WriteLocks.released` before the first request of the operation.
-        requests: Number of requests started so far.
-        wrote: Whether a write of the operation received a successful response or was found to be applied.
-        unconfirmed: Whether a write of the operation may have been applied, without confirmation so far.
-        late_attempt: Whether a write was confirmed after an attempt that received no response.
-        ended: How each request ended: the request, the transmission, the result, the cause and the duration.
-        held: The keys of the locks that the operation holds.
-        observer: Reports the events of the operation; None if the session has no observers.
-        secrets: The credentials that were used so far, which are removed from messages of the gateway.
-    """
+    """The state of one operation from its start to its end."""
 
     account_context: AccountContext
     operation: str
     waits: Waits
-    started: float
+    started: float  # on the clock of `waits`, as is the deadline
     deadline: float
-    locks_before: int
-    requests: int = 0
-    wrote: bool = False
-    unconfirmed: bool = False
-    late_attempt: bool = False
+    locks_before: int  # an earlier value of `WriteLocks.released`
+    requests: int = 0  # started so far
+    wrote: bool = False  # whether a write was applied
+    unconfirmed: bool = False  # whether a write may have been applied
+    late_attempt: bool = False  # see `Response.late_attempt`
+    # Request, transmission, result, cause and duration in seconds.
     ended: list[tuple[HttpRequest, Transmission, AttemptResult, str, float]] = field(factory=list)
-    held: list[Key] = field(factory=list)
+    held: list[Key] = field(factory=list)  # locks
     observer: "CallObserver | None" = None
     secrets: tuple[Secret, ...] = ()
 
@@ -186,7 +146,7 @@ class CallContext:
         return self.deadline - self.waits.clock()
 
     async def pause(self, reason: "Reason | None", seconds: float) -> bool:
-        """Wait for `seconds`, and report the wait unless `reason` is None. Return False if the stop signal is set."""
+        """Wait for `seconds`. Return False if the stop signal is set."""
         stop = self.account_context.stop
         with self.waiting(reason, seconds), self.interruptible():
             await self.waits.sleep(seconds)
@@ -198,7 +158,7 @@ class CallContext:
         return nullcontext() if stop is None else stop.interrupting()
 
     def not_sent(self, reason: str) -> CallError:
-        """Return a `NotSentError` if the stop signal is set, else a `DeadlineExceededError` with `reason`."""
+        """Return the error for a request that was not sent."""
         stop = self.account_context.stop
         if stop is not None and stop.is_set:
             error = NotSentError("the request was not sent: the job is stopping")
@@ -207,11 +167,12 @@ class CallContext:
         return DeadlineExceededError(f"the request was not sent: {reason}")
 
     def add_secrets(self, secrets: tuple[Secret, ...]) -> None:
-        """Add credentials to `secrets`. The replaced credentials stay, because later messages may contain them."""
+        """Add credentials to `secrets`."""
+        # Replaced credentials stay, because later messages may contain them.
         self.secrets += tuple(it for it in secrets if it not in self.secrets)
 
     def complete(self, error: CallError) -> CallError:
-        """Fill in the attributes of `error` that are known from the operation, and return it."""
+        """Add the operation's details to `error`, and return `error`."""
         error.attempts = error.attempts or self.requests
         error.gateway = error.gateway or self.account_context.dialect.gateway
         error.operation = error.operation or self.operation
@@ -220,7 +181,7 @@ class CallContext:
         return error
 
     def mark_confirmed(self, call: Call[Any]) -> None:
-        """Record that `call` received a successful response or was found to be applied."""
+        """Record the success of `call`."""
         if call.replay is not Replay.READ:
             self.late_attempt |= self.unconfirmed
             self.unconfirmed, self.wrote = False, True
@@ -233,13 +194,13 @@ class CallContext:
             self.observer = observers.call(dialect.gateway, self.operation, dialect.origin)
 
     def succeed(self, response: Response[Any]) -> None:
-        """Count and report that the operation returns its result."""
+        """Count and report the success of the operation."""
         self.account_context.account.counts.succeeded += 1
         if self.observer is not None:
             self.observer.ended(None, self.applied, self.requests, response.elapsed, recovered=response.recovered)
 
     def fail(self, error: BaseException, applied: Applied, now: float) -> None:
-        """Count and report that the operation raises an error or is cancelled."""
+        """Count and report that the operation failed or was cancelled."""
         name = error_name(error)
         failed = self.account_context.account.counts.failed
         failed[name] = failed.get(name, 0) + 1
@@ -247,7 +208,7 @@ class CallContext:
             self.observer.ended(name, applied, self.requests, now - self.started, recovered=False)
 
     def begin_attempt(self, call: Call[Any], number: int) -> None:
-        """Count and report the start of a request. `number` counts the attempts at the request from 1."""
+        """Count and report the start of a request."""
         self.requests += 1
         if self.observer is not None:
             self.observer.attempt(call.request, number, self.requests)
@@ -282,7 +243,7 @@ class CallContext:
             self.observer.attempted(outcome, transmission.status, applied, error_name(error), elapsed)
 
     def report_drift(self, found: tuple[Drift, ...]) -> None:
-        """Count the fields of a response that differ from the gateway's documentation, and notify the observers."""
+        """Count and report the fields of a response that differ from the gateway's documentation."""
         gateway, drift = self.account_context.dialect.gateway, self.account_context.account.counts.drift
         for it, count in Counter(found).items():
             name = f"{gateway}.{it.field}"
@@ -291,7 +252,7 @@ class CallContext:
                 self.observer.response_drift(it, count)
 
     def waiting(self, reason: "Reason | None", seconds: float) -> AbstractContextManager[None]:
-        """Return a context manager that reports its body as a wait of at most `seconds`."""
+        """Return a context manager that reports its body as a wait."""
         if self.observer is None or reason is None:
             return nullcontext()
         return self.observer.waiting(reason, seconds, self.account_context.account.budget.tokens, self.waits.clock)
@@ -308,13 +269,13 @@ class CallContext:
 
 
 def error_name(error: BaseException) -> str:
-    """Return the name of an error's class, or ``Cancelled`` for the cancellation error of any event loop."""
+    """Return the name of an error for events and counters."""
     named = isinstance(error, (Exception, KeyboardInterrupt, SystemExit))
     return type(error).__name__ if named else "Cancelled"
 
 
 def customer_key(merchant: Hashable, by: str, value: str) -> Key:
-    """Return the key of a customer for its locks. `by` is ``reference`` or ``id``. The case of ids is ignored."""
+    """Return the key of a customer for its locks. `by` is ``reference`` or ``id``."""
     return merchant, by, value.casefold() if by == "id" else value
 
 
@@ -326,7 +287,7 @@ def write_keys(call_context: CallContext, call: Call[Any]) -> list[Key]:
 
 
 def age_of(customer: Customer, headers: Mapping[str, str]) -> float:
-    """Return the age of a customer in seconds by the gateway's clock; 0 if one of the times is missing or invalid."""
+    """Return a customer's age in seconds by the gateway's clock; 0 if it is unknown."""
     try:
         now = parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError):
@@ -336,11 +297,7 @@ def age_of(customer: Customer, headers: Mapping[str, str]) -> float:
 
 
 def as_unconfirmed(error: CallError, subject: Mapping[str, str]) -> CallError:
-    """Return the error of a call whose write may have been applied.
-
-    A failure without a conclusive response becomes an `OutcomeUnknownError`. For any other error, only `applied` is
-    set to ``unknown``. `subject` contains the ``reference`` or ``id`` of the customer, for errors without them.
-    """
+    """Return the error of a call whose write may have been applied."""
     error.applied = "unknown"
     if not isinstance(error, (NotSentError, NoResponseError, DeadlineExceededError, GatewayUnavailableError)):
         return error
@@ -358,7 +315,7 @@ def as_unconfirmed(error: CallError, subject: Mapping[str, str]) -> CallError:
 
 
 def outcome_of(transmission: Transmission, result: AttemptResult | None) -> "Outcome":
-    """Return how an attempt ended. `result` is None after a cancellation or an unexpected error."""
+    """Return how an attempt ended."""
     if transmission.status is None:
         return "no response" if transmission.sent else "not sent"
     if result is None or result.evidence is Evidence.BODY_LOST:
@@ -368,7 +325,7 @@ def outcome_of(transmission: Transmission, result: AttemptResult | None) -> "Out
 
 
 def _applied_by(call: Call[Any], transmission: Transmission, result: AttemptResult | None) -> Applied:
-    """Return whether one attempt was applied. `result` is None after a cancellation or an unexpected error."""
+    """Return whether one attempt was applied."""
     if call.replay is Replay.READ or not transmission.sent:
         return "no"
     if result is None or result.evidence in UNCONFIRMED:

@@ -1,7 +1,4 @@
-"""The credentials that are fetched: secrets that functions of the application return, and access tokens.
-
-Each of them is fetched once for all calls, and again when it expires or the gateway refuses a request signed with it.
-"""
+"""Credentials that are fetched: secrets that functions of the application return, and access tokens."""
 
 from collections.abc import Awaitable, Callable
 from copy import copy
@@ -32,18 +29,14 @@ T = TypeVar("T")
 SendTokenCall = Callable[[Call[AccessToken]], Awaitable[Response[AccessToken]]]
 
 _MOST_RUNNING: Final = 4
-"""The maximum number of threads in which functions of one account run: a function that hangs keeps its thread."""
+"""Maximum number of unfinished calls to functions of one account. Each keeps its thread."""
 _MARGIN: Final = 0.1
-"""The last part of a token's lifetime, which is not used: clocks differ and requests take time."""
+"""The unused part of a token's lifetime: clocks differ and requests take time."""
 
 
 @define(eq=False)
 class SharedValue(Generic[T]):
-    """A value that is fetched once for all callers, and used until it expires or is dropped.
-
-    Attributes:
-        clock: A function that returns seconds on a monotonic clock.
-    """
+    """A value that is fetched once for all callers, until it expires or is dropped."""
 
     clock: Callable[[], float]
     _lock: anyio.Lock = field(factory=anyio.Lock)
@@ -53,13 +46,7 @@ class SharedValue(Generic[T]):
     _failures: int = 0
 
     async def get(self, fetch: Callable[[], Awaitable[tuple[T, float]]]) -> T:
-        """Return the value. If it is missing or expired, one caller awaits `fetch`, and all others await its result.
-
-        `fetch` returns the value and the number of seconds for which it may be used.
-
-        Raises:
-            CallError: The value could not be fetched.
-        """
+        """Return the value. `fetch` returns a new value and its lifetime in seconds."""
         if self._value is None or self.clock() >= self._until:
             failures = self._failures
             async with self._lock:
@@ -84,7 +71,7 @@ class SharedValue(Generic[T]):
         self._failure = None
 
     def drop(self, value: T) -> None:
-        """Remove `value` if it is still the current value, because the gateway refused it."""
+        """Remove `value` if it is the current value."""
         # By identity: a value that was fetched since is not removed, even if it is equal.
         if self._value is value:
             self._value = None
@@ -92,26 +79,18 @@ class SharedValue(Generic[T]):
 
 @frozen(eq=False)
 class Signer:
-    """The credentials with which an attempt is signed.
-
-    Attributes:
-        dialect: The dialect for an account with these secrets.
-        secrets: The secrets, which are removed from messages of the gateway.
-        account: The account. It is needed only if functions return its secrets.
-        bearer: The access token; None if the account needs none.
-        provided: The secrets that functions returned, for `SharedValue.drop`.
-    """
+    """The credentials of an attempt."""
 
     dialect: Dialect
     secrets: tuple[Secret, ...] = ()
     account: Account | None = None
-    bearer: Secret | None = None
+    bearer: Secret | None = None  # the access token
     provided: "_Provided | None" = None
 
 
 @define(eq=False)
 class _Provided:
-    """The secrets that functions returned, by field, and the dialects for the accounts with these secrets."""
+    """The secrets that functions returned, and the dialects with these secrets."""
 
     values: dict[str, Secret]
     dialects: dict[Account, Dialect] = field(factory=dict)
@@ -120,11 +99,7 @@ class _Provided:
 
 @define(eq=False)
 class AccountCredentials:
-    """The fetched credentials of one account, shared by all of its views.
-
-    Attributes:
-        clock: A function that returns seconds on a monotonic clock.
-    """
+    """The fetched credentials of one account, shared by all of its views."""
 
     clock: Callable[[], float]
     _provided: SharedValue[_Provided] = field(init=False)
@@ -136,19 +111,7 @@ class AccountCredentials:
         self._provided, self._tokens = SharedValue(self.clock), SharedValue(self.clock)
 
     async def signer(self, known: Signer, send: SendTokenCall, started: float, refused: Signer | None = None) -> Signer:
-        """Return the credentials for an attempt.
-
-        Args:
-            known: The account, and its credentials that are not fetched.
-            send: Sends the request that fetches an access token.
-            started: The start of the operation on the clock.
-            refused: The credentials that the gateway refused, which are fetched again; None at first. The result is
-                `refused` itself if the new credentials are equal, or if another call has fetched equal credentials
-                since `started`.
-
-        Raises:
-            CallError: The credentials could not be fetched.
-        """
+        """Return the credentials for an attempt, or `refused` if no others are available."""
         if refused is not None and not self._drop(refused, started):
             return refused
         found = await self._with_provided(known)
@@ -162,7 +125,7 @@ class AccountCredentials:
         return refused if refused is not None and same else found
 
     def _drop(self, refused: Signer, started: float) -> bool:
-        """Remove refused credentials from the cache. Return False if equal credentials were fetched since `started`."""
+        """Remove refused credentials. Return whether new credentials may differ."""
         if refused.bearer is not None:
             self._tokens.drop(refused.bearer)
         elif refused.provided is not None:
@@ -200,7 +163,7 @@ class AccountCredentials:
         return Signer(dialect, (*known.secrets, *provided.values.values()), account, provided=provided)
 
     async def _ask(self, account: Account, *, slow: bool) -> tuple[_Provided, float]:
-        """Call all functions, and check the secrets that they return. Raise `NotSentError` if this fails."""
+        """Call the functions, and check the secrets that they return."""
         # Not shared with later calls: on trio, the thread of a function that never returns occupies its limiter.
         limiter = anyio.CapacityLimiter(1)
         values = {name: await _ask(name, it, limiter, self._running) for name, it in provided_secrets(account).items()}
@@ -224,12 +187,7 @@ async def _token(send: SendTokenCall, signer: Signer) -> AccessToken:
 
 
 async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimiter, running: list[str]) -> Secret:
-    """Call the function of a secret, in a thread because it may wait for a secret manager.
-
-    Raises:
-        NotSentError: The function failed or did not return a string, or too many earlier calls have not returned. The
-            error does not contain the message or traceback of the function, because they may contain the secret.
-    """
+    """Call the function of a secret in a thread."""
     if len(running) >= _MOST_RUNNING:
         reason = f"the function for {name} was not called: {len(running)} earlier calls have not returned"
         raise _not_provided(reason, "Check why they do not return, and add a time limit to the function.")
@@ -252,6 +210,7 @@ async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimit
         if isinstance(value, str) or type(value) is Secret:
             return secret(value)
         problem = f"returned {type(value).__name__} instead of a str"
+    # Without the message and traceback of the function, which may contain the secret.
     raise _not_provided(f"the function for {name} {problem}")
 
 
@@ -259,13 +218,13 @@ _ABANDONED: Final = object()
 
 
 def _call(name: str, function: Callable[[], Any], running: list[str], found: list[Any]) -> None:
-    """Append the result of `function` to `found`. If the caller has been cancelled, close a coroutine instead."""
+    """Append the result of `function` to `found`."""
     running.append(name)
     try:
         found.append(function())
     finally:
         running.remove(name)
-    if found[0] is _ABANDONED:
+    if found[0] is _ABANDONED:  # the caller was cancelled
         _close(found)
 
 

@@ -1,8 +1,4 @@
-"""The executor: runs operations, and contains the only retry loop of the package.
-
-Each attempt ends with an `Evidence`. `wonder_customers.retry.decide` decides what follows: the same request is sent
-again, the effect of the write is looked up, or the error is raised.
-"""
+"""The executor of operations, with the only retry loop of the package."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -76,35 +72,18 @@ _START: Final = _Progress()
 
 @define(eq=False)
 class Executor:
-    """Runs the operations of one session.
-
-    Attributes:
-        runner: Sends single requests.
-        order: Locks the customers of writes.
-        waits: The clock and the sleep function.
-        draw: A function that returns a random number from 0 to 1.
-        observers: The observers of the session; None if there are none.
-    """
+    """Runs the operations of one session."""
 
     runner: AttemptRunner
     order: WriteOrder
     waits: Waits
-    draw: Callable[[], float] = random.random
+    draw: Callable[[], float] = random.random  # from 0 to 1
     observers: "ObserverGroup | None" = None
 
     async def run(
         self, account_context: AccountContext, operation: str, steps: Steps[T], subject: tuple[str, str] | None
     ) -> Response[T]:
-        """Send all requests of an operation within one deadline, while holding the lock of its customer.
-
-        `subject` is the customer of a write, ``("reference", …)`` or ``("id", …)``; None for reads and for creates
-        without a reference.
-
-        Raises:
-            CallError: The operation failed.
-            InvalidRecordError: The record cannot be merged with the stored customer.
-            SessionClosedError: The session was closed before a request was sent.
-        """
+        """Run an operation. `subject` is the customer to lock: ``("reference", …)`` or ``("id", …)``."""
         start = self.waits.clock()
         deadline = start + account_context.policy.deadline
         released, secrets = self.order.locks.released, account_context.secrets
@@ -129,11 +108,12 @@ class Executor:
                 self.order.locks.release(key)
 
     def _ended(self, call_context: CallContext, error: CallError, subject: tuple[str, str] | None) -> CallError:
-        """Report and return the error of the operation, without inner frames, because they contain the request."""
+        """Report and return the error of the operation."""
         if call_context.unconfirmed and error.applied == "no":
             # A write of this operation is unconfirmed, although the request that failed was not applied.
             error = as_unconfirmed(error, dict([subject] if subject is not None else []))
             call_context.complete(error)
+        # Inner frames contain the request.
         cause = error.__cause__
         if cause is not None:
             cause.__traceback__ = None
@@ -144,7 +124,7 @@ class Executor:
     async def _walk(
         self, call_context: CallContext, steps: Steps[T], subject: tuple[str, str] | None = None
     ) -> Response[T]:
-        """Perform the steps of an operation, and return the response. A `CallError` is thrown into the generator."""
+        """Perform the steps of an operation."""
         last = _NO_RESPONSE
         try:
             step = next(steps)
@@ -173,7 +153,7 @@ class Executor:
             raise
 
     async def perform(self, call_context: CallContext, call: Call[T]) -> Response[T]:
-        """Send one request as often as the policy allows. Return its response, or the response of a lookup."""
+        """Send a request, with its retries and lookups, and return the response."""
         keys: Sequence[Key] = () if call.replay is Replay.READ else write_keys(call_context, call)
         if keys:
             found = await self._prepare_write(call_context, call, keys)
@@ -199,10 +179,7 @@ class Executor:
     async def _recover(
         self, call_context: CallContext, call: Call[T], keys: Sequence[Key], progress: _Progress, result: AttemptResult
     ) -> tuple[Response[T] | None, _Progress]:
-        """After a failed attempt, look up the write, wait, or raise the error, as the retry decision requires.
-
-        Return the response, or None if the request has to be sent again; and the progress.
-        """
+        """Handle a failed attempt. Without a response, the request is sent again."""
         decision = self._decide(call_context, call, progress, result)
         absent = False
         if isinstance(decision, Resolve):
@@ -223,7 +200,7 @@ class Executor:
         raise self._failure(call_context, call, progress, result, self._note(call_context, decision))
 
     def _note(self, call_context: CallContext, decision: Decision) -> str:
-        """Return the end of an error message that states why the call is not retried; empty if the error shows it."""
+        """Return why the request was not retried, for the error message."""
         if isinstance(decision, Raise):
             return _NOT_RETRIED.get(decision.because, "")
         why = "the session was closed" if self.runner.closed else "the job is stopping"
@@ -248,7 +225,7 @@ class Executor:
         return decide(call_context.account_context.policy, state)
 
     async def _prepare_write(self, call_context: CallContext, call: Call[T], keys: Sequence[Key]) -> Response[T] | None:
-        """Lock the customer, and wait for its unconfirmed writes. Return a response if they have created it."""
+        """Lock the customer, and wait for its unconfirmed writes."""
         for key in keys:
             if key not in call_context.held:
                 await self.order.lock(call_context, key)
@@ -257,6 +234,7 @@ class Executor:
         waited = await self.order.wait_for_unconfirmed(call_context, self.order.locks.with_linked(keys), call)
         if not waited or call.replay is not Replay.LOOKUP:
             return None
+        # An unconfirmed write may have created the customer.
         found = await self._look_up(call_context, call, certain=False)
         if found is not None:
             call_context.mark_confirmed(call)
@@ -267,7 +245,7 @@ class Executor:
     async def _resolve(
         self, call_context: CallContext, call: Call[T], keys: Sequence[Key], progress: _Progress, result: AttemptResult
     ) -> Response[T] | None:
-        """Look up the effect of a write until the confirmation window ends. Return None if it was not found."""
+        """Look up the effect of a write, several times if necessary."""
         waits = lookup_schedule(call_context.account_context.policy.confirmation_window)
         at_once = result.evidence in {Evidence.BODY_LOST, Evidence.REJECTED}
         minimum = 0.0 if at_once else result.retry_after or 0.0
@@ -288,7 +266,7 @@ class Executor:
     async def _look_up_after(
         self, call_context: CallContext, call: Call[T], progress: _Progress, result: AttemptResult
     ) -> Response[T] | None:
-        """Look up the write once. If a request of the lookup fails, raise the error of the write."""
+        """Look up the write once, after a failed attempt."""
         oldest = self.waits.clock() - call_context.started + _CLOCK_TOLERANCE
         try:
             return await self._look_up(call_context, call, certain=result.evidence is Evidence.BODY_LOST, oldest=oldest)
@@ -302,11 +280,7 @@ class Executor:
     async def _look_up(
         self, call_context: CallContext, call: Call[T], *, certain: bool, oldest: float = inf
     ) -> Response[T] | None:
-        """Look up the record that a write has created or changed. Return None if no record is found.
-
-        If a create is not `certain` to be applied, raise `ConflictError` for a customer that differs from the draft or
-        is older than `oldest` seconds.
-        """
+        """Look up the record of a write, and report the lookup."""
         call_context.account_context.account.counts.lookups += 1
         call_context.begin_lookup()
         try:
@@ -329,7 +303,7 @@ class Executor:
             if certain:
                 error.applied = "yes"
             raise
-        if certain or call.mismatches is None:
+        if certain or call.mismatches is None:  # certain: the write was applied
             return evolve(response, recovered=True)
         differing, held = call.mismatches(response.record), cast("Customer", response.record)
         if differing or age_of(held, response.headers) > oldest:
@@ -364,7 +338,7 @@ class Executor:
 
 
 def _deleted_before(call: Call[Any], progress: _Progress, result: AttemptResult) -> Response[Any] | None:
-    """Return the response of a deletion whose earlier, unconfirmed attempt was applied; else None."""
+    """Return the response of a deletion that an earlier attempt applied."""
     if progress.unconfirmed and call.not_found_is_success and isinstance(result.error, NotFoundError):
         return Response(None, result.error.status, {}, result.request_id, recovered=True)
     return None

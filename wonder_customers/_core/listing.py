@@ -23,16 +23,16 @@ _REMEMBERED: Final = 100_000
 class Listing:
     """The customers of a gateway, fetched page by page: ``async for customer in session.list()``.
 
-    A customer that moves to a later page during the iteration is returned only once, because the last 100,000 ids are
-    remembered. If customers are deleted during the iteration, others may move to a page that was already read, and are
-    then missing from the result; see `possible_gap`.
+    A customer that moves to a later page during the iteration is not repeated: the last 100,000 ids are remembered. If
+    customers are deleted during the iteration, others may move to a page that was already read, and are then missing
+    from the result; see `possible_gap`.
 
     Leaving the loop early needs no cleanup on asyncio. On trio, use ``async with session.list() as customers`` or call
     `aclose`.
 
     Attributes:
         unreadable: The number of items without an id on the pages read so far. They are skipped.
-        possible_gap: Whether the total that the gateway reports has decreased, so that customers may be missing.
+        possible_gap: Whether the gateway's total decreased between two pages, so that customers may be missing.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Listing:
             await self._open.pop().aclose()
 
     def pages(self) -> AsyncIterator[Page[Customer]]:
-        """Return an iterator over the pages. The `cursor` of a page continues the list after that page.
+        """Return an iterator over the pages. Customers that move to a later page are repeated.
 
         Raises:
-            InvalidResponseError: While iterating: the gateway sent the same page twice.
+            InvalidResponseError: While iterating: two successive pages contain the same customers.
             InvalidRecordError, UnsupportedOperationError, CallError: While iterating: as for `CustomerSession.list`.
         """
         return self._track(self._pages())

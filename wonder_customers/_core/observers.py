@@ -1,4 +1,4 @@
-"""Reports the events of a session to its observers. Loaded only if there are observers."""
+"""The reports of a session's events to its observers."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -54,29 +54,21 @@ def _observers(given: Any) -> tuple[Observer, ...]:
 
 
 def _named(observer: object) -> str:
-    """Return the qualified name of an observer or of its class, which contains no data."""
+    """Return the qualified name of an observer or of its class."""
     return str(getattr(observer, "__qualname__", type(observer).__qualname__))
 
 
 @define(eq=False)
 class ObserverGroup:
-    """The observers of one session.
-
-    Attributes:
-        observers: The observers, in the order in which they are called.
-        failures: The number of exceptions that they have raised.
-
-    Raises:
-        ConfigurationError: As for `observer_group`.
-    """
+    """The observers of one session."""
 
     observers: tuple[Observer, ...] = field(converter=_observers)
-    failures: int = 0
+    failures: int = 0  # exceptions that observers have raised
     _logged: set[int] = field(factory=set)
     _opened: SessionStarted | None = None
 
     def notify(self, event: Event) -> None:
-        """Call every observer with `event`. Exceptions of observers are counted and logged, not raised."""
+        """Call every observer with `event`."""
         for observer in self.observers:
             try:
                 observer(event)
@@ -84,11 +76,12 @@ class ObserverGroup:
                 self._record_failure(observer, error)
 
     def _record_failure(self, observer: Observer, error: Exception) -> None:
-        """Count the error, and log the first one of each observer. The message of the error is not logged."""
+        """Count the error, and log the first error of each observer."""
         self.failures += 1
         if id(observer) not in self._logged:
             self._logged.add(id(observer))
             name, kind = _named(observer), type(error).__name__
+            # The message of the error is not logged, because it may contain personal data.
             extra = {"event": "observer_failed", "observer": name, "error": kind}
             _LOG.error("observer_failed observer=%s error=%s", name, kind, extra=extra)
 
@@ -98,12 +91,12 @@ class ObserverGroup:
         self.notify(self._opened)
 
     def closed(self) -> None:
-        """Report that the session was closed, if it had been opened."""
+        """Report that the session was closed."""
         if self._opened is not None:
             self.notify(SessionEnded(self._opened))
 
     def call(self, gateway: str, operation: str, origin: Origin) -> "CallObserver":
-        """Report the start of an operation, and return an object that reports its other events."""
+        """Report the start of an operation, and return an object for its other events."""
         started = CallStarted(next(_NUMBERS), gateway, str(operation), origin.host, origin.port)
         self.notify(started)
         return CallObserver(self.notify, started)
@@ -111,7 +104,7 @@ class ObserverGroup:
 
 @define(eq=False)
 class CallObserver:
-    """Reports the events of one call, which makes one attempt and one lookup at a time."""
+    """Reports the events of one call."""
 
     _notify: Callable[[Event], None]
     _call: CallStarted
@@ -120,10 +113,7 @@ class CallObserver:
     _request_id: str | None = None
 
     def attempt(self, request: HttpRequest, number: int, request_number: int) -> None:
-        """Report the start of an attempt.
-
-        `number` counts the attempts at the request, and `request_number` the requests of the call, both from 1.
-        """
+        """Report the start of an attempt."""
         self._attempt = AttemptStarted(self._call, request.method, request.route, number, request_number)
         self._notify(self._attempt)
 
@@ -144,7 +134,7 @@ class CallObserver:
 
     @contextmanager
     def waiting(self, reason: Reason, seconds: float, tokens: int, clock: Callable[[], float]) -> Iterator[None]:
-        """Report the start and the end of a wait, the body of the ``with`` block."""
+        """Report the body of the ``with`` block as a wait."""
         wait, began = Waiting(self._call, reason, seconds, tokens), clock()
         self._notify(wait)
         try:

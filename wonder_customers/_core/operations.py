@@ -47,11 +47,7 @@ T = TypeVar("T")
 
 
 def expect(dialect: Dialect, name: str, value: object, kind: type) -> None:
-    """Check the type of an argument before it is passed to the dialect.
-
-    Raises:
-        InvalidRecordError: `value` is not a `kind`. Nothing was sent.
-    """
+    """Raise `InvalidRecordError` unless `value` is a `kind`."""
     if not isinstance(value, kind):
         broken = Violation(name, None, f"must be a {kind.__name__}, not {type(value).__name__}")
         raise InvalidRecordError(dialect.gateway, [broken])
@@ -59,11 +55,7 @@ def expect(dialect: Dialect, name: str, value: object, kind: type) -> None:
 
 @concealed
 def check_card_data(dialect: Dialect, record: object) -> None:
-    """Check that no field of a record contains card data, except the secrets of a payment source.
-
-    Raises:
-        InvalidRecordError: A field, or a value in the metadata, contains card data. Nothing was sent.
-    """
+    """Raise `InvalidRecordError` if a record contains card data outside of its secrets."""
     found = [
         Violation(path, None, f"the value {problem}, which must not be stored")
         for path, problem in find_card_data(record)
@@ -74,7 +66,7 @@ def check_card_data(dialect: Dialect, record: object) -> None:
 
 @frozen(eq=False, repr=False, slots=False)  # created faster than with slots, for every row of a job
 class CheckedDraft:
-    """A draft that a session has checked, and its request body. See `RawOperations._checked`."""
+    """A draft that a session has checked, and its request body."""
 
     draft: CustomerDraft
     body: dict[str, Any]
@@ -83,22 +75,7 @@ class CheckedDraft:
 
 @define(eq=False)
 class SessionState:
-    """The state shared by a session and its views.
-
-    Attributes:
-        executor: Runs the operations.
-        policy: The retry policy of the session.
-        transport_argument: The ``transport`` argument of the session.
-        max_connections: Maximum number of connections.
-        app_info: The application's part of the ``User-Agent`` header.
-        transport: Sends the requests; None until the session is opened.
-        transport_description: A description of the transport for the ``repr`` of the session.
-        process: Id of the process in which the session was opened.
-        accounts: The state of each account.
-        loop: The event loop on which the session was opened; None before it is opened.
-        closed: Whether the session has ended.
-        views: Number of views made.
-    """
+    """The state shared by a session and its views."""
 
     executor: Executor
     policy: RetryPolicy
@@ -107,21 +84,17 @@ class SessionState:
     app_info: str | None = None
     transport: Transport | None = None
     transport_description: str = ""
-    process: int = 0
+    process: int = 0  # the id of the process that opened the session
     accounts: AccountStates = field(init=False)
     loop: object = None
     closed: bool = False
-    views: int = 0
+    views: int = 0  # created so far
 
     def __attrs_post_init__(self) -> None:
         self.accounts = AccountStates(self.executor.waits.clock, self.policy.budget)
 
     def open(self) -> None:
-        """Open the session on the running event loop and select its transport.
-
-        Raises:
-            ConfigurationError: The transport cannot be used.
-        """
+        """Open the session on the running event loop."""
         self.transport, self.transport_description = select_transport(self.transport_argument, self.max_connections)
         self.executor.runner.use(self.transport)
         self.executor.runner.user_agent = user_agent(self.app_info)
@@ -133,10 +106,10 @@ class SessionState:
         self.executor.order.locks = shared_locks(self.loop)
 
     async def aclose(self) -> None:
-        """Close the session, and its transport unless the caller passed it.
+        """Close the session and its own transport.
 
         Raises:
-            SessionClosedError: The session was opened on another event loop.
+            SessionClosedError: The connections belong to another event loop.
         """
         self.closed = self.executor.runner.closed = True
         self.accounts.forget_views()
@@ -151,11 +124,7 @@ class SessionState:
             ) from None
 
     def account_context(self, account: Account, settings: ViewSettings) -> AccountContext:
-        """Return the context of an account. All views of an account share one state.
-
-        Raises:
-            ConfigurationError: The account does not support the language in `settings`.
-        """
+        """Return the context of an account with `settings`."""
         source = settings.localized(account)
         dialect = source.dialect()
         state = self.accounts.of(account, dialect)
@@ -206,11 +175,7 @@ class SessionState:
             return None
 
     def check_open(self) -> None:
-        """Check that the session is open on the running event loop.
-
-        Raises:
-            SessionClosedError: The session is not open, or was opened in another process or on another event loop.
-        """
+        """Raise `SessionClosedError` unless the session is open in this process and on this event loop."""
         if self.closed:
             raise SessionClosedError("the session is closed: its `async with` block has ended. Nothing was sent.")
         if self.loop is None:
@@ -230,7 +195,7 @@ class SessionState:
 
 
 class RawOperations:
-    """The operations of a session (``session.raw``). Each of them returns a `Response` that contains the record.
+    """The operations of a session (``session.raw``). Each of them returns a `Response` that contains the result.
 
     They raise the same errors as the operations of the session.
     """
@@ -259,7 +224,7 @@ class RawOperations:
             raise
 
     def _ready(self, operation: Operation) -> Dialect:
-        """Return the dialect, after checking that the session is open and the gateway offers `operation`."""
+        """Return the dialect if the session can run `operation`."""
         self._shared.check_open()
         dialect = self._account_context.dialect
         if operation in dialect.unsupported_operations:
@@ -281,21 +246,18 @@ class RawOperations:
         return await self._run(Operation.UPSERT, dialect.upsert(draft), ("reference", draft.reference))
 
     def _checked(self, draft: CustomerDraft) -> CheckedDraft:
-        """Check a draft for `_upsert_checked`, and return it with its request body, without a payment source.
-
-        Raises:
-            InvalidRecordError: As for `CustomerSession.validate`.
-        """
+        """Check a draft, and return it with its request body."""
         dialect = self._account_context.dialect
         expect(dialect, "draft", draft, CustomerDraft)
         check_card_data(dialect, draft)
         return CheckedDraft(draft, dialect.checked_body(draft), dialect)
 
     def _upsert_checked(self, checked: CheckedDraft) -> Coroutine[Any, Any, Response[Customer]]:
-        """Upsert a draft without checking it again, unless it has metadata or another session has checked it."""
+        """Upsert a checked draft."""
         # Not a coroutine function, so that no stack frame contains the body, which tracebacks may show.
         dialect, draft = self._ready(Operation.UPSERT), checked.draft
-        if checked.dialect is not dialect or draft.metadata is not None:  # a caller can change the metadata
+        # Another session may have other rules, and a caller can change the metadata.
+        if checked.dialect is not dialect or draft.metadata is not None:
             return self.upsert(draft)
         steps = dialect.upsert_checked(draft, checked.body)
         return self._run(Operation.UPSERT, steps, ("reference", draft.reference))
@@ -331,9 +293,8 @@ class RawOperations:
             filter: A filter of the gateway, such as `PaydockFilter`; None for all customers.
 
         Raises:
-            InvalidRecordError: The limit or the cursor is invalid, or the filter belongs to another gateway. Nothing
-                was sent.
-            UnsupportedOperationError: The gateway does not support filters (Monri). Nothing was sent.
+            InvalidRecordError: An argument is invalid, or the filter belongs to another gateway. Nothing was sent.
+            UnsupportedOperationError: The gateway supports no lists, or no filters (Monri). Nothing was sent.
             CallError: The page could not be read.
         """
         # Not a coroutine function, so that no stack frame contains the filter while the page is awaited.

@@ -1,4 +1,4 @@
-"""The wait for a connection slot and the rate limit, for requests that cannot be sent at once."""
+"""The wait for a connection slot and a permit of the rate limit."""
 
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,10 +25,7 @@ async def wait_for_permit(
     call_context: CallContext,
     transmission: Transmission,
 ) -> str | None:
-    """Wait until a request may be sent: take a slot, then a permit of the rate limit.
-
-    Return None if the request may be sent. Otherwise return the reason for `CallContext.not_sent`, and take no slot.
-    """
+    """Wait for a connection slot and a permit. Return the reason if the wait fails, else None."""
     account, stop = call_context.account_context.account, call_context.account_context.stop
     is_stopped = stop is not None and stop.is_set
     if is_stopped or not await slots.acquire(account, call_context.remaining(), None if stop is None else stop.ends):
@@ -59,7 +56,7 @@ async def _wait_for_rate_limit(
 
 @contextmanager
 def _reported_wait(call_context: CallContext, within: float) -> Iterator[None]:
-    """Count and report the body of the ``with`` block as a wait for the rate limit."""
+    """Report the body of the ``with`` block as a wait for the rate limit."""
     counts = call_context.account_context.account.counts
     counts.waiting_for_rate_limit += 1
     try:
@@ -70,7 +67,7 @@ def _reported_wait(call_context: CallContext, within: float) -> Iterator[None]:
 
 
 async def _renew(rate_limit: RateLimiter, call_context: CallContext, transmission: Transmission) -> None:
-    """Acquire a new permit after the first permit has expired. Raise `TransportError` if the wait ends without one."""
+    """Acquire a new permit after a permit has expired."""
     renewed = False
     with anyio.move_on_after(call_context.remaining()), call_context.interruptible():
         await rate_limit.acquire(transmission)
@@ -81,7 +78,7 @@ async def _renew(rate_limit: RateLimiter, call_context: CallContext, transmissio
 
 
 def request_result(result: AttemptResult | None, elapsed: float) -> RequestResult:
-    """Return how a request ended, for the rate limit. If `result` is None, the request counts as cancelled."""
+    """Return how a request ended, for the rate limit."""
     if result is None:
         return RequestResult("cancelled", elapsed)
     if result.evidence is Evidence.THROTTLED:

@@ -1,4 +1,4 @@
-"""The removal of request data and credentials from error messages of a gateway."""
+"""The removal of request data and credentials from error messages."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -16,10 +16,10 @@ _SEARCHED: Final = 4000
 """Maximum number of characters of a message that are searched."""
 _KEPT: Final = 1000
 _LONG: Final = 6
-"""Minimum length of values that are removed even inside words. Shorter ASCII values are removed only as whole words."""
+"""Values of at least this length are also removed inside words."""
 _EMAIL: Final = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
 _DIGITS: Final = re.compile(r"\+?\d(?:[\W_]{0,3}\d){6,}")
-"""Seven or more digits, with any separators."""
+"""Seven or more digits, which may be separated."""
 
 _POSITIONS: Final = frozenset({"limit", "offset", "skip", "page", "per_page", "page_size"})
 """The query parameters of pages. Their numbers are kept."""
@@ -29,14 +29,7 @@ _CODE: Final = re.compile(r"\d{1,11}")
 
 
 class Redactor:
-    """Removes credentials, and the values in the body and query of a request, from the gateway's messages.
-
-    ASCII values of one or two characters are kept, except names such as ``Li``.
-
-    Args:
-        request: The request.
-        secrets: The credentials.
-    """
+    """Removes credentials and the values of a request from messages of the gateway."""
 
     def __init__(self, request: HttpRequest, secrets: Iterable[Secret] = ()) -> None:
         found = {*_texts(error_object(request.body)), *_query_values(request.target), *(it.reveal() for it in secrets)}
@@ -47,7 +40,7 @@ class Redactor:
         return f"<Redactor of {len(self._values)} values>"
 
     def redact_error(self, error: CallError) -> None:
-        """Remove the traceback and the causes of an error, and the values from the messages of a `GatewayError`."""
+        """Redact the gateway's messages in an error, and remove its traceback."""
         without_frames(error)
         if not isinstance(error, GatewayError):
             return
@@ -63,10 +56,7 @@ class Redactor:
             }
 
     def redact(self, text: str, code: str | None = None) -> str:
-        """Return `text` without the values, e-mail addresses and long numbers, cut to 1,000 characters.
-
-        The gateway's error code `code`, which may be a long number, is kept unless the request contains it as a value.
-        """
+        """Return `text` without request data, credentials, e-mail addresses and long numbers."""
         folded = FoldedText.of(self._searched_part(text))
         found = [*self._found(folded), *(it.span() for it in _EMAIL.finditer(folded.text))]
         codes = [] if code is None else [it.span() for it in re.finditer(rf"(?<!\d){code}(?!\d)", folded.text)]
@@ -76,13 +66,13 @@ class Redactor:
         return _marked(folded, found)[:_KEPT]
 
     def redact_id(self, text: str) -> str:
-        """Return the request id `text` without the values. Long numbers are kept, because a request id may be one."""
+        """Return the request id `text` without request data and credentials."""
         folded = FoldedText.of(text)
-        # Random ids contain short numbers by chance.
+        # Long numbers are kept, because a request id may be one. Random ids contain short numbers by chance.
         return _marked(folded, self._found(folded, whole_numbers=True))
 
     def _found(self, folded: FoldedText, *, whole_numbers: bool = False) -> list[tuple[int, int]]:
-        """Return the spans of the values in a folded text. With `whole_numbers`, short numbers must be whole words."""
+        """Return the spans of the values in a folded text."""
         found = []
         for value, plain in self._values:
             # Most messages contain none of the values, and compiling a pattern is slow.
@@ -95,18 +85,19 @@ class Redactor:
         return found
 
     def _searched_part(self, text: str) -> str:
-        """Return the start of `text` that is searched, without a partial value at its end."""
+        """Return the part of `text` that is searched."""
         if len(text) <= _SEARCHED:
             return text
         cut = text[:_SEARCHED]
         folded = cut.casefold()
+        # A partial value at the end would not be found.
         begun = (value[:size] for value, _ in self._values for size in range(3, len(value) + 1))
         longest = max((len(it) for it in begun if folded.endswith(it.casefold())), default=0)
         return cut[: _SEARCHED - longest]
 
 
 def _is_identifying(value: str) -> bool:
-    """Return whether a value is removed. One or two ASCII characters are kept, except a name such as ``Li``."""
+    """Return whether a value is removed."""
     return len(value) >= 3 or not value.isascii() or (len(value) == 2 and value.istitle())
 
 
@@ -120,16 +111,17 @@ def _pattern(value: str, plain: str, *, whole_numbers: bool) -> str:
 
 
 def _long_numbers(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the spans of long numbers between two positions of a text, except short lists of small numbers."""
+    """Yield the spans of long numbers between two positions of a text."""
     for it in _DIGITS.finditer(text, start, end):
         groups = re.findall(r"\d+", it[0])
         digits = sum(map(len, groups))
+        # Short lists of small numbers are kept.
         if digits >= 2 * len(groups) or digits >= _CARD_DIGITS:
             yield it.span()
 
 
 def _marked(folded: FoldedText, found: list[tuple[int, int]]) -> str:
-    """Return the original text with a mark instead of each of the spans found in the folded text."""
+    """Return the original text with a mark instead of each span."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(folded.span(*it) for it in found):
         overlaps = merged and start < merged[-1][1]
@@ -142,7 +134,7 @@ def _marked(folded: FoldedText, found: list[tuple[int, int]]) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield all strings and numbers of a JSON value as strings."""
+    """Yield the strings and numbers of a JSON value as strings."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -156,7 +148,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _query_values(target: str) -> Iterator[str]:
-    """Yield the values of a query and the items of comma-separated lists, except pagination numbers."""
+    """Yield the values of a query, except pagination numbers."""
     for name, value in parse_qsl(target.partition("?")[2]):
         if name not in _POSITIONS or not value.isdecimal():
             yield value

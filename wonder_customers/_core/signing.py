@@ -1,4 +1,4 @@
-"""Threads for slow signatures, so that responses to other calls are not delayed."""
+"""Threads for slow signatures."""
 
 import os
 from collections.abc import Callable
@@ -16,13 +16,7 @@ _CORES: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
 
 
 class SignerPool:
-    """Computes signatures in threads, at most one per core, and otherwise on the event loop.
-
-    With one core, all signatures are computed on the event loop. While all threads are busy, the next signature is
-    computed on the event loop, because waiting for a thread would take longer. The event loop computes one signature at
-    a time, so that it serves other tasks in between. The threads are separate from those that the program uses through
-    anyio.
-    """
+    """Computes signatures in threads or on the event loop."""
 
     def __init__(self, cores: int = _CORES) -> None:
         self._free = cores if cores > 1 else 0
@@ -30,8 +24,9 @@ class SignerPool:
         self._local_lock = anyio.Lock()
 
     async def make(self, sign: Callable[[], T]) -> T:
-        """Return the result of `sign`, which is called in a thread or on the event loop."""
-        if not self._free:
+        """Return the result of `sign`."""
+        if not self._free:  # waiting for a thread would take longer
+            # One signature at a time, so that the event loop serves other tasks in between.
             async with self._local_lock:
                 return sign()
         self._free -= 1

@@ -1,4 +1,4 @@
-"""The ``User-Agent`` header: versions of the library and of Python, the event loop, and the application."""
+"""The ``User-Agent`` header."""
 
 import sys
 from functools import cache
@@ -11,7 +11,7 @@ __all__ = ["user_agent"]
 
 
 def user_agent(app_info: str | None) -> Header:
-    """Return the header for requests on the running event loop. It contains no other data about the machine."""
+    """Return the header for requests on the running event loop."""
     loop = "asyncio" if running_on_asyncio() else "trio"
     product = f"{_library()} (Python/{sys.version_info.major}.{sys.version_info.minor}; {loop})"
     return b"User-Agent", (product if app_info is None else f"{product} {app_info}").encode("ascii")
@@ -19,7 +19,7 @@ def user_agent(app_info: str | None) -> Header:
 
 @cache
 def _library() -> str:
-    """Return the library's name, and its version if the package is installed."""
+    """Return the library's name, with its version if known."""
     try:
         return f"wonder-customers/{version('wonder-customers')}"
     except PackageNotFoundError:  # the package is used without being installed

@@ -26,14 +26,14 @@ _RESERVED: Final = re.compile(
 
 
 class SessionOptions(TypedDict, total=False):
-    """The options of a view. For options that are missing or None, the values of the session or view are used.
+    """The options of a view. Options that are missing or None keep the values of the session or view.
 
     Attributes:
         retry: The retry policy.
         deadline: The time limit of a call in seconds, including all attempts.
         headers: Additional headers of every request, by name. Headers that are reserved for the library are refused.
-        language: The language of the gateway's messages, ``en``, ``zh-HK`` or ``zh-CN``. Only Wonder supports this.
-        stop: A signal that ends all waits of the calls.
+        language: Wonder: the language of the gateway's messages, ``en``, ``zh-HK`` or ``zh-CN``.
+        stop: A signal that ends the waits of the calls.
     """
 
     retry: RetryPolicy | None
@@ -45,26 +45,15 @@ class SessionOptions(TypedDict, total=False):
 
 @frozen
 class ViewSettings:
-    """The settings of a session or view.
-
-    Attributes:
-        policy: The retry policy, which contains the deadline.
-        headers: Additional headers of every request.
-        language: The language of the gateway's messages; None for the language of the account.
-        stop: The signal that ends the waits of the calls; None if there is none.
-    """
+    """The settings of a session or view."""
 
     policy: RetryPolicy
     headers: tuple[Header, ...] = ()
-    language: str | None = None
+    language: str | None = None  # None: the language of the account
     stop: StopSignal | None = None
 
     def changed(self, options: Mapping[str, Any]) -> "ViewSettings":
-        """Return the settings with the changes in `options`, whose keys are those of `SessionOptions`.
-
-        Raises:
-            ConfigurationError: An option is unknown or invalid.
-        """
+        """Return the settings with `options`. Raise `ConfigurationError` if an option is invalid."""
         for name in options.keys() - SessionOptions.__annotations__.keys():
             known = ", ".join(SessionOptions.__annotations__)
             raise ConfigurationError(f"unknown option {name!r}; the options are {known}")
@@ -76,10 +65,10 @@ class ViewSettings:
         return ViewSettings(policy, headers, given.get("language", self.language), given.get("stop", self.stop))
 
     def localized(self, account: Account) -> Account:
-        """Return the account with the language of these settings; `account` itself if they have no language.
+        """Return the account with the language of these settings.
 
         Raises:
-            ConfigurationError: The gateway does not support languages, or does not support this language.
+            ConfigurationError: The account does not support the language.
         """
         if self.language is None:
             return account

@@ -1,4 +1,4 @@
-"""The clock and the sleep function of a session, and the signal that ends its waits when a job is stopped."""
+"""The waits of a session, and the signal that ends them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,15 +15,14 @@ __all__ = ["StopSignal", "Waits"]
 
 @define(eq=False)
 class StopSignal:
-    """Ends the waits of the calls of a job when the job is stopped, and reports the results of requests to the job.
+    """A signal that ends the waits of calls, such as the calls of a job that is stopped.
 
-    Requests in progress are completed. A call whose wait is ended raises the error of its last request, or
-    `NotSentError` if it has not sent a request.
+    Requests in progress are completed. A call whose wait ends raises a `CallError`.
 
     Attributes:
         is_set: Whether `set` was called.
         ends: Functions that end the current waits.
-        observe: Called with the evidence and the error of each request; None if the results are not observed.
+        observe: Called with the evidence and the error of each completed request; None if the results are not observed.
     """
 
     is_set: bool = False
@@ -38,7 +37,7 @@ class StopSignal:
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Cancel the body of the ``with`` block when the signal is set, or at once if it is set already."""
+        """Cancel the body of the ``with`` block when the signal is set."""
         with anyio.CancelScope() as scope:
             self.ends.add(scope.cancel)
             try:
@@ -51,12 +50,7 @@ class StopSignal:
 
 @define(eq=False)
 class Waits:
-    """The clock and the sleep function of a session.
+    """The clock and the sleep function of a session."""
 
-    Attributes:
-        clock: A function that returns seconds on a monotonic clock, for deadlines and waits.
-        sleep: An async function that waits for a number of seconds.
-    """
-
-    clock: Callable[[], float] = system_clock.monotonic
+    clock: Callable[[], float] = system_clock.monotonic  # seconds
     sleep: Callable[[float], Any] = system_clock.sleep

@@ -1,12 +1,4 @@
-"""The order of writes: one write per customer at a time, and only when no unconfirmed write can still be applied.
-
-A write without a response may still be in progress. If a newer write were sent at once, the older write could be
-applied after the newer one and undo it. So writes for one customer run one after the other. A write waits until the
-confirmation window of an unconfirmed write is over, unless the write is idempotent and both have the same body.
-
-All sessions of a process share the state, because several of them may use the same account. Locks belong to an event
-loop; unconfirmed writes are shared by all event loops.
-"""
+"""The locks of customers, and the writes that may still be applied."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -26,6 +18,9 @@ from wonder_customers.wire import Replay, Transmission
 
 __all__ = ["UNCONFIRMED_WRITES", "UnconfirmedWrites", "WriteLocks", "WriteOrder", "shared_locks"]
 
+# A write without a response may still be in progress. A newer write that is sent at once could be applied first and
+# then be undone by the older write. Several sessions may use the same account, so they share this state.
+
 _MOST: Final = 100_000
 """Maximum number of unconfirmed writes that are remembered."""
 _LINKS: Final = 10_000
@@ -34,18 +29,13 @@ _LINKS: Final = 10_000
 
 @define(eq=False)
 class UnconfirmedWrites:
-    """The writes that may still be applied, by customer. The memory that they use is bounded.
-
-    Event loops in several threads may use the object at the same time.
-
-    Attributes:
-        clock: A function that returns seconds on a monotonic clock.
-    """
+    """The writes that may still be applied, by customer."""
 
     clock: Callable[[], float] = system_clock.monotonic
     _writes: dict[Key, tuple[bytes, float]] = field(factory=dict)
     _order: deque[tuple[Key, float]] = field(factory=deque)
-    # Reentrant, because the garbage collector may close a call, which adds its write, while this thread adds another.
+    # Event loops in several threads use the object. Reentrant, because the garbage collector may close a call, which
+    # adds its write, while this thread adds another.
     _changing: RLock = field(factory=RLock)
 
     def __len__(self) -> int:
@@ -72,15 +62,12 @@ class UnconfirmedWrites:
                 self._writes.pop(key, None)
 
     def confirm(self, keys: Iterable[Key]) -> None:
-        """Remove the writes with `keys`, because a lookup has shown their effect."""
+        """Remove the writes with `keys`."""
         for key in keys:
             self._writes.pop(key, None)
 
     def remaining(self, keys: Iterable[Key], body: bytes | None) -> float:
-        """Return the seconds until no write with another body than `body` can be applied; 0 or less if none can.
-
-        If `body` is None, writes with any body count.
-        """
+        """Return the seconds until writes with other bodies than `body` can no longer be applied."""
         if not self._writes:
             return 0.0
         now, same = self.clock(), None if body is None else digest(body)
@@ -95,15 +82,10 @@ class UnconfirmedWrites:
 
 @define(eq=False)
 class WriteLocks:
-    """Locks for writes, one per key of a customer.
-
-    Attributes:
-        unconfirmed: The writes that may still be applied.
-        released: Number of locks released so far. Its earlier values are the moments for `released_since`.
-    """
+    """Locks for writes, by key of a customer."""
 
     unconfirmed: UnconfirmedWrites = field(factory=UnconfirmedWrites)
-    released: int = 0
+    released: int = 0  # locks released so far
     _locks: dict[Key, WaitQueue | None] = field(factory=dict)  # None: no task waits
     _links: OrderedDict[Key, Key] = field(factory=OrderedDict)
     _last: OrderedDict[Key, int] = field(factory=OrderedDict)
@@ -123,19 +105,19 @@ class WriteLocks:
             self._links.popitem(last=False)
 
     def with_linked(self, keys: Sequence[Key]) -> list[Key]:
-        """Return `keys` and the known references of their ids, in the order of locking: references first."""
+        """Return `keys` and the known references of their ids, references first."""
         linked = [self._links[key] for key in keys if key in self._links] if self._links else []
         return [*linked, *(key for key in keys if key not in linked)] if linked else list(keys)
 
     def acquire_nowait(self, key: Key) -> bool:
-        """Acquire the lock of `key`. Return False if it is held already."""
+        """Acquire the lock of `key`. Return False if another task holds the lock."""
         if key in self._locks:
             return False
         self._locks[key] = None
         return True
 
     async def acquire(self, key: Key, within: float) -> bool:
-        """Acquire the lock of `key`. Return False if it does not become free within `within` seconds."""
+        """Acquire the lock of `key`. Return False if this takes longer than `within` seconds."""
         if self.acquire_nowait(key):
             return True
         queue = self._locks[key]
@@ -144,7 +126,7 @@ class WriteLocks:
         return await queue.wait(lambda: self._hand_on(key), within)
 
     def release(self, key: Key) -> None:
-        """Release the lock of `key`, and pass it to the task that has waited longest."""
+        """Release the lock of `key`."""
         self.released += 1
         self._last[key] = self.released
         self._last.move_to_end(key)
@@ -153,7 +135,7 @@ class WriteLocks:
         self._hand_on(key)
 
     def released_since(self, key: Key, moment: int) -> bool:
-        """Return whether the lock of `key` may have been released after `moment`, an earlier value of `released`."""
+        """Return whether the lock of `key` may have been released after `moment`, a value of `released`."""
         return self._last.get(key, self._forgotten) > moment
 
     def _hand_on(self, key: Key) -> None:
@@ -181,36 +163,18 @@ def shared_locks(loop: object) -> WriteLocks:
 
 @define(eq=False)
 class WriteOrder:
-    """Locks customers for operations, and delays writes until no unconfirmed write can be applied.
-
-    Attributes:
-        locks: The locks, shared by the sessions of an event loop.
-    """
+    """Orders the writes of operations."""
 
     locks: WriteLocks
 
     async def lock_subject(self, call_context: CallContext, subject: tuple[str, str]) -> None:
-        """Lock a customer, ``("reference", …)`` or ``("id", …)``. If the reference for an id is known, lock both.
-
-        Raises:
-            CallError: As for `lock`.
-        """
+        """Lock a customer, ``("reference", …)`` or ``("id", …)``, for the operation."""
         key = customer_key(call_context.account_context.merchant, *subject)
         for it in self.locks.with_linked([key]):
             await self.lock(call_context, it)
 
     async def lock_customer(self, call_context: CallContext, step: LockCustomer) -> bool:
-        """Lock one more key of a customer, and wait until no earlier write for the key can still be applied.
-
-        All operations lock references before ids, so that two of them cannot wait for each other. Therefore the id is
-        released while the operation waits for the reference.
-
-        Returns:
-            Whether the customer may have changed since the first request of the operation.
-
-        Raises:
-            CallError: As for `lock` and `wait_for_unconfirmed`.
-        """
+        """Lock one more key of a customer. Return whether the customer may have changed."""
         key = customer_key(call_context.account_context.merchant, step.by, step.value)
         changed = False
         if key not in call_context.held:
@@ -218,6 +182,7 @@ class WriteOrder:
             if self.locks.acquire_nowait(key):
                 call_context.held.append(key)
             else:
+                # All operations lock references before ids, so that two of them cannot wait for each other.
                 ids = list(call_context.held) if step.by == "reference" else []
                 for held in ids:
                     self.locks.release(held)
@@ -228,12 +193,7 @@ class WriteOrder:
         return await self.wait_for_unconfirmed(call_context, [key], None) or changed
 
     async def lock(self, call_context: CallContext, key: Key) -> None:
-        """Lock a customer, whose lock the operation does not hold yet, until the operation ends.
-
-        Raises:
-            DeadlineExceededError: Another operation held the lock until the deadline.
-            NotSentError: The stop signal ended the wait.
-        """
+        """Lock a customer for the operation."""
         if not self.locks.acquire_nowait(key):
             remaining = call_context.remaining()
             acquired = False
@@ -252,14 +212,7 @@ class WriteOrder:
     async def wait_for_unconfirmed(
         self, call_context: CallContext, keys: Sequence[Key], call: Call[Any] | None
     ) -> bool:
-        """Wait until no earlier write for the customer can still be applied. Return whether a wait was necessary.
-
-        An idempotent `call` does not wait for writes with the same body.
-
-        Raises:
-            DeadlineExceededError: The wait would exceed the deadline. The error is raised at once.
-            NotSentError: The stop signal ended the wait.
-        """
+        """Wait for unconfirmed writes of the customer. Return whether a wait was necessary."""
         repeatable = call is not None and call.replay in {Replay.IDEMPOTENT, Replay.NATURAL_UPSERT}
         wait = self.locks.unconfirmed.remaining(keys, call.request.body if call is not None and repeatable else None)
         if wait <= 0:
@@ -283,7 +236,7 @@ class WriteOrder:
     def mark_unconfirmed(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], transmission: Transmission
     ) -> None:
-        """Record that `call` may still be applied, if it is a write and a byte of it may have been sent."""
+        """Record `call` as unconfirmed if it may still be applied."""
         if call.replay is not Replay.READ and transmission.sent:
             call_context.unconfirmed = True
             if keys:
