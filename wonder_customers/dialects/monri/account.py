@@ -22,12 +22,12 @@ class Monri:
     Attributes:
         merchant_key: The merchant's secret key.
         authenticity_token: The merchant's public token.
-        auth: ``digest`` signs every request (``WP3-v2.1``, documented). ``oauth`` fetches a bearer token first, as
-            Monri's client libraries do.
+        auth: ``digest`` signs every request (``WP3-v2.1``, documented). ``oauth`` sends a bearer token, as Monri's
+            client libraries do.
         base_url: The URL of the gateway. The default is the test gateway. For production, pass `Monri.PRODUCTION`.
 
     Raises:
-        ConfigurationError: A credential cannot be sent in a header, `auth` is unknown, or the URL is not allowed.
+        ConfigurationError: A credential, `auth` or the URL is invalid.
     """
 
     SANDBOX: ClassVar[str] = "https://ipgtest.monri.com"
@@ -48,7 +48,7 @@ class Monri:
     @classmethod
     @concealed
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Monri":
-        """Create an account from environment variables, or from files: ``MONRI_MERCHANT_KEY_FILE`` names a file.
+        """Create an account from environment variables. Variables with the suffix ``_FILE`` contain paths of files.
 
         Args:
             variables: A mapping with ``MONRI_MERCHANT_KEY``, ``MONRI_AUTHENTICITY_TOKEN`` and, optionally,

@@ -97,7 +97,7 @@ def _token_shape(body: Json) -> tuple[Json, Json]:
 
 
 def _with_card(token: PaymentToken, _: Json) -> PaymentToken:
-    """Return `token` with an empty card if the response contains no data of the card."""
+    """Return `token` with a card, which may be empty."""
     return token if token.card is not None else evolve(token, card=CardSummary())
 
 
@@ -117,10 +117,7 @@ _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=False)
 
 
 def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Violation]]:
-    """Return the request body of a draft or a patch, and all violations of documented limits.
-
-    In a patch, None clears a field. An invalid value is part of the body unchanged.
-    """
+    """Return the request body of a draft or a patch, and all violations of documented limits."""
     body: Json = {}
     partial = isinstance(record, CustomerPatch)
     found = violations(merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD, partial=partial, body=body)
@@ -141,10 +138,7 @@ def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-    """Return the subset of `fields` that null clears.
-
-    The reference cannot be cleared. Names cannot be cleared if the draft has a name.
-    """
+    """Return the subset of `fields` that null clears."""
     named = any(getattr(draft, name) is not None for name in _NAMES)
     known = _CLEARABLE - set(_NAMES) if named else _CLEARABLE
     return frozenset(name for name in fields if name in known or name.startswith("metadata."))
@@ -160,25 +154,17 @@ def _with_cleared(draft: CustomerDraft, body: Json) -> Json:
 
 
 def read_customer(body: Any, status: int = 200) -> Customer:
-    """Return the customer in a response or in an item of a list, with the id in ``uuid`` or ``id``.
-
-    Raises:
-        InvalidResponseError: `body` is not an object, or has no id.
-    """
+    """Return the customer in a response or in an item of a list."""
     return read_record("customer", status, _read_customer, body)
 
 
 def read_token(body: Any, status: int = 200) -> PaymentToken:
-    """Return the payment method in an item of a list.
-
-    Raises:
-        InvalidResponseError: `body` is not an object, or has no token.
-    """
+    """Return the payment method in an item of a list."""
     return read_record("payment method", status, _read_token, body)
 
 
 def write_customer(customer: Customer) -> Json:
-    """Return the JSON object of a customer in the documented format. This is the inverse of `read_customer`."""
+    """Return the JSON object of a customer in the documented format."""
     body = _write_customer(customer)
     address = body.pop("address") or {}
     extra = body.pop("extra")
@@ -186,7 +172,7 @@ def write_customer(customer: Customer) -> Json:
 
 
 def write_token(token: PaymentToken) -> Json:
-    """Return the JSON object of a payment method. This is the inverse of `read_token`."""
+    """Return the JSON object of a payment method."""
     body = _write_token(token)
     card = body.pop("card") or {}
     extra = body.pop("extra")
@@ -194,7 +180,7 @@ def write_token(token: PaymentToken) -> Json:
 
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
-    """Compare `draft` with `customer`. Metadata keys with the value None count as absent."""
+    """Compare `draft` with `customer`."""
     body, held = customer_body(draft), write_customer(customer)
     if isinstance(body.get("metadata"), dict):
         # If the draft has no metadata, only the keys that it clears are compared.
@@ -210,15 +196,13 @@ def _without_nulls(metadata: Mapping[str, Any]) -> Json:
 
 
 def replacing_metadata(draft: CustomerDraft, body: Json, held: Customer) -> Json:
-    """Return `body` with null for the metadata keys that only `held` has, if `draft` has metadata.
-
-    Monri merges metadata, and removes keys whose value is null.
-    """
+    """Return `body`, whose metadata replaces the metadata of `held`."""
     if draft.metadata is None or not held.metadata:
         return body
+    # Monri merges metadata, and removes keys whose value is null.
     return body | {"metadata": dict.fromkeys(held.metadata) | body["metadata"]}
 
 
 def write_fields(body: Json, fields: Mapping[str, Sequence[str]]) -> Json:
-    """Return `body`, which is a refusal, with messages by field in the form that third-party clients read."""
+    """Return the body of a refusal with messages by field, in the form that third-party clients read."""
     return {**body, "errors": {name: list(messages) for name, messages in fields.items()}}

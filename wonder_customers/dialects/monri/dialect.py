@@ -45,9 +45,8 @@ _NO_TOKENS = "the API only lists tokens; cards are saved during payments (tokeni
 class MonriDialect(CustomerDeletion):
     """The protocol of Monri's customer API.
 
-    Create is not an upsert: a second create with the same ``merchant_customer_id`` is refused with HTTP 400. After a
-    create without a response, the reference is looked up. The default ``limit`` of a list is 50; its maximum is not
-    documented.
+    Create is not an upsert: a second create with the same ``merchant_customer_id`` is refused with HTTP 400. The
+    default ``limit`` of a list is 50; its maximum is not documented.
     """
 
     gateway = "monri"
@@ -71,7 +70,7 @@ class MonriDialect(CustomerDeletion):
         return ((b"Authorization", authorization(key, str(int(now)), token, request.target, request.body)),)
 
     def token_call(self) -> Call[AccessToken] | None:
-        """Return ``POST /v2/oauth`` with the scopes of the customer endpoints; None if the account uses digests."""
+        """Return ``POST /v2/oauth``; None if the account uses digests."""
         if self._account.auth != "oauth":
             return None
         body = {
@@ -89,7 +88,7 @@ class MonriDialect(CustomerDeletion):
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         """Look up the reference, then create or update the customer. A draft without a reference creates a customer.
 
-        The metadata of the draft replaces the metadata of the customer.
+        Metadata in the draft replaces the metadata of the customer.
 
         Raises:
             ConflictError: A deleted customer has the reference, which cannot be used again.
@@ -123,7 +122,7 @@ class MonriDialect(CustomerDeletion):
         """Send ``GET /v2/merchants/customers/{merchant_customer_id}``.
 
         Raises:
-            NotFoundError: No customer has the reference, or only a deleted customer, whose id is the error's `id`.
+            NotFoundError: No customer has the reference, or only a deleted customer.
             InvalidRecordError: The reference is not valid.
         """
         return self._by_reference(self._holder(reference), reference)
@@ -148,7 +147,7 @@ class MonriDialect(CustomerDeletion):
         return send(Call(request, Replay.IDEMPOTENT, _deletion(id), id=id, not_found_is_success=True))
 
     def page(self, limit: int, cursor: str | None, filter: None = None) -> Steps[Page[Customer]]:
-        """Send ``GET /v2/customers?limit=&offset=``. The newest customer is first. The endpoint has no filters."""
+        """Send ``GET /v2/customers?limit=&offset=``. The endpoint has no filters."""
         offset = parse_offset(self.gateway, cursor)
         request = self._request("GET", f"/v2/customers{self._position(limit, offset)}", "/v2/customers")
         return send(Call(request, Replay.READ, lambda response: self._page(response, limit, offset)))
@@ -180,7 +179,7 @@ class MonriDialect(CustomerDeletion):
         self.checked_body(draft)
 
     def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the `payload` of a valid draft, which is checked and written in one pass."""
+        """Return the `payload` of a valid draft, or raise `InvalidRecordError`."""
         return valid_body(self.gateway, *codec.checked_body(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
@@ -245,7 +244,7 @@ class MonriDialect(CustomerDeletion):
 
 
 def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
-    """Return the body of a 2xx response whose ``status`` is missing, null, ``approved`` or in `accepted`."""
+    """Return the body of an accepted response."""
     if response.status >= 400:
         body = error_object(response.body)
         raise _refusal(response.status, body)
@@ -268,11 +267,9 @@ def _refusal(status: int, body: dict[str, Any]) -> CallError:
 
 
 def _messages(body: dict[str, Any]) -> tuple[str | None, dict[str, tuple[str, ...]]]:
-    """Return the message of a refusal, and the messages by field.
-
-    The documented key is ``message``. Monri's transaction endpoints send a list ``errors``. Third-party clients read an
-    object ``errors`` (lists of messages by field) and a string ``error``.
-    """
+    """Return the message of a refusal, and its messages by field."""
+    # Documented: ``message``. Monri's transaction endpoints: a list ``errors``. Third-party clients: a string
+    # ``error``, and an object ``errors`` with lists of messages by field.
     errors = body.get("errors")
     fields: dict[str, tuple[str, ...]] = {}
     if isinstance(errors, dict):
@@ -299,14 +296,11 @@ def _data(response: HttpResponse) -> list[Any]:
 
 
 def _tokens(requested: str) -> Callable[[HttpResponse], Items[PaymentToken]]:
-    """Return a function that reads the payment methods of a customer, and checks that they belong to the customer.
-
-    The gateway also accepts the merchant's id for the customer. The owner is therefore checked only if a UUID was
-    requested.
-    """
+    """Return a function that reads the payment methods of a customer."""
 
     def decode(response: HttpResponse) -> Items[PaymentToken]:
         found = read_items("data", lambda item: codec.read_token(item, response.status), _data(response))
+        # The gateway also accepts the merchant's id for the customer. The owner cannot be compared with that id.
         owners = [it.customer_id for it in found if it.customer_id] if UUID(requested) is None else []
         if not all(same_id(requested, owner) for owner in owners):
             raise mismatch_error("customer", "customer_uuid", response)
@@ -316,10 +310,7 @@ def _tokens(requested: str) -> Callable[[HttpResponse], Items[PaymentToken]]:
 
 
 def _deletion(requested: str) -> Callable[[HttpResponse], None]:
-    """Return a function that checks the response to a deletion.
-
-    The documented key of the id is ``id``, and the gateway's clients read ``uuid``. Both keys are accepted.
-    """
+    """Return a function that checks the response to a deletion."""
 
     def decode(response: HttpResponse) -> None:
         if not response.body.strip() and response.status < 300:
@@ -327,6 +318,7 @@ def _deletion(requested: str) -> Callable[[HttpResponse], None]:
         body = _approved(response, "deleted")
         if body.get("deleted") is False:
             raise not_deleted("customer", response)
+        # The documented key is ``id``, and the gateway's clients read ``uuid``.
         named = [it for it in (body.get("uuid"), body.get("id")) if it]
         if named and not any(same_id(requested, it) for it in named):
             raise mismatch_error("customer", "id", response)
@@ -335,7 +327,7 @@ def _deletion(requested: str) -> Callable[[HttpResponse], None]:
 
 
 def _access_token(response: HttpResponse) -> AccessToken:
-    """Return the bearer token. Its lifetime is ``expires_in`` in seconds, or 300 s if this is not a positive number."""
+    """Return the bearer token in a response."""
     body = _approved(response)
     token, lifetime = body.get("access_token"), body.get("expires_in")
     if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):

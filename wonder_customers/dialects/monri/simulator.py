@@ -34,29 +34,19 @@ _LENGTHS = {
 _TOKENIZED = ("cvv", "type", "pan", "expiration_date", "temp_card_id", "digest", "timestamp")
 
 
+# The file ``facts.toml`` lists documented facts with their sources. Choices where the documentation is silent:
+#
+# * Create responds with 200. Refusals are `{"status": "invalid-request", "message": …}` with 400, or 404 for an unknown
+#   customer; 401 has the status `error`. List items and responses to deletions contain both `id` and `uuid`.
+# * Timestamps are not checked unless `clock_window` is set. Seconds and milliseconds are accepted.
+# * Lists do not contain deleted customers. Reads return them, with `deleted` true. Their merchant id cannot be used
+#   again, a second deletion has the same response, and updates are refused with 400.
+# * Scopes of bearer tokens are not enforced, `expires_in` is in seconds, and `limit` has no maximum.
+# * Null clears a field, including `metadata`. Integers are accepted for fields that are strings.
+
+
 class MonriSimulator(SimulatedGateway):
-    """Monri's customers and their payment methods.
-
-    Documented (V: stated by the documentation, V-code: seen in official code):
-
-    * The digest `WP3-v2.1` is verified over the target with its query and the body as received [V; query: V-code]. The
-      body counts as empty for GET [V]. OAuth bearer tokens are accepted at the same endpoints [V-code].
-    * Paths, methods, field lengths, partial update, null for a metadata key, lists sorted by `created_at` descending
-      with a default `limit` of 50 [V]. Absent fields are null [V-code].
-    * A `merchant_customer_id` is unique; a second create is refused with 400 [V-code].
-    * List items and responses to deletions contain both `id` (documentation) and `uuid` (official clients).
-    * `temp-tokenize` needs no Authorization header; its digest is in the body [V-code].
-
-    Chosen here, because the documentation does not define it:
-
-    * Create responds with 200. Refusals are `{"status": "invalid-request", "message": …}` with 400, or 404 for an
-      unknown customer; 401 has the status `error`.
-    * Timestamps are not checked unless `clock_window` is set. Seconds and milliseconds are accepted [V-code].
-    * Lists do not contain deleted customers. Reads by uuid or merchant id return them, with `deleted` true. Their
-      merchant id cannot be used again, a second deletion has the same response, and updates are refused with 400.
-    * Scopes of bearer tokens are not enforced, `expires_in` is in seconds, and `limit` has no maximum.
-    * Null clears a field, including `metadata`. Integers are accepted for fields that are strings.
-    """
+    """Monri's customers and their payment methods."""
 
     name: ClassVar[str] = "monri"
     prefix: ClassVar[str] = "/v2"
@@ -98,7 +88,7 @@ class MonriSimulator(SimulatedGateway):
         }
 
     def authenticate(self, request: ReceivedRequest) -> str:
-        """Return the authenticity token of the merchant to which the digest or bearer token of the request belongs."""
+        """Return the authenticity token of the merchant that sent the request."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme == "Bearer" and token and " " not in token:
             return self._bearer(token)
@@ -152,7 +142,7 @@ class MonriSimulator(SimulatedGateway):
                 self.store.delete_record(self.name, merchant, "bearer", record.id)
 
     def wrong_path(self, status: int) -> Response:
-        """Return the response to an unknown path, or to a known path with another method."""
+        """Return the response to an unknown path or method."""
         return json_response(status, {"status": "invalid-request", "message": "Path not found"})
 
     # Customers
@@ -322,7 +312,7 @@ def _object(request: ReceivedRequest) -> JsonObject:
 
 
 def _validated(sent: JsonObject) -> JsonObject:
-    """Check the known fields of a request and return them."""
+    """Check the known fields of a request, and return them."""
     known: JsonObject = {}
     for field, (shortest, longest) in _LENGTHS.items():
         if field not in sent:

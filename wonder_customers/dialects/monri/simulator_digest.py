@@ -16,13 +16,13 @@ from wonder_customers.simulator.gateway import ReceivedRequest
 
 SCHEME = "WP3-v2.1"
 _MILLISECONDS = 100_000_000_000
-"""Timestamps of at least this number are in milliseconds. In seconds, this number would be a time in the year 5138."""
+"""Timestamps of at least this number are in milliseconds."""
 
 Merchants = Mapping[str, Mapping[str, str]]
 
 
 def parts(request: ReceivedRequest) -> tuple[str, str, str] | None:
-    """Return the token, timestamp and digest of the ``Authorization`` header; None if the header is not a digest."""
+    """Return the token, timestamp and digest of the ``Authorization`` header, if it contains them."""
     found = request.headers.get("authorization", "").split(" ")
     return (found[1], found[2], found[3]) if found[0] == SCHEME and len(found) == 4 else None
 
@@ -38,7 +38,7 @@ def seconds(timestamp: str) -> float:
 
 
 def digest(key: str, timestamp: str, token: str, target: bytes, body: bytes) -> str:
-    """Return the digest of a request: SHA-512 as hexadecimal digits."""
+    """Return the SHA-512 digest of a request in hexadecimal."""
     return hashlib.sha512(f"{key}{timestamp}{token}".encode() + target + body).hexdigest()
 
 
@@ -54,11 +54,7 @@ def is_valid(request: ReceivedRequest, key: str, timestamp: str, token: str, rec
 
 
 def report(request: ReceivedRequest, merchants: Merchants, now: float, window: float | None) -> AuthenticationReport:
-    """Return a report on the check of a request's digest.
-
-    `now` is the Unix time at which the request was received. `window` is the maximum difference in seconds between the
-    timestamp and `now`; None if the difference is not checked.
-    """
+    """Return a report on the check of the digest of a request that was received at `now`."""
     steps = {"Authorization header": request.headers.get("authorization", "")}
     found = parts(request)
     if found is None:
@@ -85,7 +81,7 @@ def report(request: ReceivedRequest, merchants: Merchants, now: float, window: f
 
 
 def _mistake(request: ReceivedRequest, merchants: Merchants, found: tuple[str, str, str]) -> str:
-    """Return a description of the mistake that caused a wrong digest."""
+    """Describe the mistake that caused a wrong digest."""
     token, timestamp, received = found
     received = received.lower()
     key, body = merchants[token]["merchant_key"], signed_body(request)

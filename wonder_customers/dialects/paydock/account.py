@@ -29,8 +29,7 @@ class Paydock:
             Paydock makes the added source the default.
 
     Raises:
-        ConfigurationError: Both credentials or neither of them were passed, the credential cannot be sent in a header,
-            or the URL is not allowed.
+        ConfigurationError: Both credentials or neither of them were passed, or a credential or the URL is invalid.
     """
 
     SANDBOX: ClassVar[str] = "https://api-sandbox.paydock.com/v1/"
@@ -53,7 +52,7 @@ class Paydock:
     @classmethod
     @concealed
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Paydock":
-        """Create an account from environment variables, or from files: ``PAYDOCK_SECRET_KEY_FILE`` names a file.
+        """Create an account from environment variables. Variables with the suffix ``_FILE`` contain paths of files.
 
         Args:
             variables: A mapping with ``PAYDOCK_SECRET_KEY`` or ``PAYDOCK_ACCESS_TOKEN`` and, optionally,

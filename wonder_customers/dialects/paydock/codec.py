@@ -164,7 +164,7 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
 
 
 def _with_default(customer: Customer, body: Json) -> Customer:
-    """Return `customer` with the listed payment source that `default_source` names, if any, as its default token."""
+    """Return `customer` with the default token that `default_source` names."""
     default = body.get("default_source")
     token = next((it for it in customer.payment_tokens if it.token == default), customer.default_payment_token)
     return evolve(customer, default_payment_token=token)
@@ -194,12 +194,9 @@ _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True)
 
 
 def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Violation]]:
-    """Return the request body of a draft or a patch without its payment source, and all violations of limits.
-
-    The document marks ``payment_source`` as required. Customers without a source are accepted nevertheless, because the
-    gateway's clients and bulk jobs send such customers. In a patch, None clears a field.
-    """
+    """Return the request body of a draft or patch without its payment source, and all violations of limits."""
     body: Json = {}
+    # The document requires ``payment_source``, but the gateway's clients create customers without a source.
     named, rules = name_as_first_name(record), _RULES.get(type(record.payment_source), _CUSTOMER_RULES)
     partial = isinstance(record, CustomerPatch)
     unsupported = UNSUPPORTED_FIELD
@@ -216,16 +213,12 @@ def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Viol
 
 
 def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
-    """Return all violations of documented limits by a draft or a patch, including its payment source."""
+    """Return all violations of documented limits by a draft or a patch."""
     return checked_body(record)[1]
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-    """Return the subset of `fields` that null clears.
-
-    The reference and the default payment source cannot be cleared. The name and the first name cannot be cleared if the
-    draft has one of them.
-    """
+    """Return the subset of `fields` that null clears."""
     known = _CLEARABLE - {"name", "first_name"} if draft.name or draft.first_name else _CLEARABLE
     return frozenset(name for name in fields if name in known or name.startswith("metadata."))
 
@@ -236,7 +229,7 @@ def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
 
 
 def with_source(record: CustomerDraft | CustomerPatch, body: Json) -> Json:
-    """Return `body` with the payment source of a draft or a patch."""
+    """Return `body` with the payment source of a draft or a patch, if any."""
     source = record.payment_source
     if isinstance(source, OneTimeToken):
         return body | {"token": source.token.reveal()}
@@ -255,25 +248,17 @@ def _source_body(source: CardSource | VaultToken | BankAccountSource) -> Json:
 
 
 def read_customer(body: Any, status: int = 200) -> Customer:
-    """Return the customer in a response.
-
-    Raises:
-        InvalidResponseError: `body` is not an object, or has no ``_id``.
-    """
+    """Return the customer in a response."""
     return read_record("customer", status, _read_customer, body)
 
 
 def read_token(body: Any, status: int = 200) -> PaymentToken:
-    """Return a payment source of a customer.
-
-    Raises:
-        InvalidResponseError: `body` is not an object, or has no ``_id``.
-    """
+    """Return a payment source of a customer."""
     return read_record("payment source", status, _read_token, body)
 
 
 def write_customer(customer: Customer) -> Json:
-    """Return the JSON object of a customer. This is the inverse of `read_customer`."""
+    """Return the JSON object of a customer."""
     body = _write_customer(customer)
     extra = body.pop("extra", {})
     body.pop("default_source", None)
@@ -285,7 +270,7 @@ def write_customer(customer: Customer) -> Json:
 
 
 def write_token(token: PaymentToken) -> Json:
-    """Return the JSON object of a payment source. This is the inverse of `read_token`."""
+    """Return the JSON object of a payment source."""
     body = _write_token(token)
     extra = body.pop("extra", {})
     card, address = body.pop("card", {}), body.pop("address", {})
@@ -304,10 +289,7 @@ def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
 
 
 def created_differences(draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
-    """Return the fields in which `customer` differs from a customer created with `draft`.
-
-    Only the last four digits of cards are compared. For other kinds of payment sources, `customer` must have a source.
-    """
+    """Return the fields in which `customer` differs from a customer created with `draft`."""
     source = draft.payment_source
     different = compare(draft, customer).different
     if not adds_source(source):
@@ -324,6 +306,6 @@ def adds_source(source: PaymentSource | object) -> bool:
 
 
 def write_fields(body: Json, fields: Mapping[str, Sequence[str]]) -> Json:
-    """Return `body`, which has an ``error_summary``, with messages by field in the form of recorded refusals."""
+    """Return the body of a refusal with messages by field, in the form of recorded refusals."""
     details = [{"param_name": name, "description": text} for name, texts in fields.items() for text in texts]
     return {**body, "error_summary": {**body["error_summary"], "details": details}}

@@ -49,9 +49,8 @@ _OLDEST_FIRST: Final = {"sortkey": "created_at", "sortdirection": "ASC"}
 class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
     """The protocol of Paydock's customer API.
 
-    Paydock does not ensure that references are unique, and the filter of the list is a search, so this dialect compares
-    references exactly. If several customers have the reference, `AmbiguousReferenceError` is raised. Deleting a
-    customer archives it. Payment tokens are the payment sources of a customer.
+    Paydock does not ensure that references are unique, and the filter of the list is a search. This dialect therefore
+    compares references exactly. Deleting a customer archives it. Payment tokens are the payment sources of a customer.
     """
 
     gateway = "paydock"
@@ -68,7 +67,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
             self._headers = ((b"x-access-token", account.access_token),)
 
     def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
-        """Return the header with the secret key or the access token. Requests are not signed."""
+        """Return the header with the secret key or the access token."""
         return tuple((name, value.reveal().encode("ascii")) for name, value in self._headers)
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
@@ -96,7 +95,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         return send(self._by_id(id))
 
     def get_by_reference(self, reference: str) -> Steps[Customer]:
-        """Send ``GET /customers?reference=`` for each page, and compare the references exactly.
+        """Search with ``GET /customers?reference=``, and compare the references exactly.
 
         Raises:
             AmbiguousReferenceError: More than one customer has the reference.
@@ -129,17 +128,13 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
         """Send ``POST /customers/{id}``. Fields that are not in the patch keep their values.
 
-        A payment source in the patch is added to the customer's other sources, and becomes the default unless the
-        account has `keep_default_source`.
+        A payment source in the patch is added to the customer's other sources; see `Paydock.keep_default_source`.
         """
         valid_body(self.gateway, *codec.checked_body(patch))
         return self._change(id, patch)
 
     def _change(self, id: str, record: CustomerDraft | CustomerPatch, held: Customer | None = None) -> Steps[Customer]:
-        """Update a customer. With `keep_default_source`, an added payment source does not become the default.
-
-        The customer `held` is the customer before the update. If it is None, the customer is read if necessary.
-        """
+        """Update a customer, whose state before the update is `held`, if known."""
         adds = codec.adds_source(record.payment_source) and not record.default_payment_token
         reference = record.reference if isinstance(record, CustomerDraft) else None
         default = None
@@ -170,11 +165,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         return send(Call(request, Replay.IDEMPOTENT, _archive(id), id=id, not_found_is_success=True))
 
     def page(self, limit: int, cursor: str | None, filter: PaydockFilter | None = None) -> Steps[Page[Customer]]:
-        """Send ``GET /customers?limit=&skip=``. The maximum limit is 1000.
-
-        Unless `filter` has a sort order, the oldest customer is first, so that new customers do not shift the following
-        pages.
-        """
+        """Send ``GET /customers?limit=&skip=``. The oldest customer is first, unless `filter` has a sort order."""
         call = self._page_call(limit, parse_offset(self.gateway, cursor), _sorted(filter.query() if filter else {}))
         if filter is None:
             return send(call)
@@ -207,7 +198,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         return customer.payment_tokens
 
     def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
-        """Read the customer, send ``POST /customers/{id}`` with `source`, and return the source that was added.
+        """Send ``POST /customers/{id}`` with `source`, and return the source that was added.
 
         Raises:
             InvalidRecordError: `source` is not a payment source, or violates a documented limit.
@@ -256,7 +247,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         self.checked_body(draft)
 
     def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the `payload` of a valid draft, which is checked and written in one pass."""
+        """Return the `payload` of a valid draft, or raise `InvalidRecordError`."""
         return valid_body(self.gateway, *codec.checked_body(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
@@ -306,12 +297,12 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
 
 def _sorted(filters: dict[str, str]) -> dict[str, str]:
-    """Return `filters` with the default sort order, unless the caller passed a sort order."""
+    """Return `filters` with a sort order."""
     return {**_OLDEST_FIRST, **filters} if _OLDEST_FIRST.keys().isdisjoint(filters) else filters
 
 
 def _accepted(response: HttpResponse) -> dict[str, Any]:
-    """Return the ``resource`` of an accepted response: HTTP 2xx without ``error`` and ``error_summary``."""
+    """Return the ``resource`` of an accepted response."""
     failed = response.status >= 400
     body = error_object(response.body) if failed else response_object("Paydock", response)
     if failed or body.get("error") or body.get("error_summary"):
@@ -334,7 +325,7 @@ def _written(response: HttpResponse) -> Customer:
 
 
 def _archive(id: str) -> Callable[[HttpResponse], None]:
-    """Return a function that checks the response to an archive request: an empty body or the archived customer."""
+    """Return a function that checks the response to an archive request."""
 
     def decode(response: HttpResponse) -> None:
         if not response.body.strip() and response.status < 300:

@@ -20,11 +20,7 @@ class _AcquirerReason(str):
 
 
 def refusal(status: int, body: dict[str, Any]) -> CallError:
-    """Return the error for a refusal.
-
-    ``error_summary`` has precedence over ``error``. For a refusal with HTTP 2xx, the status in the body is used, or 400
-    if it is not an error status.
-    """
+    """Return the error for a refusal, with the gateway's code and messages."""
     claimed = body.get("status")
     if status < 400:
         status = claimed if type(claimed) is int and 400 <= claimed <= 599 else 400
@@ -41,14 +37,14 @@ def refusal(status: int, body: dict[str, Any]) -> CallError:
 
 
 def _about_customer(body: dict[str, Any], message: str | None) -> bool:
-    """Return whether a refusal may be about the customer. For example, "Token Not found" is not."""
+    """Return whether a refusal may be about the customer."""
     resource = body.get("resource")
     kind = resource.get("type") if isinstance(resource, dict) else None
     return (kind is None or kind == "customer") and "token" not in (message or "").casefold()
 
 
 def _message(summary: dict[str, Any], legacy: dict[str, Any], fields: Fields) -> str | None:
-    """Return the gateway's message, including the reason if an acquirer refused a card."""
+    """Return the gateway's message, with the acquirer's reasons."""
     message = summary.get("message") or legacy.get("message")
     if isinstance(message, dict):
         inner = [short_text(it) for it in _as_list(message.get("errors"))]
@@ -89,7 +85,7 @@ def _described(details: Any) -> Iterator[tuple[str, str]]:
 
 
 def _described_item(item: Any) -> Iterator[tuple[str, str]]:
-    """Yield the field and the message of one detail, which may be a string or an object."""
+    """Yield the field and the message of one detail, if any."""
     if not isinstance(item, dict):
         text = short_text(item)
         if text:

@@ -39,9 +39,8 @@ class PaydockFilter(CustomerFilter["Paydock"]):
 
     Args:
         search: A string in the first name, the last name, the e-mail address or the company name.
-        email: The complete e-mail address; case is ignored. Paydock has no such parameter: the address is sent as
-            `search`, and customers with other addresses are omitted. Pages may therefore have few items, and have no
-            total.
+        email: The complete e-mail address; case is ignored. The address is sent as `search`, and customers with other
+            addresses are omitted. Pages may therefore have few items, and have no total.
         reference: Your id for the customer. Paydock may also return customers with similar references.
         company_name: The name of the company.
         id: The gateway's id for the customer.
@@ -49,8 +48,7 @@ class PaydockFilter(CustomerFilter["Paydock"]):
         gateway_id: The id of an acquiring gateway that stores one of the customer's payment sources.
         payment_source_id: The id of one of the customer's payment sources.
         archived: True for archived customers only. By default, archived customers are omitted.
-        sortkey: The field to sort by, such as ``updated_at``. By default, the oldest customer is first, so that new
-            customers do not shift the following pages.
+        sortkey: The field to sort by, such as ``updated_at``. Without a sort order, the oldest customer is first.
         sortdirection: ``ASC`` or ``DESC``.
 
     Raises:
@@ -75,7 +73,7 @@ class PaydockFilter(CustomerFilter["Paydock"]):
         return "search" if name == "email" else name
 
     def select(self, page: Page[Customer]) -> Page[Customer]:
-        """Return a page without the customers whose e-mail address differs from the condition `email`, if any."""
+        """Return a page without the customers that have another e-mail address than the condition `email`, if any."""
         email = self._values.get("email")
         if email is None:
             return page

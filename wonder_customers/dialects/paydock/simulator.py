@@ -45,38 +45,22 @@ _EQUAL = {"status": "status", "company_name": "company_name", "gateway_id": "pay
 _SORTED = frozenset({*TEXTS, "updated_at", "email", "status"})
 
 
+# The file ``facts.toml`` lists documented facts with their sources. Choices where the documentation is silent or
+# contradicts itself:
+#
+# * A create with neither a source nor a token creates a customer without sources, because users of the official clients
+#   do that, although the documentation marks `payment_source` as required.
+# * An unknown id causes 404. A malformed id is refused with 400 (`id must be a mongodb id`, newer recordings), or with
+#   404, which the test of the .NET client expects, if `malformed_id_status` is 404.
+# * Null clears an optional field. A `limit` above 1000 counts as 1000, a malformed value as the default. An unknown
+#   `sortkey` counts as `created_at`.
+# * An archived customer can be read but not updated; archiving it again has the same response. An archived payment
+#   source is removed from the customer. If it was the default, the first remaining source becomes the default.
+# * The expiry of a card is not compared with the current date, because official tests use past years.
+
+
 class PaydockSimulator(SimulatedGateway):
-    """Paydock's customers, payment sources, vault and one-time tokens.
-
-    Documented (V: stated by the documentation, V-code: seen in official code, I: inferred):
-
-    * Calls require a secret key, an access token or, if public, a public key (header or `public_key` in the query)
-      [V, V-code]. The 403 body has the old form for an unknown key and the new form for a missing key [V].
-    * Envelope, `error` and `error_summary`, HTTP statuses [V]. The customer object has the fields of the official
-      clients' models [V-code]; `reference`, `description`, `company_name` and `meta` are returned as sent [I].
-    * The four flows of a create [V]. A source without a `type` is a card, as the PHP client sends it [V-code]. An
-      update with a source adds it [V-code] and makes it the default [V]. DELETE archives [V-code].
-    * A mandatory field in a wrong format is refused; an optional field is ignored [V]. A `phone` that is not E.164 is
-      refused [V-code]. `reference` is not unique. Month and year are strings in requests and numbers in responses
-      [V-code].
-    * List parameters and defaults: `limit` 100, at most 1000, newest first, without archived customers [V].
-      `query_token`, and the search of payment sources with it [V-code]. One-time tokens are valid once, for three
-      hours [V].
-
-    Chosen here, because the documentation does not define it or contradicts itself:
-
-    * The documentation marks `payment_source` and `default_source` as required on create. A create with neither a
-      source nor a token creates a customer without sources, because users of the official clients do that.
-    * An unknown id causes 404 `NotFound`. A malformed id is refused with `malformed_id_status`, by default 400
-      (`id must be a mongodb id`, newer recordings). The test of the .NET client expects 404.
-    * Null clears an optional field. A `limit` above 1000 counts as 1000, a malformed value as the default. An unknown
-      `sortkey` counts as `created_at`.
-    * An archived customer can be read but not updated; archiving it again has the same response. An archived payment
-      source is removed from the customer. If it was the default, the first remaining source becomes the default.
-    * `DECLINED_CARD` is refused with an acquirer's code and description. A one-time token that is unknown, used or
-      expired is refused as recorded by a public test suite. A malformed or empty `gateway_id` is refused [V-code].
-    * The expiry of a card is not compared with the current date, because official tests use past years.
-    """
+    """Paydock's customers, payment sources, vault and one-time tokens."""
 
     name: ClassVar[str] = "paydock"
     prefix: ClassVar[str] = "/v1"
@@ -119,7 +103,7 @@ class PaydockSimulator(SimulatedGateway):
         }
 
     def variables(self, credentials: Mapping[str, str], origin: str) -> dict[str, str]:
-        """Return the environment variables of one merchant, with the secret key and the public key."""
+        """Return the environment variables of one merchant."""
         return {
             "PAYDOCK_BASE_URL": f"{origin}/v1/",
             "PAYDOCK_SECRET_KEY": credentials["secret_key"],
@@ -127,7 +111,7 @@ class PaydockSimulator(SimulatedGateway):
         }
 
     def access_token(self) -> str:
-        """Return the first merchant's access token, for use instead of the secret key."""
+        """Return the first merchant's access token."""
         return next(iter(self.merchants.values()))["access_token"]
 
     def authenticate(self, request: ReceivedRequest) -> str:
@@ -146,12 +130,12 @@ class PaydockSimulator(SimulatedGateway):
         return fail(403, "Access forbidden", "token_required")
 
     def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
-        """Return a report on the check of a request's key or access token."""
+        """Return a report on the check of a request's credentials."""
         del now
         return report(request, self.merchants)
 
     def wrong_path(self, status: int) -> Response:
-        """Return the response to an unknown path, or to a known path with another method."""
+        """Return the response to an unknown path or method."""
         error, resource = {"message": "Wrong Api path"}, {"type": "path", "data": None}
         return json_response(
             404, {"status": 404, "error": error, "resource": resource}, {"x-original-status": str(status)}
@@ -197,7 +181,7 @@ class PaydockSimulator(SimulatedGateway):
         return success(200, "customer", held.body)
 
     def _apply(self, merchant: str, body: JsonObject, sent: JsonObject) -> None:
-        """Apply the fields, the payment source and the default source of a request to a customer."""
+        """Apply the contents of a request to a customer."""
         source, owner = self._sent_source(merchant, sent)
         for field, value in {**owner, **own_fields(sent)}.items():
             if value is None:

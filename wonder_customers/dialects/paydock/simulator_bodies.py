@@ -62,7 +62,7 @@ def success(status: int, kind: str, data: object, resource: Mapping[str, object]
 def fail(
     status: int, message: str, code: str, path: str = "", messages: tuple[str, ...] = (), *, kind: str = "customer"
 ) -> NoReturn:
-    """Raise `GatewayRefusal` with ``error`` and ``error_summary``. `kind` is the value of ``resource.type``."""
+    """Raise `GatewayRefusal` with ``error`` and ``error_summary``."""
     details = {"path": path, "messages": list(messages)}
     legacy = code if code == "token_required" else "".join(word.capitalize() for word in code.split("_"))
     error = {"message": message, "code": legacy, "details": details}
@@ -78,7 +78,8 @@ def unknown_key() -> NoReturn:
 
 
 def unknown_token() -> NoReturn:
-    """Raise `GatewayRefusal` for an unknown or expired one-time token, with a body from a public test suite."""
+    """Raise `GatewayRefusal` for a one-time token that cannot be used."""
+    # A public test suite contains this body.
     message, messages = "Token Not found", ["No Tokens found with provided id"]
     summary = {"message": message, "code": "unspecified_error", "details": {"messages": messages}}
     body = {"status": 400, "error": {"message": message, "details": messages}, "error_summary": summary}
@@ -86,7 +87,6 @@ def unknown_token() -> NoReturn:
 
 
 def _declined() -> NoReturn:
-    """Raise `GatewayRefusal` for a card that the acquirer declines."""
     reason = {"gateway_specific_code": "05", "gateway_specific_description": "Do not honour"}
     summary = {"message": "Transaction declined", "code": "transaction_declined", "details": {**reason, "messages": []}}
     error = {"message": "Transaction declined", "details": [{**reason, "param_name": "card_number"}]}
@@ -95,17 +95,17 @@ def _declined() -> NoReturn:
 
 
 def invalid(path: str, *messages: str) -> NoReturn:
-    """Raise `GatewayRefusal` for a request because of the field at `path`."""
+    """Raise `GatewayRefusal` because of the field at `path`."""
     fail(400, "param validation failed", "validation_error", path, messages)
 
 
 def not_found() -> NoReturn:
-    """Raise `GatewayRefusal` for a request for an unknown resource."""
+    """Raise `GatewayRefusal` for an unknown resource."""
     fail(404, "Not found", "not_found")
 
 
 def json_object(request: ReceivedRequest) -> JsonObject:
-    """Return the body of a request. Refuse a body that is not a JSON object."""
+    """Return the JSON object in the body of a request."""
     body = request.json()
     if not isinstance(body, dict):
         invalid("", "body must be a JSON object")
@@ -113,7 +113,7 @@ def json_object(request: ReceivedRequest) -> JsonObject:
 
 
 def own_fields(sent: JsonObject) -> JsonObject:
-    """Return the valid customer fields of a request, and fields that are null. Refuse a malformed phone."""
+    """Return the valid customer fields of a request."""
     # The gateway's e-commerce connectors send "" for a missing telephone number or e-mail address.
     sent = {name: value for name, value in sent.items() if value != "" or name not in {"phone", "email"}}
     phone, email, meta = sent.get("phone"), sent.get("email"), sent.get("meta")
@@ -135,7 +135,7 @@ def address_fields(sent: JsonObject) -> JsonObject:
 
 
 def checked_source(sent: JsonObject, path: str) -> JsonObject:
-    """Check the mandatory fields of a payment source, and return its stored fields."""
+    """Check a payment source, and return its stored fields."""
     kind = sent["type"] if isinstance(sent.get("type"), str) else "card"
     for field in _MANDATORY.get(kind, ()):
         if not isinstance(sent.get(field), str) or not sent[field]:
@@ -148,10 +148,10 @@ def checked_source(sent: JsonObject, path: str) -> JsonObject:
 
 
 def checked_token_source(sent: JsonObject) -> JsonObject:
-    """Check the payment source of a one-time token, and return its stored fields. Refusals have the type ``token``.
+    """Check the payment source of a one-time token, and return its stored fields.
 
     Raises:
-        GatewayRefusal: A field is missing or malformed, or the card is declined.
+        GatewayRefusal: The source is refused.
     """
     try:
         return checked_source(sent, "")
@@ -161,7 +161,7 @@ def checked_token_source(sent: JsonObject) -> JsonObject:
 
 
 def checked_gateway(sent: JsonObject, path: str) -> str | None:
-    """Return the `gateway_id` of a payment source, or None if it is missing. Refuse a malformed id."""
+    """Return the valid `gateway_id` of a payment source, if any."""
     gateway = sent.get("gateway_id")
     if gateway is None or (isinstance(gateway, str) and MONGODB_ID.fullmatch(gateway)):
         return gateway
@@ -201,7 +201,7 @@ def listed_source(source: JsonObject, customer: JsonObject) -> JsonObject:
 
 
 def paging(request: ReceivedRequest) -> tuple[int, int]:
-    """Return the `limit`, at most 1000, and the `skip` of a list. A malformed value counts as missing."""
+    """Return the limit, at most 1000, and the offset of a list."""
     limit, skip = request.number("limit", 100), request.number("skip", 0)
     return (100 if limit is None else min(limit, 1000)), skip or 0
 
@@ -212,7 +212,7 @@ def json_web_token(payload: JsonObject) -> str:
 
 
 def signed_token(content: JsonObject, secret: str) -> str:
-    """Return a signed token that contains `content`, so that the content need not be stored."""
+    """Return a signed token that contains `content`."""
     payload = _encoded(content)
     return f"{payload}.{hmac.digest(secret.encode(), payload.encode(), 'sha256').hex()}"
 

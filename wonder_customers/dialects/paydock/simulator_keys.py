@@ -22,7 +22,7 @@ Merchants = Mapping[str, Mapping[str, str]]
 
 
 def received_credentials(request: ReceivedRequest) -> dict[str, str]:
-    """Return the credentials of a request by kind. A public key may also be in the query."""
+    """Return the credentials of a request by kind."""
     received = {kind: request.headers.get(header, "") for kind, header in _HEADERS.items()}
     received["public_key"] = received["public_key"] or request.query.get("public_key", "")
     return {kind: value for kind, value in received.items() if value}
@@ -37,7 +37,7 @@ def merchant_of(received: Mapping[str, str], merchants: Merchants, kinds: Sequen
 
 
 def report(request: ReceivedRequest, merchants: Merchants) -> AuthenticationReport:
-    """Return a report on the authentication of a request from the merchant's server. It contains no credentials."""
+    """Return a report on the authentication of a request from the merchant's server."""
     received = received_credentials(request)
     steps = {header: "present" if kind in received else "absent" for kind, header in _HEADERS.items()}
     merchant = merchant_of(received, merchants, PRIVATE)

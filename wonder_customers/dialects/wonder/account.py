@@ -34,8 +34,8 @@ class Wonder:
         language: The language of the gateway's messages: ``en``, ``zh-HK`` or ``zh-CN``; None for the default.
 
     Raises:
-        ConfigurationError: The key is not an unencrypted RSA key of 2048 bits or more, the AppID cannot be sent in a
-            header or contains a slash, the language is unknown, or the URL is not allowed.
+        ConfigurationError: The AppID, the key, the language or the URL is invalid. The key must be an unencrypted RSA
+            key of 2048 bits or more.
     """
 
     SANDBOX: ClassVar[str] = "https://gateway-stg.wonder.today"
@@ -63,7 +63,7 @@ class Wonder:
     @classmethod
     @concealed
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Wonder":
-        """Create an account from environment variables, or from files: ``WONDER_APP_ID_FILE`` names a file.
+        """Create an account from environment variables. Variables with the suffix ``_FILE`` contain paths of files.
 
         Args:
             variables: A mapping with ``WONDER_APP_ID``, ``WONDER_PRIVATE_KEY`` (a key in PEM format or the path of a

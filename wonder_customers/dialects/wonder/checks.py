@@ -18,7 +18,7 @@ PAYMENT_SOURCE: Final = CardSource(
     success_return_url="https://shop.example/ok",
     fail_return_url="https://shop.example/no",
 )
-"""The test card of the documentation. The probe deletes its token."""
+"""The test card of the documentation."""
 
 
 def wrong_account(account: Any) -> Any:

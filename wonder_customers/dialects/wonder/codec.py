@@ -1,7 +1,7 @@
 """Wonder's field names, limits and JSON formats.
 
-Sources: Wonder's pages "Create a customer" and "Get customer by ref id". For the fields of tokens, Wonder's older and
-newer pages and mobile client; the older and the newer set of fields are read.
+Sources: Wonder's pages "Create a customer" and "Get customer by ref id"; for tokens, Wonder's older and newer pages and
+mobile client.
 """
 
 from collections.abc import Iterable
@@ -148,7 +148,7 @@ def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
 
 
 def patch_violations(patch: CustomerPatch) -> list[Violation]:
-    """Return the violations of documented limits by a patch that can be found without reading the customer."""
+    """Return the violations by a patch that can be found without reading the customer."""
     named = merge_names(patch)
     cleared = [rule for rule in FIELD_RULES if rule.required and getattr(named, rule.field.partition(".")[0]) is None]
     return violations(named, FIELD_RULES, unsupported=UNSUPPORTED_FIELD, partial=True) + [
@@ -157,10 +157,10 @@ def patch_violations(patch: CustomerPatch) -> list[Violation]:
 
 
 def checked_card(source: PaymentSource) -> CardSource:
-    """Return `source` if it is a card within the documented limits. Wonder stores only cards.
+    """Return a card within the documented limits. Wonder stores only cards.
 
     Raises:
-        InvalidRecordError: `source` is not a card, or violates limits. All violations are listed.
+        InvalidRecordError: `source` is not a card, or violates limits.
     """
     if not isinstance(source, CardSource):
         violation = Violation("payment_source", "card", f"must be a CardSource, not {type(source).__name__}")
@@ -170,7 +170,7 @@ def checked_card(source: PaymentSource) -> CardSource:
 
 
 def customer_fields(draft: CustomerDraft, cleared: Iterable[str] = ()) -> Json:
-    """Return the ``customer`` object of a request. The fields named in `cleared` and `draft.clear` are sent as null."""
+    """Return the ``customer`` object of a request. The fields in `cleared` are sent as null."""
     return checked_fields(draft)[0] | {_REQUEST[name]: None for name in cleared}
 
 
@@ -181,25 +181,17 @@ def card_body(source: CardSource) -> Json:
 
 
 def read_customer(body: Any, status: int = 200) -> Customer:
-    """Return the customer in a response.
-
-    Raises:
-        InvalidResponseError: `body` is not an object, or has no ``uuid``.
-    """
+    """Return the customer in a response."""
     return read_record("customer", status, _read_customer, body)
 
 
 def read_token(body: Any, status: int = 200) -> PaymentToken:
-    """Return the payment token in a response. Both the older and the newer field names are read.
-
-    Raises:
-        InvalidResponseError: `body` is not an object, or has no ``token``.
-    """
+    """Return the payment token in a response."""
     return read_record("payment token", status, _read_token, body)
 
 
 def write_customer(customer: Customer) -> Json:
-    """Return the JSON object of a customer in the documented format. This is the inverse of `read_customer`."""
+    """Return the JSON object of a customer in the documented format."""
     body: Json = _write_customer(customer)
     phone = body.pop("phone", {})
     extra = body.pop("extra", {})
@@ -209,19 +201,16 @@ def write_customer(customer: Customer) -> Json:
 
 
 def write_token(token: PaymentToken) -> Json:
-    """Return the JSON object of a payment token. This is the inverse of `read_token`."""
+    """Return the JSON object of a payment token."""
     body = _write_token(token)
     extra = body.pop("extra", {})
     return {**body, **extra}
 
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
-    """Compare `draft` with `customer`.
-
-    ``company_name`` is compared only if the response contained it, which is not documented. Default tokens are compared
-    by their UUIDs.
-    """
+    """Compare `draft` with `customer`."""
     names = field_names(FIELD_RULES)
+    # The documented responses do not contain ``company_name``, so it is compared only if a response contains it.
     held = dict.fromkeys(wire for _, wire in names if wire not in _NOT_IN_RESPONSES) | write_customer(customer)
     if customer.default_payment_token is not None:
         held["default_payment_token"] = customer.default_payment_token.token
@@ -229,12 +218,7 @@ def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
 
 
 def merge(held: Customer, patch: CustomerPatch) -> tuple[CustomerDraft, list[str], list[Violation]]:
-    """Merge `patch` with the current customer, because Wonder's only update is a second create with all fields.
-
-    Returns:
-        The complete draft, the fields to clear, and the violations. Of the limits on values that the gateway returned,
-        only missing required fields count as violations.
-    """
+    """Merge `patch` with a customer, and return the complete draft, the fields to clear, and the violations."""
     changes = {name: value for name, value in asdict(merge_names(patch), recurse=False).items() if value is not UNSET}
     token = held.default_payment_token
     kept = {name: getattr(held, name) for name in _REQUEST} | {"default_payment_token": token.token if token else None}

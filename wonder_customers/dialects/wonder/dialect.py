@@ -117,7 +117,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
         return written
 
     def page(self, limit: int, cursor: str | None, filter: WonderFilter | None = None) -> Steps[Page[Customer]]:
-        """Send ``GET /customers?limit=&offset=``. The maximum limit is 1000."""
+        """Send ``GET /customers?limit=&offset=``."""
         offset = parse_offset(self.gateway, cursor)
         position = query_string({"limit": limit, "offset": offset}, filter.query() if filter else {})
         request = HttpRequest("GET", f"{self._root}/customers{position}", "/customers")
@@ -160,7 +160,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
         self.checked_body(draft)
 
     def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the `payload` of a valid draft, which is checked and written in one pass."""
+        """Return the `payload` of a valid draft, or raise `InvalidRecordError`."""
         return valid_body(self.gateway, *codec.checked_fields(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
@@ -207,16 +207,13 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
 
 def _total(response: HttpResponse) -> int | None:
-    """Return the number in the header ``X-Total-Entries``, or None if the header is missing or invalid."""
+    """Return the number in the header ``X-Total-Entries``, if valid."""
     text = response.headers.get("x-total-entries", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
 
 
 def _accepted(response: HttpResponse) -> Any:
-    """Return the ``data`` of an accepted response: HTTP 2xx, a ``code`` of 200 or none, and no ``error_code``.
-
-    A refusal may have HTTP status 200.
-    """
+    """Return the ``data`` of an accepted response."""
     failed = response.status >= 400
     body = error_object(response.body) if failed else response_object("Wonder", response)
     code, error_code = body.get("code"), short_text(body.get("error_code"))
@@ -247,7 +244,7 @@ def _customer(response: HttpResponse) -> Customer:
 
 
 def _written(response: HttpResponse) -> Customer:
-    """Return the customer in the response to a write. A missing customer causes `InvalidResponseError`."""
+    """Return the customer in the response to a write."""
     return codec.read_customer(_part("customer", response), response.status)
 
 

@@ -73,8 +73,8 @@ class WonderFilter(CustomerFilter["Wonder"]):
 
     A condition is the name of a field for equality, or the name, two underscores and an operator of Wonder's query
     language: ``name="Ada"``, ``name__contains="Ada"``, ``reference__in=["c-1", "c-2"]``,
-    ``created_at__gte=datetime(2026, 1, 1, tzinfo=UTC)``. `WonderConditions` lists all conditions.
-    `linked_source_type` selects customers that are linked to a ``User`` or a ``Store``.
+    ``created_at__gte=datetime(2026, 1, 1, tzinfo=UTC)``. `linked_source_type` selects customers that are linked to a
+    ``User`` or a ``Store``. `WonderConditions` lists all conditions.
 
     Raises:
         InvalidRecordError: A condition is unknown, or its value is invalid, such as a time without a time zone.

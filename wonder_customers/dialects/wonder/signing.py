@@ -34,12 +34,10 @@ def load_key(pem: Secret) -> "RSAPrivateKey":
     return key
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=32)  # loading a key takes 50 ms
 def _load(pem: Secret) -> "RSAPrivateKey | str":
-    """Return the key, or the message of an error. Loading takes 50 ms, so the results are cached.
-
-    The caller raises the error, so that no frame of its traceback contains the revealed key.
-    """
+    """Return the key, or the message of an error."""
+    # The caller raises the error, so that no frame of its traceback contains the revealed key.
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
@@ -61,15 +59,7 @@ def request_time(now: float) -> str:
 
 
 def request_message(nonce: str, time: str, method: str, uri: str, body: bytes) -> bytes:
-    """Return the 64 hexadecimal characters that are signed.
-
-    Args:
-        nonce: The ``Nonce`` header.
-        time: The request time of the ``Credential`` header.
-        method: The HTTP method in upper case.
-        uri: The path and query exactly as sent.
-        body: The exact bytes sent. An empty body is not part of the message.
-    """
+    """Return the 64 hexadecimal characters that are signed."""
     first = hmac.digest(nonce.encode(), time.encode(), sha256)
     second = hmac.digest(first, ALGORITHM.encode(), sha256)
     content = f"{method}\n{uri}".encode() + (b"\n" + body if body else b"")

@@ -34,7 +34,7 @@ from wonder_customers.simulator.quirks import Quirk
 from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
 
 DECLINED_CARD = "4000000000000002"
-"""The token of this card becomes `failed`, and that of every other card `success`."""
+"""The number of a card whose token becomes `failed`."""
 
 _PREFIX = "/svc/payment/api/v1"
 _CUSTOMERS = f"{_PREFIX}/openapi/customers"
@@ -48,31 +48,20 @@ _FILTERS = frozenset({*_LENGTHS, "uuid", "default_payment_method", "created_at",
 _FILTER = re.compile(r"filter\[(\w+)\]\[_(eq|neq|gt|gte|lt|lte|contains|not_contains|in)\]")
 
 
+# The file ``facts.toml`` lists documented facts with their sources. Choices where the documentation is silent:
+#
+# * A second create does not change fields that it omits. Null or "" clears a field; cleared fields are "" in responses.
+# * An unknown `default_payment_token` is accepted, and the response has no token, because the documented example sends
+#   a token in a first create. `default_payment_method` may be any string.
+# * An unknown customer causes HTTP 404 with code `E000404`, an invalid field 400 with `E000001`. All codes except
+#   `E000002` are invented. Nonces may be used again.
+# * Lists contain the oldest customer first, 20 by default. Every customer counts as linked to a `User`.
+# * The token of a card with `3ds` (and of Alipay) starts as `pending` with a `verify_url`. Without `3ds`, the state is
+#   final at once. Responses contain the older and the newer token fields.
+
+
 class WonderSimulator(SimulatedGateway):
-    """Wonder's customers and payment tokens.
-
-    Documented (V: stated by the documentation, I: inferred):
-
-    * The `Wonder-RSA-SHA256` headers are verified over the target and the body bytes as received, with a window of 30
-      minutes [V]. Success is 200 with `code` 200 [V]. Errors have a string as `code` [V].
-    * Create is an upsert by `reference_number` that keeps the `uuid`, with the documented required fields and lengths
-      [V]. `company_name` is stored and can be filtered by, but is not part of responses [V].
-    * Lists have `limit` (at most 1000), `offset`, the query language, and the total in `X-Total-Entries` [V].
-    * Token paths with the customer's uuid, `PUT` by uuid, and deletion with a JSON body are inferred [I].
-
-    Chosen here, because the documentation does not define it:
-
-    * A second create does not change fields that it omits. Null or "" clears a field; cleared fields are "" in
-      responses.
-    * An unknown `default_payment_token` is accepted, and the response has no token, because the documented example
-      sends a token in a first create. `default_payment_method` may be any string.
-    * An unknown customer causes HTTP 404 with code `E000404`, an invalid field 400 with `E000001`. All codes except
-      `E000002` are invented. Nonces may be used again.
-    * Lists contain the oldest customer first, 20 by default. Every customer counts as linked to a `User`.
-    * The token of a card with `3ds` (and of Alipay) starts as `pending` with a `verify_url`. A GET of that page, or the
-      check with the number `checks_until_final`, changes it to `success`, or to `failed` for `DECLINED_CARD`. Without
-      `3ds`, the state is final at once. Responses contain the older and the newer token fields.
-    """
+    """Wonder's customers and payment tokens."""
 
     name: ClassVar[str] = "wonder"
     prefix: ClassVar[str] = "/svc"
@@ -80,7 +69,7 @@ class WonderSimulator(SimulatedGateway):
     customer_keys: ClassVar[frozenset[str]] = frozenset({"uuid", "reference_number"})
 
     checks_until_final: int | None = None
-    """Number of checks after which a pending token becomes final; None if only a GET of its `verify_url` does that."""
+    """Number of checks after which a pending token becomes final; None if checks do not change the state."""
 
     @property
     def routes(self) -> list[Route]:
@@ -125,7 +114,7 @@ class WonderSimulator(SimulatedGateway):
         return report(request, self.merchants, now)
 
     def wrong_path(self, status: int) -> Response:
-        """Return the response to an unknown path, or to a known path with another method."""
+        """Return the response to an unknown path or method."""
         return json_response(
             status, {"code": f"E000{status}", "message": "Path not found." if status == 404 else "Not allowed."}
         )
@@ -306,7 +295,7 @@ def _object(request: ReceivedRequest) -> JsonObject:
 
 
 def _wrapped(request: ReceivedRequest, name: str) -> JsonObject:
-    """Return the object under `name` in the body, or the whole body if there is none. The nesting is undocumented."""
+    """Return the object under `name` in the body, if any, or the whole body."""
     body = _object(request)
     inner = body.get(name, body)
     if not isinstance(inner, dict):

@@ -33,7 +33,7 @@ def credential(request: ReceivedRequest, app_ids: Container[str], now: float) ->
     """Return the AppID and the request time of the `Credential` header.
 
     Raises:
-        GatewayRefusal: The header is malformed, its time is outside the window, or the AppID is unknown.
+        GatewayRefusal: The header is refused.
     """
     parts = request.headers.get("credential", "").split("/")
     if len(parts) != 3 or parts[2] != ALGORITHM or not re.fullmatch(r"[0-9]{14}", parts[1]):
@@ -84,7 +84,7 @@ def _message(nonce: str, request_time: str, content: bytes) -> bytes:
 
 
 def report(request: ReceivedRequest, merchants: Mapping[str, Mapping[str, str]], now: float) -> AuthenticationReport:
-    """Return a report on the check of the signature of a request that was received at the Unix time `now`."""
+    """Return a report on the check of the signature of a request that was received at `now`."""
     headers = request.headers
     steps = {name: headers.get(name.lower(), "") for name in ("Credential", "Nonce", "Signature")}
     app_id, request_time = (*steps["Credential"].split("/"), "", "")[:2]
@@ -117,7 +117,7 @@ def _credential_problem(code: str, steps: Mapping[str, str]) -> str:
 
 
 def _mistake(request: ReceivedRequest, request_time: str, private_key: str) -> str:
-    """Describe the mistake that caused a wrong signature, with the signed hash that the public key recovers."""
+    """Describe the mistake that caused a wrong signature."""
     try:
         signature = base64.b64decode(request.headers.get("signature", ""), validate=True)
     except binascii.Error:
@@ -153,9 +153,9 @@ def new_key() -> str:
     return key.private_bytes(encoding, layout, serialization.NoEncryption()).decode()
 
 
-@cache
+@cache  # one key for all stores of the process, because generating a key is slow
 def first_key() -> str:
-    """Return the key of the first merchant of every store. One key per process is generated, because this is slow."""
+    """Return the key of the first merchant of every store."""
     return new_key()
 
 
