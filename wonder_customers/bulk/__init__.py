@@ -1,8 +1,4 @@
-"""Bulk jobs: send many customers to a gateway and record the outcome of each.
-
-A job reads rows and sends those that have changed. It records each row in a journal, if there is one, before the
-request is sent and after the response has arrived. Jobs can be planned, stopped, resumed and verified. See `sync`.
-"""
+"""Bulk jobs: send many customers to a gateway and record the outcome of each. See `sync`."""
 
 from wonder_customers.bulk import sources
 from wonder_customers.bulk.distributed.partition import Index, Partition, run_partition

@@ -29,9 +29,6 @@ SMALL_BATCH = 50
 class Batches:
     """Reads the rows of a source in batches.
 
-    A `RowReader` is read in a worker thread, so that parsing does not block the event loop. Other iterables are read
-    on the event loop.
-
     Attributes:
         rows: The source.
         left: The number of rows that may still be read; None for all.
@@ -53,7 +50,6 @@ class Batches:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the source if it is a `RowReader`, a generator or an async generator."""
         if isinstance(self.rows, RowReader):
             self.rows.close()
         elif isinstance(self._iterator, AsyncGenerator):
@@ -63,13 +59,7 @@ class Batches:
             self._iterator.close()
 
     async def next(self, change_filter: ChangeFilter) -> tuple[list[Outcome], list[PendingRow]] | None:
-        """Return the next batch, split by `change_filter`; None at the end or after the requested number of rows.
-
-        Raises:
-            ConfigurationError: The source or the journal cannot be read, or the source contains an object that is
-                neither a draft nor a row.
-            BulkError: The journal cannot be used, or the lease of the rows has expired.
-        """
+        """Return the next batch, split by `change_filter`; None at the end."""
         if self.left == 0:
             self.cut_short = await self._has_more()
             return None
@@ -83,11 +73,7 @@ class Batches:
         return split if batch else None
 
     async def batch(self) -> list[Row]:
-        """Return the next rows without filtering; an empty list at the end.
-
-        Raises:
-            ConfigurationError: The source cannot be read, or contains an object that is neither a draft nor a row.
-        """
+        """Return the next rows; an empty list at the end."""
         if isinstance(self._iterator, RowReader):
             rows = await anyio.to_thread.run_sync(self._read, self._iterator)
         else:
@@ -125,7 +111,7 @@ class Batches:
         return [_row(it, self._numbers) for it in found]
 
     async def _has_more(self) -> bool:
-        """Return whether the source has another row, and discard the row."""
+        """Return whether the source has another row."""
         if isinstance(self._iterator, RowReader):
             return await anyio.to_thread.run_sync(next, self._iterator, None) is not None
         self.left = None
@@ -133,11 +119,7 @@ class Batches:
 
 
 async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[Any]], workers: int) -> None:
-    """Run `work` for every item, in as many concurrent tasks as there are workers.
-
-    Raises:
-        WonderCustomersError: The first such error of `work`. No further items are started after an error.
-    """
+    """Run `work` for each item, in at most `workers` concurrent tasks."""
     waiting, errors = iter(items), list[WonderCustomersError]()
 
     async def worker() -> None:

@@ -11,19 +11,12 @@ GIVEN_AGAIN: Final = ("query", "database", "on", "shared_limit", "removed")
 
 
 def given_again(facts: Mapping[str, Any]) -> list[str]:
-    """Return the options that have to be given again to continue a run with the settings `facts`."""
+    """Return the options that have to be given again to continue a run."""
     return [f"--{name.replace('_', '-')}" for name in GIVEN_AGAIN if facts.get(name) is not None]
 
 
 def continuation(journal: str, facts: Mapping[str, Any], *, gateway: str = "", options: str = "") -> str | None:
-    """Return the command that continues a run, or what to run instead of a command; None if the journal is temporary.
-
-    Args:
-        journal: The path of the journal.
-        facts: The settings of the run, as in `Run.facts`; empty for a run that a program started.
-        gateway: The journal's gateway, required for a migration.
-        options: Further options of the command.
-    """
+    """Return how a run can be continued; None if the journal is temporary."""
     if "temporary" in facts:
         return None
     if not facts:

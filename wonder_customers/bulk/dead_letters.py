@@ -1,4 +1,4 @@
-"""The dead-letter file: failed rows as JSON lines, each with the reason for the failure."""
+"""The dead-letter file: failed rows as JSON lines."""
 
 import base64
 import os
@@ -36,14 +36,7 @@ Find = Callable[[Sequence[str]], Mapping[str, Entry]]
 
 
 class DeadLetters:
-    """Writes failed rows to a file that only its owner can read. The file is opened when the first row fails.
-
-    The file lists the rows that have not arrived at the gateway, over any number of runs. `settle` removes the entries
-    of earlier runs whose rows have arrived or failed again. Entries of another source or gateway are always kept.
-
-    An entry contains the row's number, its reference and facts about the failure. With `values`, it also contains the
-    customer's fields, so that the file can be used as a source, or the original row if it could not be read. Card
-    fields are never written. If another field contains card data, the entry has no values.
+    """Writes failed rows to a file that only its owner can read.
 
     Args:
         path: The file.
@@ -88,11 +81,7 @@ class DeadLetters:
             file.close()
 
     def add(self, outcome: Outcome) -> None:
-        """Record an outcome. A failed row is written, unless it failed before an interruption and has an entry.
-
-        Raises:
-            BulkError: The file cannot be written.
-        """
+        """Record an outcome."""
         if outcome.ok:
             if outcome.reference in self._known and outcome.reference is not None:
                 self._arrived.add(outcome.reference)
@@ -146,16 +135,10 @@ class DeadLetters:
             self._file.flush()
 
     def settle(self, *, complete: bool, find: Find | None = None) -> None:
-        """Remove the entries of earlier runs whose rows have arrived or failed again. Call after the ``with`` block.
-
-        An entry without a reference is removed only if this run reports the same row with the same reason.
-
-        Args:
-            complete: Whether every row of the source has an outcome.
-            find: Finds entries of the journal, which may show that a row has arrived; None without a journal.
+        """Remove the entries of earlier runs whose rows have arrived or failed again.
 
         Raises:
-            BulkError: The file cannot be read or written.
+            BulkError: The file cannot be updated.
         """
         if not self._old_size or not self.path.is_file():
             return
@@ -187,7 +170,7 @@ class DeadLetters:
             rest.unlink(missing_ok=True)
 
     def _decided(self, *, complete: bool, find: Find | None) -> Iterator[tuple[bytes | None, dict[str, Any] | None]]:
-        """Yield each line of earlier runs, or None for a line to remove, and its entry as in `_old`."""
+        """Yield each line of earlier runs, or None to remove it, and its entry."""
         old = self._old()
         while batch := list(islice(old, _BATCH)):
             failed = {it["reference"]: it for _, it in batch if it is not None and it["status"] == "failed"}
@@ -199,7 +182,7 @@ class DeadLetters:
                 yield None if settled else line, letter
 
     def _is_settled(self, letter: Mapping[str, Any], *, complete: bool) -> bool:
-        """Return whether `settle` removes this entry of an earlier run."""
+        """Return whether `settle` removes an entry of an earlier run."""
         reference, number = letter["reference"], letter["row"]
         if reference is None:
             return (number, letter["reason"]) in self._unnamed
@@ -211,7 +194,7 @@ class DeadLetters:
         return number in (again or ())
 
     def _old(self) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-        """Yield each line of earlier runs and its entry: None if it is invalid or of another source or gateway."""
+        """Yield each line of earlier runs, and its entry."""
         left = self._old_size
         if not left:
             return
@@ -226,11 +209,10 @@ class DeadLetters:
 
 
 def check_dead_letters(path: Path) -> None:
-    """Check that a file can be used for failed rows: an existing file must be empty or begin with an entry.
+    """Check that a file can be used for failed rows.
 
     Raises:
-        ConfigurationError: The file begins with something else.
-        OSError: The file cannot be read.
+        ConfigurationError: The file is not a list of failed rows.
     """
     if not path.is_file():
         return
@@ -248,7 +230,7 @@ def _time(seconds: float) -> str:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """Return the entry in a line; None if the line is incomplete or is not an entry."""
+    """Return the entry in a line, if there is one."""
     try:
         letter = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -274,7 +256,7 @@ def _ends_incomplete(path: Path) -> bool:
 
 
 def _original(row: bytes) -> dict[str, str]:
-    """Return the original row for an entry, as text or as Base64; an empty dict if it may contain card data."""
+    """Return the members of an entry for an original row."""
     text = row.decode("utf-8", "replace")
     names = _KEY.findall(text)
     if any(find_card_data(text)) or any(names_security_code(it) or may_have_cards(plain(it), None) for it in names):
@@ -286,7 +268,7 @@ def _original(row: bytes) -> dict[str, str]:
 
 
 def _values(draft: CustomerDraft) -> Mapping[str, Any]:
-    """Return the fields that a draft sets, and None for those that it clears, without the payment source."""
+    """Return the values of a draft for an entry."""
     names = [attribute.name for attribute in fields(CustomerDraft) if attribute.name not in {"payment_source", "clear"}]
     found = {name: getattr(draft, name) for name in names if getattr(draft, name) is not None}
     found |= dict.fromkeys(sorted(draft.clear))

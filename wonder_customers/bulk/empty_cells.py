@@ -1,8 +1,4 @@
-"""The rule for empty cells. By default, an empty cell clears a field that the same source filled in an earlier run.
-
-The journal records the names of the fields that each row filled or cleared. A field without a column in the source
-keeps its value.
-"""
+"""The rule for empty cells."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -42,7 +38,7 @@ class EmptyCells:
         confirmed: The record of the row's fields after the gateway has confirmed the row.
         cleared: The fields that the row clears now and did not clear before.
         uncleared: The fields that should be cleared, but cannot be cleared at the gateway.
-        open: Whether ``keep`` has kept a field that the source filled before. The next run then compares the row again.
+        open: Whether the next run has to compare the row again.
     """
 
     draft: CustomerDraft
@@ -65,10 +61,9 @@ def apply_rule(
     """Apply the rule for empty cells to one row.
 
     Args:
-        session: The session. Its dialect decides which fields can be cleared.
+        session: The session, whose dialect decides which fields can be cleared.
         draft: The row's draft.
-        columns: The fields that have a column; None for a draft without columns, for which `own` treats every field as
-            if it had a column, and `clear` clears none.
+        columns: The fields that have a column; None for a draft without columns.
         recorded: The journal's record of the row's fields; None if there is none.
         rule: What an empty cell does; see `EmptyRule`.
         journaled: Whether a journal records the fields of the row.
@@ -116,10 +111,7 @@ def _to_json(found: Mapping[str, str]) -> str:
 
 
 def flat_values(draft: CustomerDraft) -> dict[str, Any]:
-    """Return the values of a draft by field, without unset fields, the reference and the payment source.
-
-    Each part of an address and each key of the metadata is a field.
-    """
+    """Return the values of a draft by field."""
     found: dict[str, Any] = {}
     for name, value in zip(_NAMES, _values_of(draft), strict=True):
         if value is None:
@@ -142,5 +134,5 @@ def _has_column(name: str, columns: frozenset[str] | None) -> bool:
 
 
 def _inside(name: str, values: Mapping[str, Any]) -> bool:
-    """Return whether the row fills a part of the field `name`, such as one key of ``metadata``."""
+    """Return whether the row fills a part of a field."""
     return any(it.startswith(f"{name}.") for it in values)

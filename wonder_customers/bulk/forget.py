@@ -1,4 +1,4 @@
-"""Erases the traces of customers from a journal and from the files that its jobs wrote."""
+"""Erases customers from a journal and from the files that its jobs wrote."""
 
 import csv
 import io
@@ -46,30 +46,15 @@ class Forgotten:
 
 
 def files_near(journal: Journal) -> list[Path]:
-    """Return the files in the folder of a journal, without symbolic links and the journal's own files.
-
-    The folder of the source is not searched, because a journal from another person could name any folder.
-    """
+    """Return the files in the folder of a journal."""
+    # The folder of the source is not searched, because a journal from another person could name any folder.
     path = journal.path.resolve()
     own = {path.name, *(path.name + suffix for suffix in _BESIDE)}
     return [it for it in sorted(path.parent.iterdir()) if it.name not in own and it.is_file() and not it.is_symlink()]
 
 
 def forget(journal: Journal, references: Collection[str], files: Iterable[Path]) -> Forgotten:
-    """Remove customers from a journal, and from lists of failed rows, exported ids and JSON reports.
-
-    A saved plan of the journal is deleted if rows were removed. Other files are only searched.
-
-    Args:
-        journal: The journal.
-        references: The references of the customers; at least one.
-        files: The files to change or search.
-
-    Raises:
-        BulkError: The journal is in use or cannot be written, or its lock file cannot be opened.
-        ConfigurationError: The journal cannot be read.
-        OSError: A file cannot be read or written.
-    """
+    """Remove customers from a journal and from the files that its jobs wrote."""
     wanted, found = set(references), Forgotten()
     journal.hold()
     try:
@@ -88,7 +73,7 @@ def forget(journal: Journal, references: Collection[str], files: Iterable[Path])
 
 
 def _from_journal(journal: Journal, wanted: set[str], found: Forgotten) -> set[str]:
-    """Delete rows and overwrite their bytes, count them in `found`, and return the ids of their customers."""
+    """Delete rows from the journal, and return the ids of their customers."""
     ids: set[str] = set()
     with writing(journal.path, "Run the command again."), closing(connect(journal.path)) as connection:
         connection.execute("PRAGMA secure_delete = ON").close()
@@ -106,7 +91,7 @@ def _from_journal(journal: Journal, wanted: set[str], found: Forgotten) -> set[s
 
 
 def _from_file(path: Path, wanted: set[str], ids: set[str], pattern: re.Pattern[bytes], mark: str) -> int:
-    """Remove the customers from one file if a job wrote it. Return the number of entries removed."""
+    """Remove customers from one file; return the number of removed entries."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if head.startswith(_PLAN):
@@ -144,7 +129,7 @@ def _without_letters(content: bytes, wanted: set[str], pattern: re.Pattern[bytes
 
 
 def _is_about(line: bytes, wanted: set[str], pattern: re.Pattern[bytes]) -> bool:
-    """Return whether an entry is about one of the customers: by its reference, or otherwise by its text."""
+    """Return whether an entry is about one of the customers."""
     letter = _parsed(line)
     reference = letter.get("reference") if isinstance(letter, dict) else None
     if reference is not None:
@@ -178,7 +163,7 @@ def _parsed(content: bytes) -> Any:
 
 
 def _rewritten(path: Path, edit: Callable[[bytes], Edited]) -> int:
-    """Remove entries from a file, and delete the file if nothing is left. Return the number of removed entries."""
+    """Edit a file; return the number of removed entries."""
     before = path.read_bytes()
     content, removed = edit(before)
     if not removed:

@@ -1,4 +1,4 @@
-"""The HTML report: a page with inline charts and a small script, which loads nothing from elsewhere."""
+"""The HTML report."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,9 +30,10 @@ def _latency(value: float) -> str:
 
 @frozen
 class _Chart:
-    """A chart of the report. `curves` contains the label of each curve by the name of its values in the report."""
+    """A chart of the report."""
 
     title: str
+    # The label of each curve, by the name of its values in the report.
     curves: Mapping[str, str]
     label: Callable[[float], str] = _number
 
@@ -49,11 +50,7 @@ _CHARTS: Final = (
 
 
 def page(report: Mapping[str, Any]) -> str:
-    """Return a report, the result of `report.build`, as one self-contained HTML page.
-
-    Raises:
-        MissingExtraError: Jinja2 is not installed.
-    """
+    """Return a report as one self-contained HTML page."""
     with needed("cli", "jinja2", by="the HTML report"):
         import jinja2  # noqa: PLC0415 - an extra
 
@@ -77,13 +74,13 @@ def _per_second(point: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _counts(rows: Mapping[str, int]) -> list[tuple[str, int, str]]:
-    """Return the name, the number of rows and the meaning of each status that has rows."""
+    """Return the name, the number of rows and the meaning of statuses."""
     meanings = {**MEANINGS, "unfinished": "read, but not completed when the job stopped"}
     return [(status, rows[status], meaning) for status, meaning in meanings.items() if rows[status]]
 
 
 def _figure(chart: _Chart, points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the values of a chart for the template. Coordinates are percentages of its size."""
+    """Return the values of a chart for the template."""
     top = _round_up(max(point[name] or 0.0 for point in points for name in chart.curves))
     last = points[-1]["at"]
     step = next((it for it in _STEPS if last / it <= 6), 86_400.0 * (int(last / 6 / 86_400) + 1))
@@ -100,7 +97,7 @@ def _figure(chart: _Chart, points: Sequence[Mapping[str, Any]]) -> dict[str, Any
 
 
 def _path(points: Sequence[Mapping[str, Any]], name: str, last: float, top: float) -> str:
-    """Return a curve as SVG commands. The curve has a gap where a value is missing; a single point becomes a dot."""
+    """Return a curve as SVG commands."""
     runs: list[list[str]] = [[]]
     for point in points:
         if point[name] is None:
@@ -111,7 +108,7 @@ def _path(points: Sequence[Mapping[str, Any]], name: str, last: float, top: floa
 
 
 def _round_up(value: float) -> float:
-    """Return a round number that is at least `value`, for the top of a scale with four parts."""
+    """Return a round number that is at least `value`."""
     power = 10.0**-4
     while power * 10 < value:
         power *= 10
@@ -119,6 +116,6 @@ def _round_up(value: float) -> float:
 
 
 def _shown(point: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the labels that the page shows when the pointer is at a point."""
+    """Return the labels of a point."""
     labels = {name: chart.label(point[name]) for chart in _CHARTS for name in chart.curves if point[name] is not None}
     return {"at": point["at"], "time": format_duration(point["at"]), **labels}

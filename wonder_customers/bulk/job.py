@@ -1,4 +1,4 @@
-"""The interface of all bulk jobs: open the job, iterate over its outcomes, and read its statistics."""
+"""The interface of all bulk jobs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,8 +22,8 @@ class Job(AsyncIterator[Outcome], ABC):
     """A bulk job, returned by `sync`, `run_partition` and `sync_on_ray`.
 
     Open the job with ``async with`` and iterate over it to receive the outcomes, in the order in which rows are
-    completed. If the block is left early, the job stops and the rows in progress are completed; an exception cancels
-    them. `stats`, `exit_status` and the journal's entry for the run are final after the block.
+    completed. If the block is left early, the job stops and the requests in progress are completed; an exception
+    cancels them. `stats`, `exit_status` and the journal's entry for the run are final after the block.
 
     Args:
         workers: The maximum number of rows in progress at the same time.
@@ -31,8 +31,8 @@ class Job(AsyncIterator[Outcome], ABC):
 
     Attributes:
         stats: Counts and curves so far.
-        left: The customers missing from the source. They are counted after all rows were sent, if at all.
-        stopped: Why the job is stopping or stopped early; None while it runs and after it finished.
+        left: The customers missing from the source.
+        stopped: Why the job is stopping or stopped early; None otherwise.
     """
 
     _stack: AsyncExitStack
@@ -49,17 +49,17 @@ class Job(AsyncIterator[Outcome], ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """Stop reading rows, complete the rows in progress, and end. Further calls have no effect."""
+        """Stop reading and sending rows. Requests in progress are completed. Further calls have no effect."""
 
     @property
     @abstractmethod
     def begun(self) -> bool:
-        """Whether the job has started: it has acquired the journal, if there is one, and may read rows."""
+        """Whether the job has started."""
 
     @property
     @abstractmethod
     def fraction(self) -> float | None:
-        """The completed fraction of the source, from 0 to 1; None if the size of the source is unknown."""
+        """The completed fraction of the source, from 0 to 1; None if it is not known."""
 
     @property
     @abstractmethod
@@ -73,27 +73,27 @@ class Job(AsyncIterator[Outcome], ABC):
 
     @property
     def outage(self) -> Outage | None:
-        """The gateway's current outage; None if there is none. Always None for jobs that are not local."""
+        """The gateway's current outage; None if none is known."""
         return None
 
     @property
     def past_outages(self) -> Sequence[Outage]:
-        """The outages that ended. Always empty for jobs that are not local."""
+        """The known outages that have ended."""
         return ()
 
     @property
     def notes(self) -> SourceNotes:
-        """The decisions and changes made while a `RowReader` was read; empty for other sources and for jobs on Ray."""
+        """The decisions and changes made while the source was read, as far as known."""
         return SourceNotes()
 
     @property
     @abstractmethod
     def skipped(self) -> int:
-        """The number of rows that were read but do not belong to this run (``only="failed"``)."""
+        """The number of rows that were read but do not belong to this run."""
 
     @property
     def unfinished(self) -> int:
-        """The number of rows of this run that were read and have no outcome. Always 0 after a job that finished."""
+        """The number of rows of this run that were read and have no outcome."""
         return self.rows_read - self.skipped - self.stats.rows
 
     @property
@@ -103,10 +103,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     @abstractmethod
     async def _begin(self, stack: AsyncExitStack) -> None:
-        """Start the tasks, which `stack` ends. Set `_used` as soon as the job cannot be started again.
-
-        The tasks put outcomes into `_outcomes`, and close it when all rows are completed.
-        """
+        """Start the tasks, which `stack` ends."""
 
     def __aiter__(self) -> Self:
         return self

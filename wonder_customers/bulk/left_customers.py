@@ -25,7 +25,7 @@ class RemovalLimit:
     Attributes:
         text: The limit as the user gave it.
         number: The limit as a number of customers; None for a percentage.
-        share: The limit as a fraction of the rows of the last finished run, from 0 to 1; None for a number.
+        share: The limit as a fraction of the rows of the last finished run; None for a number.
     """
 
     text: str
@@ -37,7 +37,7 @@ class RemovalLimit:
         """Parse a number of customers such as ``120``, or a percentage such as ``5%``.
 
         Raises:
-            ConfigurationError: `given` has another form, is negative, or is more than 100 %.
+            ConfigurationError: `given` is not a valid limit.
         """
         text = str(given).strip()
         try:
@@ -59,12 +59,12 @@ class LeftCustomers:
 
     Attributes:
         rule: What happens to these customers.
-        counted: Whether the customers were counted. This requires that the source was read completely.
+        counted: Whether the customers were counted.
         count: The number of customers, without those that earlier runs deleted.
         removed: The number of customers that the run deleted, or found deleted.
-        kept: The number of customers whose deletion failed.
+        kept: The number of customers that could not be deleted.
         listed: The reference and the gateway's id (None if unknown) of each of the first 1,000 customers.
-        rows_before: The number of rows of the last finished run; None if no run has finished.
+        rows_before: The number of rows of the last finished run; None without such a run.
         problem: Why the rule ``delete`` was not applied; None otherwise.
     """
 
@@ -78,19 +78,19 @@ class LeftCustomers:
     problem: str | None = None
 
     def add(self, reference: str, id: str | None) -> None:
-        """Count a customer, and list it if it is among the first."""
+        """Count a customer."""
         self.count += 1
         if len(self.listed) < MOST_LISTED:
             self.listed.append((reference, id))
 
     @property
     def share(self) -> str:
-        """The number of customers as text, with their percentage of the rows of the last finished run, if any."""
+        """The number of customers as text, for messages."""
         customers = counted(self.count, "customer", "customers")
         return customers if not self.rows_before else f"{customers} ({self.count / self.rows_before:.1%})"
 
     def warning(self, rows: int) -> str | None:
-        """Return why a source with `rows` rows may be incomplete; None if nothing suggests this."""
+        """Return why a source with `rows` rows may be incomplete; None without a sign of this."""
         if self.counted and self.count and not rows:
             return "the source has no rows"
         if self.counted and self.rows_before is not None and 2 * rows < self.rows_before:
@@ -98,7 +98,7 @@ class LeftCustomers:
         return None
 
     def advice(self, journal: str, facts: Mapping[str, Any], rows: int) -> str:
-        """Return what the user can do after a refusal, given the journal and the settings of the run."""
+        """Return what the user can do after a refusal."""
         if not rows:
             return "Check that the source is the right file, then run the command again."
         options = f"--removed delete --max-removed {self.count}" if facts else f"max_removed={self.count}"
@@ -107,11 +107,7 @@ class LeftCustomers:
 
 
 def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
-    """Return why the customers must not be deleted; None if deletion is allowed.
-
-    A source without rows is always refused. With a percentage, a source with less than half of the rows of the last
-    finished run is refused too. `rows` is the number of rows of the source.
-    """
+    """Return why the customers must not be deleted; None if deletion is allowed."""
     warning = left.warning(rows)
     if not left.count or (rows and limit.number is not None and left.count <= limit.number):
         return None

@@ -1,4 +1,4 @@
-"""Migration from one gateway to another: converts customers into drafts and reports in advance what is lost."""
+"""Migration of customers from one gateway to another."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -75,8 +75,7 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
 async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -> AsyncIterator[CustomerDraft]:
     """Read the customers of `source` as drafts without the fields that `target` does not have, for `sync`.
 
-    The list is read repeatedly until it contains no new customers, because a deletion during the reading may move a
-    customer to a page that was already read. A temporary file contains the ids of the customers that were read.
+    The list is read repeatedly until it contains no new customers.
 
     Raises:
         ConfigurationError: The list still contained new customers when it was read for the tenth time.
@@ -84,6 +83,7 @@ async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -
     """
     with closing(ReferenceIndex()) as seen:
         numbers = count()
+        # A deletion during the reading may move a customer to a page that was already read.
         for _ in range(_MOST_READS):
             found = 0
             async for customer in source.list():
@@ -102,16 +102,14 @@ async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -
 
 
 def draft_of(customer: Customer) -> CustomerDraft:
-    """Convert a customer into a draft, without the ids, states and tokens of its gateway.
-
-    Gateways return empty strings and objects for fields that were never set; these are left out.
-    """
+    """Convert a customer into a draft."""
+    # Gateways return empty strings and objects for fields that were never set.
     shared: dict[str, Any] = {name: getattr(customer, name) or None for name in _SHARED}
     return CustomerDraft(**shared)
 
 
 def adapted(target: CustomerSession[Any], draft: CustomerDraft) -> tuple[CustomerDraft, list[str]]:
-    """Return `draft` without the fields that the target does not have, and the names of those that had a value."""
+    """Return `draft` without the fields that the target does not have, and their names."""
     draft = _named(target, draft)
     dropped = sorted({violation.field for violation in _violations(target, draft) if violation.wire_field is None})
     for name in dropped:
@@ -120,7 +118,7 @@ def adapted(target: CustomerSession[Any], draft: CustomerDraft) -> tuple[Custome
 
 
 def _named(target: CustomerSession[Any], draft: CustomerDraft) -> CustomerDraft:
-    """Return `draft` with its full name, its first and last name, or both, whichever the target accepts best."""
+    """Return `draft` with the form of its name that suits the target."""
     if draft.name is None or not (draft.first_name or draft.last_name):
         return draft
     full = evolve(draft, first_name=None, last_name=None)

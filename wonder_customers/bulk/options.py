@@ -20,20 +20,17 @@ Rows = Iterable[Row | CustomerDraft] | AsyncIterable[Row | CustomerDraft]
 """The rows that a job accepts: the rows of a source, or any drafts."""
 
 BULK = RetryPolicy(attempts=8, deadline=3600.0, cap=60.0, transient_cost=0, throttle_cost=0)
-"""The retry policy of bulk jobs: more attempts and a longer deadline than for single calls, and no retry budget."""
+"""The retry policy of bulk jobs."""
 
 SLOWEST = 1 / 3600
 """The lowest accepted rate in requests per second: one per hour. At a lower rate, a job would appear to hang."""
 
 
 def check_rate(rate: float | None) -> None:
-    """Check that a rate is valid.
-
-    Args:
-        rate: Requests per second; None if no rate is set.
+    """Check that a rate in requests per second is valid.
 
     Raises:
-        ConfigurationError: The rate is not a finite number, or is lower than one request per hour.
+        ConfigurationError: The rate is invalid.
     """
     if rate is not None and not SLOWEST <= rate < inf:
         raise ConfigurationError(f"the rate must be finite and at least 1 request per hour, not {rate:g} per second")
@@ -48,26 +45,26 @@ class Options:
         first: Stop after this number of rows, for a trial; None for all.
         only: ``all`` rows, or only those that earlier runs recorded without a confirmation (``failed``).
         full: Whether to send unchanged rows too.
-        empty: What an empty cell does: ``own`` clears a field that an earlier run filled (without a journal, it
-            keeps the field), ``clear`` clears every field that has a column, ``keep`` leaves the field as it is.
-        removed: What happens to the customers missing from the source: ``report`` counts them, ``delete`` deletes or
-            archives them after a complete run without failed rows. Deleting requires a journal.
+        empty: What an empty cell does: ``own`` clears a field that an earlier run filled (without a journal, it keeps
+            the field), ``clear`` clears every field that has a column, ``keep`` leaves the field as it is.
+        removed: What happens to the customers missing from the source: ``report`` only counts them, ``delete`` deletes
+            or archives them after a complete run without failed rows. Deleting requires a journal.
         max_removed: The maximum number of customers to delete, as a number or as a percentage of the rows of the last
             finished run. If more are missing from the source, the job stops before it deletes any.
         inspect: Called with the outcomes and the rows to send of each batch before the batch is sent. If it raises an
-            error, the job ends. Used to carry out a saved plan.
+            error, the job ends.
         retry: How often and how long each row is retried. It replaces the session's policy.
         max_failures: The number of failed rows at which the job stops; None for no limit.
-        give_up_after: The number of seconds without a processed request at which the job stops. Until then, rows that
-            fail in an outage are sent again as long as another row is in progress. With None, the job does neither.
+        give_up_after: The duration in seconds of an outage at which the job stops. Until then, a row that fails in the
+            outage may be sent again. None to do neither.
         failure_share: The fraction of failures among the last 500 rows that were sent, from 0 to 1, above which the job
             stops. It applies after 50 rows, and also to the rows of a batch that are invalid for the same reason. None
             for no limit.
         facts: The settings that the journal records to repeat the run, such as source and mapping. JSON values.
-        resume: Continue the journal's last run instead of starting a new run.
+        resume: Whether to continue the journal's last run instead of starting a new run.
 
     Raises:
-        ConfigurationError: A number is out of range, or `max_removed` is neither a number nor a percentage.
+        ConfigurationError: A value is invalid.
     """
 
     workers: int = 16

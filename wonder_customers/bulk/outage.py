@@ -1,4 +1,4 @@
-"""Detects outages: periods in which a gateway processes no request."""
+"""Detects outages of the gateway."""
 
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ class Outage:
 
     @property
     def text(self) -> str:
-        """The reason and the number of requests."""
+        """The reason and the number of requests, for messages."""
         times = counted(self.requests, "time", "times")
         return f"{self.reason} ({times})"
 
@@ -49,7 +49,7 @@ class OutageWatch:
     """Detects outages from the results of a job's requests.
 
     Attributes:
-        past: The first 50 outages that have ended, without those of less than a second.
+        past: The reported outages that have ended.
     """
 
     past: list[Outage] = field(factory=list, init=False)
@@ -62,7 +62,7 @@ class OutageWatch:
 
     @property
     def current(self) -> Outage | None:
-        """The current outage; None if there is none, or if it has lasted less than a second."""
+        """The current outage; None if it is too short to be reported."""
         found = self._current
         if found is None:
             return None
@@ -70,7 +70,7 @@ class OutageWatch:
         return found if found.seconds >= _SHORTEST else None
 
     def record(self, evidence: Evidence, error: CallError) -> None:
-        """Record the result of a request. This method is called for each request."""
+        """Record the result of a request."""
         if evidence is Evidence.RESPONSE and self._current is None:
             return  # most requests
         if evidence in _PROCESSED:
@@ -82,14 +82,14 @@ class OutageWatch:
         self._current.requests += 1
 
     def end(self) -> None:
-        """End the current outage, if there is one, because a request was processed or the job ends."""
+        """End the current outage."""
         found, self._current = self.current, None
         if found is not None and len(self.past) < _MOST_KEPT:
             self.past.append(found)
 
 
 def _reason(error: CallError) -> str:
-    """Return the result of a failed request as text, without the gateway's message."""
+    """Return the result of a failed request as text."""
     if isinstance(error, GatewayError) and error.status:
         return f"the gateway responds with {error.status}"
     if isinstance(error, NoResponseError):

@@ -1,10 +1,4 @@
-"""A rate limit for many processes: one process grants permits, and the others use them. This module performs no I/O.
-
-Permits are evenly spaced, and each is valid only for a short time. The server assumes that a permit may be used at any
-moment of this time. The client measures the time from the moment at which it requested the permit. The limit therefore
-applies to the moments at which requests are sent, and clocks are not compared. Unused permits expire, so that neither a
-pause nor a restart is followed by a burst.
-"""
+"""A rate limit for many processes: one process grants permits, and the others use them."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -72,10 +66,7 @@ class Grant:
 
 @define(eq=False)
 class PermitServer:
-    """Grants permits: at most `rate` of them can be used in any second.
-
-    The first permit of a new instance is later than all permits that a previous instance can have granted, so that an
-    instance that died can be replaced.
+    """Grants permits at a rate.
 
     Attributes:
         rate: Permits per second.
@@ -90,10 +81,11 @@ class PermitServer:
     def __attrs_post_init__(self) -> None:
         check_rate(self.rate)
         self._spacing = spacing(self.rate, 1.0, MARGIN)
+        # Later than all permits that a previous instance can have granted.
         self._next = self.clock() + HORIZON + LONGEST + self._spacing
 
     def grant(self, wanted: int, validity: float = VALIDITY) -> Grant:
-        """Grant up to `wanted` permits that start within `HORIZON`.
+        """Grant up to `wanted` permits.
 
         Args:
             wanted: The number of permits that the client can use now.
@@ -126,7 +118,7 @@ class LeasedRateLimit:
     _delays: "deque[float]" = field(factory=lambda: deque(maxlen=5), init=False)
 
     async def acquire(self, transmission: Transmission, /) -> None:
-        """Wait until the request may be sent, and set until when the permit is valid."""
+        """Wait until the request may be sent."""
         self._wanted += 1
         try:
             transmission.valid_until = await self._permit()
@@ -134,7 +126,7 @@ class LeasedRateLimit:
             self._wanted -= 1
 
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
-        """Do nothing, because used and lost permits are not returned."""
+        """Do nothing, because permits are not returned."""
 
     async def _permit(self) -> float:
         """Wait for a permit; return the end of its validity."""

@@ -1,8 +1,4 @@
-"""The dry run: reports what a job would do, without writing anything.
-
-Every row is read, validated and compared with the journal. Rows without a journal entry are either new or already at
-the gateway: the first of these rows are looked up, and the others are counted as `Plan.open`.
-"""
+"""The dry run: reports what a job would do."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -44,8 +40,7 @@ class Difference:
         number: The number of the row.
         reference: The customer's reference.
         fields: The names of the changed fields.
-        values: The masked values before and after, in the order of the fields. The values before are empty for a new
-            customer.
+        values: The masked values before and after, in the order of the fields. A missing value is an empty string.
     """
 
     number: int
@@ -64,11 +59,10 @@ class Plan:
         updates: Existing customers that would be written, according to a lookup or to the journal.
         unchanged: Rows that would not be sent, because the gateway already has their values.
         open: Rows that would be sent and were not looked up: either new or existing.
-        invalid: Rows that violate the gateway's limits, cannot be read, have no reference, or have the reference of a
-            deleted customer.
-        duplicates: Rows that repeat the reference of an earlier row.
-        unconfirmed: Rows with an earlier write of unknown outcome, which the job looks up before it sends them, without
-            those that the plan found to be equal. Included in the counts above.
+        invalid: Rows that cannot be sent, without `duplicates`.
+        duplicates: Rows that repeat the reference of another row.
+        unconfirmed: Rows with an earlier write of unknown outcome, without those that the plan found to be equal.
+            Included in the counts above.
         clears: Rows that clear a field, by field.
         uncleared: Rows with an empty cell whose field the gateway cannot clear, by field.
         looked_up: Rows for which the gateway was queried.
@@ -76,8 +70,8 @@ class Plan:
         differing: The number of customers that would change, counted like `differences`.
         problems: The first rows that cannot be sent.
         reasons: Rows that cannot be sent, by code.
-        systematic: Why `sync` would stop at a batch with many invalid rows, after it has sent earlier batches; None if
-            it would not stop.
+        systematic: Why `sync` with its default options would stop at a batch with many invalid rows; None if it would
+            not stop.
         samples: The first request bodies, with masked values.
         left: The customers missing from the source, and what happens to them.
         notes: The columns, and the changes made while the source was read.
@@ -139,16 +133,16 @@ async def plan(
     Args:
         session: An open session.
         rows: The rows of the job.
-        journal: The job's journal; without it, every valid row would be sent.
+        journal: The job's journal; None for a job without a journal.
         empty: The rule for empty cells; see `Options`.
         removed: What happens to the customers missing from the source, see `Options`.
         max_removed: The maximum number of customers to delete; see `Options`.
         rate: The requests per second of the job, to estimate its duration; None if no rate is set.
-        look_up: The maximum number of rows to look up at the gateway (one read each).
+        look_up: The maximum number of rows to look up at the gateway.
         workers: The maximum number of concurrent lookups.
         retry: How often and how long a lookup is retried.
-        diff: Whether to look up changed rows too, and to keep the differences of all rows that are looked up,
-            including new rows.
+        diff: Whether to look up changed rows too, and to keep the differences of all rows that are looked up, including
+            new rows.
         inspect: A function that is called with the outcomes and the rows to send of each batch; None if there is none.
 
     Raises:
@@ -196,7 +190,7 @@ async def plan(
 
 
 def _masked(value: Any) -> Any:
-    """Return a request body with masked values, without members that are null."""
+    """Return a request body with masked values."""
     if isinstance(value, Mapping):
         return {key: _masked(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
@@ -219,15 +213,7 @@ def _settled(found: Plan, outcomes: list[Outcome]) -> None:
 async def _look_up(
     session: CustomerSession[Any], items: list[PendingRow], workers: int
 ) -> dict[str, "Difference | Outcome | None"]:
-    """Look up the customers of rows.
-
-    Returns:
-        For each reference: the differences, None if the customer does not exist, or the outcome of a row whose customer
-        was deleted.
-
-    Raises:
-        CallError: A lookup failed.
-    """
+    """Look up the customers of rows, and return the results by reference."""
     answers: dict[str, Difference | Outcome | None] = {}
 
     async def ask(item: PendingRow) -> None:
@@ -250,7 +236,7 @@ def _kept_by_deleted(item: PendingRow, error: NotFoundError) -> Outcome:
 
 
 def _shown(record: CustomerDraft | Customer, name: str, values: Mapping[str, Any]) -> str:
-    """Return the masked value of a field; an empty string if the field has no value."""
+    """Return the masked value of a field."""
     value: Any = values.get(name, record)
     if value is record:
         for part in name.split("."):
@@ -295,7 +281,7 @@ def _count(
 
 
 def requests_per_upsert(session: CustomerSession[Any]) -> float:
-    """Estimate the requests of an upsert without failures: 1 if no lookup precedes the write, otherwise 2."""
+    """Estimate the requests of an upsert without failures."""
     phone = Phone("+852", "51234567")
     steps = session.account.dialect().upsert(CustomerDraft("probe", "Probe", email="probe@example.com", phone=phone))
     try:

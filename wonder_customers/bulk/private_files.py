@@ -1,4 +1,4 @@
-"""Files that only their owner can read, such as journals, keys, reports and failed rows."""
+"""Files that only their owner can read."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ __all__ = ["check_trusted", "make_private", "private_opener"]
 
 
 def private_opener(path: str, flags: int) -> int:
-    """Open a file (``opener`` of `open`), and limit access to its owner, even if the file exists already."""
+    """Open a file, as the ``opener`` of `open`, and limit access to its owner."""
     descriptor = os.open(path, flags, 0o600)
     try:
         status = os.fstat(descriptor)
@@ -24,31 +24,25 @@ def private_opener(path: str, flags: int) -> int:
 
 
 def make_private(path: Path) -> None:
-    """Create a file if it does not exist, and limit access to its owner.
-
-    An existing file is not opened, because closing it would release the locks that SQLite holds on it.
-
-    Raises:
-        OSError: The file cannot be created, or its permissions cannot be changed.
-    """
+    """Create a missing file, and limit access to its owner."""
     target = path.resolve()
     try:
         os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    # An existing file is not opened, because closing it would release the locks that SQLite holds on it.
     except FileExistsError:
         if target.stat().st_mode & 0o077:
             target.chmod(0o600)
 
 
 def check_trusted(path: Path, *, secret: bool = False) -> None:
-    """Check that no other user can have written a file whose contents decide what a command does.
+    """Check that no other user can have written a file.
 
     Args:
-        path: The file. Nothing is checked if it does not exist, or on Windows.
-        secret: The file must not be readable by other users either.
+        path: The file.
+        secret: Whether other users must not be able to read the file either.
 
     Raises:
-        ConfigurationError: The file belongs to another user, is not a regular file, or can be written by other users;
-            or it is secret and can be read by other users.
+        ConfigurationError: The file cannot be trusted.
     """
     if not hasattr(os, "geteuid"):
         return

@@ -1,10 +1,4 @@
-"""Distributed jobs on Ray: the coordinator, the rate limit and the workers are actors in their own processes.
-
-Ray restarts actors and transports calls. `DistributedJob`, `Coordinator` and `Worker` decide how to recover, and do not
-depend on Ray. Ray must not repeat a call by itself, because a repeated call would send requests again unchecked. Only
-partitions, references, digests, states and counts are sent between processes; each worker reads rows and credentials
-itself.
-"""
+"""Distributed jobs on Ray: the coordinator, the rate limit and the workers are actors in their own processes."""
 
 import os
 from functools import partial
@@ -43,11 +37,7 @@ DYING = 10.0
 
 
 def _address(on: str) -> str | None:
-    """Return the address of the cluster ``ray://HOST:PORT``; None for ``ray``, which is this machine.
-
-    Raises:
-        ConfigurationError: `on` has another form.
-    """
+    """Return the address of the cluster; None for this machine."""
     scheme, colon, address = on.partition("://")
     if scheme != "ray" or bool(colon) != bool(address):
         raise ConfigurationError(f"on must be ray (this machine) or ray://HOST:PORT (a cluster), not {on!r}")
@@ -55,11 +45,7 @@ def _address(on: str) -> str | None:
 
 
 def _connect(address: str | None) -> None:
-    """Start Ray on this machine, or connect to the cluster at `address`.
-
-    Raises:
-        ConfigurationError: Ray cannot be started or reached.
-    """
+    """Start Ray on this machine, or connect to a cluster."""
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
     if address is None:
         settings |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
@@ -73,7 +59,7 @@ def _connect(address: str | None) -> None:
 
 
 class _Remote:
-    """A stub with the methods of an actor. They raise `Unreachable` if the actor died or cannot be reached."""
+    """A stub with the methods of an actor."""
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
@@ -101,7 +87,8 @@ class _Worker:
         self._worker, self._working = Worker(coordinator, limit, options), anyio.Lock()
 
     async def work(self) -> None:
-        """Work until the job is over. A second call, made after a lost response, waits for the first call."""
+        """Work until the job is over."""
+        # A second call, made after a lost response, waits for the first call.
         async with self._working:
             await self._worker.work()
 
@@ -110,12 +97,8 @@ class _Worker:
 class RayBackend:
     """Runs the coordinator, the rate limit and the workers as actors.
 
-    The coordinator and the rate limit run on this node, because the journal is here and the rate requires one clock.
-
     Attributes:
-        address: The address of a running cluster; None to start Ray on this machine, and stop it at the end.
-        journal: The journal's file.
-        partitions: The file of partitions.
+        address: The address of a running cluster; None to start Ray on this machine.
         options: The settings of the job; `workers` is the number of rows in progress in each worker.
         workers: The number of workers.
         rate: The maximum number of requests per second of all workers; None to adapt to the gateway.
@@ -131,15 +114,13 @@ class RayBackend:
     _started_ray: bool = field(default=False, init=False)
 
     def start(self) -> None:
-        """Start Ray if it is not running, and the actors.
-
-        Raises:
-            ConfigurationError: Ray cannot be started or reached.
-        """
+        """Start Ray if it is not running, and the actors."""
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _connect(self.address)
+        # The journal is on this node, and the rate requires one clock.
         node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        # Ray must not repeat a call: a repeated call would send requests again unchecked.
         always: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0}
         here = {**always, "scheduling_strategy": node}
         # Actors find each other by name, so that constructor arguments are small and can be reused for a restart.
@@ -161,7 +142,7 @@ class RayBackend:
         return _Remote(self.actors["coordinator"])
 
     async def run_coordinator(self) -> None:
-        """Keep the coordinator running until it has ended the run. Raises the errors of `Coordinator.serve`."""
+        """Keep the coordinator running until it has ended the run."""
         await reach(self.coordinator.serve)
 
     @property
@@ -170,7 +151,7 @@ class RayBackend:
         return [f"worker-{number}" for number in range(self.workers)]
 
     async def run_worker(self, name: str) -> None:
-        """Run a worker until the job is over. Raises `Unreachable` if its process dies."""
+        """Run a worker until the job is over."""
         await _Remote(self.actors[name]).work()
 
     async def shutdown(self) -> None:
@@ -193,7 +174,7 @@ async def sync_on_ray(
     size: int = SIZE,
     values: bool = False,
 ) -> DistributedJob:
-    """Upsert every row of a source, with workers on one or many machines.
+    """Upsert the rows of a source, with workers on one or many machines.
 
     Await this function, open the returned job with ``async with``, and iterate over it for the outcomes of failed rows.
     All rows are counted in `Job.stats`. The journal must already exist as a local file; create it with `Journal.open`.
@@ -208,11 +189,11 @@ async def sync_on_ray(
         options: The settings of the job. `Options.max_failures` applies to all workers together; `Options.workers` is
             the number of rows in progress in each worker.
         size: The approximate number of rows per partition.
-        values: Read failed rows again, so that their outcomes contain their drafts.
+        values: Whether to read failed rows again, to add their drafts to the outcomes.
 
     Raises:
-        ConfigurationError: An argument is invalid, the source cannot be read or divided, the journal or its key is
-            missing, Ray cannot be started or reached, or `Options.removed` is ``delete``.
+        ConfigurationError: An argument is invalid, the source cannot be read or divided, the journal or its key cannot
+            be used, Ray cannot be started or reached, or `Options.removed` is ``delete``.
         BulkError: Another job uses the journal, or the journal's lock file cannot be opened.
     """
     address = _address(on)

@@ -1,4 +1,4 @@
-"""Deletes the customers missing from the source, after all rows of the source were sent."""
+"""Deletes the customers missing from the source."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
@@ -48,13 +48,7 @@ def check_deletion(account: Account) -> None:
 
 
 def count_left(records: Removals, left: LeftCustomers, missing: Missing) -> None:
-    """Count the customers missing from the source.
-
-    Args:
-        records: The journal.
-        left: Receives the counts.
-        missing: Returns the references that are not in the source.
-    """
+    """Count the customers missing from the source."""
     for page in records.written(missing):
         for it in page:
             left.add(it.reference, it.id)
@@ -62,14 +56,7 @@ def count_left(records: Removals, left: LeftCustomers, missing: Missing) -> None
 
 
 def removal_problem(left: LeftCustomers, rows: int, failures: int, limit: RemovalLimit) -> tuple[str, bool] | None:
-    """Return why no customer may be deleted and whether the job stops for that reason; None if deletion is allowed.
-
-    Args:
-        left: The customers missing from the source.
-        rows: The number of rows of the source.
-        failures: The number of rows that failed or cannot be sent.
-        limit: The maximum number of customers to delete.
-    """
+    """Return why no customer may be deleted and whether the job stops; None if deletion is allowed."""
     if not left.count:
         return None
     if failures:
@@ -83,15 +70,10 @@ def removal_problem(left: LeftCustomers, rows: int, failures: int, limit: Remova
 class Removal:
     """Deletes the customers missing from the source.
 
-    Each customer is read first. A customer that is already deleted, for example by a process that was killed, is not
-    deleted again. A customer whose reference another program has changed is kept.
-
     Attributes:
-        session: The session of the job.
-        records: The journal.
         missing: Returns the references that are not in the source.
         stop: Set when the job is stopping.
-        wait_for_window: Waits until writes of earlier processes can no longer be applied, or until the job stops.
+        wait_for_window: Waits for the end of the confirmation window for writes of earlier processes.
         report: Called with the outcome of each customer.
     """
 
@@ -103,13 +85,7 @@ class Removal:
     report: Callable[[Outcome], Awaitable[None]]
 
     async def run(self, workers: int) -> None:
-        """Delete the customers, until the job stops.
-
-        Raises:
-            AuthenticationError: The gateway refused the credentials.
-            PermissionDeniedError: The gateway refused the operation.
-            BulkError: The journal cannot be written.
-        """
+        """Delete the customers, until the job stops."""
         with closing(self.records.written(self.missing)) as pages:
             while (page := await anyio.to_thread.run_sync(next, pages, None)) is not None:
                 for first in range(0, len(page), _TOGETHER):
@@ -158,18 +134,13 @@ class Removal:
         return Outcome(0, it.reference, "removed", customer.id, applied="yes", attempts=response.attempts)
 
     async def _existing(self, it: Candidate) -> Customer | None:
-        """Return the customer; None if it does not exist or is deleted.
-
-        An unconfirmed write may have created another customer, which is found by the reference.
-
-        Raises:
-            CallError: The customer could not be read.
-        """
+        """Return the customer; None if it does not exist or is deleted."""
         if it.id is not None:
             with suppress(NotFoundError):
                 customer = await self.session.get(it.id)
                 if not customer.deleted:
                     return customer
+        # An unconfirmed write may have created another customer.
         if it.state in UNCONFIRMED:
             with suppress(NotFoundError):
                 return await self.session.get_by_reference(it.reference)

@@ -1,4 +1,4 @@
-"""The report of a run as plain data: counts, failures, requests and curves."""
+"""The report of a run as plain data."""
 
 import platform
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def build(
     seconds: float,
     started: float,
 ) -> dict[str, Any]:
-    """Build the report of a run. The report contains no customer data except ids of customers missing from the source.
+    """Build the report of a run.
 
     Args:
         job: The job, after its end.
@@ -99,7 +99,7 @@ def build(
 
 
 def _arrived(job: Job) -> dict[str, Any]:
-    """Return how many rows of the source have arrived at the gateway, as numbers and as a sentence."""
+    """Return how many rows have arrived at the gateway."""
     rows = job.stats.rows + job.unfinished
     arrived = job.stats.rows - job.stats.failures
     percent = f" ({_percent(arrived, rows)})" if rows else ""
@@ -108,7 +108,7 @@ def _arrived(job: Job) -> dict[str, Any]:
 
 
 def _left(job: Job) -> dict[str, Any] | None:
-    """Return the customers missing from the source, by their ids; None if they were not counted."""
+    """Return the customers missing from the source."""
     left = job.left
     if not left.counted:
         return None
@@ -118,7 +118,7 @@ def _left(job: Job) -> dict[str, Any] | None:
 
 
 def _left_text(job: Job) -> str | None:
-    """Return a sentence about the customers missing from the source; None if there is nothing to report."""
+    """Return a sentence about the customers missing from the source."""
     left = job.left
     if left.problem is not None:
         return f"No customer was removed: {left.problem}."
@@ -131,12 +131,13 @@ def _left_text(job: Job) -> str | None:
 
 
 def _percent(part: int, whole: int) -> str:
-    """Format a percentage, rounded down, so that only a complete job shows 100 %."""
+    """Format a percentage."""
+    # Rounded down, so that only a complete job shows 100 %.
     return f"{part * 1000 // whole / 10:.1f} %".replace(".0 %", " %")
 
 
 def _failed_rows(job: Job, file: Path | None, earlier: int) -> list[dict[str, str | None]]:
-    """Return the steps that describe the file with the failed rows."""
+    """Return the steps about the file with the failed rows."""
     steps, failures = [], job.stats.failures
     if file is not None and failures:
         rows = counted(failures, "failed row was", "failed rows were")
@@ -149,7 +150,7 @@ def _failed_rows(job: Job, file: Path | None, earlier: int) -> list[dict[str, st
 
 
 def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequence[str]) -> list[dict[str, str | None]]:
-    """Return what the user can do next, each with its command, if there is one."""
+    """Return what the user can do next."""
     steps: list[dict[str, str | None]] = []
     if not job.rows_read and job.exit_status == "finished":
         steps.append(_step(f"{source} has no rows. Check that the source is the right file."))
@@ -175,7 +176,7 @@ def _step(text: str, command: str | None = None) -> dict[str, str | None]:
 
 
 def format_duration(seconds: float) -> str:
-    """Format seconds for people: ``0.4 s``, ``41 s``, ``4 min 41 s``, ``2 h 05 min``, ``1 d 4 h``."""
+    """Format seconds for people, such as ``4 min 41 s`` and ``2 h 05 min``."""
     if 0 < seconds < 9.95:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     whole = round(seconds)
@@ -189,7 +190,8 @@ def format_duration(seconds: float) -> str:
 
 
 def adds_up(job: Job) -> bool:
-    """Return whether the counts of rows add up; a job that stopped early may have unfinished rows."""
+    """Return whether the counts of rows add up."""
+    # A job that stopped early may have unfinished rows.
     return job.unfinished == 0 if job.exit_status in {"finished", "paused"} else job.unfinished >= 0
 
 

@@ -12,19 +12,16 @@ from wonder_customers.records import Applied, CustomerDraft
 __all__ = ["Outcome", "Row", "RowProblem", "Status", "Table"]
 
 Status = Literal["created", "updated", "written", "unchanged", "failed", "invalid", "duplicate", "removed", "kept"]
-"""The outcome of a row.
-
-``written`` means created or updated, at a gateway whose responses do not show which (Wonder). ``invalid`` and
-``duplicate`` rows were not sent: they are unreadable or violate the gateway's limits, or repeat an earlier reference.
-Customers missing from the source are ``removed`` (deleted at the gateway) or ``kept`` (they could not be deleted).
-"""
+"""The outcome of a row.  ``written`` means created or updated, at a gateway whose responses do not show which (Wonder).
+``invalid`` rows cannot be sent, and ``duplicate`` rows repeat the reference of another row. Customers missing from
+the source are ``removed`` (deleted at the gateway) or ``kept`` (not deleted)."""
 
 
 class RowProblem(ValueError):
-    """Raised when a row cannot be converted into a draft. The message contains the row's location and never a value.
+    """Raised when a row cannot be converted into a draft.
 
     Args:
-        message: The location and the reason.
+        message: The location and the reason, without a value of the row.
         code: The reason as a short code for counting, such as ``invalid email``.
     """
 
@@ -38,7 +35,7 @@ class Table(Protocol):
 
     @property
     def fields(self) -> frozenset[str]:
-        """The fields that have a column, such as ``address.city``."""
+        """The fields of the drafts, such as ``address.city``."""
 
     def draft(self, values: Sequence[Any], place: str) -> CustomerDraft:
         """Build the draft of a row at the location `place`.
@@ -48,14 +45,11 @@ class Table(Protocol):
         """
 
     def digestible(self, values: Sequence[Any]) -> bytes | None:
-        """Return the values as bytes for change detection; None for a row with a card, which must not be digested."""
+        """Return the values as bytes for change detection; None for a row with a card."""
 
 
 class Row:
-    """One row of a source. Its draft is built on first access.
-
-    Reading a million unchanged rows must not build a million drafts, so a row of a file keeps only its raw values until
-    `draft` or `problem` is read.
+    """One row of a source. A draft is built from raw values on first access.
 
     Args:
         number: The row's number in the source, from 1; blank lines are not counted.
@@ -63,8 +57,7 @@ class Row:
         problem: Why the row has no draft.
         reference: The customer's reference as it is in the source; taken from `draft` by default.
         place: The row's location in the source, such as ``line 12``.
-        original: The original bytes of the row, for the list of rows that could not be read; None if a column contains
-            card data.
+        original: The original bytes of the row; None if they are not available or may contain card data.
         table: The columns of the source, which build the draft from `values`; None for a row with a draft or a problem.
         values: The row's raw values.
 
@@ -104,12 +97,12 @@ class Row:
 
     @property
     def columns(self) -> frozenset[str] | None:
-        """The fields that have a column in the source; None if every field has a column."""
+        """The fields of the row's table; None without a table."""
         return None if self._table is None else self._table.fields
 
     @property
     def raw_values(self) -> bytes | None:
-        """The row's raw values as bytes, for change detection. None if the row has no raw values or has a card."""
+        """The row's raw values as bytes, for change detection; None if they are not available or contain a card."""
         return None if self._table is None else self._table.digestible(self._values)
 
     @property
@@ -120,7 +113,7 @@ class Row:
 
     @property
     def problem(self) -> str | None:
-        """Why the row has no draft, with line and column; None if the row has a draft."""
+        """Why the row has no draft; None if the row has a draft."""
         self._resolve()
         return self._problem
 
@@ -134,7 +127,7 @@ class Row:
 
 
 def _usable(reference: object) -> bool:
-    """Return whether a reference can be looked up and stored. The validation of the draft reports other references."""
+    """Return whether a reference can be looked up and stored."""
     if not isinstance(reference, str) or contains_card_number(reference) or "\0" in reference:
         return False
     return reference.isascii() or not any("\ud800" <= character <= "\udfff" for character in reference)
@@ -146,12 +139,12 @@ class Outcome:
 
     Attributes:
         number: The row's number in the source, from 1; 0 for a customer missing from the source.
-        reference: The customer's reference; None if the row has none.
+        reference: The customer's reference; None without a usable reference.
         status: The result; see `Status`.
         id: The gateway's id for the customer, if known.
-        reason: Why the row failed or was not sent, without any value of the row; None on success.
+        reason: Why the row failed or was not sent; None on success.
         code: The reason as a short code for counting, such as ``InvalidRequestError 422``.
-        applied: Whether the gateway applied the row.
+        applied: Whether the gateway applied the row in this run: ``yes``, ``no`` or ``unknown``.
         attempts: The number of requests sent for the row in this run.
         request_id: The gateway's id for the last request, if the row failed.
         place: The row's location in the source, such as ``line 12``.
@@ -159,8 +152,8 @@ class Outcome:
         replayed: Whether the outcome was read from the journal, because the row was completed before this run was
             interrupted.
         error: The exception, if there was one.
-        draft: The draft of a row that failed, if it could be read.
-        original: The original bytes of a row that could not be read; None otherwise.
+        draft: The draft of a row that failed or was not sent, if available.
+        original: The original bytes of a row that could not be read, if available.
     """
 
     number: int

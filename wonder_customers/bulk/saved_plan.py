@@ -1,8 +1,4 @@
-"""Saved plans: the planned action for every row, so that a job can refuse to do anything else.
-
-A plan is a file of JSON lines that only its owner can read: the facts, ``[row, decision, digest]`` of each row, the
-counts and a seal. All digests are keyed with the journal's key, so the file contains no value of a row.
-"""
+"""Saved plans: the planned action for every row, as keyed digests."""
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -40,14 +36,7 @@ _OPTIONS: Final = ("empty", "removed", "max_removed", "full", "first", "only")
 def plan_facts(
     session: CustomerSession[Any], journal: Journal, options: Options, source: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Return the facts that must be equal when a plan is made and when it is carried out, by name.
-
-    Args:
-        session: The session, for the gateway and the account.
-        journal: The journal, whose state is a part of the plan.
-        options: The options of the job.
-        source: JSON values that identify the source, such as its contents and its mapping.
-    """
+    """Return the facts that must be equal when a plan is made and when it is carried out."""
     account, digests = session.account, journal.digests
     merchant = account.dialect().merchant
     secrets = [merchant] if type(merchant) is Secret else secrets_of(account)
@@ -77,7 +66,7 @@ def _state(journal: Journal) -> str:
 
 
 def _decision(item: Outcome | PendingRow, digests: Digests) -> list[Any]:
-    """Return the decision about a row: its number, the decision, and a digest of the details."""
+    """Return the decision about a row."""
     if isinstance(item, PendingRow):
         sent = [item.reference, item.payload.hex(), *item.cells.cleared]
         return [item.row.number, "send", digests.payload({"send": sent}).hex()]
@@ -90,13 +79,7 @@ def _decisions(outcomes: Sequence[Outcome], pending: Sequence[PendingRow], diges
 
 @define(eq=False)
 class PlanWriter:
-    """Writes a plan to a new file. A block that is left with an error leaves no file.
-
-    Attributes:
-        path: The file.
-        digests: The digests of the journal.
-        facts: See `plan_facts`.
-    """
+    """Writes a plan to a new file."""
 
     path: Path
     digests: Digests
@@ -145,7 +128,7 @@ class PlanWriter:
 
 @frozen
 class SavedPlan:
-    """A plan in a file that was checked to be complete and unchanged.
+    """A plan in a file.
 
     Attributes:
         path: The file.
@@ -164,8 +147,7 @@ class SavedPlan:
         """Load a plan.
 
         Raises:
-            ConfigurationError: The file cannot be read, is not a complete plan of this version, was changed, or was
-                saved with another key.
+            ConfigurationError: The file cannot be used as a plan.
         """
         running = digests.running()
         first = last = counts = b""
@@ -196,11 +178,7 @@ class SavedPlan:
         return found
 
     def check(self, facts: Mapping[str, str]) -> None:
-        """Check that the facts of a job, from `plan_facts`, equal those of the plan.
-
-        Raises:
-            ConfigurationError: Some facts differ. The message names some of them.
-        """
+        """Check that the facts of a job equal those of the plan."""
         differing = [
             f"{name} ({self.facts.get(name)} in the plan, now {facts.get(name)})" if _is_shown(name) else name
             for name in sorted(self.facts.keys() | facts.keys())
@@ -210,11 +188,7 @@ class SavedPlan:
             raise self._differs(differing)
 
     def checker(self, *, sending: bool) -> Callable[[Sequence[Outcome], Sequence[PendingRow]], None]:
-        """Return a function for `Options.inspect` that raises `ConfigurationError` if a batch differs from the plan.
-
-        Args:
-            sending: Whether earlier batches may have been sent, for the message.
-        """
+        """Return a function for `Options.inspect` that compares each batch with the plan."""
         lines = self._rows()
         effect = (
             "The differing rows were not sent; earlier rows may have been sent." if sending else "Nothing was sent."
@@ -232,11 +206,7 @@ class SavedPlan:
         return check
 
     def check_rows(self, rows: int) -> None:
-        """Check that a source has as many rows as the plan.
-
-        Raises:
-            ConfigurationError: The source has more or fewer rows.
-        """
+        """Check that a source has as many rows as the plan."""
         planned = self.counts.get("rows", 0)
         if rows != planned:
             raise self._differs([f"the source has {rows:,} rows ({planned:,} in the plan)"])
@@ -254,7 +224,7 @@ class SavedPlan:
 
 
 def _is_shown(name: str) -> bool:
-    """Return whether the file contains a fact itself and not its digest."""
+    """Return whether the file contains the fact itself and not its digest."""
     return name.startswith("--") or name in {"gateway", "endpoint", "environment"}
 
 
@@ -328,8 +298,7 @@ async def check_plan(
         The options for the job. With them, the job stops before it sends a row that is not in the plan.
 
     Raises:
-        ConfigurationError: The job would differ from the plan (the message contains the first differences), or the
-            plan, the source or the journal cannot be read.
+        ConfigurationError: The job would differ from the plan, or the plan, the source or the journal cannot be read.
     """
     chosen = options or Options()
     async with Batches(rows) as batches:
@@ -351,7 +320,7 @@ async def check_plan(
 
 
 def contents(files: Iterable[Path]) -> str:
-    """Return a digest of the names and contents of files. Raises `OSError` if a file cannot be read."""
+    """Return a digest of the names and contents of files."""
     found = sha256()
     for path in files:
         with path.open("rb") as file:

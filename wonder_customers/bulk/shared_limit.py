@@ -1,7 +1,4 @@
-"""A rate limit that several processes share through a Valkey or Redis server.
-
-A script on the server grants the permits. It uses the server's clock, so the clocks of the processes may differ.
-"""
+"""A rate limit that several processes share through a Valkey or Redis server."""
 
 from collections.abc import Callable
 from functools import partial
@@ -53,8 +50,7 @@ return {{tostring(first - now), tostring(count)}}
 """
 
 
-def _silent(_reason: str) -> None:
-    """Discard a message."""
+def _silent(_reason: str) -> None: ...
 
 
 @guarded
@@ -131,7 +127,7 @@ class SharedLimit:
         await self._leased.acquire(transmission)
 
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
-        """Do nothing: a permit that was used or lost is not returned."""
+        """Do nothing, because permits are not returned."""
 
     async def _run(self, count: int, validity: float) -> Grant:
         between = spacing(self.rate, 1.0, MARGIN)

@@ -1,4 +1,4 @@
-"""The statistics of a running job: rows by status, failure reasons, and curves. Their size is bounded."""
+"""The statistics of a running job."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -23,7 +23,7 @@ MOST_EXAMPLES = 5
 
 @define(eq=False)
 class Latencies:
-    """A histogram of latencies, with buckets that are 15 % wide."""
+    """A histogram of latencies."""
 
     classes: "Counter[int]" = field(factory=Counter)
 
@@ -33,7 +33,7 @@ class Latencies:
         return self.classes.total()
 
     def quantile(self, fraction: float) -> float | None:
-        """Return a quantile in seconds, rounded up to the bound of its bucket. None without latencies."""
+        """Return a quantile in seconds; None without latencies."""
         left = fraction * self.count
         for bucket in sorted(self.classes):
             left -= self.classes[bucket]
@@ -79,12 +79,11 @@ class RequestStats:
 
     Attributes:
         sent: Requests sent for rows that ended, including retries and lookups.
-        issued: Requests sent so far, including those of rows in progress (local jobs).
+        issued: Requests sent so far.
         throttled: Requests refused by the gateway's rate limit.
         failed: Requests that failed with a server error or without a response.
         concurrency: The current limit on concurrent rows.
-        rate: The number of requests per second that an `AdaptiveRateLimit` has measured; None until the gateway refuses
-            a request, and with another rate limit.
+        rate: The measured number of requests per second that the gateway accepts; None if it is not measured.
     """
 
     sent: int = 0
@@ -96,11 +95,7 @@ class RequestStats:
 
 
 class LimitMonitor:
-    """Reads the statistics of a session's rate limit. A counter that the limit does not have counts as 0.
-
-    Args:
-        limit: The session's rate limit; None if there is none.
-    """
+    """Reads the statistics of a session's rate limit."""
 
     def __init__(self, limit: RateLimiter | None) -> None:
         self._limit = limit
@@ -131,16 +126,16 @@ class JobStats:
     """The statistics of one run.
 
     Attributes:
-        requests: The requests, and the limits found from the gateway's responses.
+        requests: The requests and their limits.
         started: When the run started, on the job's clock.
         counts: Rows by status.
-        reasons: Failed, invalid and duplicate rows, and customers that were kept, by code; ``other`` for further codes.
+        reasons: Outcomes with a failure code, by code; ``other`` for further codes.
         examples: The numbers of the first rows of each code.
         sent: Rows that the gateway accepted.
         cleared: Rows that cleared a field, by field. Local jobs only.
         drift: Response fields that differed from the gateway's documentation, as in `Stats.drift`.
         points: The curves.
-        interval: Seconds between two points; doubles when there are too many points.
+        interval: Seconds between two points.
     """
 
     requests: RequestStats = field(factory=RequestStats)
@@ -190,7 +185,7 @@ class JobStats:
     def replace(
         self, counts: Mapping[str, int], reasons: Mapping[str, int], sent: int, latencies: Mapping[int, int]
     ) -> None:
-        """Set the counts to totals that other processes have counted."""
+        """Set the counts to the totals of other processes."""
         self.counts, self.reasons, self.sent = Counter(counts), Counter(reasons), sent
         since = Counter(latencies)
         since.subtract(self._latencies.classes)
@@ -198,12 +193,12 @@ class JobStats:
         self._latencies = Latencies(Counter(latencies))
 
     def observe(self, seconds: float) -> None:
-        """Add the duration of a row."""
+        """Add the duration of a row in seconds."""
         self._durations.append(seconds)
 
     @property
     def latencies(self) -> Latencies:
-        """The latencies of the rows that were sent."""
+        """The durations of rows that were sent."""
         self._count_durations()
         return self._latencies
 
@@ -215,12 +210,7 @@ class JobStats:
         self._recent.classes.update(buckets)
 
     def tick(self, now: float, *, last: bool = False) -> None:
-        """Add a point to the curves, if the current interval is long enough.
-
-        Args:
-            now: The time on the job's clock.
-            last: Add a point for a shorter interval too, if any row ended in it.
-        """
+        """Add a point to the curves if it is due."""
         self._count_durations()
         seconds = now - self._closed_at
         if seconds < self.interval and not (last and seconds > 0 and self.rows > self._before[0]):

@@ -15,20 +15,17 @@ __all__ = ["ExitStatus", "Stop", "Thresholds", "raise_stop", "single_error"]
 ExitStatus = Literal[
     "finished", "paused", "interrupted", "refused", "failures", "outage", "journal", "source", "removal", "workers"
 ]
-"""How a run ended.
-
-``finished``: all rows were processed. ``paused``: the requested number of first rows was processed. ``interrupted``:
-stopped by the user. ``refused``: the gateway refused the credentials or the operation. ``failures``: too many rows
-failed or cannot be sent. ``outage``: the gateway processed no request for too long. ``journal`` and ``source``: the
-journal could not be written or the source could not be read. ``removal``: all rows were processed, and a limit prevents
-the deletion of customers missing from the source.
-``workers``: a worker of a distributed job has wrong settings, died repeatedly, or could not reach the coordinator.
-"""
+"""How a run ended.  ``finished``: all rows were processed. ``paused``: the requested number of first rows was
+processed. ``interrupted``: the job was stopped or cancelled. ``refused``: the gateway refused the credentials or the
+operation. ``failures``: too many rows failed or cannot be sent. ``outage``: the gateway processed no request for too
+long. ``journal`` and ``source``: the journal or the source could not be used. ``removal``: all rows were processed,
+and the deletion of customers missing from the source was refused. ``workers``: the workers of a distributed job
+could not continue."""
 
 
 @frozen
 class Stop:
-    """Why a job stopped before the end of its source."""
+    """Why a job stopped early."""
 
     exit_status: ExitStatus
     reason: str
@@ -36,11 +33,6 @@ class Stop:
 
 def raise_stop(stopped: Stop | None, rows: int, again: str | None) -> None:
     """Raise an error if the job stopped because of a problem.
-
-    Args:
-        stopped: Why the job stopped; None if it processed all rows.
-        rows: The number of rows that have an outcome.
-        again: The command that continues the job; None if there is none.
 
     Raises:
         BulkError: The job stopped because of a problem.
@@ -62,10 +54,9 @@ class Thresholds:
 
     Attributes:
         most: The number of failed rows at which the job stops; None for no limit.
-        share: The fraction, from 0 to 1, above which the job stops: of failed rows among the last `of` sent rows, or of
-            rows in a batch that are invalid for the same reason; None for no limit.
+        share: The fraction of failed or invalid rows, from 0 to 1, above which the job stops; None for no limit.
         of: The number of sent rows to which `share` applies.
-        least: The number of sent rows, or of rows in a batch, required before `share` applies.
+        least: The number of rows required before `share` applies.
     """
 
     most: int | None = None
@@ -77,15 +68,7 @@ class Thresholds:
     _failed_recently: "deque[int]" = field(factory=deque, init=False)
 
     def count_invalid(self, outcomes: Sequence[Outcome], rows: int) -> str | None:
-        """Check a batch for rows that cannot be sent for the same reason, such as a column with wrong values.
-
-        Args:
-            outcomes: The rows of the batch that need no request.
-            rows: The number of rows in the batch.
-
-        Returns:
-            Why the job has to stop now; None if it may continue.
-        """
+        """Return why a batch with invalid rows stops the job; None if it does not."""
         if self.share is None or rows < self.least:
             return None
         invalid = Counter(it.code for it in outcomes if it.status == "invalid")
@@ -96,11 +79,7 @@ class Thresholds:
         return None
 
     def count(self, *, ok: bool) -> str | None:
-        """Count a row that was sent.
-
-        Returns:
-            Why the job has to stop now; None if it may continue.
-        """
+        """Count a row that was sent. Return why the job has to stop now, or None."""
         self._rows += 1
         recent = self._failed_recently
         if ok and not recent:

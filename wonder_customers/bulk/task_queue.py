@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @define(eq=False)
 class TaskQueue(Generic[T]):
-    """A bounded queue. Unlike a stream of anyio, it takes no turn of the event loop unless a task has to wait.
+    """A bounded queue between tasks.
 
     Attributes:
         size: The number of items above which `put` waits.
@@ -27,6 +27,7 @@ class TaskQueue(Generic[T]):
 
     def add(self, *items: T) -> None:
         """Add items without waiting."""
+        # Unlike a stream of anyio, the queue never yields to the event loop here.
         self._items.extend(items)
         self._wake()
 
@@ -48,7 +49,7 @@ class TaskQueue(Generic[T]):
         return item
 
     async def get_group(self, most: int) -> list[T]:
-        """Remove and return up to `most` items, at least one; an empty list at the end."""
+        """Remove and return up to `most` items; an empty list at the end."""
         first = await self.get()
         if first is None:
             return []

@@ -1,4 +1,4 @@
-"""Verification: reads customers back from the gateway and compares them with the source."""
+"""Verification: compares the customers at the gateway with the source."""
 
 import random
 from collections import Counter
@@ -27,11 +27,10 @@ __all__ = ["Finding", "Verification", "verify", "wilson"]
 Result = Literal[
     "equal", "normalized", "different", "missing", "ambiguous", "unreadable", "unsent", "removed", "present"
 ]
-"""``normalized`` rows are equal if, for example, the case of an e-mail address is ignored. ``unreadable`` rows
-cannot be at the gateway: they are invalid or have no reference. ``unsent`` rows were not applied, according to the
-journal, or repeat a reference. ``removed`` and ``present`` refer to customers that were removed because they are
-missing from the source: the gateway does not have ``removed`` customers, as expected, but still has ``present``
-customers."""
+"""``normalized``: equal after normalisation, such as of the case of an e-mail address. ``unreadable``: the row is
+invalid or has no reference. ``unsent``: not applied according to the journal, or a repeated reference. ``removed``
+and ``present``: a customer that was removed because it is missing from the source; the gateway does not have it
+(``removed``) or still has it (``present``)."""
 
 _LEFT_OUT: Final = frozenset({"unreadable", "unsent"})
 _RIGHT: Final = frozenset({"equal", "normalized", "removed"})
@@ -48,7 +47,7 @@ class Finding:
         reference: The customer's reference.
         result: The result.
         fields: The fields that differ.
-        changed: Whether the values of the row differ from those that were confirmed last.
+        changed: Whether the row has changed since the journal recorded it.
     """
 
     number: int
@@ -66,9 +65,8 @@ class Verification:
         rows: The number of rows of the source.
         checked: The number of rows and removed customers that were read back.
         counts: Rows and removed customers by result.
-        normalized: For each field, the number of rows whose value equals the gateway's only after normalisation, such
-            as an e-mail address in lower case.
-        changed: The number of rows whose values differ from those that were confirmed last.
+        normalized: For each field, the number of rows whose value equals the gateway's only after normalisation.
+        changed: The number of rows that have changed since the journal recorded them.
         findings: The first rows and removed customers that are not as expected or were not compared.
     """
 
@@ -91,11 +89,11 @@ class Verification:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % confidence interval for the proportion of `wrong` in the whole source."""
+        """The 95 % confidence interval for the proportion of `wrong`, as two fractions from 0 to 1."""
         return wilson(self.wrong, self.checked)
 
     def add(self, finding: Finding) -> None:
-        """Add the result of a row."""
+        """Add a result."""
         self.counts[finding.result] += 1
         self.changed += finding.changed
         self.checked += finding.result not in _LEFT_OUT
@@ -104,7 +102,7 @@ class Verification:
 
 
 def wilson(wrong: int, of: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval (Wilson score) of a proportion, given `wrong` in a random sample of `of`."""
+    """Return the 95 % confidence interval (Wilson score) of a proportion."""
     if of == 0:
         return 0.0, 1.0
     z, proportion = 1.959964, wrong / of
@@ -127,15 +125,14 @@ async def verify(
 ) -> Verification:
     """Read every customer of the source back, or a random sample of them, and compare.
 
-    With a journal, rows that were not applied are left out, and removed customers are expected to be absent.
+    With a journal, rows that were not applied are not compared, and removed customers are expected to be absent.
 
     Args:
         session: An open session.
         rows: The source.
-        journal: The journal of the job, which records confirmed rows, removed customers, and the fields that the source
-            filled and cleared; without it, empty cells are not compared unless `empty` is ``clear``.
+        journal: The journal of the job; None to compare without a journal.
         empty: The rule for empty cells of the job.
-        sample: The number of rows to read back; None for all.
+        sample: The number of rows, and of removed customers, to read back; None for all.
         workers: The maximum number of concurrent reads.
         retry: How often and how long a read is retried.
         rng: The random number generator that draws the sample; None for a new generator.
@@ -168,7 +165,7 @@ async def verify(
 
 
 def _removed(records: Removals, seen: ReferenceIndex, sample: int | None, rng: random.Random) -> Iterator[list[str]]:
-    """Yield the references of customers that were removed and are not in the source, or a random sample of them."""
+    """Yield the references of removed customers to check."""
     pages = ([it.reference for it in page] for page in records.removed(seen.missing))
     if sample is None:
         yield from pages
@@ -178,11 +175,12 @@ def _removed(records: Removals, seen: ReferenceIndex, sample: int | None, rng: r
 
 
 async def _sampled(batches: Batches, size: int, rng: random.Random, note: Callable[[Sequence[Row]], None]) -> list[Row]:
-    """Return a uniform random sample of `size` rows, or all rows if there are fewer. Call `note` with every batch."""
+    """Return a uniform random sample of the rows."""
     chosen: list[Row] = []
     while batch := await batches.batch():
         note(batch)
         for index, row in enumerate(batch, batches.read - len(batch)):
+            # Reservoir sampling, because the number of rows is not known.
             if index < size:
                 chosen.append(row)
             elif (drawn := rng.randrange(index + 1)) < size:
@@ -192,16 +190,7 @@ async def _sampled(batches: Batches, size: int, rng: random.Random, note: Callab
 
 @define(eq=False)
 class _Comparison:
-    """Compares rows with the gateway and with the journal.
-
-    Attributes:
-        session: The session.
-        journal: The journal; None without a journal.
-        find: Finds entries of the journal; None without a journal.
-        empty: The rule for empty cells.
-        seen: The references of the source.
-        found: Receives the results.
-    """
+    """Compares rows with the gateway and with the journal."""
 
     session: CustomerSession[Any]
     journal: Journal | None
@@ -212,16 +201,15 @@ class _Comparison:
     _repeated: set[int] = field(factory=set, init=False)
 
     def note(self, rows: Sequence[Row]) -> None:
-        """Record the references of a batch and the rows that repeat a reference."""
+        """Record the references of a batch."""
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
         self._repeated.update(self.seen.find_repeats(named))
 
     async def check(self, row: Row) -> None:
-        """Compare one row."""
         self.found.add(await self._finding(row))
 
     async def check_absent(self, reference: str) -> None:
-        """Check that the gateway does not have a customer that was removed."""
+        """Check that the gateway does not have a removed customer."""
         result: Result = "present"
         try:
             await self.session.raw.get_by_reference(reference)
@@ -255,7 +243,7 @@ class _Comparison:
         return Finding(row.number, draft.reference, result, compared.different, changed)
 
     def _changed(self, draft: CustomerDraft, entry: Entry | None) -> bool:
-        """Return whether the request body of a row differs from the recorded body; False without a record."""
+        """Return whether the row has changed since the journal recorded it."""
         if self.journal is None or entry is None or entry.payload is None:
             return False
         return self.journal.digests.payload(self.session.payload(draft)) != entry.payload

@@ -48,12 +48,10 @@ class RowWriter:
 
     Attributes:
         session: The session.
-        journal: The journal, in which rows without an unconfirmed write are already ``sending``; None if there is none.
+        journal: The journal; None if there is none.
         stop: Ends all waits when the job is stopping.
         confirm_after: The end of the confirmation window for writes of earlier processes, on the monotonic clock.
-            These processes may have sent requests until this process acquired the journal, so the window starts at
-            that moment. Recorded times are not used, because the system clock may have been changed.
-        observe: Called with the duration of each row in seconds.
+        observe: Called with the duration of rows in seconds.
     """
 
     session: CustomerSession[Any]
@@ -63,19 +61,7 @@ class RowWriter:
     observe: Callable[[float], None]
 
     async def write(self, row: PendingRow) -> Outcome | None:
-        """Send one row.
-
-        Returns:
-            The outcome; None if the job is stopping and this call did not apply the row. A row with an unconfirmed
-            earlier write then keeps its state, because that write may have been applied.
-
-        Raises:
-            AuthenticationError: The gateway refused the credentials, so no row can be sent. The row is recorded as
-                held, or as unknown if an earlier write is unconfirmed.
-            PermissionDeniedError: The gateway refused the operation, so no row can be sent. The row is recorded as for
-                an AuthenticationError.
-            BulkError: The journal cannot be written. The row was not sent.
-        """
+        """Send one row and return its outcome; None if the row is left to a later run."""
         started, unconfirmed = clock.monotonic(), row.unconfirmed
         try:
             response = await self._confirm(row) if unconfirmed else None
@@ -98,12 +84,7 @@ class RowWriter:
         return self._succeeded(row, response, late=late)
 
     async def write_again(self, row: PendingRow, outcome: Outcome) -> Outcome | None:
-        """Resend a row that failed in an outage. Results and errors are those of `write`.
-
-        Args:
-            row: The row.
-            outcome: How it failed.
-        """
+        """Resend a row that failed in an outage."""
         if outcome.applied != "no":
             row = evolve(row, unconfirmed=True)
         elif self.journal is not None and not row.unconfirmed:
@@ -111,16 +92,13 @@ class RowWriter:
         return await self.write(row)
 
     def hold(self, row: PendingRow) -> None:
-        """Record that a row was not sent, because the job is stopping. An unconfirmed row keeps its state."""
+        """Leave a row to a later run."""
         if self.journal is not None and not row.unconfirmed:
             self.journal.ended(row.reference, "held", 0, None)
 
     async def _confirm(self, row: PendingRow) -> Response[Customer] | None:
-        """Look up the customer of a row with an unconfirmed write. Return None unless the lookup confirms the row.
-
-        The gateway may still apply a write of a process that was killed. Another body is therefore compared or sent
-        only after the confirmation window.
-        """
+        """Look up the customer of a row with an unconfirmed write."""
+        # The earlier write may still be applied, so another body is compared only after the window.
         if row.superseded:
             await self.wait_for_window()
         try:
@@ -133,14 +111,14 @@ class RowWriter:
         return None
 
     async def wait_for_window(self) -> None:
-        """Wait until no write of an earlier process can be applied any more, or until the job stops."""
+        """Wait for the end of the confirmation window."""
         left = self.confirm_after - clock.monotonic()
         if left > 0:
             with self.stop.interrupting():
                 await clock.sleep(left)
 
     def _is_confirmed(self, draft: CustomerDraft, customer: Customer) -> bool:
-        """Return whether every field of `draft` can be read back and is equal."""
+        """Return whether `customer` shows that `draft` was applied."""
         return not self.session.differences(draft, customer) and _is_comparable(draft, customer)
 
     def _succeeded(self, row: PendingRow, response: Response[Customer], *, late: bool) -> Outcome:
@@ -197,7 +175,7 @@ _APPLIED: Final = {
 
 
 def error_code(error: CallError) -> str:
-    """Return a short failure code for counting, without the gateway's free text."""
+    """Return a short failure code for counting."""
     words = [type(error).__name__]
     if isinstance(error, GatewayError):
         words += [str(it)[:40] for it in (error.status, error.code) if it]
@@ -205,24 +183,20 @@ def error_code(error: CallError) -> str:
 
 
 def _result(row: PendingRow, response: Response[Customer]) -> Status:
-    """Return whether the row created or updated a customer.
-
-    Customers of earlier runs are in the journal. Otherwise, the response shows a creation by HTTP 201, or by a time of
-    creation less than a second before the last change or without a last change. Without a time of creation, as at
-    Wonder, the result is ``written``.
-    """
+    """Return the status of a row that the gateway confirmed."""
     if row.known:
         return "updated"
     made, changed = response.record.created_at, response.record.updated_at
     if response.status == 201:
         return "created"
+    # Wonder's responses have no time of creation.
     if made is None:
         return "written"
     return "created" if changed is None or changed - made < timedelta(seconds=1) else "updated"
 
 
 def _is_comparable(draft: CustomerDraft, customer: Customer) -> bool:
-    """Return whether `customer` has a value for every field that `draft` sends. A name may be held in parts."""
+    """Return whether the fields that `draft` sends can be read back."""
     for attribute in fields(CustomerDraft):
         sent, held = getattr(draft, attribute.name), getattr(customer, attribute.name, None)
         if (

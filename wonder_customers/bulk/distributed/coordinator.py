@@ -1,9 +1,4 @@
-"""The coordinator of a distributed job: leases partitions and writes the journal.
-
-The coordinator does not depend on an engine such as Ray. All messages are small and plain: partitions, references,
-digests, states and counts, never a row or a credential. The coordinator can be killed at any moment: everything that it
-has confirmed is on disk, and a restarted coordinator continues from there.
-"""
+"""The coordinator of a distributed job: leases partitions and writes the journal."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -28,12 +23,7 @@ from wonder_customers.errors import BulkError
 __all__ = ["Coordinator", "Totals", "WorkerConfig", "outcome_to_dict", "progress_of"]
 
 Progress = Mapping[str, Mapping[str, Any]]
-"""The progress of a part of a job: counts by group and name. `progress_of` shows the groups and names.
-
-``requests``: rows that the gateway ``accepted``, and requests ``sent`` for rows, ``throttled`` by the gateway, and
-``failed`` with a server error or without a response. ``limits``: the measured limits of the gateway; ``rate`` is
-missing if it has not been measured.
-"""
+"""The progress of a part of a job: counts by group and name. `progress_of` shows the groups and names."""
 Totals = defaultdict[str, "Counter[str]"]
 """The sum of the progress of several parts."""
 
@@ -48,7 +38,7 @@ class WorkerConfig:
     Attributes:
         gateway: The gateway's name, which selects the account in the worker's own environment.
         endpoint: The gateway's base URL according to the journal.
-        journal: The journal's path, for messages, and to find the key beside it.
+        journal: The journal's path.
         mark: Identifies the journal's key.
         run: The number of the current run.
         duration: Seconds for which a lease is valid.
@@ -91,12 +81,7 @@ class Coordinator:
     _quiet_at: float = field(default=0.0, init=False)
 
     async def serve(self) -> None:
-        """Acquire the journal, and serve calls until `end` is called. Earlier calls wait until the journal is acquired.
-
-        Raises:
-            ConfigurationError: The journal cannot be read, or its key is missing or different.
-            BulkError: Another process uses the journal, or the journal cannot be written.
-        """
+        """Acquire the journal, and serve calls until `end` is called."""
         journal = self._journal = Journal.existing(self.journal)
         leases = self._leases = Leases(self.partitions, duration=self.duration)
         with closing(leases):
@@ -124,13 +109,13 @@ class Coordinator:
                 journal.release()
 
     async def end(self, exit_status: ExitStatus) -> None:
-        """Make `serve` record the exit status, release the journal and end. This method does not wait for that."""
+        """Make `serve` end with an exit status."""
         await self._open.wait()
         self._ending = exit_status
         self._over.set()
 
     async def stop(self, exit_status: ExitStatus, reason: str) -> None:
-        """Stop leasing partitions, and make each worker stop at its next heartbeat."""
+        """Stop leasing partitions, and make the workers stop."""
         await self._open.wait()
         self._halt(Stop(exit_status, reason))
 
@@ -140,11 +125,7 @@ class Coordinator:
             self._leases.remember("stopped", [stop.exit_status, stop.reason])
 
     async def snapshot(self, after: int) -> dict[str, Any]:
-        """Return the state of the job.
-
-        The result contains ``progress``, at most `RESULTS` ``results`` without the first `after`, ``done`` (the number
-        of results), and ``stopped`` (the exit status and the reason, or None).
-        """
+        """Return the state of the job, without the first `after` results."""
         await self._open.wait()
         # The rows of lost leases are repeated by another worker; their requests are still counted.
         for key in [key for key in self._running if not self._leases.holds(key)]:
@@ -167,17 +148,14 @@ class Coordinator:
         return WorkerConfig(it.gateway, it.endpoint, it.name, key_mark(it.digests), it.run, self.duration, grace)
 
     async def lease(self) -> tuple[bytes, int] | Literal["wait", "over"]:
-        """Lease a partition, and return it as JSON with the token of the lease.
-
-        Return ``wait`` if no partition is free now, and ``over`` if all are completed or the job has ended or stopped.
-        """
+        """Lease a partition, and return it with the token of the lease."""
         await self._open.wait()
         if self.stopped is not None or self._over.is_set() or not self._leases.left:
             return "over"
         return self._leases.take() or "wait"
 
     async def write(self, key: Key, changes: list[Change]) -> bool:
-        """Write changes of rows to the journal if the lease is valid. Return whether it is still valid afterwards.
+        """Write changes of rows to the journal; return whether the lease is still valid.
 
         Raises:
             BulkError: The journal is closed, or the changes could not be written.
@@ -194,7 +172,7 @@ class Coordinator:
         return self._leases.holds(key)
 
     async def find(self, references: list[str]) -> list[Entry]:
-        """Return the journal's entries for references; references without an entry are left out."""
+        """Return the journal's entries for references."""
         await self._open.wait()
 
         def read() -> list[Entry]:
@@ -204,10 +182,7 @@ class Coordinator:
         return await anyio.to_thread.run_sync(read)
 
     async def heartbeat(self, key: Key, progress: Progress) -> Literal["go", "stop", "lost"]:
-        """Renew a lease, store the progress of its partition, and stop the job at `max_failures` failed rows.
-
-        The result is ``go`` (continue), ``stop`` (complete the rows in progress, then end) or ``lost`` (send no more).
-        """
+        """Renew a lease and store the progress of its partition."""
         await self._open.wait()
         if not self._leases.renew(key):
             return "lost"
@@ -219,10 +194,7 @@ class Coordinator:
         return "go" if self.stopped is None else "stop"
 
     async def finish(self, key: Key, result: dict[str, Any], stop: Stop | None) -> None:
-        """End a lease and store the result of the partition (``progress`` and ``failures``), unless the lease was lost.
-
-        `stop` is the reason for which the partition is not complete, and also stops the job; None if it is complete.
-        """
+        """End a lease and store the result of its partition."""
         await self._open.wait()
         if self._leases.finish(key, {**result, "place": key[0]}, complete=stop is None):
             self._running.pop(key, None)
@@ -248,12 +220,12 @@ def progress_of(job: Job) -> dict[str, dict[str, Any]]:
 
 
 def _add(total: Totals, part: Progress, *groups: str) -> None:
-    """Add groups of a part's progress to `total`. Groups that the part does not have are left unchanged."""
+    """Add groups of a part's progress to `total`."""
     for group in groups:
         total[group].update(part.get(group, {}))
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome of a failed row as plain data, without its draft, its original bytes and its exception."""
+    """Return the outcome of a failed row as plain data."""
     names = ("number", "reference", "status", "id", "reason", "code", "applied", "attempts", "request_id", "place")
     return {name: getattr(outcome, name) for name in names}

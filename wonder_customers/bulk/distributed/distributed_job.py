@@ -1,4 +1,4 @@
-"""A distributed job in the process that started it. The job does not depend on the engine that runs the workers."""
+"""A distributed job in the process that started it."""
 
 import glob
 import secrets
@@ -30,26 +30,26 @@ __all__ = ["Backend", "DistributedJob", "PartitionedSource"]
 POLL_SECONDS = 0.2
 """Seconds between two queries of the job's state."""
 MOST_DEATHS = 20
-"""The maximum number of times that a worker may die without completing a partition. After that, the job is stopped."""
+"""The maximum number of times that a worker may die without completing a partition."""
 _NO_ROW = Row(0)
 
 
 class Backend(Protocol):
-    """Runs the coordinator and the workers, and restarts processes that died."""
+    """Runs the coordinator and the workers."""
 
     @property
     def coordinator(self) -> Coordinator:
         """The coordinator, or its stub."""
 
     async def run_coordinator(self) -> None:
-        """Keep the coordinator running until it has ended the run. Raises the errors of `Coordinator.serve`."""
+        """Keep the coordinator running until it has ended the run."""
 
     @property
     def worker_names(self) -> Sequence[str]:
         """The names of the workers."""
 
     async def run_worker(self, name: str) -> None:
-        """Run a worker until the job is over. Raises `Unreachable` if its process dies."""
+        """Run a worker until the job is over."""
 
     async def shutdown(self) -> None:
         """End the coordinator and all workers."""
@@ -73,19 +73,7 @@ class PartitionedSource:
     def create(
         cls, source: Source, journal: Path, options: Options, *, size: int, wait: float = 0.0
     ) -> "PartitionedSource":
-        """Divide a source, and write its partitions beside the journal.
-
-        Args:
-            source: The source.
-            journal: The journal's file.
-            options: The job's options; `facts`, `first` and `resume` are used.
-            size: The approximate number of rows per partition.
-            wait: Seconds to wait for the journal, which a killed job may still hold.
-
-        Raises:
-            ConfigurationError: The source cannot be read or divided, or the journal cannot be read.
-            BulkError: Another job uses the journal, or its lock file cannot be opened.
-        """
+        """Divide a source, and write its partitions beside the journal."""
         index, facts = Index(source, size, options.first), {"facts": dict(options.facts), "resume": options.resume}
         path = journal.with_name(f"{journal.name}.{secrets.token_hex(4)}.partitions")
         found = Journal.existing(journal)
@@ -100,12 +88,12 @@ class PartitionedSource:
         return cls(path, index.rows, index.cut_short)
 
     def remove(self) -> None:
-        """Delete the file of partitions, and the files that SQLite created beside it."""
+        """Delete the files of the partitions."""
         for suffix in ("", "-wal", "-shm"):
             self.partitions.with_name(self.partitions.name + suffix).unlink(missing_ok=True)
 
     def rows_of(self, index: int, numbers: Container[int]) -> dict[int, Row]:
-        """Return the rows with the given numbers from a partition; none if the source changed or cannot be read."""
+        """Return the rows with the given numbers from a partition, if it can be read."""
         with closing(Leases(self.partitions)) as leases:
             partition = leases.partition(index)
         with suppress(ConfigurationError), closing(partition.read()) as rows:
@@ -153,7 +141,7 @@ class DistributedJob(Job):
         self._refused: ConfigurationError | BulkError | None = None
 
     def stop(self) -> None:
-        """Stop reading rows, complete the rows in progress, and end."""
+        """Stop reading and sending rows. Requests in progress are completed."""
         self._stop_requested = True
 
     @property
@@ -178,7 +166,7 @@ class DistributedJob(Job):
 
     @property
     def skipped(self) -> int:
-        """The number of rows that do not belong to this run (``only="failed"``)."""
+        """The number of rows that were read but do not belong to this run."""
         return self._rows["skipped"]
 
     async def _begin(self, stack: AsyncExitStack) -> None:
@@ -232,7 +220,7 @@ class DistributedJob(Job):
                 await self._ended.wait()
 
     async def _supervise(self, name: str) -> None:
-        """Keep a worker running. When it dies, its partition becomes free at the end of its lease."""
+        """Keep a worker running."""
         deaths = done = 0
         while True:
             try:
@@ -248,7 +236,7 @@ class DistributedJob(Job):
             return await reach(self._backend.coordinator.stop, "workers", reason)
 
     async def _poll(self) -> None:
-        """Query the state of the job until the workers have ended and all results are known."""
+        """Query the state of the job until all results are known."""
         while True:
             workers_ended = self._workers_ended
             with suppress(Unreachable):
@@ -257,7 +245,7 @@ class DistributedJob(Job):
             await anyio.sleep(POLL_SECONDS)
 
     async def _update(self) -> bool:
-        """Update the state and the statistics, and report failed rows. Return whether all results are known."""
+        """Update the state of the job; return whether all results are known."""
         if self._stop_requested:
             await self._backend.coordinator.stop("interrupted", "the job was interrupted")
         snapshot = await self._backend.coordinator.snapshot(self._results)
@@ -283,7 +271,7 @@ class DistributedJob(Job):
         self.stats.tick(anyio.current_time())
 
     async def _report(self, result: Mapping[str, Any]) -> None:
-        """Send the outcomes of failed rows. If requested, add each row's draft, or its bytes if it has no draft."""
+        """Send the outcomes of failed rows."""
         failed = [Outcome(**plain) for plain in result["failures"]]
         if failed and self._values:
             # Rows are never sent between processes, so the failed rows are read again here.

@@ -1,8 +1,4 @@
-"""The journal of a worker for one partition: sends all changes to the coordinator while the lease is valid.
-
-A request is sent only after its record is on the disk of the coordinator, because the worker's machine may be lost at
-any moment. The worker that takes over a partition therefore knows which rows were in progress.
-"""
+"""The journal of a worker for one partition."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,17 +31,15 @@ GROUP = 200
 class LeasedJournal(RowJournal):
     """The lease of a partition, and the journal of its rows.
 
-    Changes that are recorded while a message is sent are grouped into the next message.
-
     Attributes:
         coordinator: The coordinator.
         config: The worker's configuration.
         digests: Computes digests with the journal's key.
         key: The lease.
-        until: When the lease ends, on the monotonic clock. The duration counts from the request for the renewal.
+        until: When the lease ends, on the monotonic clock.
         quiet_at: When the workers of an earlier run have stopped sending, on the monotonic clock.
-        lost: Whether another worker may have the partition, so that nothing more may be sent.
-        failure: Why the journal can no longer be written; None while it can be written.
+        lost: Whether another worker may have the partition.
+        failure: The error that ended writing; None without an error.
     """
 
     coordinator: Coordinator
@@ -72,7 +66,7 @@ class LeasedJournal(RowJournal):
             self._job.stop()
 
     async def heartbeat(self, job: Job) -> None:
-        """Send heartbeats until the lease is lost or the task is cancelled. Stop `job` on request."""
+        """Send heartbeats until the lease is lost."""
         self._job = job
         while not self.lost:
             await clock.sleep(BEAT)
@@ -104,7 +98,7 @@ class LeasedJournal(RowJournal):
         return max(0.0, self.quiet_at - clock.monotonic())
 
     async def serve(self) -> None:
-        """Send queued changes until `stop` is called. After a failure, changes are discarded."""
+        """Send queued changes until `stop` is called."""
         with anyio.CancelScope(shield=True):
             while group := await self._changes.get_group(GROUP):
                 # After a failure nothing more is written: a row must not be recorded without the earlier rows.
@@ -130,11 +124,8 @@ class LeasedJournal(RowJournal):
         self._changes.close()
 
     async def announce(self, rows: Sequence[Announcement]) -> None:
-        """Record that rows will be sent, and wait until the records are on the coordinator's disk.
-
-        Raises:
-            BulkError: The lease was lost, or the records could not be written. The rows must not be sent.
-        """
+        """Record on the coordinator's disk that rows will be sent."""
+        # This machine may be lost at any moment, so the coordinator must know the rows before they are sent.
         written = anyio.Event()
         for number, row in enumerate(rows, 1):
             self._post("sending", *row, written=written if number == len(rows) else None)
@@ -144,7 +135,7 @@ class LeasedJournal(RowJournal):
             raise self.failure
 
     def same(self, reference: str, raw: bytes) -> None:
-        """Record that different raw values result in the same request body. Must be called in a worker thread."""
+        """Record new raw values of a row whose request body has not changed."""
         anyio.from_thread.run_sync(self._post, "same", reference, raw)
 
     def _post(self, kind: str, *values: Any, written: anyio.Event | None = None) -> None:
@@ -152,15 +143,13 @@ class LeasedJournal(RowJournal):
 
     @contextmanager
     def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:
-        """Provide a function, for worker threads, that finds the entries of many references.
-
-        The function raises `BulkError` if the lease has expired.
-        """
+        """Provide a function, for worker threads, that finds the entries of references."""
         yield lambda references: anyio.from_thread.run(self._find, list(references))
 
     @contextmanager
     def confirmations(self) -> Iterator[Callable[[Mapping[str, bytes]], dict[str, Confirmed]]]:
-        """Provide a function that finds nothing, because each query is a message, and `reader` finds all entries."""
+        """Provide a function that finds nothing."""
+        # Each query would be a message, and `reader` finds all entries.
         yield lambda _: {}
 
     async def _find(self, references: list[str]) -> dict[str, Entry]:

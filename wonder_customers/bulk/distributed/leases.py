@@ -1,4 +1,4 @@
-"""Leases of partitions, in a file that persists when the process restarts. A lease ends if it is not renewed."""
+"""Leases of partitions, in a file."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
@@ -37,15 +37,12 @@ CREATE INDEX open ON partitions (place) WHERE complete IS NULL;
 class Leases:
     """The partitions of one job, their leases, and the results of their workers.
 
-    A lease ends only when it expires or when its holder returns it. It cannot be revoked, because a worker that cannot
-    be reached may still send requests.
-
     Attributes:
         path: The file.
         clock: A monotonic clock in seconds.
         duration: Seconds after which a lease ends if it is not renewed.
         left: The number of partitions that are not completed.
-        done: The number of results, including those of partitions that were returned when the job stopped.
+        done: The number of results.
     """
 
     path: Path
@@ -58,7 +55,7 @@ class Leases:
 
     @classmethod
     def create(cls, path: Path, partitions: Iterable[Partition], facts: Mapping[str, Any]) -> None:
-        """Create the file, with the partitions of a job and the values that `fact` returns, by name."""
+        """Create the file with the partitions and the facts of a job."""
         with closing(connect(path)) as connection:
             connection.executescript(_SCHEMA)
             connection.execute("BEGIN")
@@ -82,7 +79,7 @@ class Leases:
         self._connection.close()
 
     def fact(self, name: str) -> Any:
-        """Return the value that `create` or `remember` stored under a name; None if there is none."""
+        """Return a stored value; None if there is none."""
         for (value,) in self._connection.execute("SELECT value FROM about WHERE name = ?", [name]):
             return orjson.loads(value)
         return None
@@ -99,7 +96,7 @@ class Leases:
         return bool(self._held)
 
     def take(self) -> tuple[bytes, int] | None:
-        """Lease the first free partition; return it as JSON, with the lease's token. None if no partition is free."""
+        """Lease a free partition and return it with the lease's token; None without a free partition."""
         held = self._held if self.any_held else {}
         sql = "SELECT place, partition, token + 1 FROM partitions WHERE complete IS NULL ORDER BY place LIMIT ?"
         for place, partition, token in self._connection.execute(sql, [len(held) + 1]).fetchall():
@@ -118,14 +115,12 @@ class Leases:
 
     def holds(self, key: Key) -> bool:
         """Return whether a lease is valid."""
+        # A lease cannot be revoked, because a worker that cannot be reached may still send requests.
         token, until = self._held.get(key[0], (0, 0.0))
         return token == key[1] and self.clock() <= until
 
     def finish(self, key: Key, result: Mapping[str, Any], *, complete: bool) -> bool:
-        """End a lease and store the result of its holder. Return False if the lease was lost.
-
-        A partition that is not complete can be leased to another worker.
-        """
+        """End a lease and store its result; return False if the lease was lost."""
         if not self.holds(key):
             return False
         del self._held[key[0]]
@@ -139,7 +134,7 @@ class Leases:
         return True
 
     def results(self, after: int) -> list[Any]:
-        """Return at most `RESULTS` results in the order in which they were stored, without the first `after`."""
+        """Return results in the order in which they were stored, without the first `after`."""
         sql = "SELECT result FROM results WHERE number > ? ORDER BY number LIMIT ?"
         return [orjson.loads(result) for (result,) in self._connection.execute(sql, [after, RESULTS])]
 

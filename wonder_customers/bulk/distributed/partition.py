@@ -1,13 +1,4 @@
-"""Partitions of a source, which can be sent to other machines: the index pass, and the function that runs a partition.
-
-A partition describes rows (a byte range or a query) and does not contain them. The same source is always divided in the
-same way, so a worker that takes over a partition reads the same rows with the same numbers.
-
-The index pass reads the source once. Quoted values of a CSV file may contain line breaks, so the end of a row can be
-found only by parsing the file from its start. The index pass therefore uses the same reader as the workers, and splits
-the file only at boundaries between the rows that this reader finds. It also records which rows repeat an earlier
-reference, because a worker reads only its own partition.
-"""
+"""Partitions of a source, which can be sent to other machines."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -105,7 +96,7 @@ class Partition:
         return RowReader(self._counted, None)
 
     def _counted(self, reader: RowReader) -> Iterator[Row]:
-        """Yield the rows. Raise `ConfigurationError` if there are fewer rows than the index pass counted."""
+        """Yield the rows, and check their number."""
         count = 0
         try:
             for row in islice(self._rows(reader), self.rows):
@@ -140,14 +131,13 @@ class Index:
     """The partitions of a source. Iterate over an instance once.
 
     Text files are divided into byte ranges, Parquet files into row groups, and queries into ranges of their references.
-    The rows of a query are numbered in the order of the references. Compressed files, spreadsheets, JSON arrays, UTF-16
-    files and files with CR line endings are not divided, because they cannot be read from the middle. Iterating raises
-    `ConfigurationError` if the source cannot be read, has unusable columns, or is a database.
+    The rows of a query are numbered in the order of the references. Files that cannot be read from the middle, such as
+    compressed files, are not divided. Iterating raises `ConfigurationError` if the source cannot be read or divided.
 
     Attributes:
         source: The source.
-        size: The approximate number of rows per partition; larger row groups are not divided, and rows of
-            a query with the same reference stay together.
+        size: The approximate number of rows per partition; larger row groups are not divided, and rows of a query with
+            the same reference stay together.
         first: The maximum number of rows; None for all.
         rows: The number of rows counted so far.
         cut_short: Whether the source has more rows than `first`.
@@ -185,7 +175,7 @@ class Index:
                     return
 
     def _take(self, reference: str | None) -> bool:
-        """Count a row and record its reference; return False, and set `cut_short`, if the row exceeds `first`."""
+        """Count a row and record its reference; return whether it is within `first`."""
         if self.rows == self.first:
             self.cut_short = True
             return False
@@ -210,6 +200,7 @@ class Index:
         return made
 
     def _file(self, file: tuple[Path, Format], facts: dict[str, Any], encoding: str | None) -> Iterator[Partition]:
+        # Quoted values may contain line breaks, so only parsing from the start finds the ends of rows.
         byte_range = ByteRange(encoding=encoding)
 
         def rows(reader: RowReader) -> Iterator[Row]:
@@ -264,12 +255,8 @@ class Index:
         parameters: Sequence[str] = (),
         begins: Collection[int] | None = None,
     ) -> Iterator[Partition]:
-        """Divide the rows of ``SELECT <table>`` into ranges of `key`, an SQL expression.
-
-        Ranges start only at the values in `begins`, or at any value if `begins` is None.
-
-        All rows are read with all columns, because a reference can be taken from several columns.
-        """
+        """Divide the rows of a table into ranges of `key`, an SQL expression."""
+        # With all columns, because a reference can be taken from several columns.
         found = connection.execute(f"SELECT {key}, {table}{order}", list(parameters))
         columns = Columns.match([column[0] for column in found.description[1:]], self.source.reading)
         begin: Any = None
@@ -298,13 +285,12 @@ def run_partition(
 ) -> Job:
     """Upsert the rows of a partition. Use the returned job like that of `sync`.
 
-    Any process that has the journal can call this function again at any time: the job does not send confirmed rows
-    again, and looks up unconfirmed rows before it sends them.
+    With a journal, a partition can be run again, for example after the process was killed.
 
     Args:
         partition: The rows.
         session: An open session.
-        journal: Records the rows in progress and the results; None to send every valid row.
+        journal: Records the rows in progress and the results; None for no journal.
         options: The settings of the job. `Options.first` has no effect.
 
     Raises:

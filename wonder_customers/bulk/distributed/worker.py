@@ -1,8 +1,4 @@
-"""A worker of a distributed job: takes partitions from the coordinator and runs them on its own session.
-
-A worker does not depend on an engine: its coordinator may be an object in the same process or a remote stub.
-Credentials come from the environment of the worker's process.
-"""
+"""A worker of a distributed job."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from hmac import compare_digest
@@ -38,7 +34,7 @@ IDLE = 0.1
 
 @define(eq=False)
 class FencedRateLimit:
-    """The rate limit of a worker's session. Requests for a partition are sent only while its lease is valid.
+    """The rate limit of a worker's session, which permits requests only while the lease is valid.
 
     Attributes:
         limit: The rate limit of all workers, or a separate `AdaptiveRateLimit`.
@@ -52,7 +48,7 @@ class FencedRateLimit:
         return getattr(self.limit, name)
 
     async def acquire(self, transmission: Transmission, /) -> None:
-        """Wait until the request may be sent. If the lease has ended, stop the job and wait for cancellation."""
+        """Wait until the request may be sent."""
         renewed, transmission.valid_until = transmission.renew is not None, inf
         if not (renewed and isinstance(self.limit, AdaptiveRateLimit)):
             await self.limit.acquire(transmission)
@@ -62,6 +58,7 @@ class FencedRateLimit:
             if not renewed:
                 self.limit.release(transmission, RequestResult("cancelled", 0.0))
             self.lease.leave()
+            # The job is stopping and cancels this task.
             await anyio.sleep_forever()
         transmission.valid_until = min(transmission.valid_until, self.lease.until)
 
@@ -92,10 +89,7 @@ class Worker:
         """Take partitions and run them, until the job is over.
 
         Raises:
-            ConfigurationError: The gateway is not installed on this worker, its credentials are missing or invalid, the
-                endpoint is not that of the journal, or the key is missing, invalid or not that of the journal.
-            BulkError: The coordinator cannot be reached.
-            OSError: The file with the key cannot be read.
+            ConfigurationError: The account or the key of this worker cannot be used.
         """
         config = await self._reach(self.coordinator.worker_config)
         quiet_at = clock.monotonic() + config.grace
@@ -144,7 +138,7 @@ class Worker:
         return await self._reach(self.coordinator.finish, journal.key, result, stopped)
 
     async def _reach(self, call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
-        """Call the coordinator until it responds. Raise `BulkError` if it does not respond within `patience`."""
+        """Call the coordinator until it responds."""
         until = clock.monotonic() + self.patience
 
         def check() -> None:
@@ -155,10 +149,10 @@ class Worker:
 
 
 def digests_for(config: WorkerConfig) -> Digests:
-    """Return the digests with the journal's key. With another key, every row would appear changed.
+    """Return the digests with the journal's key.
 
     Raises:
-        ConfigurationError: The key of this worker is missing, or is not that of the journal.
+        ConfigurationError: This worker does not have the journal's key.
     """
     digests = Digests(key_of(Path(config.journal), make=False))
     if not compare_digest(key_mark(digests), config.mark):
