@@ -1,7 +1,7 @@
 """A local HTTP server that simulates the payment gateways and can inject faults.
 
-`SimulatorServer` runs the server. The module `simulator` of each dialect contains one simulated gateway, implemented
-from the gateway's documentation. It shares no code with the client's dialect, so that tests detect mistakes in either.
+`SimulatorServer` runs the server. The module `simulator` of each dialect contains one simulated gateway, which shares
+no code with the client's dialect, so that tests detect mistakes in either.
 """
 
 from wonder_customers.errors import needed

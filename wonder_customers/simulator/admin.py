@@ -19,16 +19,13 @@ if TYPE_CHECKING:
     from wonder_customers.simulator.server import SimulatorServer
 
 MAX_BYTES: Final = 65_536
-"""Maximum size of the body of an administrative request."""
+"""Maximum size of the body of an administrative request in bytes."""
 MAX_STATE_BYTES: Final = 100_000_000
-"""Maximum size of an imported state."""
+"""Maximum size of an imported state in bytes."""
 
 
 def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
-    """Return the endpoint that shows and changes faults, and the endpoint that shows the numbers of requests.
-
-    The requests are counted by the fault proxy (`faults`) if `proxied` is True, otherwise by the gateways (`store`).
-    """
+    """Return the endpoints for faults and for the numbers of requests."""
 
     async def set_faults(request: Request) -> Response:
         if request.method == "DELETE":
@@ -75,7 +72,7 @@ def state_routes(server: "SimulatorServer") -> list[Route]:
 
 
 def _settings_route(name: str, settings: Conditions | Quirks) -> Route:
-    """Return the endpoint that shows the conditions or quirks, and changes them on POST."""
+    """Return the endpoint that shows and changes conditions or quirks."""
 
     async def show(request: Request) -> Response:
         if request.method == "POST":

@@ -19,10 +19,7 @@ ADMIN = "/_simulator"
 
 
 class RawPath:
-    """Middleware that routes by the raw path, so that an encoded slash does not split a segment.
-
-    Trailing slashes are ignored, because some clients send one before the query.
-    """
+    """Middleware that routes by the raw path, so that an encoded slash does not split a segment."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -40,7 +37,7 @@ def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Itera
     Args:
         simulators: The gateways. Their paths must not overlap.
         store: The store that the gateways share.
-        extra: Additional endpoints, such as those that change faults.
+        extra: Additional endpoints.
     """
     gateways = tuple(simulators)
 
@@ -75,7 +72,7 @@ def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Itera
 
 
 def route_resolver(simulators: Iterable[SimulatedGateway]) -> Callable[[str], tuple[str, str]]:
-    """Return a function that maps a path to the name of its gateway and its route. Unknown values are ""."""
+    """Return a function that maps a path to the name of its gateway and its route; "" if unknown."""
     known = [(gateway, [(route.path_regex, route.path) for route in gateway.routes]) for gateway in simulators]
 
     def find(path: str) -> tuple[str, str]:

@@ -20,8 +20,8 @@ class AuthenticationReport:
 
     Attributes:
         accepted: Whether the credentials are valid.
-        reason: The result, in one or two sentences. For refused credentials, it describes the mistake.
-        steps: The values of the check in order, by name. They contain no keys, and card data is masked.
+        reason: The result in words.
+        steps: The values of the check by name, without keys and with masked card data.
     """
 
     accepted: bool
@@ -30,10 +30,7 @@ class AuthenticationReport:
 
 
 def signing_mistakes(method: str, target: bytes, body: bytes, origin: str) -> Iterator[tuple[str, bytes, bytes]]:
-    """Yield frequent mistakes in signed requests: a description, and the target and body that were signed.
-
-    The arguments are those of the received request. `target` is its path and query.
-    """
+    """Yield frequent mistakes in signed requests: a description, and the target and body that were signed."""
     path, _, query = target.partition(b"?")
     if query:
         yield "the path without its query", path, body
@@ -50,7 +47,7 @@ def signing_mistakes(method: str, target: bytes, body: bytes, origin: str) -> It
 
 
 def described_mistake(words: str, signed: bytes, sent: bytes) -> str:
-    """Return a sentence about one of the `signing_mistakes`, with the signed and the sent target if they differ."""
+    """Return a sentence about one of the `signing_mistakes`."""
     targets = "" if signed == sent else f": {readable(signed)} was signed, {readable(sent)} was sent"
     return f"The client signed {words}{targets}."
 
@@ -81,7 +78,7 @@ def readable(value: bytes) -> str:
 
 
 def seconds_apart(difference: float) -> str:
-    """Describe how far a request's time is from the clock, such as ``2 hours behind the simulator's clock``."""
+    """Describe the difference in seconds between a time and the simulator's clock."""
     if abs(difference) < 1:
         return "equal to the simulator's clock"
     amount, direction = abs(difference), "behind" if difference < 0 else "ahead of"

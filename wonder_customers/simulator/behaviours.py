@@ -19,7 +19,7 @@ _BOMB_CHECKSUM = 0x5B64C2B0
 
 @dataclass(slots=True)
 class FaultContext:
-    """A request with its connections, and the fault that applies, if any. The body is read on demand."""
+    """A request with its connections, and the fault that applies, if any."""
 
     proxy: "FaultProxy"
     client: ClientConnection
@@ -32,17 +32,17 @@ class FaultContext:
 
     @property
     def body(self) -> bytes:
-        """The body of the request; empty if it has not been read."""
+        """The body of the request, if it has been read."""
         return b"" if self._request is None else self._request.body
 
     async def request(self) -> ProxiedRequest:
-        """Return the whole request, after reading its body if necessary."""
+        """Return the whole request."""
         if self._request is None:
             self._request = replace(self.head, body=await self.client.read_body())
         return self._request
 
     async def response(self) -> ProxiedResponse:
-        """Deliver the request and return its response, or return a substitute if the request must not be applied."""
+        """Deliver the request and return its response, or return a substitute if it must not be applied."""
         request = await self.request()
         if self.applied:
             return await self.upstream.deliver(request, self.fault)
@@ -126,7 +126,7 @@ async def drip(context: FaultContext) -> bool:
 
 
 async def wrong_length(context: FaultContext) -> bool:
-    """Send a Content-Length that is wrong by `difference`. Close the connection, unless the length is too small."""
+    """Send a Content-Length that is wrong by `difference`."""
     response = await context.response()
     difference = context.parameters["difference"]
     length = max(0, len(response.body) + difference)
@@ -144,7 +144,7 @@ async def bad_chunk(context: FaultContext) -> bool:
 
 
 async def gzip_bomb(context: FaultContext) -> bool:
-    """Send about one megabyte of gzip data that expands to one gigabyte, regardless of Accept-Encoding."""
+    """Send about one megabyte of gzip data that expands to one gigabyte."""
     bomb = _bomb()
     length = (b"Content-Length", b"%d" % len(bomb))
     response = (await context.response()).with_headers((b"Content-Encoding", b"gzip"), length)
@@ -153,7 +153,7 @@ async def gzip_bomb(context: FaultContext) -> bool:
 
 @cache
 def _bomb() -> bytes:
-    """Return one gigabyte of zeros as gzip data, built by repeating one compressed block."""
+    """Return one gigabyte of zeros as gzip data."""
     piece_size = 1 << 24
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     piece = packer.compress(bytes(piece_size)) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -186,7 +186,7 @@ async def server_error(context: FaultContext) -> bool:
 
 
 async def zombie(context: FaultContext) -> bool:
-    """Close the connection at once, and deliver the request to the gateway later."""
+    """Close the connection without a response, and deliver the request to the gateway later."""
     request = await context.request()
     context.proxy.spawn(context.proxy.deliver_later(request, context.parameters["delay"]))
     return False

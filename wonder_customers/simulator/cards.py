@@ -1,4 +1,4 @@
-"""The parts of card data that the simulated gateways store: never a full number or a verification code."""
+"""Card data in the simulated gateways: masked numbers and brands."""
 
 import re
 from typing import Final
@@ -20,7 +20,7 @@ _BRANDS = (
 
 
 def digits(number: object) -> str | None:
-    """Return a card number without spaces and hyphens; None if the rest does not consist of 12 to 19 digits."""
+    """Return a card number without spaces and hyphens; None if it is not a card number."""
     if not isinstance(number, str):
         return None
     plain = re.sub(r"[ -]", "", number)
@@ -28,12 +28,12 @@ def digits(number: object) -> str | None:
 
 
 def masked(number: str) -> str:
-    """Return the number with all but the first six and last four digits masked, such as ``411111******1111``."""
+    """Return a card number with all but the first six and last four digits masked."""
     return f"{number[:6]}{'*' * (len(number) - 10)}{number[-4:]}"
 
 
 def brand(number: str) -> str:
-    """Return the brand of a card by its first digits, or ``Unknown``."""
+    """Return the brand of a card by its first digits."""
     matches = [(start, name) for start, name in _BRANDS if number.startswith(start)]
     return max(matches, default=("", "Unknown"), key=lambda match: len(match[0]))[1]
 

@@ -33,9 +33,9 @@ class Magic:
 class Conditions:
     """The latency and rate limit of all gateways. They can be changed from any thread.
 
-    Magic references in the path, query or body of a request control its response, so that tests in any language can use
-    them. With ``fail-422-…``, the request is refused with status 422 (400 to 599 are possible) after authentication.
-    With ``slow-2s-…`` or ``slow-250ms-…``, the response is delayed, by at most 60 s.
+    Magic references in the path, query or body of a request control its response. With ``fail-422-…``, the request is
+    refused with status 422 (400 to 599 are possible) after authentication. With ``slow-2s-…`` or ``slow-250ms-…``, the
+    response is delayed, by at most 60 s.
     """
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Conditions:
             self.rate_limit = values["rate_limit"]
 
     def retry_after(self, gateway: str) -> int | None:
-        """Count a request. Return None if the rate limit allows the request, otherwise the seconds to wait."""
+        """Count a request. Return the seconds to wait, or None if the rate limit allows the request."""
         with self._lock:
             rate = self._rate_limit
             if rate is None:
@@ -128,7 +128,7 @@ class Conditions:
 
 
 def magic_of(request: "ReceivedRequest") -> Magic:
-    """Return the effect of the magic reference in a request. Without one, the effect is empty."""
+    """Return the effect of the magic reference in a request, if any."""
     for text in request.texts:
         if found := _MAGIC.search(text):
             if found["status"]:

@@ -1,8 +1,4 @@
-"""The documented fields of a gateway, from the file ``documented_fields.json`` next to its simulator.
-
-The file was written by hand from the gateway's documentation. The simulator's limits and the schemas of the
-OpenAPI document come from the file. The tests compare the client's field rules with the file.
-"""
+"""The documented fields of a gateway, from the file ``documented_fields.json`` next to its simulator."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -29,17 +25,13 @@ _TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
 
 @cache
 def documented_fields(module: str) -> dict[str, Any]:
-    """Return the documented fields of the gateway whose simulator is in `module`.
-
-    The table ``request`` contains the documented rules of each field: ``min`` and ``max`` length, ``enum``, ``format``
-    and ``required``. The table ``response`` contains the type of each field of each object.
-    """
+    """Return the documented fields of the gateway whose simulator is in `module`."""
     found: dict[str, Any] = orjson.loads((files(module.rpartition(".")[0]) / "documented_fields.json").read_bytes())
     return found
 
 
 def request_properties(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON schemas of the customer's fields in a request. Nested fields are omitted."""
+    """Return the JSON schemas of the customer's fields in a request."""
     return {name: _request_schema(facts) for name, facts in fields["request"].items() if "." not in name}
 
 
@@ -54,7 +46,7 @@ def _request_schema(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def response_properties(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON schemas of the customer's fields in a response. Fields of types without a schema are omitted."""
+    """Return the JSON schemas of the customer's fields in a response."""
     return {
         name: _TYPES.get(kind, {"type": ["string", "null"]})
         for name, kind in fields["response"]["customer"].items()

@@ -30,16 +30,7 @@ RouteResolver = Callable[[str], tuple[str, str]]
 
 
 class FaultProxy:
-    """A reverse proxy for the gateways.
-
-    Args:
-        listening: The bound socket. The proxy closes it.
-        upstream: Host and port of the gateways' web server.
-        faults: The faults to inject.
-        resolve_route: A function that returns the gateway and the route of a path.
-        tls: The TLS context; None for http.
-        request_log: Records the requests that do not reach the gateways; None for a new log.
-    """
+    """A reverse proxy for the gateways."""
 
     def __init__(
         self,
@@ -99,10 +90,7 @@ class FaultProxy:
         task.add_done_callback(self._tasks.discard)
 
     def refuse(self, seconds: float | None) -> None:
-        """Refuse new connections for `seconds`, or until `reopen` if `seconds` is None. Open connections are kept.
-
-        While connections are already refused, the method has no effect.
-        """
+        """Refuse new connections, optionally only for `seconds`."""
         if self._refusing:
             return
         self._refusing = True
@@ -113,7 +101,7 @@ class FaultProxy:
             self._reopening = asyncio.get_running_loop().call_later(seconds, self.reopen)
 
     def reopen(self) -> None:
-        """Accept connections again, if they are refused."""
+        """Accept connections again."""
         if self._reopening is not None:
             self._reopening.cancel()
         if self._refusing:
@@ -231,7 +219,7 @@ class FaultProxy:
                 recorded.body = without_card_data(context.body)
 
     def _record(self, fault: Fault, head: ProxiedRequest) -> RecordedRequest:
-        """Record a request that does not reach the gateways. Its body is added later."""
+        """Add a request to the request log."""
         gateway, route = self._resolve_route(head.path)
         recorded = RecordedRequest(
             gateway=gateway,

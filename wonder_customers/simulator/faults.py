@@ -1,4 +1,4 @@
-"""Fault injection: the kinds of faults, the requests they apply to, and the methods that activate them."""
+"""Fault injection: the kinds of faults, and the active faults."""
 
 import random
 import threading
@@ -24,7 +24,7 @@ class FaultKind:
 
     Attributes:
         behaviour: The function that handles a request with the fault.
-        parameters: The parameters and their default values, which determine their types.
+        parameters: The parameters and their default values.
         applied: Whether the gateway handles the request by default; None if this cannot be chosen.
         accept: Whether the fault can apply to a connection when it is accepted, before anything is read.
         delivers: Whether the request reaches the gateway if `applied` is not False.
@@ -98,7 +98,7 @@ class Fault:
         return FAULT_KINDS[self.name].accept and (self.gateway, self.method, self.path) == (None, None, None)
 
     def matches(self, gateway: str, method: str, path: str) -> bool:
-        """Return whether the fault applies to a request. `occurs` is called only for matching requests."""
+        """Return whether the fault applies to a request. With a probability below 1, the result is random."""
         selected = self.gateway in {None, gateway} and self.method in {None, method}
         return selected and (self.path is None or path_matches(self.path, path)) and self.occurs()
 
@@ -113,11 +113,7 @@ class Fault:
 
 
 def path_matches(pattern: str, path: str) -> bool:
-    """Return whether `pattern` matches the whole path. Each ``*`` in the pattern matches any characters.
-
-    Regular expressions are not supported, because a pattern may come from another process, and their running time can
-    be exponential.
-    """
+    """Return whether `pattern` matches the whole path. Each ``*`` in the pattern matches any characters."""
     first, *rest = pattern.split("*")
     if not rest:
         return path == pattern
@@ -136,7 +132,7 @@ def path_matches(pattern: str, path: str) -> bool:
 def fault(
     name: str, parameters: Mapping[str, Any], times: int | None = 1, probability: float = 1.0, **selection: Any
 ) -> Fault:
-    """Return a fault. The arguments are those of `Faults.add`; `selection` contains the arguments not listed here.
+    """Return a fault. The arguments are those of `Faults.add`.
 
     Raises:
         ValueError: The fault or a parameter is unknown, or a value is invalid.
@@ -221,7 +217,7 @@ def _value(key: str, value: Any, default: Any, limits: tuple[float, float] | Non
 
 
 def _retry_after(key: str, value: Any) -> Any:
-    """Return the value of a Retry-After header after checking that it can be sent. It may be malformed."""
+    """Return the value of a Retry-After header, which may be malformed."""
     text = str(value) if isinstance(value, (int, float, str)) else ""
     if value is not None and not (0 < len(text) <= _MAX_TEXT and text.isascii() and text.isprintable()):
         raise ValueError(f"{key} must be a number, or a string of 1 to {_MAX_TEXT} printable ASCII characters")
@@ -258,7 +254,7 @@ class Faults:
         self.seen: list[str] = []
         """The names of the faults that occurred, in order."""
         self.requests: Counter[tuple[str, str, str]] = Counter()
-        """Number of received requests by gateway, method and route, including those that a fault intercepted."""
+        """Number of received requests by gateway, method and route."""
 
     def add(
         self,
@@ -291,7 +287,7 @@ class Faults:
 
         Raises:
             ValueError: The fault or a parameter is unknown, or a value is invalid.
-            RuntimeError: The server has not been started with fault injection, or too many faults are active.
+            RuntimeError: Fault injection is not enabled or the server not started, or too many faults are active.
         """
         selection = {"gateway": gateway, "method": method, "path": path, "seed": seed, "applied": applied}
         created = fault(name, parameters, times, probability, **selection)

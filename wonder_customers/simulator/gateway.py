@@ -66,7 +66,7 @@ class ReceivedRequest:
             return None
 
     def number(self, name: str, default: int) -> int | None:
-        """Return an integer from the query; `default` if it is missing, None if it does not have 1 to 15 digits."""
+        """Return an integer from the query: `default` if it is missing, None if it is invalid."""
         text = self.query.get(name, str(default))
         return int(text) if text.isdecimal() and len(text) <= 15 else None
 
@@ -81,7 +81,7 @@ def json_response(status: int, body: Any, headers: Mapping[str, str] | None = No
 
 
 def html_page(title: str) -> Response:
-    """Return a small HTML page with a title, for links that are opened in a browser."""
+    """Return a small HTML page with a title."""
     return Response(f"<!doctype html><title>{title}</title><h1>{title}</h1>\n", media_type="text/html")
 
 
@@ -96,7 +96,7 @@ async def read_body(request: Request, limit: int) -> bytes | None:
 
 
 async def read_request(request: Request) -> ReceivedRequest:
-    """Read a whole request. Path segments are percent-decoded after routing.
+    """Read a whole request.
 
     Raises:
         GatewayRefusal: The body is larger than `MAX_BODY_BYTES`.
@@ -127,7 +127,7 @@ class SimulatedGateway(ABC):
 
     name: ClassVar[str]
     prefix: ClassVar[str]
-    """The common prefix of all paths. The gateway also responds to unknown paths with this prefix."""
+    """The common prefix of all paths."""
     known_quirks: ClassVar[tuple[Quirk, ...]] = ()
     """The quirks that can be activated."""
     customer_keys: ClassVar[frozenset[str]] = frozenset()
@@ -143,7 +143,7 @@ class SimulatedGateway(ABC):
         self.reload_merchants()
 
     def reload_merchants(self) -> None:
-        """Read the gateway's merchants from the store. Register a merchant if there are none."""
+        """Read the gateway's merchants from the store, or register a merchant."""
         self.merchants = self.store.merchants(self.name)
         if not self.merchants:
             self._register_merchant(first=True)
@@ -198,7 +198,7 @@ class SimulatedGateway(ABC):
         return self.variables(self._register_merchant(first=False), origin)
 
     def renew_credentials(self, origin: str) -> dict[str, str]:
-        """Replace the keys of the first merchant, and return the new environment variables. Its customers are kept."""
+        """Replace the first merchant's keys. Return its new environment variables, for a server at `origin`."""
         merchant, before = next(iter(self.merchants.items()))
         other, made = self.new_credentials(first=False)
         credentials = {name: before[name] if value == other else value for name, value in made.items()}
@@ -214,7 +214,7 @@ class SimulatedGateway(ABC):
         return credentials
 
     async def _handled(self, request: ReceivedRequest, handler: OpenHandler) -> Response:
-        """Apply the conditions and the quirks of queries to a request, and return its response."""
+        """Return the response to a request under the conditions and quirks."""
         seconds = self.conditions.retry_after(self.name)
         if seconds is not None:
             return self.error_response(429, "Too many requests.", {"Retry-After": str(seconds)})
@@ -233,7 +233,7 @@ class SimulatedGateway(ABC):
         return changed(response, SimulatedResponse(method, path, response.status_code, body, customers), quirks)
 
     def error_response(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-        """Return an error response in the gateway's format, derived from its response to unknown paths."""
+        """Return an error response in the gateway's format."""
         template = orjson.loads(bytes(self.wrong_path(404).body))
         return json_response(status, _with_error(template, status, message), headers)
 
@@ -292,7 +292,7 @@ def _objects_with(keys: frozenset[str], value: Any) -> Iterator[JsonObject]:
 
 
 def _with_error(body: Any, status: int, message: str) -> Any:
-    """Return the JSON value of a 404 response with the status and the message replaced."""
+    """Return the JSON value of an error with another status and message."""
     if isinstance(body, dict):
         return {key: message if key == "message" else _with_error(it, status, message) for key, it in body.items()}
     if isinstance(body, str):

@@ -31,10 +31,7 @@ _RECORD: Final = ("gateway", "kind", "id", "owner")
 
 
 def inspector_routes(log: RequestLog, gateways: Iterable[str], store: Store, *, faults: bool) -> list[Route]:
-    """Return the page at ``/`` and the endpoints that only the page uses.
-
-    `gateways` contains the names of the gateways, and `faults` is True if fault injection is enabled.
-    """
+    """Return the page at ``/`` and the endpoints that only the page uses."""
     names = list(gateways)
 
     async def page(_: Request) -> Response:
@@ -105,7 +102,7 @@ def _details(recorded: RecordedRequest) -> dict[str, Any]:
 
 
 def _pytest_code(recorded: RecordedRequest) -> str:
-    """Return a pytest test that sends a request again. For masked card data, the test contains a comment."""
+    """Return a pytest test that sends a request again."""
     lines = ["import pytest", "", "pytestmark = pytest.mark.anyio", "", ""]
     gateway = recorded.gateway
     fixtures = f"{gateway}_session" + (", customer_simulator" if recorded.fault else "")

@@ -1,9 +1,7 @@
-"""OpenAPI documents of the gateways, for API test tools and client generators.
+"""OpenAPI documents of the gateways, from the files ``openapi.json`` next to their simulators.
 
-The document of a gateway is the file ``openapi.json`` next to its simulator, written from the gateway's documentation.
-In the properties of an object, the entry ``"x-fields": "request"`` or ``"x-fields": "customer"`` is replaced by the
-schemas of the customer's fields from ``documented_fields.json``. The other properties are kept, and take precedence
-over a generated schema of the same name.
+In the properties of an object, the entry ``"x-fields": "request"`` or ``"x-fields": "customer"`` stands for the schemas
+of the customer's fields.
 """
 
 from collections.abc import Iterable
@@ -33,7 +31,7 @@ def document(simulator: type[SimulatedGateway]) -> dict[str, Any] | None:
 
 
 def _with_fields(value: Any, module: str) -> Any:
-    """Return a part of a document with ``x-fields`` replaced by the schemas of the customer's fields."""
+    """Return a part of a document with the schemas for ``x-fields``."""
     if isinstance(value, list):
         return [_with_fields(item, module) for item in value]
     if not isinstance(value, dict):
@@ -47,7 +45,7 @@ def _with_fields(value: Any, module: str) -> Any:
 
 
 def openapi_routes(prefix: str, gateways: Iterable[SimulatedGateway]) -> list[Route]:
-    """Return the routes ``{prefix}/openapi/{gateway}.json``. The OpenAPI documents contain the URL of this server."""
+    """Return the routes of the OpenAPI documents."""
 
     def published(gateway: SimulatedGateway) -> Route:
         async def endpoint(request: Request) -> Response:

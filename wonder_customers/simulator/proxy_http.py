@@ -10,7 +10,7 @@ import h11
 Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_BODY_BYTES = 1_000_000
-"""Maximum size of a request body. Requests to the gateways have a few kilobytes."""
+"""Maximum size of a request body in bytes."""
 
 INJECTED_FAULT = "x-simulator-injected-fault"
 """The header in which the fault proxy sends the name of the injected fault to the gateways."""
@@ -29,7 +29,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
     """Return a TCP socket that is bound to the address but does not listen yet.
 
     Raises:
-        OSError: The port is in use, or the address does not belong to this machine.
+        OSError: The socket cannot be bound, for example because the port is in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio disables Nagle's algorithm only if the socket's protocol is given explicitly.
@@ -99,7 +99,7 @@ class ClientConnection:
         self._http = h11.Connection(h11.SERVER)
 
     async def next_head(self) -> ProxiedRequest | None:
-        """Return the next request without its body; None if the connection is closed or cannot be used again."""
+        """Return the next request without its body; None if there is none."""
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         elif self._http.our_state is not h11.IDLE:
@@ -134,7 +134,7 @@ class ClientConnection:
         return event
 
     def serialise(self, response: ProxiedResponse, *, head_only: bool = False) -> bytes:
-        """Return the bytes of the whole response, and mark it as sent."""
+        """Return the bytes of a response, and mark it as sent."""
         head = h11.Response(status_code=response.status, headers=list(response.headers), reason=response.reason)
         data = self._http.send(head) or b""
         if response.body and not head_only:
@@ -172,12 +172,7 @@ class ClientConnection:
 
 
 class GatewayConnection:
-    """A keep-alive connection to the simulated gateways.
-
-    Args:
-        address: Host and port of the gateways' web server.
-        scheme: The scheme that the client used.
-    """
+    """A keep-alive connection to the simulated gateways."""
 
     def __init__(self, address: tuple[str, int], scheme: str) -> None:
         self._address = address
@@ -186,10 +181,10 @@ class GatewayConnection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def deliver(self, message: ProxiedRequest, fault: str | None = None) -> ProxiedResponse:
-        """Send a request to the gateways and return their response.
+        """Send a request to the gateways, and return their response.
 
         Raises:
-            OSError: The connection failed, or was closed before the response.
+            OSError: The connection failed.
         """
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._address)

@@ -1,7 +1,6 @@
 """Quirks: optional deviations of the simulated gateways from their documentation.
 
-Each gateway has a table of quirks next to its simulator. A quirk changes the query of requests, or the status and the
-body of responses.
+Each gateway has a table of quirks next to its simulator.
 """
 
 import re
@@ -82,7 +81,7 @@ class Quirks:
         self._active = frozenset()
 
     def described(self) -> dict[str, Any]:
-        """Return the quirks as the administrative endpoint shows them."""
+        """Return the quirks as a JSON object for the administrative endpoint."""
         return {"active": self.active, "known": self.descriptions}
 
     def change(self, values: Any) -> None:
@@ -97,7 +96,7 @@ class Quirks:
         self._active = self._known(names)
 
     def _known(self, names: Collection[str]) -> frozenset[str]:
-        """Return the quirks with these names, or raise `ValueError`. The name ``all`` stands for all quirks."""
+        """Return the quirks with these names."""
         chosen = frozenset(self.descriptions if "all" in names else names)
         unknown = sorted(chosen - self.descriptions.keys())
         if unknown:
@@ -141,7 +140,7 @@ def keys_removed(*names: str) -> Callable[[SimulatedResponse], None]:
 
 
 def refusals(status: int, becomes: int, body: JsonObject | None = None) -> Callable[[SimulatedResponse], None]:
-    """Return a change that gives refusals with `status` another status and, unless `body` is None, another body."""
+    """Return a change that gives refusals with `status` another status and, optionally, another body."""
 
     def change(response: SimulatedResponse) -> None:
         if response.status == status:
@@ -157,12 +156,12 @@ def smaller_pages(query: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def numbers(value: Any) -> Any:
-    """Convert a str of digits without a leading zero to an int. A plus sign is removed. Other values are unchanged."""
+    """Convert suitable strings of digits to int. Other values are returned unchanged."""
     return int(value) if isinstance(value, str) and re.fullmatch(r"\+?[1-9]\d*", value) else value
 
 
 def spaced(value: Any) -> Any:
-    """Return a telephone number with a space after every three digits."""
+    """Return a telephone number with spaces."""
     return re.sub(r"(\d{3})(?=\d)", r"\1 ", value) if isinstance(value, str) else value
 
 
@@ -181,7 +180,7 @@ LOWER_CASE_EMAIL: Final = Quirk(
 
 
 def collapsed_blanks(*names: str) -> Quirk:
-    """Return a quirk that replaces white space in the fields `names` by single spaces, and removes it at the ends."""
+    """Return a quirk that collapses white space in the fields `names`."""
     return Quirk(
         "collapsed-blanks",
         "consecutive spaces in a string become a single space",

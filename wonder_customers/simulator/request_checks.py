@@ -1,9 +1,4 @@
-"""Checks that prevent web pages of other origins from using the administrative endpoints.
-
-The ``Host`` header must be a loopback host, so that a page cannot reach the server through a name that resolves to
-this machine (DNS rebinding). A request must not come from another origin. The body of a POST must be declared as JSON,
-which a browser sends to another origin only if the server allows this (CORS). This server never allows it.
-"""
+"""Checks that prevent web pages of other origins from using the administrative endpoints."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -19,7 +14,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def protected(endpoint: Endpoint) -> Endpoint:
-    """Decorate an endpoint: it responds with status 403 to a request that fails one of the checks of this module."""
+    """Decorate an endpoint: it responds with status 403 to a request that fails one of the checks."""
 
     @wraps(endpoint)
     async def checked(request: Request) -> Response:
@@ -38,11 +33,13 @@ def _host_name(header: str) -> str:
 
 def _refusal(request: Request) -> str | None:
     """Return why the request is refused, or None if it is allowed."""
+    # Another name could resolve to this machine (DNS rebinding).
     if not is_loopback(_host_name(request.headers.get("host", ""))):
         return "the Host header must be a loopback address or localhost"
     own = f"{request.url.scheme}://{request.headers['host']}"
     if request.headers.get("origin", own) != own or request.headers.get("sec-fetch-site") == "cross-site":
         return "requests from other origins are not allowed"
+    # A browser sends JSON to another origin only if the server allows this (CORS).
     if request.method == "POST":
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":

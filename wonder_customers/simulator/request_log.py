@@ -36,8 +36,7 @@ class RecordedRequest:
         duration: The time in seconds until the gateway's response was ready; None until then.
         fault: The name of the injected fault; None if no fault was injected.
         number: The number of the request since the start, from 1.
-        explain: Returns a report on the check of the credentials. None for older requests, for
-            endpoints without credentials, and for requests that did not reach the gateway.
+        explain: Returns a report on the check of the credentials; None if no report is available.
     """
 
     gateway: str
@@ -74,7 +73,7 @@ class RequestLog:
         self._added = 0
 
     def add(self, request: RecordedRequest) -> None:
-        """Mask the card data in a request's body, and add the request."""
+        """Add a request, with card data in its body masked."""
         request.body = without_card_data(request.body)
         with self._lock:
             self._added += 1

@@ -38,13 +38,13 @@ _LOOP_ITERATIONS = 5
 
 
 async def _run_due_callbacks() -> None:
-    """Wait until the event loop has registered all connections that were accepted or closed."""
+    """Wait for several iterations of the event loop."""
     for _ in range(_LOOP_ITERATIONS):
         await asyncio.sleep(0)
 
 
 class _WebServer(uvicorn.Server):
-    """A uvicorn server that signals when it is ready and stops without delay."""
+    """A uvicorn server that signals when it is ready, and stops without delay."""
 
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(
@@ -67,7 +67,8 @@ class _WebServer(uvicorn.Server):
         self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close all connections. uvicorn's implementation is slower, and misses newly accepted connections."""
+        """Close all connections."""
+        # uvicorn's implementation is slower, and misses newly accepted connections.
         loop = asyncio.get_running_loop()
         for listening in sockets or []:
             loop.remove_reader(listening)
@@ -84,7 +85,8 @@ class _WebServer(uvicorn.Server):
         await _run_due_callbacks()
 
     async def main_loop(self) -> None:
-        """Update the Date header every second until `end`. uvicorn's implementation checks for the end every 0.1 s."""
+        """Update the Date header every second until `end`."""
+        # uvicorn's implementation checks for the end every 0.1 s.
         while not await self.on_tick(0):
             with suppress(TimeoutError):
                 async with asyncio.timeout(1):
@@ -99,8 +101,7 @@ class _WebServer(uvicorn.Server):
 class SimulatorServer:
     """A server that simulates payment gateways. It runs between `start` and `stop`, or inside a ``with`` block.
 
-    The server runs in a separate thread with a separate event loop, so that asyncio, trio and synchronous code can use
-    it. It listens only on loopback addresses.
+    The server runs in its own thread with its own event loop, so that asyncio, trio and synchronous code can use it.
 
     Args:
         simulators: The classes of the simulated gateways.
@@ -110,8 +111,7 @@ class SimulatorServer:
         faults: Whether to enable fault injection.
 
     Raises:
-        ConfigurationError: The host is not a loopback address, or the database file is not a database, belongs to
-            another program or user, or cannot be opened.
+        ConfigurationError: The host is not a loopback address, or the database file cannot be used.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ class SimulatorServer:
             raise RuntimeError(f"the server did not stop within {_TIMEOUT:g} s, so its port may still be in use")
 
     def restart(self) -> None:
-        """Stop the server and start it again on the same port. Connections are closed, but the state is kept."""
+        """Stop the server and start it again on the same port. The state is kept."""
         self.stop()
         self.start()
 
@@ -327,7 +327,7 @@ class SimulatorServer:
         proxy.open()
 
     def _on_loop(self, function: Callable[..., None]) -> Callable[..., None]:
-        """Return a function that runs `function` in the server's thread, and returns when it is done."""
+        """Return a function that runs `function` in the server's thread."""
 
         async def inside(*arguments: object) -> None:
             function(*arguments)

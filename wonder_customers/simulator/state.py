@@ -37,10 +37,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def export_state(store: Store) -> dict[str, Any]:
-    """Return all merchants, customers, records and the history as a JSON object.
-
-    The object contains the simulated credentials, so that the configuration of clients is valid after an import.
-    """
+    """Return all data as a JSON object, with the simulated credentials."""
     state: dict[str, Any] = {"version": _VERSION}
     for table, columns in _TABLES.items():
         rows = store.newest(table, tuple(columns), -1)[::-1]

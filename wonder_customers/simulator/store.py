@@ -72,7 +72,7 @@ class StoredCustomer:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """An object of a gateway that is not a customer, such as a payment token, a vault entry or an access token."""
+    """An object of a gateway that is not a customer, such as a payment token or an access token."""
 
     id: str
     owner: str | None
@@ -84,8 +84,9 @@ class StoredRecord:
 class Condition:
     """A filter of a list: at least one of `fields` must satisfy the comparison.
 
-    A field is a column (`id`, `reference`, `deleted`, `created`), a key of the body, or `list.key` for the key of any
-    item of a list in the body. The last form supports only the comparison `eq`. The value of `in` is a JSON array.
+    A field is a column (`id`, `reference`, `deleted`, `created`), a key of the body, or `list.key`. The last form
+    is a key of any item of a list in the body, and supports only the comparison `eq`. The value of
+    `in` is a JSON array.
     """
 
     fields: tuple[str, ...]
@@ -120,15 +121,14 @@ class Condition:
 class Store:
     """The simulated gateways' data in SQLite, in memory or in a file.
 
-    The server's thread and the threads of tests share one connection, which a lock protects. Writes to a file are not
-    flushed to disk: they survive the end of the process, but not a power failure. Only the owner can read the file.
+    The store can be used from any thread. Writes to a file survive the end of the process, but not a power failure.
+    On POSIX systems, only the owner can read the file.
 
     Args:
         path: The path of the database file; None to keep the data in memory.
 
     Raises:
-        ConfigurationError: The file is not a database, is the database of another program, belongs to another user, or
-            cannot be opened.
+        ConfigurationError: The file cannot be used as the simulator's database.
     """
 
     def __init__(self, path: str | None = None) -> None:
@@ -152,7 +152,7 @@ class Store:
         """Number of requests that reached the gateways, by gateway, method and route."""
 
     def _check_owner(self, path: str | None) -> None:
-        """Raise `ConfigurationError` for the database of another program, before anything is written to it."""
+        """Refuse the database of another program."""
         found = self._connection.execute("PRAGMA application_id").fetchone()[0]
         tables = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         # Databases of earlier versions have no application id, but exactly these tables.
@@ -162,12 +162,12 @@ class Store:
             raise ConfigurationError(f"{path} is not a database of the simulator. {_ADVICE}")
 
     def close(self) -> None:
-        """Close the database, and discard data in memory. A store that is garbage-collected is closed automatically."""
+        """Close the database, and discard data in memory."""
         self._closing()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Apply either all writes of the block or none of them. Other threads wait."""
+        """Apply either all writes of the block or none of them."""
         with self._lock:
             if self._connection.in_transaction:
                 yield
@@ -362,16 +362,13 @@ class Store:
         return [{"action": row[0], "id": row[1], "at": row[2], "body": orjson.loads(row[3])} for row in rows]
 
     def customers(self, gateway: str) -> list[dict[str, Any]]:
-        """Return the bodies of the customers of all merchants, oldest first.
-
-        Deleted customers are included. They are marked in the gateway's format (`archived`, `deleted`).
-        """
+        """Return the bodies of the customers of all merchants, including deleted customers, oldest first."""
         rows = self._rows("SELECT body FROM customers WHERE gateway = ? ORDER BY sequence", [gateway])
         return [orjson.loads(row[0]) for row in rows]
 
 
 def _make_private(path: str) -> None:
-    """Make a file, created if necessary, readable and writable only by its owner, or raise `ConfigurationError`."""
+    """Create a file if necessary, and make it private to its owner."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
