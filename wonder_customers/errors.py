@@ -5,17 +5,17 @@
     │  └─ MissingExtraError          a package of an optional extra is not installed; also an ImportError
     ├─ SessionClosedError            the session is not open
     ├─ UnsupportedOperationError     the gateway does not offer the operation
-    ├─ InvalidRecordError            a record or argument is not valid at the gateway; lists all violations
+    ├─ InvalidRecordError            a record or argument is not valid at the gateway
     ├─ CallError                     a call ended without a result
-    │  ├─ NotSentError               no byte of the request reached the gateway
+    │  ├─ NotSentError               no byte of the request was sent
     │  ├─ NoResponseError            a read received no complete response
-    │  ├─ OutcomeUnknownError        a write was sent and may have been applied
-    │  ├─ DeadlineExceededError      the deadline passed and nothing was applied
+    │  ├─ OutcomeUnknownError        a write may have been applied
+    │  ├─ DeadlineExceededError      the deadline passed
     │  ├─ InvalidResponseError       the response cannot be used, for example because it is not JSON
     │  ├─ AmbiguousReferenceError    several customers have the reference
     │  └─ GatewayError               the gateway refused the request
     │     ├─ AuthenticationError     the credentials or the signature were not accepted
-    │     ├─ PermissionDeniedError   the credentials lack a permission
+    │     ├─ PermissionDeniedError   the credentials lack a permission or, at Paydock, are invalid
     │     ├─ NotFoundError           the customer or token does not exist
     │     ├─ ConflictError           another customer has the reference, or another change is in progress
     │     ├─ InvalidRequestError     the gateway does not accept the contents
@@ -23,8 +23,8 @@
     │     └─ GatewayUnavailableError the gateway failed (5xx, 408)
     └─ BulkError                     a bulk job could not run or continue
 
-Every `CallError` states whether the call was applied, how many requests were made, and what to do next. No error
-contains a request body or a credential. Every error can be pickled with all its attributes.
+Every `CallError` states whether the call was applied, the number of attempts, and what to do next. All errors can be
+pickled.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -95,16 +95,7 @@ class MissingExtraError(ConfigurationError, ModuleNotFoundError):
 
 @contextmanager
 def needed(extra: str, *packages: str, by: str) -> Iterator[None]:
-    """Raise `MissingExtraError` for imports in the block that fail because an extra is not installed.
-
-    Args:
-        extra: The name of the extra.
-        *packages: The import names of the packages that the extra installs.
-        by: The part of the library that needs the packages, for the message.
-
-    Raises:
-        MissingExtraError: One of `packages` is not installed. Errors about other modules are not changed.
-    """
+    """Raise `MissingExtraError` for failed imports of `packages` in the block."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -138,8 +129,8 @@ class Violation:
 
     Attributes:
         field: The field or argument, such as ``address.city``.
-        wire_field: The gateway's name for the field; None when the gateway has no such field.
-        limit: The requirement that is not met. It never contains the value.
+        wire_field: The gateway's name for the field; None if it has no such name.
+        limit: The requirement that is not met.
     """
 
     field: str
@@ -170,7 +161,7 @@ class AttemptRecord:
 
     Attributes:
         outcome: ``not sent``, ``no response``, ``body lost``, or ``HTTP`` and the status.
-        cause: How the request ended, in a few words. It contains no data of the request.
+        cause: How the request ended.
         elapsed: Duration in seconds.
         request_id: The id to search for in the gateway's logs; None if no request was signed.
     """
@@ -200,7 +191,7 @@ class CallError(WonderCustomersError):
         id: The gateway's id for the customer, if known.
         hint: What to do next.
         rate_limit_headers: The headers about rate limits in the response to the request that failed, such as
-            ``retry-after``. They contain neither values of the request nor credentials.
+            ``retry-after``.
     """
 
     hint = "See the documentation of the gateway."
@@ -247,7 +238,7 @@ class NotSentError(CallError):
 
 
 class NoResponseError(CallError):
-    """A read received no complete response, even after all retries that the retry policy allows."""
+    """A read received no complete response."""
 
     hint = "It is safe to call again, because the failed request only reads."
 
@@ -268,7 +259,7 @@ class OutcomeUnknownError(CallError):
 
 
 class DeadlineExceededError(CallError):
-    """The call could not be completed before its deadline. Nothing was applied."""
+    """The call could not be completed before its deadline."""
 
     hint = "It is safe to call again. Increase RetryPolicy(deadline=…), or check whether the gateway is available."
 
@@ -305,7 +296,8 @@ class GatewayError(CallError):
     """The gateway refused the request.
 
     Attributes:
-        status: The HTTP status, or the status in the body where the gateway reports a refusal with HTTP 200.
+        status: The HTTP status, or the status in the body where the gateway reports a refusal with HTTP 200; 0 for
+            conflicts that a lookup found.
         code: The gateway's error code; None if it sent no code.
         message: The gateway's message, without the values that the request contained; None if it sent no message.
         retry_after: Seconds to wait before the next request; None if the gateway sent no time.
@@ -347,7 +339,7 @@ class NotFoundError(GatewayError):
 
 
 class ConflictError(GatewayError):
-    """Another customer has the reference, or (update, deletion) another change of the customer is in progress.
+    """Another customer has the reference, or another change of the customer is in progress.
 
     Attributes:
         ids: The ids of the customers that have the reference, if known.

@@ -10,9 +10,9 @@ An observer is a callable that takes one event:
     CustomerSession(account, observers=[slow_calls])
 
 Observers run one after the other in the caller's task, at the moment of the event. They can read the caller's context
-variables. The time that an observer takes delays the call, so observers must be fast and not block. Exceptions of
-observers never reach the call. All exceptions are counted in `Stats.observer_failures`. The class name of an
-observer's first exception is logged as ``observer_failed`` to the logger ``wonder_customers``.
+variables. The time that an observer takes delays the call, so observers must be fast and not block. An `Exception` of
+an observer does not end the call. It is counted in `Stats.observer_failures`, and the class name of an observer's
+first exception is logged as ``observer_failed`` to the logger ``wonder_customers``.
 
 The first event of a call is `CallStarted`, and the last is `CallEnded`. Between them, waits, attempts and lookups occur
 in any order and any number of times. Events in brackets may be absent or repeated:
@@ -64,7 +64,7 @@ Reason = Literal["retry", "throttled", "rate_limit", "confirmation", "unconfirme
 - ``retry``: before the same request is sent again.
 - ``throttled``: before a request that exceeded the gateway's rate limit is sent again.
 - ``rate_limit``: until the session's rate limit permits the next request.
-- ``confirmation``: before a lookup that shows whether an unanswered write was applied.
+- ``confirmation``: before a lookup that shows whether a write was applied.
 - ``unconfirmed``: until an earlier unconfirmed write for the same customer can no longer be applied.
 - ``lock``: until another write for the same customer ends.
 """
@@ -89,10 +89,9 @@ class ConnectionStats:
 
 @frozen
 class Stats:
-    """Statistics of a session and all of its views, or of the account of a view, since the session was created.
+    """Statistics of a session and all of its views, or of the account of a view.
 
-    Operations that are refused before they start (`InvalidRecordError`, `UnsupportedOperationError`,
-    `SessionClosedError`) are not counted as calls.
+    Operations that are refused before they start are not counted.
 
     Attributes:
         started: Calls that started.
@@ -103,8 +102,7 @@ class Stats:
         lookups: Lookups made to find out whether a write was applied.
         retry_tokens: Tokens left in the retry budget, by gateway origin such as ``https://api.paydock.com``; if several
             accounts share an origin, the lowest number.
-        connections: The connections of the whole session; None before it is opened, or if the transport does not report
-            them.
+        connections: The connections of the whole session; None if they are not known.
         waiting_for_lock: Calls that wait until another write for their customer ends.
         waiting_for_rate_limit: Requests that wait for the session's rate limit.
         views: Number of views made of the session.
@@ -184,12 +182,12 @@ class CallStarted:
 
 @frozen(eq=False)
 class AttemptStarted:
-    """An attempt starts. The request is signed and sent when a connection is free and the rate limit permits it.
+    """An attempt starts. It includes the waits for a connection and for the rate limit.
 
     Attributes:
         call: The call that sends the request.
         method: The HTTP method, such as ``GET``.
-        route: The template of the path, as in the gateway's documentation.
+        route: The template of the path, such as ``/customers/{id}``; ``(custom)`` for `CustomerSession.request`.
         number: The number of this attempt at the same request, counted from 1.
         request: The number of the request within the call, counted from 1, including lookups and token requests.
     """
@@ -214,8 +212,7 @@ class AttemptEnded:
         applied: Whether the request was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
         error: The class name of the error, ``Cancelled``, or None after success.
         elapsed: Duration in seconds, including the waits for the rate limit and a connection.
-        request_id: The gateway's id for the request, or the id sent with it. None if neither is known, for example
-            after a cancellation.
+        request_id: The gateway's id for the request, or the id sent with it; None if there is none.
     """
 
     name: ClassVar[str] = "attempt_ended"
@@ -267,8 +264,7 @@ class WaitEnded:
 class ResponseDrift:
     """A field of a response differs from the gateway's documentation.
 
-    The value is converted if possible. Otherwise, the field is None and the value is in the record's `extra`. Items
-    of a list without an id are skipped.
+    A value that could not be converted is in the record's `extra`.
 
     Attributes:
         call: The call that received the response.
@@ -305,8 +301,7 @@ class LookupEnded:
     Attributes:
         call: The call whose write was looked up.
         lookup: The `LookupStarted` event of the lookup.
-        found: Whether the lookup found the effect of the write. If not, the write may still be applied later, and
-            another lookup may follow.
+        found: Whether the lookup found the effect of the write. If not, the write may still be applied later.
         error: The class name of the error that ended the lookup, ``Cancelled``, or None.
     """
 
@@ -326,9 +321,9 @@ class CallEnded:
         error: The class name of the raised error, ``Cancelled``, or None after success.
         applied: Whether the operation was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
         requests: Number of requests of the operation.
-        recovered: Whether the write received no usable response, but was found to be applied.
+        recovered: As `Response.recovered`.
         elapsed: Duration in seconds, including waits.
-        request_id: The `request_id` of the last `AttemptEnded`; None without an attempt.
+        request_id: The `request_id` of the last `AttemptEnded`; None if there is none.
     """
 
     name: ClassVar[str] = "call_ended"

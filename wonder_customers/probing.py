@@ -1,8 +1,4 @@
-"""`probe`: check the library's assumptions about a gateway against a real account.
-
-A probe sends requests for test customers, and the dialect's checks compare the responses with the assumptions. The
-report contains types, lengths, status codes and header names of the responses, but no values.
-"""
+"""`probe`: check the library's assumptions about a gateway against a real account."""
 
 import re
 from collections.abc import AsyncIterator
@@ -107,9 +103,9 @@ class ProbeReport:
 async def probe(session: CustomerSession[Any], *, production: bool = False) -> ProbeReport:
     """Check the library's assumptions about a gateway against the account of `session`.
 
-    Test customers are created, read, changed, listed and deleted. Wonder does not offer deletion, so the same three
-    references are used in every probe. If the checks of the gateway contain a payment source, a payment token is
-    created, checked and deleted.
+    Unless `production` is true, test customers are created, read, changed, listed and deleted. Wonder does not offer
+    deletion, so the same three references are used in every probe. If the checks of the gateway contain a payment
+    source, a payment token is created, checked and deleted.
 
     Args:
         session: An open session.
@@ -143,7 +139,7 @@ class _RecordingTransport:
         return response
 
     async def aclose(self) -> None:
-        """Do nothing, because the connections belong to the caller's session."""
+        """Do nothing."""  # the connections belong to the caller's session
 
 
 class _ProbeRun:
@@ -178,7 +174,7 @@ class _ProbeRun:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Open the session of the probe. At the end, delete what was created, if the gateway can delete it."""
+        """Open the session of the probe, and clean up at the end."""
         async with self._session:
             try:
                 yield
@@ -188,7 +184,7 @@ class _ProbeRun:
 
     @asynccontextmanager
     async def _step(self, name: str, *, refused: bool = False) -> AsyncIterator[None]:
-        """Run the block as one step. Record its `CallError`, which is not a failure if `refused` is true."""
+        """Run the block as one step, and record its `CallError`."""
         self._recorder.step = name
         try:
             yield
@@ -208,7 +204,7 @@ class _ProbeRun:
         await self._refusals(page.items[0].id if page.items else "0" * 24)
 
     async def run(self) -> None:
-        """Run all steps, including those that create, change and delete customers."""
+        """Run all steps."""
         names = [f"probe-{number}" if not self._deletes else f"probe-{uuid4().hex[:12]}" for number in range(_PAGE)]
         drafts = [self._draft(name) for name in names]
         self._recorder.step = "create"
@@ -244,7 +240,7 @@ class _ProbeRun:
                 await self._session.get(made.id)
 
     async def _tokens(self, customer: str) -> None:
-        """Create, check and delete a payment token, if the checks contain a payment source."""
+        """Create, check and delete a payment token."""
         source = self._checks.source
         if source is None:
             return
@@ -339,7 +335,7 @@ def _response_types(response: HttpResponse) -> dict[str, Any]:
 
 
 def _types_of(value: Any) -> Any:
-    """Return a JSON value with types instead of scalars, and the lengths of strings. Lists are cut to three items."""
+    """Return a JSON value with types instead of values."""
     if isinstance(value, dict):
         return {key: _types_of(item) for key, item in value.items()}
     if isinstance(value, list):

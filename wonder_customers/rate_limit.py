@@ -28,8 +28,8 @@ class RequestResult:
     """How a request ended, for a `RateLimiter`.
 
     Attributes:
-        kind: ``throttled``: the gateway received too many requests (HTTP 429). ``failed``: a server error (5xx), no
-            response, or not sent. ``cancelled``: the call was cancelled. ``ok``: any other result.
+        kind: ``throttled``: the gateway received too many requests (HTTP 429). ``failed``: a sign of overload, such as
+            a server error (5xx) or no response. ``cancelled``: the request was interrupted. ``ok``: any other result.
         elapsed: Seconds from the moment the request was permitted to its end.
         retry_after: Seconds to wait according to the gateway; None if it sent no time.
     """
@@ -74,10 +74,7 @@ def _checked(name: str, value: object) -> float:
 
 
 def spacing(requests: float, per: float, margin: float) -> float:
-    """Return the seconds between evenly spaced requests, so that a period contains at most `requests` requests.
-
-    `margin` is the greatest difference in seconds between the delays of two requests.
-    """
+    """Return the seconds between evenly spaced requests."""
     if requests < 1:
         return per / requests + margin
     return (per + margin) / int(requests)
@@ -89,12 +86,10 @@ def _significant(delay: float) -> float:
 
 
 class _Window:
-    """Permits of the last period. At most `requests` permits are used within any period.
+    """Permits of the last period."""
 
-    A permit counts from the moment it is granted until one period after its request was sent. So the limit applies to
-    the moments at which requests are sent, regardless of how long each took to open a connection.
-    """
-
+    # A permit counts from the moment it is granted until one period after its request was sent, because opening a
+    # connection takes time.
     __slots__ = ("_changed", "_left", "_outstanding", "_requests", "period")
 
     def __init__(self, requests: float, per: float, changed: Callable[[], object]) -> None:
@@ -107,7 +102,7 @@ class _Window:
         self._left: deque[float] = deque()
 
     def delay(self, now: float) -> float:
-        """Return the seconds until a permit is free; infinite if a request has to be sent or end first."""
+        """Return the seconds until a permit is free; infinite if the time is unknown."""
         while self._left and self._left[0] + self.period <= now:
             self._left.popleft()
         if len(self._outstanding) + len(self._left) < self._requests:
@@ -130,7 +125,7 @@ class _Window:
 
 
 class _Paced:
-    """Base class of both limits. It grants permits one at a time, in the order of the requests."""
+    """Base class of both limits."""
 
     def __init__(self, requests: float | None, per: float) -> None:
         self._changed = WaitQueue()
@@ -147,7 +142,7 @@ class _Paced:
         self._grant(transmission, clock.monotonic())
 
     async def _wait(self) -> None:
-        """Wait at the head of the queue until a permit is free. The caller must take the permit without waiting."""
+        """Wait at the head of the queue until a permit is free."""
         if self._head:
             await self._queue.wait(self._next)
         self._head = True
@@ -255,8 +250,8 @@ class AdaptiveRateLimit(_Paced):
     """Finds the rate and the number of concurrent requests that the gateway accepts.
 
     Until the first HTTP 429, only `ceiling` limits the rate. The rate is then set below the accepted rate, and grows
-    exponentially to find out whether the gateway accepts more. Further refusals reduce the rate. Concurrency grows by
-    one at a time while it is used, and shrinks when requests fail (5xx, no response, not sent) or become slow.
+    exponentially to find out whether the gateway accepts more. Further refusals reduce the rate. Concurrency grows
+    while it is used, and shrinks when requests fail or become slow.
 
     Args:
         ceiling: Maximum number of requests per second, as for `RateLimit`; None for no maximum.
@@ -266,7 +261,7 @@ class AdaptiveRateLimit(_Paced):
         concurrency: Current maximum number of concurrent requests.
         accepted: Number of requests that were neither throttled nor cancelled.
         throttled: Number of requests that the gateway refused with HTTP 429.
-        failed: Number of requests that ended with a server error or without a response, or were not sent.
+        failed: Number of requests with the result ``failed``.
 
     Raises:
         ConfigurationError: `ceiling` is not a positive number.
@@ -319,9 +314,9 @@ class AdaptiveRateLimit(_Paced):
         self._active += 1
 
     def _cut(self, began: float, now: float, retry_after: float | None) -> None:
-        """Reduce the rate, unless the previous cut was made for the same congestion."""
+        """Reduce the rate after a refusal."""
         if self._cut_at is not None and began < self._cut_at + _GRACE:
-            return
+            return  # the previous cut was made for the same congestion
         again = self._cut_at is not None and now - self._cut_at < 1.0 + _GRACE
         accepted = self._meter.rate(now)
         searching, self._searching = self._searching, self.rate is None
@@ -345,7 +340,7 @@ class AdaptiveRateLimit(_Paced):
         self._cut_at = self._grown_at = now
 
     def _grow(self, now: float) -> None:
-        """Increase the rate, at most every 0.1 s, if at least 70 % of it is used."""
+        """Increase the rate while it is used."""
         passed = now - self._grown_at
         if passed < 0.1 or self.rate is None or self._cut_at is None:
             return
@@ -378,7 +373,7 @@ class AdaptiveRateLimit(_Paced):
             self.concurrency += 1.0
 
     def _slow(self, sample: _Sample) -> bool:
-        """Return whether the mean latency is well above the usual latency. Adjust the usual latency."""
+        """Return whether the latency is well above the usual latency."""
         if not sample.timed:
             return False
         mean = sample.latency / sample.timed

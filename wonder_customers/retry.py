@@ -35,7 +35,7 @@ __all__ = [
 
 @frozen
 class _Range:
-    """A validator that accepts only numbers (integers if `whole`) from `low` to `high`, and no booleans."""
+    """A validator that accepts only numbers (integers if `whole`) from `low` to `high`."""
 
     low: float
     high: float
@@ -74,8 +74,8 @@ class RetryPolicy:
     """How often, and for how long, a call is attempted. Times are in seconds.
 
     Attributes:
-        attempts: Maximum number of requests for one write or read. Lookups are not counted. Requests refused with
-            HTTP 429 are not counted unless `attempts` is 1.
+        attempts: Maximum number of attempts at one request. Lookups are not counted. Attempts refused with HTTP 429 are
+            not counted unless `attempts` is 1.
         deadline: Time limit of the whole call, including waits, lookups and all attempts.
         connect_timeout: Time limit for opening a connection, including TLS.
         read_timeout: Time limit of each wait for a part of a response, including the first part.
@@ -85,11 +85,11 @@ class RetryPolicy:
         factor: Growth of the bound from one wait to the next.
         cap: Maximum of the bound. A wait requested by a ``Retry-After`` header is not limited.
         confirmation_window: How long an unanswered write may still be applied. An unanswered create at Paydock or Monri
-            is looked up for this long before it is sent once more. A different write for the same customer waits this
+            is looked up for this long before it is sent once more. Other writes for the same customer may wait this
             long. The default is 10 s, or half of the deadline if that is shorter.
         budget: Retry tokens of a session for each account, which limit additional traffic during an outage. The budget
             in the policy of a view has no effect.
-        transient_cost: Tokens for a retry after a transient failure; given back when the call succeeds.
+        transient_cost: Tokens for a retry of a request that was sent; given back when the request succeeds.
         throttle_cost: Tokens for a retry after HTTP 429 without ``Retry-After``; given back likewise.
     """
 
@@ -145,7 +145,7 @@ class RetryBudget:
         return True
 
     def give_back(self, cost: int) -> None:
-        """Add the tokens that a successful call has taken, or one token if it has taken none."""
+        """Add `cost` tokens, or one token if `cost` is 0."""
         self.tokens = min(self.size, self.tokens + (cost or 1))
 
 
@@ -232,7 +232,7 @@ def decide(policy: RetryPolicy, now: RetryState) -> Decision:  # noqa: PLR0911 -
     | evidence           | read  | update, delete | natural upsert | lookup      | neither |
     |--------------------|-------|----------------|----------------|-------------|---------|
     | not sent           | retry | retry          | retry          | retry       | retry   |
-    | unknown            | retry | retry          | retry          | resolve     | raise   |
+    | unknown, stale     | retry | retry          | retry          | resolve     | raise   |
     | absent             | –     | –              | –              | retry once  | –       |
     | throttled          | wait  | wait           | wait           | wait        | wait    |
     | applied, body lost | retry | resolve        | resolve        | resolve     | raise   |
@@ -294,7 +294,7 @@ def _wait(policy: RetryPolicy, now: RetryState, *, base: float, number: int) -> 
 
 
 def backoff(policy: RetryPolicy, attempts: int, *, base: float, draw: float) -> float:
-    """Return the wait after `attempts` requests: `draw` times ``min(cap, base * factor ** (attempts - 1))``."""
+    """Return the wait in seconds after `attempts` requests. It grows exponentially up to ``policy.cap``."""
     # The exponent is bounded, because the number of attempts of a bulk job is large enough to overflow a float.
     return min(policy.cap, base * policy.factor ** min(attempts - 1, 64)) * draw
 

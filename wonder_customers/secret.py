@@ -31,20 +31,13 @@ _PACKAGES_WITH_REQUESTS: Final = sys.stdlib_module_names | {
 
 
 def without_frames(error: BaseException, *, keep_others: bool = False) -> None:
-    """Remove the traceback of `error`, and the errors that caused it.
-
-    Tools that show local variables (Sentry by default, rich, ``traceback`` with ``capture_locals``) would otherwise
-    show the credentials and customers in these frames.
-
-    Args:
-        error: The error.
-        keep_others: Keep the causes, and the frames of the application, such as those of a mock. The event loop
-            recognises a cancellation by its causes.
-    """
+    """Remove the frames of `error` that may contain secrets."""
+    # Tools that show local variables (Sentry by default, rich, ``traceback`` with ``capture_locals``) would show them.
     if not keep_others:
         error.__cause__ = error.__context__ = error.__traceback__ = None
         error.__suppress_context__ = True
         return
+    # The causes are kept: the event loop recognises a cancellation by them.
     chain: list[BaseException | None] = [error]
     # The list grows during the iteration.
     for it in chain:
@@ -68,7 +61,7 @@ def _without_own_frames(trace: TracebackType | None) -> TracebackType | None:
 
 
 def concealed(call: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a function that takes plain secrets, so that tracebacks contain neither its frames nor its arguments."""
+    """Decorate a function so that tracebacks contain neither its frames nor its arguments."""
 
     @wraps(call)
     def concealing(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -85,8 +78,7 @@ def concealed(call: Callable[P, T]) -> Callable[P, T]:
 class Secret:
     """A key, a card number or a security code that is masked in all output.
 
-    ``repr``, ``str`` and ``format`` return ``***``. A `Secret` cannot be pickled, iterated or measured with ``len``.
-    `reveal` returns the value. The library sends the value only in request bodies and headers.
+    ``repr``, ``str`` and ``format`` show ``***``. A `Secret` cannot be pickled, iterated or measured with ``len``.
 
     Args:
         value: The secret string.
@@ -151,12 +143,12 @@ class Secret:
 
 
 def secret(value: "Secret | str") -> Secret:
-    """Return `value` as a `Secret`. A str is wrapped, and any other type raises a TypeError."""
+    """Return `value` as a `Secret`."""
     return value if isinstance(value, Secret) else Secret(value)
 
 
 def optional_secret(value: "Secret | str | None") -> Secret | None:
-    """Return None for None, and any other `value` as `secret` does."""
+    """Return `value` as a `Secret`, or None for None."""
     return None if value is None else secret(value)
 
 
@@ -168,11 +160,11 @@ def fields_of(holder: object) -> Iterator[tuple[str, Any]]:
 
 
 def secrets_of(holder: object) -> tuple[Secret, ...]:
-    """Return the secrets among the fields of a record or an account, without those that a function returns."""
+    """Return the secrets among the fields of a record or an account."""
     return tuple(value for _, value in fields_of(holder) if type(value) is Secret)
 
 
 def guarded(kind: type[T]) -> type[T]:
-    """Decorate a class whose constructor takes plain secrets: apply `concealed` to the constructor."""
+    """Decorate a class so that tracebacks do not contain the arguments of its constructor."""
     kind.__init__ = concealed(kind.__init__)  # type: ignore[method-assign]
     return kind

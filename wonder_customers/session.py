@@ -51,9 +51,8 @@ class CustomerSession(Generic[AnyAccount_co]):
             A transport passed by the caller is not closed with the session.
         max_connections: Maximum number of connections, shared with all views. A `Transport` has its own limit.
         observers: Called with the events of the session and its calls; see `wonder_customers.events`.
-        strict: Whether a response with fields that differ from the gateway's documentation raises
-            `InvalidResponseError`. By default such fields are converted or None, and reported; see
-            `wonder_customers.events.ResponseDrift`.
+        strict: Whether fields that differ from the gateway's documentation raise `InvalidResponseError`. By default,
+            they are reported; see `wonder_customers.events.ResponseDrift`.
         app_info: Name and version of the application, such as ``shop/3.1``, appended to the ``User-Agent`` header.
 
     Raises:
@@ -133,7 +132,7 @@ class CustomerSession(Generic[AnyAccount_co]):
     def for_account(self, account: OtherAccount, **options: Unpack[SessionOptions]) -> "CustomerSession[OtherAccount]":
         """Return a view of the same connections for another account, of the same or another gateway.
 
-        A view is cheap, needs no closing, and ends with this session.
+        A view needs no closing, and ends with this session.
 
         Args:
             account: The account. It determines the language, unless `language` is given.
@@ -167,7 +166,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Check `draft` against the gateway's documented limits. Nothing is sent.
 
         Raises:
-            InvalidRecordError: `draft` is not a `CustomerDraft`, has card data, or violates limits (all are listed).
+            InvalidRecordError: `draft` is not a `CustomerDraft`, contains card data, or violates limits.
         """
         self.raw._checked(draft)  # noqa: SLF001 - not for applications
 
@@ -246,7 +245,8 @@ class CustomerSession(Generic[AnyAccount_co]):
 
         Raises:
             NotFoundError: The customer does not exist.
-            InvalidRecordError, OutcomeUnknownError, CallError: As for `create`.
+            OutcomeUnknownError: The customer may have been changed. Call `resolve`.
+            InvalidRecordError, CallError: An argument is invalid, or the call failed for another reason.
         """
         return (await self.raw.update(id, patch)).record
 
@@ -272,7 +272,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         Args:
             limit: Customers per request, 1 to 1000; None for the gateway's default.
             cursor: The `Page.cursor` of an earlier page, to continue after that page; None for the first page.
-            filter: A `WonderFilter` or a `PaydockFilter`; None for all customers.
+            filter: A filter of the gateway, such as `WonderFilter` or `PaydockFilter`; None for all customers.
 
         Raises:
             InvalidRecordError: While iterating: an argument is invalid.
@@ -351,7 +351,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Return the stored payment methods of a customer.
 
         Raises:
-            UnsupportedOperationError: The gateway, of an installed dialect, does not offer the operation.
+            UnsupportedOperationError: The gateway does not offer the operation. Nothing was sent.
             NotFoundError: The customer does not exist.
             InvalidRecordError, CallError: `customer_id` is invalid, or the call failed for another reason.
         """
@@ -368,7 +368,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         Raises:
             UnsupportedOperationError: The gateway does not offer the operation (Monri). Nothing was sent.
             OutcomeUnknownError: The payment method may have been stored. Call `resolve_payment_tokens`.
-            InvalidRecordError, CallError: As for `create`.
+            InvalidRecordError, CallError: An argument is invalid, or the call failed for another reason.
         """
         return (await self.raw.create_payment_token(customer_id, source)).record
 

@@ -80,7 +80,7 @@ class HttpRequest:
 
 @frozen
 class Timeouts:
-    """Time limits of the phases of one attempt, in seconds. They do not exceed the time left before the deadline."""
+    """Time limits of the phases of one attempt, in seconds."""
 
     connect: float
     read: float
@@ -166,7 +166,7 @@ class HttpResponse:
 class TransportError(Exception):
     """An attempt ended without a complete response. The `Transmission` shows what was sent and what arrived.
 
-    The message names the phase and the kind of failure. It never contains a header, a body or a URL.
+    The message must not contain a header, a body or a URL.
 
     Args:
         message: What happened.
@@ -188,8 +188,8 @@ class TransportTimeout(TransportError):
 class Transport(Protocol):
     """Sends requests to gateways.
 
-    A request may take ``signed_request.within`` seconds. After that time, the session cancels `send`, unless the
-    transport has the attribute ``ends_in_time = True``. Such a transport must raise `TransportTimeout` itself.
+    A request may take ``signed_request.within`` seconds. A transport with the attribute ``ends_in_time = True`` raises
+    `TransportTimeout` after that time. The session cancels `send` of other transports.
     """
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:

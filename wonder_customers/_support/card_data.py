@@ -1,4 +1,4 @@
-"""The search for card data in text and JSON values. Only a payment source may contain it (PCI DSS 3.3.1 and 3.4.1)."""
+"""The search for card data in text and JSON values (PCI DSS 3.3.1 and 3.4.1)."""
 
 import re
 import unicodedata
@@ -13,10 +13,9 @@ from attrs import fields, has
 __all__ = ["contains_card_number", "find_card_data", "names_security_code", "plain_text", "search_values"]
 
 _CANDIDATE: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}+[0-9]){12,18}(?![0-9])")
-"""13 to 19 digits, the first of which is that of a card scheme. No digit precedes or follows them. Up to three
-characters that are neither letters nor digits may separate two digits."""
+"""13 to 19 digits with the first digit of a card scheme. Up to three other characters may separate two digits."""
 _RUN: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}[0-9]){12,}")
-"""13 or more digits that begin like a card number, with the same separators."""
+"""13 or more digits that begin like a card number."""
 _GROUP: Final = re.compile("[0-9]+")
 _NUMBER: Final = re.compile(
     r"4[0-9]{12}(?:[0-9]{3}){0,2}"  # Visa
@@ -49,7 +48,7 @@ _MOST_DIGITS: Final = 15
 
 
 def plain_text(text: str) -> str:
-    """Return a text in NFKC with ASCII digits instead of those of other scripts, and without format characters."""
+    """Return a text in NFKC with ASCII digits and without format characters."""
     if text.isascii():
         return text
     return _FOREIGN.sub(_plain, unicodedata.normalize("NFKC", text))
@@ -63,10 +62,7 @@ def _plain(character: re.Match[str]) -> str:
 
 
 def contains_card_number(text: str, shortest: int = 13) -> bool:
-    """Return whether a text contains a card number with at least `shortest` digits. Its groups may be separated.
-
-    A card number has the first digits and the length of a card scheme, and a correct check digit (Luhn).
-    """
+    """Return whether a text contains a card number with at least `shortest` digits."""
     if len(text) < shortest:
         return False  # most references
     plain = plain_text(text)
@@ -92,10 +88,7 @@ def _has_check_digit(number: str) -> bool:
 
 @lru_cache(1000)
 def names_security_code(name: str) -> bool:
-    """Return whether a column or key is named like a card's security code, PIN block or track data.
-
-    Case, accents and punctuation are ignored. Names of check results, such as ``cvv_status``, do not count.
-    """
+    """Return whether a name is that of a security code, a PIN block or track data."""
     compact = re.sub(r"[\W_]+", "", _without_marks(name))
     return bool(_CODE_NAME.search(compact)) and not _CODE_RESULT.search(compact)
 
@@ -108,16 +101,12 @@ def _without_marks(text: str) -> str:
 
 
 def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the paths and problems of card data in a record or a JSON value, without the data.
-
-    A str that contains JSON is searched as JSON too. The contents of a `Secret` are not searched. `path` is the path of
-    `value`.
-    """
+    """Yield the paths and problems of card data in a record or a JSON value."""
     return search_values(value, path) if _is_suspicious(value) else iter(())
 
 
 def search_values(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Search like `find_card_data`, but without the fast check that makes most searches unnecessary."""
+    """Search like `find_card_data`, without the fast check."""
     queue: list[tuple[str, Any]] = [(path, value)]
     seen: set[int] = set()
     for location, item in queue:
@@ -147,7 +136,7 @@ def search_values(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _is_suspicious(value: Any) -> bool:
-    """Return whether a record or a JSON value may contain card data. This is faster than the search."""
+    """Return whether a value may contain card data."""
     try:
         written = orjson.dumps(value, default=_searched_values).decode()
     except orjson.JSONEncodeError:
@@ -180,10 +169,8 @@ def _reader(kind: type[Any]) -> Callable[[Any], Any]:
 
 @cache
 def _field_names(kind: Any) -> tuple[str, ...]:
-    """Return the names of the searched fields of a record class; an empty tuple for other classes.
-
-    `gateway_id` is excluded, because its hexadecimal digits can look like a card number. `clear` contains only names.
-    """
+    """Return the names of the searched fields of a record class."""
+    # The hexadecimal digits of `gateway_id` can look like a card number, and `clear` contains only names.
     return tuple(it.name for it in fields(kind) if it.name not in {"gateway_id", "clear"}) if has(kind) else ()
 
 
@@ -218,5 +205,5 @@ def _parse_json(location: str, text: str) -> list[tuple[str, Any]]:
 
 
 def _contains_code(value: Any) -> bool:
-    """Return whether a value contains three consecutive digits, which may be a security code."""
+    """Return whether a value contains three consecutive digits."""
     return not isinstance(value, bool) and bool(_CODE.search(plain_text(str(value))))

@@ -1,8 +1,4 @@
-"""The clock and the sleep function of all sessions. Tests can replace them.
-
-The functions look up the replacement on every call. A replacement therefore also affects sessions that are already
-open, on every event loop and in every task.
-"""
+"""The clock and the sleep function of all sessions, which tests can replace."""
 
 import sys
 import time
@@ -30,13 +26,13 @@ _replacements: list[Clock] = []
 
 
 def monotonic() -> float:
-    """Return `time.monotonic`, or the time of the clock that a test has installed, in seconds."""
+    """Return seconds on the monotonic clock."""
     # The time of the event loop is not used, because reading it is several times slower.
     return _replacements[-1].clock() if _replacements else time.monotonic()
 
 
 async def sleep(seconds: float) -> None:
-    """Sleep for `seconds` with `anyio.sleep`, or with the clock that a test has installed."""
+    """Sleep for `seconds`."""
     wait: Callable[[float], Awaitable[None]] = _replacements[-1].sleep if _replacements else anyio.sleep
     await wait(seconds)
 

@@ -12,10 +12,7 @@ __all__ = ["country_code"]
 
 
 def country_code(text: str) -> str | None:
-    """Return the alpha-2 code of a country; None if the country is unknown.
-
-    `text` is an alpha-2, alpha-3 or numeric code, or a name. Case, spaces and punctuation are ignored.
-    """
+    """Return the alpha-2 code of a country given by code or name; None if the country is unknown."""
     return _countries().get(_key(text))
 
 

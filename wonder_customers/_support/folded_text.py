@@ -1,4 +1,4 @@
-"""Text folded for comparison: without escapes, case, accents and invisible characters."""
+"""Text folded for comparison."""
 
 import html
 import re
@@ -27,12 +27,7 @@ _Piece = tuple[str, int, int]
 
 @frozen
 class FoldedText:
-    """A folded text, with the positions of its characters in the original text.
-
-    Attributes:
-        original: The original text.
-        text: The folded text.
-    """
+    """A folded text, with the positions of its characters in the original text."""
 
     original: str
     text: str
@@ -62,14 +57,14 @@ class FoldedText:
 
 
 def fold(text: str) -> str:
-    """Return only the folded text. For ASCII without escapes, this is many times faster than `FoldedText.of`."""
-    if text.isascii() and not _ESCAPE.search(text):
+    """Return the folded text."""
+    if text.isascii() and not _ESCAPE.search(text):  # much faster
         return re.sub(r"\s+", " ", _PLUS.sub(" ", text).lower())
     return FoldedText.of(text).text
 
 
 def _unescaped(pieces: list[_Piece]) -> Iterator[_Piece]:
-    """Yield the pieces with one level of escapes decoded, including plus signs that encode spaces."""
+    """Yield the pieces with one level of escapes decoded."""
     text, at = "".join(piece[0] for piece in pieces), 0
     for index in (it.start() for it in _PLUS.finditer(text)):
         pieces[index] = (" ", *pieces[index][1:])

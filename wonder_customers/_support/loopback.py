@@ -7,7 +7,7 @@ __all__ = ["is_encrypted_or_loopback", "is_loopback"]
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host` is a loopback address, ``localhost``, or ends with ``.localhost``. Nothing is resolved."""
+    """Return whether `host` is a loopback address or a ``localhost`` name."""
     try:
         address = ip_address(host)
         return (getattr(address, "ipv4_mapped", None) or address).is_loopback
@@ -16,7 +16,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_encrypted_or_loopback(url: str) -> bool:
-    """Return whether `url` is an https URL with a host, or an http URL with a loopback host (see `is_loopback`)."""
+    """Return whether `url` is an https URL, or an http URL with a loopback host."""
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and (

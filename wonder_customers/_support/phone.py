@@ -32,17 +32,16 @@ class Phone:
         """Split an international number into its calling code and the digits of its national number.
 
         A leading zero that belongs to the number (Italy) is kept. Any other text becomes the `number` unchanged, such
-        as a text with two numbers, an extension or a decimal fraction (``+385912345678.0``). Splitting such a text
-        could result in the number of another person.
+        as a text with two numbers, an extension or a decimal fraction (``+385912345678.0``).
         """
+        # Splitting a text with two numbers could result in the number of another person.
         parts = _split()(text)
         return cls(None, text) if parts is None else cls(f"+{parts[0]}", parts[1])
 
     def e164(self) -> str | None:
         """Return the number in E.164 format (``+`` and at most 15 digits); None if it has no such form.
 
-        A trunk prefix is removed where the country's numbering plan requires it. A number with an extension has no
-        E.164 form.
+        A trunk prefix is removed where the country's numbering plan requires it.
         """
         return self._e164
 

@@ -1,7 +1,4 @@
-"""The parsing of international telephone numbers, and the recognition of texts that are not exactly one number.
-
-This is a separate module, because the ``phonenumbers`` library is large and is loaded only if a number is used.
-"""
+"""The parsing of telephone numbers."""
 
 import re
 from collections.abc import Callable
@@ -10,6 +7,8 @@ from typing import Final
 
 import phonenumbers
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, SUPPORTED_REGIONS, PhoneMetadata, ValidationResult
+
+# A separate module, because the ``phonenumbers`` library is large and is loaded only if a number is used.
 
 __all__ = ["REGIONS", "ambiguity", "national", "split"]
 
@@ -29,16 +28,12 @@ _COMPLETE: Final = 6
 
 @lru_cache(256)  # an upsert splits the same number three times: in the draft and in both responses
 def split(text: str) -> tuple[str, str] | None:
-    """Split a number that starts with a plus sign into the digits of its calling code and of its national number.
-
-    A trunk prefix is removed; a leading zero that belongs to the number (Italy) is kept. The result is None if `text`
-    is not exactly one international number.
-    """
+    """Return the digits of an international number's calling code and national number; None for other texts."""
     return _split_digits(text) or (None if ambiguity(text) else _split_formatted(text))
 
 
 def ambiguity(text: str) -> str | None:
-    """Return why a text is not exactly one number, such as ``has an extension``; None if no reason was found."""
+    """Return why a text is not exactly one number; None if no reason was found."""
     if _PLAIN.fullmatch(text) or text.isdecimal():
         return None
     if len(text) > _LONGEST:
@@ -47,10 +42,7 @@ def ambiguity(text: str) -> str | None:
 
 
 def national(text: str, region: str) -> str | None:
-    """Convert a number as dialled in a country to E.164 format. Return None if the number is not valid.
-
-    `region` is the ISO 3166-1 alpha-2 code of the country. An extension is ignored.
-    """
+    """Return the E.164 form of a number as dialled in `region`; None if it is not valid."""
     try:
         parsed = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
@@ -61,7 +53,8 @@ def national(text: str, region: str) -> str | None:
 
 
 def _has_several(text: str) -> bool:
-    """Return whether a text contains several numbers. A separator after an area code does not count."""
+    """Return whether a text contains several numbers."""
+    # A separator after an area code does not count.
     ends = [separator.start() for separator in _RANGE.finditer(text)]
     return _SEVERAL.search(text) is not None or any(_national_digits(text[:end]) >= _COMPLETE for end in ends)
 
@@ -73,7 +66,7 @@ def _national_digits(text: str) -> int:
 
 
 def _is_too_long(text: str) -> bool:
-    """Return whether a number with hyphens, slashes or dots is too long for the numbering plan of its country."""
+    """Return whether a separated number is too long for its country's numbering plan."""
     if _DIGITS_ONLY.fullmatch(text):
         return False
     parsed = _parsed(text)
@@ -81,7 +74,7 @@ def _is_too_long(text: str) -> bool:
 
 
 def _split_digits(text: str) -> tuple[str, str] | None:
-    """Split a plain number without the slow parser of ``phonenumbers``; None if the number requires the parser."""
+    """Split a plain number without the slow parser."""
     digits = text.replace(" ", "")
     if not _PLAIN.fullmatch(digits):
         return None
@@ -117,10 +110,7 @@ _NEVER: Final = re.compile(r"(?!)")
 
 @cache
 def _calling_code(start: str) -> tuple[str, re.Pattern[str]]:
-    """Return the calling code at the start of a number (empty if there is none), and a pattern for trunk prefixes.
-
-    `start` is the first three digits of the number.
-    """
+    """Return the calling code at `start`, and a pattern for trunk prefixes."""
     for code in (start[:1], start[:2], start):
         regions = COUNTRY_CODE_TO_REGION_CODE.get(int(code))
         if regions:

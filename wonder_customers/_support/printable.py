@@ -1,4 +1,4 @@
-"""The escaping of characters that control a terminal, start a line in a log, or change the order of displayed text."""
+"""The escaping of unsafe characters."""
 
 import re
 from typing import Final

@@ -9,8 +9,5 @@ _LONGEST: Final = 200
 
 
 def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers about rate limits, such as ``retry-after``. The names in `headers` must be in lower case.
-
-    Headers with unprintable characters are omitted, and values are cut off after 200 characters.
-    """
+    """Return the headers about rate limits, such as ``retry-after``."""
     return {name: value[:_LONGEST] for name, value in headers.items() if _NAME.fullmatch(name) and value.isprintable()}

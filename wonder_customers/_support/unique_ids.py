@@ -9,9 +9,9 @@ _VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 class _Process:
-    """The current process. A fork replaces `mark` in the child process, which then reads new random digits."""
+    """The current process."""
 
-    mark: object = object()
+    mark: object = object()  # replaced in the child process after a fork
 
     def renew(self) -> None:
         self.mark = object()

@@ -1,4 +1,4 @@
-"""Tasks that wait for a resource in first-in, first-out order, and limits on the number of users of a resource."""
+"""Tasks that wait for a resource, and limits on the number of users of a resource."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
@@ -18,12 +18,10 @@ EndWait = Callable[[], object]
 
 
 class WaitQueue:
-    """Tasks that wait for a resource. The owner of the resource wakes them one by one.
+    """Tasks that wait for a resource, in their order."""
 
-    Removal of a waiter takes constant time, so that thousands of waiting tasks can be cancelled at once. On asyncio, a
-    task waits for a future of the event loop, because events and cancel scopes of anyio take several times as long.
-    """
-
+    # Removal of a waiter takes constant time, so that thousands of waiting tasks can be cancelled at once. On asyncio,
+    # a task waits for a future, because events and cancel scopes of anyio take several times as long.
     __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
@@ -35,14 +33,9 @@ class WaitQueue:
     def wait(
         self, hand_on: EndWait, seconds: float = inf, ends: set[EndWait] | None = None
     ) -> Coroutine[Any, Any, bool]:
-        """Wait until `wake` selects this task. Return False if the wait ended without a selection.
-
-        Args:
-            hand_on: Called if the task was selected, but the wait ends differently, such as by a cancellation. It must
-                release the resource.
-            seconds: Maximum wait in seconds.
-            ends: A set that contains a function that ends the wait, while the task waits; None for no such function.
-        """
+        """Wait until `wake` selects this task. Return False if the wait ended without a selection."""
+        # `hand_on` releases the resource if the task was selected, but its wait ends differently. While the task waits,
+        # `ends` contains a function that ends the wait.
         loop: Any = running_loop()
         wait = self._wait_on_asyncio if hasattr(loop, "create_future") else self._wait_on_trio
         return wait(loop, hand_on, seconds, ends)
@@ -99,7 +92,7 @@ class WaitQueue:
 
 
 def _resolve(waiter: Any, selected: bool) -> bool:
-    """Set the result of a future. Return False if the future already has a result, or if its task was cancelled."""
+    """Set the result of a future. Return False if the future is done."""
     if waiter.done():
         return False
     waiter.set_result(selected)
@@ -107,11 +100,7 @@ def _resolve(waiter: Any, selected: bool) -> bool:
 
 
 class Slots:
-    """A limit on the number of tasks that use a resource at the same time.
-
-    Attributes:
-        free: Number of free slots.
-    """
+    """A limit on the number of tasks that use a resource at the same time."""
 
     __slots__ = ("_queue", "free")
 
@@ -132,34 +121,29 @@ class Slots:
         return True
 
     async def acquire(self, seconds: float = inf, ends: set[EndWait] | None = None) -> bool:
-        """Wait for a free slot and take it. Return False if the wait ended first; see `WaitQueue.wait`."""
+        """Wait for a free slot and take it. Return False if the wait ended first."""
         return self.acquire_nowait() or await self._queue.wait(self.release, seconds, ends)
 
     def release(self) -> None:
-        """Pass a slot to the task that has waited longest. If no task waits, the slot becomes free."""
+        """Pass a slot to the next waiting task, or make it free."""
         if not self._queue.wake():
             self.free += 1
 
 
 class Holder(Protocol):
-    """A user of `DividedSlots`, such as an account. `connections` is its number of slots in use."""
+    """A user of `DividedSlots`, such as an account."""
 
-    connections: int
+    connections: int  # slots in use
 
     def __hash__(self) -> int: ...
 
 
 class DividedSlots:
-    """A limit on the number of tasks that use a resource at the same time, such as the connections of a session.
+    """Slots that are divided among accounts."""
 
-    Among several accounts, the last quarter of the slots is reserved for accounts that hold none. An account takes
-    another slot only if it holds fewer slots than are free without this reserve. An account with requests that hang
-    thus holds less than half of the slots, and several such accounts do not take all of them.
-
-    Attributes:
-        divided: Whether several accounts use the slots.
-    """
-
+    # The last quarter is reserved for accounts that hold no slot. An account takes another slot only if it holds fewer
+    # than are free without this reserve. An account whose requests hang thus holds less than half of the slots, and
+    # several such accounts do not take all of them.
     __slots__ = ("_free", "_kept", "_queues", "divided")
 
     def __init__(self, size: int = UNLIMITED) -> None:
@@ -173,7 +157,7 @@ class DividedSlots:
         return sum(map(len, list(self._queues.values())))
 
     def acquire_nowait(self, account: Holder) -> bool:
-        """Take a slot until `release`. Return False if none is free for the account."""
+        """Take a slot. Return False if no slot is free for the account."""
         held = account.connections
         if self._free <= 0 or (self.divided and held and held >= self._free - self._kept):
             return False
@@ -182,7 +166,7 @@ class DividedSlots:
         return True
 
     async def acquire(self, account: Holder, seconds: float = inf, ends: set[EndWait] | None = None) -> bool:
-        """Wait for a free slot and take it. Return False if the wait ended first; see `WaitQueue.wait`."""
+        """Wait for a free slot and take it. Return False if the wait ended first."""
         if self.acquire_nowait(account):
             return True
         queue = self._queues.get(account)
@@ -195,7 +179,7 @@ class DividedSlots:
                 del self._queues[account]
 
     def release(self, account: Holder) -> None:
-        """Release a slot. Waiting accounts get free slots in rotation, and each account's requests in arrival order."""
+        """Release a slot, and give free slots to waiting tasks."""
         self._free += 1
         account.connections -= 1
         for other in list(self._queues) if self._queues else ():
