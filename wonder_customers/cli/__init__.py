@@ -1,8 +1,4 @@
-"""The command line: ``wonder-customers``.
-
-The console script calls `main` through ``wonder_customers_cli``, a module installed beside the package. Without the
-packages of the extra ``cli``, `main` prints the command that installs them.
-"""
+"""The command line: ``wonder-customers``."""
 
 import sys
 from importlib.util import find_spec
@@ -16,7 +12,7 @@ _REQUIRED = ("cyclopts", "rich", "starlette", "uvicorn")
 
 
 def main() -> None:
-    """Run the command in ``sys.argv`` and exit with its exit code; see `wonder_customers.cli.exit_codes`."""
+    """Run the command in ``sys.argv`` and exit with its exit code."""
     missing = [name for name in _REQUIRED if find_spec(name) is None]
     if missing:
         sys.stderr.write(f"wonder-customers: {MissingExtraError('the command line', missing, 'cli')}\n")

@@ -18,19 +18,14 @@ __all__ = ["account_from_environment", "account_of", "confirm_production", "is_c
 
 
 def is_configured(gateway: str, variables: Mapping[str, str] = environ) -> bool:
-    """Return whether a variable of `gateway` is set, such as ``WONDER_APP_ID``."""
+    """Return whether a variable of `gateway` is set."""
     own = (name for name in variables if not name.startswith("WONDER_CUSTOMERS_"))  # variables of this library
     return any(name.startswith(f"{gateway.upper()}_") for name in own)
 
 
 @concealed
 def account_from_environment(gateway: str, variables: Mapping[str, str] = environ) -> Account:
-    """Return the account of `gateway` that the environment variables describe.
-
-    Raises:
-        ConfigurationError: The gateway is unknown, or variables are missing or invalid. The message names the
-            variables and does not show their values.
-    """
+    """Return the account of `gateway` from environment variables."""
     kind = package(gateway).ACCOUNT
     try:
         account: Account = kind.from_environment(variables)
@@ -45,11 +40,7 @@ def account_from_environment(gateway: str, variables: Mapping[str, str] = enviro
 
 
 def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:
-    """Ask for confirmation before a job writes to a production account, unless `yes` is true.
-
-    Raises:
-        ConfigurationError: The user did not agree, or standard input is not a terminal.
-    """
+    """Ask for confirmation before a job writes to a production account."""
     if yes or environment(account) != "production":
         return
     what = f"This is the first job with this journal that writes to the production account of {gateway}"
@@ -66,11 +57,7 @@ def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:
 
 
 def account_of(opened: "Journal") -> Account:
-    """Return the account of a journal's gateway from the environment.
-
-    Raises:
-        ConfigurationError: The account is missing or invalid, or its base URL differs from that of the journal.
-    """
+    """Return the account of a journal's gateway from the environment."""
     owner = account_from_environment(opened.gateway)
     if owner.base_url != opened.endpoint:
         raise ConfigurationError(

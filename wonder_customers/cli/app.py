@@ -80,7 +80,7 @@ def _launch(
 
 
 def _output_closed() -> int:
-    """Discard the remaining output after standard output was closed (``… | head``), and return the exit code."""
+    """Discard the remaining output, and return the exit code."""
     # The rest of the buffer must not cause another error at exit.
     discard(sys.stdout)
     return BROKEN_PIPE
@@ -94,7 +94,7 @@ _HINTS = {
 
 
 def _failed(error: WonderCustomersError | OSError) -> int:
-    """Print why a command failed and return its exit code."""
+    """Print why a command failed, and return its exit code."""
     message = str(error)
     if isinstance(error, OSError):
         location = "" if error.filename is None else f"{error.filename}: "

@@ -34,9 +34,8 @@ class CredentialCheck:
 
     Attributes:
         gateway: The gateway's name.
-        credentials: ``right``; ``wrong``: invalid or refused; ``unknown``: the request failed for another reason;
-            ``not set up``: no variable is set.
-        base_url: The URL of the gateway; None if the account is not valid, so that no request was sent.
+        credentials: Whether the credentials are valid, as far as known.
+        base_url: The URL of the gateway; None without a valid account.
         message: The error; None if the credentials are right.
     """
 
@@ -90,7 +89,7 @@ def _check(gateway: str) -> CredentialCheck:
 
 
 def _show(screen: Console, results: Iterable[CredentialCheck]) -> None:
-    """Print the results as a table, and the messages below the table."""
+    """Print the results."""
     table = plain_table("gateway", "credentials", "at")
     for result in results:
         state = Text(result.credentials, _STYLES[result.credentials])

@@ -1,4 +1,4 @@
-"""Output of the commands ``plan``, ``status``, ``ids``, ``forget``, ``verify`` and ``migrate``."""
+"""Output of the commands that report about a journal, a source or a migration."""
 
 import csv
 import io
@@ -59,10 +59,7 @@ def show_plan(
     diff: bool = False,
     save: Path | None = None,
 ) -> int:
-    """Print what a job would do, write the plan to `save` if it is given, and return the exit code.
-
-    The exit code is 0 if every row can be sent and every requested removal is allowed.
-    """
+    """Print what a job would do, and return the exit code."""
     rules: dict[str, Any] = {"empty": options.empty, "removed": options.removed, "max_removed": options.max_removed}
     how: dict[str, Any] = {"rate": rate, "look_up": look_up, "workers": options.workers, "diff": diff}
 
@@ -121,13 +118,13 @@ def show_plan(
 
 
 def _print_rest(noun: str, what: str, count: int, style: str = "") -> None:
-    """Print the number of entries that a list leaves out, unless it is 0."""
+    """Print the number of entries that a list leaves out."""
     if count > 0:
         print_line(f"and {counted(count, f'more {noun}', f'more {noun}s')} {what}", style)
 
 
 def _show_differences(differences: list[Difference], *, values: bool) -> None:
-    """Print the customers that would change and their fields, with masked values if `values` is set."""
+    """Print the customers that would change."""
     for change in differences:
         print_line(f"row {change.number}, {change.reference}: {', '.join(change.fields)} would change")
         for name, (before, after) in zip(change.fields, change.values if values else (), strict=False):
@@ -135,7 +132,7 @@ def _show_differences(differences: list[Difference], *, values: bool) -> None:
 
 
 def _show_left(left: LeftCustomers, rows: int) -> None:
-    """Print the customers missing from the source, and what `sync` would do with them."""
+    """Print the customers missing from the source."""
     warning = left.warning(rows)
     if left.problem is not None:
         print_message(f"`sync` would not remove any customer: {left.problem}", "red")
@@ -152,7 +149,7 @@ def _show_left(left: LeftCustomers, rows: int) -> None:
 
 
 def show_status(journal: Journal, *, json: bool) -> int:
-    """Print the last run, the number of rows in each state and the failure reasons; return the exit code."""
+    """Print the state of a journal, and return the exit code."""
     last, states, codes = journal.last_run(), journal.states(), journal.codes()
     end_state = None if last is None else last.exit_status
     if json:
@@ -171,11 +168,7 @@ def show_status(journal: Journal, *, json: bool) -> int:
 
 
 def export_ids(journal: Journal, output: Path | None) -> int:
-    """Write the ids of a journal as CSV to a new file, or to standard output; return the exit code.
-
-    Raises:
-        ConfigurationError: The file exists or cannot be written, or the journal cannot be read.
-    """
+    """Write the ids of a journal as CSV, and return the exit code."""
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(("reference", "id", "state", "time"))
@@ -192,15 +185,7 @@ def export_ids(journal: Journal, output: Path | None) -> int:
 
 
 def erase(journal: Journal, reference: str | None, listed: Path | None, more: Sequence[Path]) -> int:
-    """Erase customers from a journal and the files beside it, print what was changed, and return the exit code.
-
-    The customers are those with `reference` and those in `listed`, a file with one reference per line. `more` contains
-    further files to search.
-
-    Raises:
-        ConfigurationError: The reference is missing, or a file or the journal cannot be read or changed.
-        BulkError: The journal is in use, or cannot be written.
-    """
+    """Erase customers from a journal and the files beside it, and return the exit code."""
     wanted = [it for it in (reference, *_lines(listed)) if it]
     if not wanted:
         if listed is None:
@@ -253,11 +238,7 @@ def show_verification(
     rate: float | None,
     workers: int,
 ) -> int:
-    """Read the customers of `owner` back, print the differences from the source, and return the exit code.
-
-    The source of a migration is the account whose customers were migrated. The exit code is 0 if every row that was
-    read back equals its customer, and no removed customer is present.
-    """
+    """Compare the customers of `owner` with the source, and return the exit code."""
 
     async def compare() -> Verification:
         async with AsyncExitStack() as stack:
@@ -298,7 +279,7 @@ def show_verification(
 
 
 def migration(origin: Account, task: SyncTask, *, accept_losses: bool) -> int:
-    """Print what would be lost, migrate if nothing is or `accept_losses` is set, and return the exit code."""
+    """Report losses, migrate the customers if allowed, and return the exit code."""
     check_outputs(task)
 
     async def work() -> int:

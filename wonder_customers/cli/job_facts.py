@@ -1,8 +1,6 @@
 """The settings of a run that a journal stores, and how a later command uses them.
 
-A journal may come from another person, so it does not decide what a command runs or contacts. The query, the database,
-the engine, the address of a shared limit and the removal rule must be given again on the command line, and the journal
-contains only their digests. The source must be given again unless it is in the journal's folder.
+A journal may come from another person, so it does not decide what a command runs or contacts.
 """
 
 from collections.abc import Mapping
@@ -54,7 +52,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def sealed(facts: Mapping[str, Any], journal: Journal) -> dict[str, Any]:
-    """Return settings as the journal stores them, with keyed digests of those in `GIVEN_AGAIN`."""
+    """Return settings as the journal stores them."""
     digests = {name: _digest(journal, name, facts[name]) for name in GIVEN_AGAIN if facts.get(name) is not None}
     return {**facts, **digests}
 
@@ -64,12 +62,7 @@ def _digest(journal: Journal, name: str, value: str) -> str:
 
 
 def last_facts(journal: Journal) -> dict[str, Any]:
-    """Return the stored settings of a journal's last run.
-
-    Raises:
-        ConfigurationError: The journal contains no run or invalid settings, or the last run was a migration or was
-            started by a program without settings.
-    """
+    """Return the stored settings of a journal's last run."""
     last = journal.last_run()
     if last is None:
         raise ConfigurationError(f"{journal.path} contains no run. Start a run with `sync` or `migrate`.")
@@ -103,11 +96,8 @@ def combined(
     Args:
         journal: The journal.
         facts: The settings that the journal stores.
-        given: The values on the command line, by name in `GIVEN_AGAIN`. Settings without a name here are not used.
+        given: The values on the command line, by name in `GIVEN_AGAIN`.
         source: The source on the command line; None to use the source in the journal.
-
-    Raises:
-        ConfigurationError: A setting or the source was not given again, or the query differs.
     """
     found = dict(facts)
     for name in GIVEN_AGAIN:
@@ -147,17 +137,14 @@ def _again(journal: Journal, name: str, digest: str | None, given: str | None) -
 
 
 def _is_beside(source: Path, folder: Path) -> bool:
-    """Return whether a source and, if it is a folder, its entries are inside `folder` after links are resolved."""
+    """Return whether a source is inside of a folder."""
+    # The entries of a folder may be links to other folders.
     entries = [source, *(source.iterdir() if source.is_dir() else ())]
     return all(entry.resolve().is_relative_to(folder) for entry in entries)
 
 
 def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
-    """Check that the source has not changed since the run began, unless `allow_changed` is True.
-
-    Raises:
-        ConfigurationError: The source has changed, or cannot be found or used.
-    """
+    """Check that the source has not changed since the run began."""
     if not allow_changed and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
         raise ConfigurationError(
             f"{facts['source']} has changed since the run began. Nothing was sent. Start a new run with `sync`, or"
@@ -166,18 +153,14 @@ def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
 
 
 def report_change(facts: Mapping[str, Any], journal: Journal) -> None:
-    """Print a message if the source has changed since the last run. Raises the errors of `fingerprint`."""
+    """Print a message if the source has changed since the last run."""
     last = journal.last_run()
     if last is not None and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
         print_message(f"{facts['source']} has changed since run {last.number}.", "yellow")
 
 
 def migrated_from(journal: Journal) -> str | None:
-    """Return the source gateway if the journal's last run is a migration; otherwise None.
-
-    Raises:
-        ConfigurationError: The journal cannot be read, or the source gateway is not installed.
-    """
+    """Return the source gateway of a migration; None for other runs."""
     last = journal.last_run()
     origin = None if last is None else last.facts.get("migrate")
     if origin is not None and origin not in names():
@@ -189,7 +172,7 @@ def migrated_from(journal: Journal) -> str | None:
 
 
 def source_of(facts: Mapping[str, Any], owner: Account) -> Source:
-    """Return the source that the settings of a run describe, for sending to the gateway of `owner`."""
+    """Return the source that the settings of a run describe."""
     return Source(
         facts["source"],
         ColumnMapping.from_dict(facts["mapping"]),

@@ -35,11 +35,7 @@ class RateOptions:
     ] = None
 
     def outage_seconds(self) -> float | None:
-        """Return the duration of --give-up-after in seconds; None without the option.
-
-        Raises:
-            ConfigurationError: The option is not a positive duration, or has too many digits.
-        """
+        """Return the duration of --give-up-after in seconds; None without the option."""
         if self.give_up_after is None:
             return None
         found = re.fullmatch(r"(\d{1,7}(?:\.\d{1,3})?)\s*([smhd]?)", self.give_up_after.strip())
@@ -52,11 +48,7 @@ class RateOptions:
         return seconds
 
     def per_second(self) -> float | None:
-        """Return the rate in requests per second; None without the option.
-
-        Raises:
-            ConfigurationError: The option is not a finite rate of at least one request per hour.
-        """
+        """Return the rate in requests per second; None without the option."""
         if self.rate is None:
             return None
         number, _, unit = self.rate.strip().partition("/")
@@ -97,7 +89,7 @@ class EngineOptions:
     ] = None
 
     def facts(self, gateway: str) -> dict[str, Any]:
-        """Return the options as settings of a run, with defaults filled in."""
+        """Return the options as settings of a run."""
         name, processes = self.shared_name or gateway, 2 if self.processes is None else self.processes
         return {"on": self.on, "processes": processes, "shared_limit": self.shared_limit, "shared_name": name}
 
@@ -126,7 +118,7 @@ class RemovalOptions:
 @Parameter(name="*")
 @frozen
 class AgainOptions:
-    """Options that must be given again, so that a journal does not decide what is read or contacted."""
+    """Options that must be given again to continue a run."""
 
     source: Annotated[
         Path | None,
@@ -168,9 +160,5 @@ class OutputOptions:
     ] = None
 
     def monitor(self) -> Monitor:
-        """Return the object that reports the state of the job to other programs.
-
-        Raises:
-            ConfigurationError: The URL of the webhook cannot be used.
-        """
+        """Return the object that reports the state of the job to other programs."""
         return Monitor(None if self.notify_url is None else webhook(self.notify_url), self.heartbeat)

@@ -1,4 +1,4 @@
-"""The files that bulk commands write: failed rows, reports, mappings and ids."""
+"""The files that bulk commands write."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ __all__ = ["check_outputs", "default_letters", "default_path", "new_file", "writ
 
 
 def default_path(source: Path, suffix: str) -> Path:
-    """Return the path of a file beside the source, such as ``customers.csv.SUFFIX``; ``query.SUFFIX`` for ``-``."""
+    """Return the default path of a file for a source."""
     if str(source) == "-":
         return Path(f"query.{suffix}")
     named = source if source.name else source.resolve()
@@ -26,11 +26,7 @@ def default_path(source: Path, suffix: str) -> Path:
 
 
 def default_letters(source: Path, gateway: str) -> Path:
-    """Return the path of the file for rows that fail at a gateway, beside the source.
-
-    Raises:
-        ConfigurationError: The path is a symbolic link.
-    """
+    """Return the default path of the file for failed rows."""
     path = default_path(source, f"{gateway}.failed.jsonl")
     if path.is_symlink():
         raise ConfigurationError(
@@ -40,11 +36,7 @@ def default_letters(source: Path, gateway: str) -> Path:
 
 
 def new_file(path: Path, text: str, option: str = "--output") -> None:
-    """Write a new file that only its owner can read. Messages name the `option` that contains the path.
-
-    Raises:
-        ConfigurationError: The file exists or cannot be written.
-    """
+    """Write a new file that only its owner can read."""
     try:
         with open(path, "x", encoding="utf-8", newline="", opener=private_opener) as file:
             file.write(text)
@@ -59,13 +51,7 @@ def new_file(path: Path, text: str, option: str = "--output") -> None:
 
 
 def check_outputs(task: "SyncTask") -> None:
-    """Check the output files before anything is sent.
-
-    Raises:
-        ConfigurationError: The folder of an output does not exist; an output is a folder, or the same file as the
-            source, the journal, its key or another output; or the file for failed rows contains something else.
-        OSError: The source folder or the file for failed rows cannot be read.
-    """
+    """Check the output files before anything is sent."""
     taken: list[tuple[str, Path]] = [("the source", path) for path in _source_files(task.source)]
     journal = task.journal.path
     taken += [("the journal", journal), ("the journal's key", journal.with_name(f"{journal.name}.key"))]
@@ -94,24 +80,20 @@ def check_outputs(task: "SyncTask") -> None:
 
 
 def _source_files(source: str) -> list[Path]:
-    """Return the entries of a source that is a folder, otherwise the source itself."""
+    """Return the entries of a folder, or the source itself."""
     path = Path(source)
     return sorted(path.iterdir()) if path.is_dir() else [path]
 
 
 def _is_same_file(first: Path, second: Path) -> bool:
-    """Return whether two paths refer to the same file. The files need not exist."""
     if first.exists() and second.exists():
         return first.samefile(second)
+    # The files need not exist.
     return first.resolve() == second.resolve()
 
 
 def write_reports(task: "SyncTask", facts: dict[str, Any]) -> None:
-    """Write the requested reports of a job.
-
-    Raises:
-        BulkError: A report cannot be written.
-    """
+    """Write the requested reports of a job."""
     if task.output.report is not None:
         _save(task.output.report, "report", orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     if task.output.html is not None:

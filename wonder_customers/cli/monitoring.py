@@ -1,4 +1,4 @@
-"""Reports of a bulk job to other programs: a heartbeat file while the job runs, and a webhook at its end."""
+"""Reports of a bulk job to other programs."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -32,15 +32,7 @@ _COPIED: Final = (
 
 
 def webhook(given: str) -> str:
-    """Return the URL of a webhook.
-
-    Args:
-        given: The URL, or the name of an environment variable that contains it.
-
-    Raises:
-        ConfigurationError: The environment variable is not set, or the URL is invalid, contains credentials, or is
-            neither https nor http to this machine. The message does not contain the URL.
-    """
+    """Return the URL of a webhook, given the URL or the name of an environment variable."""
     url = given if "://" in given else os.environ.get(given, "")
     with suppress(ValueError):
         parts = urlsplit(url)
@@ -66,17 +58,14 @@ class Monitor:
     heartbeat: Path | None = None
 
     async def beat(self, progress: Callable[[], Mapping[str, Any]]) -> None:
-        """Write the heartbeat file at once and every ten seconds. Return without a file, or if a write fails."""
+        """Write the heartbeat file repeatedly."""
         while True:
             if self.heartbeat is None or not self._write({"state": "running", **progress()}):
                 return
             await anyio.sleep(_INTERVAL)
 
     async def end(self, source: str, report: Mapping[str, Any], code: int) -> None:
-        """Write the result to the heartbeat file and send it to the webhook. Failures are only printed.
-
-        The result contains the name of the source, the exit code and parts of the report, which may be incomplete.
-        """
+        """Report the result of the job."""
         known = {name: report[name] for name in _COPIED if name in report}
         body = {"event": "job_ended", "source": source, "exit_code": code, **known}
         if self.heartbeat is not None:
@@ -89,7 +78,7 @@ class Monitor:
                 )
 
     def _write(self, content: Mapping[str, Any]) -> bool:
-        """Replace the heartbeat file and return whether this succeeded. A failure is printed."""
+        """Replace the heartbeat file; return whether this succeeded."""
         assert self.heartbeat is not None  # noqa: S101 - checked by the callers
         at = datetime.now(UTC).isoformat(timespec="seconds")
         new = self.heartbeat.with_name(f".{self.heartbeat.name}.{os.getpid()}")
@@ -109,7 +98,7 @@ class Monitor:
 
 
 async def _post(url: str, body: bytes) -> str | None:
-    """Send the body once, without following redirects. Return why this failed; None after a 2xx status."""
+    """Send the body to the webhook; return why this failed, if it did."""
     parts = urlsplit(url)
     origin = Origin(parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme])
     headers = (

@@ -1,4 +1,4 @@
-"""Output of the commands on standard output and standard error."""
+"""Output of the commands."""
 
 import errno
 import os
@@ -31,15 +31,12 @@ _PIPE_WIDTH: Final = 200
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Raise BrokenPipeError, which the application handles. By default, rich would exit the process."""
+        # By default, rich would exit the process.
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def console(*, stderr: bool = False, wide: bool = True) -> Console:
-    """Return a console on standard output or standard error.
-
-    If the output is not a terminal, a `wide` console has 200 columns or the number in the variable COLUMNS.
-    """
+    """Return a console on standard output or standard error."""
     made = _Console(stderr=stderr, highlight=False)
     if wide and not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = _PIPE_WIDTH
@@ -47,7 +44,7 @@ def console(*, stderr: bool = False, wide: bool = True) -> Console:
 
 
 def cell(value: object, style: str = "") -> Text:
-    """Return `value` for a table or a line: empty for None, with control characters escaped, not parsed as markup."""
+    """Return `value` as text for a table or a line."""
     return Text("" if value is None else printable(value), style)
 
 
@@ -57,18 +54,16 @@ def print_line(text: str, style: str = "") -> None:
 
 
 def print_message(text: str, style: str = "") -> None:
-    """Print a message on standard error.
-
-    On a terminal, long messages are folded, except messages with a command, so that the command can be copied.
-    """
+    """Print a message on standard error."""
     screen = console(stderr=True)
     with ignoring_closed(sys.stderr):
+        # A command is not folded, so that it can be copied.
         screen.print(Text(printable(text), style), soft_wrap=not screen.is_terminal or "wonder-customers " in text)
 
 
 @contextmanager
 def ignoring_closed(stream: TextIO) -> Iterator[None]:
-    """If the reader or the terminal of a stream was closed, ignore the error and discard further output."""
+    """Ignore the error of a closed stream, and discard its further output."""
     try:
         yield
     except OSError as error:
@@ -78,14 +73,14 @@ def ignoring_closed(stream: TextIO) -> Iterator[None]:
 
 
 def discard(stream: TextIO) -> None:
-    """Redirect a stream to the null device, including the contents of its buffer."""
+    """Redirect a stream to the null device."""
     target = os.open(os.devnull, os.O_WRONLY)
     os.dup2(target, stream.fileno())
     os.close(target)
 
 
 def json_line(record: Any) -> None:
-    """Print an attrs object or a dictionary as one line of JSON, in UTF-8 regardless of the terminal."""
+    """Print an attrs object or a dictionary as one line of JSON."""
     fields = record if isinstance(record, dict) else asdict(record)
     sys.stdout.flush()
     # JSON does not require that C1 and bidirectional characters are escaped, but a terminal would interpret them.

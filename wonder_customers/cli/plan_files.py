@@ -16,12 +16,7 @@ __all__ = ["described", "empty_journal"]
 
 
 def described(source: Source) -> dict[str, Any]:
-    """Return the facts about a source that must not change between a saved plan and its execution.
-
-    Raises:
-        ConfigurationError: The source does not exist, or its format is not known.
-        OSError: A file of the source cannot be read.
-    """
+    """Return the facts about a source that must not change after a plan was saved."""
     chosen = [] if source.path == "-" else files(Path(source.path), source.form)
     return {
         "source": Path(source.path).name,
@@ -35,11 +30,9 @@ def described(source: Source) -> dict[str, Any]:
 
 @contextmanager
 def empty_journal(path: Path, gateway: str, endpoint: str) -> Iterator[Journal]:
-    """Provide an empty temporary journal for a plan that is made before the first `sync`.
-
-    Its key is created beside `path`, where `sync` will create the journal.
-    """
+    """Provide an empty temporary journal for a plan."""
     with TemporaryDirectory(prefix="wonder-customers-") as folder:
         made = Journal.open(Path(folder) / "journal", gateway=gateway, endpoint=endpoint)
+        # The key is created beside `path`, where `sync` will create the journal.
         made.digests = Digests(key_of(path))
         yield made

@@ -35,12 +35,6 @@ def probe(
 
     Test customers are created, changed and, where the gateway allows it, deleted. With --production, only reads are
     sent.
-
-    Returns:
-        0 if no response contradicts an assumption, 2 if a response does or a step failed, 1 if the probe could not run.
-
-    Raises:
-        ConfigurationError: The account cannot be used, or the file for the JSON report cannot be created.
     """
     if json is not None and (json.exists() or not json.parent.is_dir()):
         problem = f"{json} already exists" if json.exists() else f"the folder {json.parent} does not exist"

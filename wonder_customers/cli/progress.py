@@ -1,4 +1,4 @@
-"""Display of a bulk job: a progress bar (or JSON lines without a terminal), and a summary at the end."""
+"""Display of a bulk job."""
 
 import sys
 from collections.abc import Iterable
@@ -23,16 +23,15 @@ _REFRESH_INTERVAL = 0.2
 _LINE_INTERVAL = 10.0
 """Seconds between two JSON lines when standard error is not a terminal."""
 _OUTAGE_INTERVAL = 1.0
-"""Seconds between two checks for the start or the end of an outage, each of which is a JSON line."""
+"""Seconds between two checks for an outage."""
 
 
 class _Bar(Progress):
-    """A progress bar, and a line below the bar if `note` is not empty."""
+    """A progress bar with a note below it."""
 
     note = ""
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """Yield the bar and the line below it."""
         yield self.make_tasks_table(self.tasks)
         if self.note:
             yield Text(self.note, "yellow", no_wrap=True, overflow="ellipsis")
@@ -68,7 +67,7 @@ class ProgressDisplay:
                 self._progress.stop()
 
     async def refresh(self) -> None:
-        """Update the display until cancelled, or until standard error is closed."""
+        """Update the display repeatedly."""
         self._started = anyio.current_time()
         with ignoring_closed(sys.stderr):
             await (self._draw() if self._is_terminal else self._write_lines())
@@ -92,7 +91,7 @@ class ProgressDisplay:
                 sys.stderr.flush()
 
     def facts(self, seconds: float) -> dict[str, Any]:
-        """Return the progress of the job as JSON values, given the seconds since its start."""
+        """Return the progress of the job as JSON values."""
         stats, fraction = self._job.stats, self._job.fraction
         recent = stats.points[-10:]
         time = sum(point.seconds for point in recent)
@@ -114,13 +113,14 @@ class ProgressDisplay:
 
 
 def _outage_line(facts: dict[str, Any]) -> str:
-    """Return the line below the progress bar; an empty string without an outage."""
+    """Return the line below the progress bar."""
     outage = facts["outage"]
     return "" if outage is None else f"{outage['text']} for {format_duration(outage['seconds'])}"
 
 
 def _format_facts(facts: dict[str, Any]) -> str:
-    """Return the progress as one line. The most important figures are first, because narrow terminals cut the line."""
+    """Return the progress as one line."""
+    # The most important figures are first, because narrow terminals cut the line.
     parts = [f"{facts['rows']:,} rows"]
     if facts["rows_per_second"] is not None:
         parts.append(f"{facts['rows_per_second']:,.0f}/s")
@@ -138,7 +138,7 @@ def _format_facts(facts: dict[str, Any]) -> str:
 
 
 def print_summary(report: dict[str, Any], title: str) -> None:
-    """Print the summary of a job's report below `title`."""
+    """Print the summary of a job's report."""
     table = Table(title=cell(title, "italic"), title_justify="left")
     table.add_column("rows")
     table.add_column("number", justify="right")

@@ -16,19 +16,14 @@ T = TypeVar("T")
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` on a new event loop (uvloop if it is installed), and return the result."""
+    """Run `work` on a new event loop, and return the result."""
     return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 def run_with_session(
     gateway: str, operation: Callable[[CustomerSession[Any]], Awaitable[T]], retry: RetryPolicy | None = None
 ) -> T:
-    """Open a session with the credentials of the environment, run one operation, and return the result.
-
-    Raises:
-        ConfigurationError: Credentials are missing or invalid.
-        WonderCustomersError: The operation failed.
-    """
+    """Run one operation with the credentials of the environment, and return the result."""
 
     async def work() -> T:
         async with CustomerSession(account_from_environment(gateway), retry=retry) as session:

@@ -18,7 +18,8 @@ Json = Annotated[bool, Parameter(help="Print the result as JSON lines.", show_de
 
 
 def _whole(_kind: Any, tokens: Sequence[Token]) -> int:
-    """Convert the value of an option to an int. By default, cyclopts would round decimal numbers."""
+    """Convert the value of an option to an int."""
+    # By default, cyclopts would round decimal numbers.
     given = tokens[0].value
     if not given.removeprefix("-").isdecimal():
         raise ValueError(f"{given!r} is not a whole number in digits, such as 20")

@@ -16,11 +16,7 @@ _GRACE = 1.5
 
 
 async def handle_signals(job: Job, scope: anyio.CancelScope) -> None:
-    """Stop a job at the first SIGINT, SIGTERM or SIGHUP, and cancel `scope` at the second signal.
-
-    A local job is cancelled at the latest 1.5 seconds after the first signal. Rows whose requests are cancelled are
-    recorded in the journal as unconfirmed.
-    """
+    """Stop a job when the process receives a signal."""
     # Windows delivers no signals to the event loop. Ctrl-C ends the process there, and `resume` continues the job.
     with suppress(NotImplementedError), anyio.open_signal_receiver(*_stop_signals()) as received:
         await anext(received)
@@ -35,6 +31,7 @@ async def handle_signals(job: Job, scope: anyio.CancelScope) -> None:
 
 
 def _stop_signals() -> list[signal.Signals]:
-    """Return the signals that stop a job. SIGHUP is left out on Windows, and when ``nohup`` has disabled it."""
+    """Return the signals that stop a job."""
     found = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
+    # ``nohup`` disables SIGHUP.
     return [it for it in found if it.name != "SIGHUP" or signal.getsignal(it) is not signal.SIG_IGN]

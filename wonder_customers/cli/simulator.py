@@ -97,7 +97,7 @@ def simulator(
 
 
 def _variables(server: SimulatorServer, merchants: int) -> dict[str, str]:
-    """Return the variables of all merchants. From the second merchant on, the names end with its number."""
+    """Return the variables of all merchants."""
     found = server.environment()
     for number in range(2, merchants + 1):
         found |= {f"{name}_{number}": value for name, value in server.environment(number).items()}
@@ -106,7 +106,7 @@ def _variables(server: SimulatorServer, merchants: int) -> dict[str, str]:
 
 @contextmanager
 def _refused(what: str = "") -> Iterator[None]:
-    """Convert an `OSError` or a `ValueError` into a `ConfigurationError`. A `ValueError` is prefixed with `what`."""
+    """Convert the errors of an option or a file into `ConfigurationError`."""
     try:
         yield
     except OSError as error:
@@ -118,11 +118,7 @@ def _refused(what: str = "") -> Iterator[None]:
 
 
 def parse_latency(text: str) -> tuple[float, float]:
-    """Parse a latency such as ``200ms``, ``1s`` or ``50..200ms`` into the shortest and longest delay in seconds.
-
-    Raises:
-        ValueError: `text` has another form.
-    """
+    """Parse a latency such as ``50..200ms`` into the shortest and longest delay in seconds."""
     found = _LATENCY.fullmatch(text)
     if found is None:
         raise ValueError(f"--latency must be a time such as 200ms or 1.5s, or a range such as 50..200ms, not {text!r}")
@@ -132,11 +128,7 @@ def parse_latency(text: str) -> tuple[float, float]:
 
 
 def parse_rate(text: str) -> float:
-    """Parse a rate such as ``20/s`` into requests per second.
-
-    Raises:
-        ValueError: `text` has another form, or is 0.
-    """
+    """Parse a rate such as ``20/s`` into requests per second."""
     found = _RATE.fullmatch(text)
     if found is None or not float(found[1]):
         raise ValueError(f"--rate-limit must be a positive number of requests per second, such as 20/s, not {text!r}")
@@ -144,7 +136,7 @@ def parse_rate(text: str) -> float:
 
 
 def print_exports(variables: dict[str, str]) -> None:
-    """Print variables as ``export`` lines for a POSIX shell. A quoted value may contain line breaks."""
+    """Print variables as ``export`` lines for a POSIX shell."""
     for name, value in variables.items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
     sys.stdout.flush()

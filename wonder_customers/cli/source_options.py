@@ -88,11 +88,7 @@ class SourceOptions:
     ] = "own"
 
     def column_mapping(self) -> ColumnMapping:
-        """Return the mapping from the mapping file and the options.
-
-        Raises:
-            ConfigurationError: The file or an option is invalid.
-        """
+        """Return the mapping from the mapping file and the options."""
         found = ColumnMapping() if self.mapping is None else ColumnMapping.load(self.mapping)
         columns = dict(found.columns)
         for pair in self.map:
@@ -120,11 +116,7 @@ SOURCE = SourceOptions()
 
 
 def show_columns(file: Path, options: SourceOptions, to: str | None, output: Path | None) -> int:
-    """Print the columns of a source, write the mapping to `output` if it is given, and return the exit code.
-
-    Raises:
-        ConfigurationError: The source or the account cannot be used, or the output cannot be created.
-    """
+    """Print the columns of a source, and return the exit code."""
     unsupported = () if to is None else unsupported_fields(account_from_environment(to))
     with_samples = read(
         file,
@@ -165,14 +157,14 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
 
 
 def print_fields(notes: SourceNotes) -> None:
-    """Print the field of each column, unless all columns have the names of their fields."""
+    """Print the fields of the columns."""
     if any(why != "name of the field" for _, why in notes.columns.values()):
         uses = (f"{name} → {', '.join(paths) or 'left out'}" for name, (paths, _) in notes.columns.items())
         print_line(f"Columns: {'; '.join(uses)}")
 
 
 def print_columns(reader: RowReader, name: str) -> None:
-    """Print what was recognised automatically: the list of rows in a JSON object, and columns."""
+    """Print what was recognised automatically."""
     notes = reader.notes
     if notes.member is not None:
         print_message(f"The rows are the list {notes.member!r} of the JSON object.", "dim")

@@ -68,11 +68,7 @@ Yes = Annotated[
 
 
 def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> dict[str, Any]:
-    """Return the settings of a run that `sync` and `plan` have in common.
-
-    Raises:
-        ConfigurationError: The file or an option cannot be used.
-    """
+    """Return the settings of a run that `sync` and `plan` have in common."""
     if columns.database is not None:
         check_database(columns.database)
     if str(file) == "-" and columns.query is None:
@@ -340,7 +336,7 @@ def _last_run(
     engine: EngineOptions | None = None,
     removal: RemovalOptions | None = None,
 ) -> tuple[Journal, dict[str, Any]]:
-    """Return a journal, and the settings of its last run together with the options that were given again."""
+    """Return a journal and the settings of its last run."""
     opened = Journal.existing(path)
     contacts = {} if engine is None else {"on": engine.on, "shared_limit": engine.shared_limit}
     contacts |= {} if removal is None else {"removed": removal.removed}
@@ -364,11 +360,7 @@ def _run(
     approved: Path | None = None,
     **how: Any,
 ) -> int:
-    """Send the rows of a source with the settings `facts` of a run, and return the exit code.
-
-    `file` is the name or path of the source; the title and the default path for failed rows are derived from it.
-    `resumable` and `approved` are those of `SyncTask`. `how` contains further arguments of `Options`.
-    """
+    """Send the rows of a source, and return the exit code."""
     how |= {name: facts[name] for name in ("workers", "max_failures", "give_up_after", "empty")}
     engine = EngineOptions(**{name: facts[name] for name in ("on", "processes", "shared_limit", "shared_name")})
     task = SyncTask(
@@ -390,7 +382,7 @@ def _run(
 
 
 def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **how: Any) -> int:
-    """Run a job with the source and the settings of a journal's last run, and return the exit code."""
+    """Run a job with the settings of a journal's last run."""
     file = Path(facts["source"])
     output = evolve(output, failures=output.failures or default_letters(file, opened.gateway))
     return _run(account_of(opened), opened, facts, output, file.name, **how)

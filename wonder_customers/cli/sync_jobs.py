@@ -49,15 +49,12 @@ class SyncTask:
 
     Attributes:
         account: The account whose customers are written.
-        gateway: The gateway's name.
         title: The title of the progress bar and of the summary.
         source: The path of the source; for a migration, the name of the source gateway.
-        journal: The journal.
-        options: The options of the job.
         letters: The file for failed rows.
         output: The options for the other files.
         monitor: Reports the state of the job to other programs.
-        resumable: Whether `resume` can continue the job. False for migrations and for temporary journals.
+        resumable: Whether `resume` can continue the job.
         engine: The engine that runs the job.
         rate: The maximum number of requests per second; None to adapt to the gateway.
         approved: The saved plan that the job must carry out; None without a plan.
@@ -80,7 +77,7 @@ class SyncTask:
 
 @contextmanager
 def account(gateway: str, *, simulated: bool) -> Iterator[Account]:
-    """Provide the account of the environment, or of a simulator that runs during the block."""
+    """Provide the account of the environment or of a simulator."""
     if not simulated:
         yield account_from_environment(gateway)
         return
@@ -93,7 +90,7 @@ def account(gateway: str, *, simulated: bool) -> Iterator[Account]:
 
 @contextmanager
 def journal_path(given: Path | None, source: Path, gateway: str, *, simulated: bool) -> Iterator[Path]:
-    """Provide the journal's path: `given`, a temporary path for a simulator, or else a path beside the source."""
+    """Provide the path of the journal."""
     if given is not None:
         yield given
     elif simulated:
@@ -106,7 +103,7 @@ def journal_path(given: Path | None, source: Path, gateway: str, *, simulated: b
 def bulk_session(
     owner: Account, workers: int, rate: float | None = None, *, shared: RateLimiter | None = None
 ) -> CustomerSession[Any]:
-    """Return a session for a bulk job, which is not open yet.
+    """Return a session for a bulk job.
 
     Args:
         owner: The account.
@@ -119,13 +116,7 @@ def bulk_session(
 
 
 def run(task: SyncTask, source: Source) -> int:
-    """Send the rows of a source to the gateway and return the exit code.
-
-    Raises:
-        ConfigurationError: An output, the source, the plan, the journal, the gateway or the engine cannot be used.
-        BulkError: See `run_job`.
-        OSError: The existing file for failed rows cannot be read.
-    """
+    """Send the rows of a source to the gateway, and return the exit code."""
     check_outputs(task)
     if task.options.removed == "delete":
         check_deletion(task.account)
@@ -168,7 +159,7 @@ async def _distributed_job(task: SyncTask, source: Source, on: str) -> Job:
 
 
 async def _shared_limit(task: SyncTask) -> RateLimiter | None:
-    """Return the rate limit of --shared-limit after a check of its server; None without the option."""
+    """Return the rate limit of --shared-limit; None without the option."""
     engine, rate = task.engine, task.rate
     if engine.shared_limit is None:
         return None
@@ -190,12 +181,7 @@ async def _shared_limit(task: SyncTask) -> RateLimiter | None:
 
 
 async def run_job(task: SyncTask, job: Job) -> int:
-    """Run a job to its end, print and write the reports, and return the exit code.
-
-    Raises:
-        ConfigurationError: The job cannot start, because the journal or the options cannot be used.
-        BulkError: A file cannot be written, or the counts of the job do not add up.
-    """
+    """Run a job to its end, report its result, and return the exit code."""
     started, clock = time.time(), time.monotonic()
     message: str | None = None
     place = f"{task.gateway} {environment(task.account)}"
@@ -240,7 +226,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
 
 
 async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> None:
-    """Run the job with a progress display, a heartbeat and signal handling, and write its failed rows."""
+    """Run the job with a progress display, and write its failed rows."""
     failure: BulkError | None = None
     began = anyio.current_time()
     with ProgressDisplay(job, task.title) as display:

@@ -14,7 +14,7 @@ __all__ = ["customer_details", "customer_list", "plain_table"]
 
 
 def plain_table(*columns: str) -> Table:
-    """Return an empty table whose only border is a line under the column names."""
+    """Return an empty table."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -22,7 +22,7 @@ def plain_table(*columns: str) -> Table:
 
 
 def customer_details(customer: Customer) -> Table:
-    """Return a table with a row for each field of a customer that has a value."""
+    """Return a table of the fields of a customer."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
@@ -43,7 +43,7 @@ def _flatten(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, A
 
 
 def customer_list(customers: Iterable[Customer], *, narrow: bool) -> Table:
-    """Return a table with one customer per line, without email and phone if `narrow`. Only the id is never cut."""
+    """Return a table of customers."""
     columns = ("id", "reference", "name") if narrow else ("id", "reference", "name", "email", "phone")
     table = plain_table(*columns)
     for column in table.columns:
@@ -54,5 +54,6 @@ def customer_list(customers: Iterable[Customer], *, narrow: bool) -> Table:
         values = (customer.id, customer.reference, name, customer.email, phone)
         style = "dim strike" if customer.deleted else ""
         table.add_row(*(cell(value, style) for value in values[: len(columns)]))
+        # Only the id is never cut, because it is needed for other commands.
         table.columns[0].min_width = max(table.columns[0].min_width or 0, len(customer.id))
     return table

@@ -11,7 +11,7 @@ _WRITE_ONLY = {("wonder", "company_name")}
 
 
 def changed_fields(gateway: str, cells: Mapping[str, str], customer: Customer) -> tuple[str, ...]:
-    """Return the columns whose cell differs from the customer. Empty cells and write-only fields are not compared."""
+    """Return the columns whose cell differs from the customer."""
     actual = dict(_customer_fields(customer))
     expected = {name: text.strip() for name, text in cells.items() if text and (gateway, name) not in _WRITE_ONLY}
     parts = ("first_name", "last_name")

@@ -1,4 +1,4 @@
-"""Names, cities and address formats of many countries, from which the demo's customers are generated."""
+"""Names, cities and address formats of many countries."""
 
 from attrs import frozen
 

@@ -1,4 +1,4 @@
-"""The demo at one gateway: sync the CSV file, read the customers back and compare them with the file."""
+"""The demo at one gateway."""
 
 import csv
 import time
@@ -33,11 +33,11 @@ class GatewayResult:
 
     Attributes:
         gateway: The gateway's name.
-        unsupported: The columns that were not sent, because the gateway does not have their fields.
+        unsupported: The columns that were not sent.
         outcomes: The outcome of each row.
         read_back: The number of customers that were read back.
         mismatches: The columns in which a customer differs from the CSV file, by row number.
-        unexpected: Messages about valid rows that failed or could not be read back, and broken rows that were accepted.
+        unexpected: Messages about rows with an unexpected result.
         requests: The number of requests sent.
         seconds: The duration, including the time for reading back.
     """
@@ -76,7 +76,7 @@ def unsupported_columns(account: Account) -> tuple[str, ...]:
 
 
 async def create_existing_customers(account: Account, path: Path, persons: Sequence[Person]) -> None:
-    """Create the last 25 valid customers of the CSV file with an old email address, so that the sync updates them."""
+    """Create some customers of the CSV file with an old email address."""
     valid = [row for row, person in zip(_rows(account, path), persons, strict=True) if person.defect is None]
     async with CustomerSession(account) as session:
         for row in valid[-_EXISTING:]:
@@ -85,7 +85,7 @@ async def create_existing_customers(account: Account, path: Path, persons: Seque
 
 
 async def run_gateway(gateway: str, account: Account, path: Path, persons: Sequence[Person]) -> GatewayResult:
-    """Sync a CSV file with the rows `persons`, and compare the outcomes and the customers with the rows."""
+    """Sync the CSV file, and compare the customers with its rows."""
     rows = _rows(account, path)
     started = time.perf_counter()
     async with CustomerSession(account, retry=BULK, max_connections=_WORKERS) as session:
@@ -100,7 +100,7 @@ async def run_gateway(gateway: str, account: Account, path: Path, persons: Seque
 
 
 async def _read_back(session: CustomerSession[Any], result: GatewayResult, it: tuple[Row, Person, Outcome]) -> None:
-    """Compare the outcome of a row with the expected outcome, and the customer with the row; update `result`."""
+    """Compare the outcome and the customer of a row with the row."""
     row, person, outcome = it
     number, reference, draft = row.number, row.reference, row.draft
     if person.defect is not None and person.defect.is_refused_by(result.gateway):
@@ -126,5 +126,5 @@ async def _read_back(session: CustomerSession[Any], result: GatewayResult, it: t
 
 
 def _rows(account: Account, path: Path) -> list[Row]:
-    """Return the rows of the CSV file, without the columns that the gateway does not support."""
+    """Return the rows of the CSV file."""
     return list(sources.read(path, mapping=dict.fromkeys(unsupported_columns(account), "")))

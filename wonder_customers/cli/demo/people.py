@@ -61,7 +61,7 @@ class Person:
     """One row of the CSV file.
 
     Attributes:
-        cells: The values by column, without empty cells unless a defect emptied them.
+        cells: The values by column.
         defect: The defect; None for a valid row.
     """
 
@@ -69,7 +69,7 @@ class Person:
     defect: Defect | None = None
 
     def row(self) -> list[str]:
-        """Return the row's cells in the order of `COLUMNS`, then the surplus cell of the defect, if there is one."""
+        """Return the row's cells."""
         surplus = [self.defect.surplus] if self.defect is not None and self.defect.surplus is not None else []
         return [self.cells.get(column, "") for column in COLUMNS] + surplus
 
@@ -98,7 +98,10 @@ _DEFECTS: Final = (
 
 
 def people(count: int = 1000, seed: int = 2024) -> tuple[Person, ...]:
-    """Return `count` rows (16 or more), some of which are broken. The same arguments give the same rows."""
+    """Return `count` rows (16 or more), some of which are broken.
+
+    The same arguments give the same rows.
+    """
     rng = random.Random(seed)  # noqa: S311 - not used for secrets; the rows must be reproducible
     phones = {country.region: _phones(country.region) for country in COUNTRIES}
     defects = dict(zip(rng.sample(range(1, count - 1), len(_DEFECTS)), _DEFECTS, strict=True))
@@ -151,7 +154,7 @@ _DESCRIPTIONS: Final = (
 
 
 def _phones(region: str) -> Iterator[str]:
-    """Yield up to 10,000 different valid mobile phone numbers of a region, in international format."""
+    """Yield valid mobile phone numbers of a region."""
     example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
     if example is None:
         raise ValueError(f"{region} has no mobile numbers")
@@ -164,7 +167,7 @@ def _phones(region: str) -> Iterator[str]:
 
 
 def _latin(name: str) -> tuple[str, str]:
-    """Split ``NAME`` or ``NAME=LATIN`` into the name and its form for an email address, such as ``milos``."""
+    """Split ``NAME=LATIN`` into the name and its form for an email address."""
     written, _, latin = name.partition("=")
     plain = unicodedata.normalize("NFKD", (latin or written).lower().translate(_LATIN))
     return written, "".join(letter for letter in plain if letter.isascii() and letter.isalnum())

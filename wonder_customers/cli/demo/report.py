@@ -45,7 +45,7 @@ def print_report(screen: Console, persons: Sequence[Person], results: Sequence[G
 
 
 def _print_gateways(screen: Console, results: Sequence[GatewayResult]) -> None:
-    """Print a table with a column for each gateway, and notes below the table."""
+    """Print the results of the gateways."""
     table = plain_table("")
     for result in results:
         table.add_column(result.gateway, justify="right")
@@ -77,7 +77,7 @@ _MEASURES: Final[Mapping[str, Callable[[GatewayResult], str]]] = {
 
 
 def _print_defects(screen: Console, persons: Sequence[Person], results: Sequence[GatewayResult]) -> None:
-    """Print the rows that are broken on purpose, each with the reason of the first gateway that refused the row."""
+    """Print the rows that are broken on purpose."""
     table = plain_table("row", "defect", "refused for", "reason")
     refused = {result.gateway: {outcome.number: outcome for outcome in result.refused} for result in results}
     for number, person in enumerate(persons, 1):
@@ -98,6 +98,6 @@ def _print_defects(screen: Console, persons: Sequence[Person], results: Sequence
 
 
 def _join_columns(columns: Sequence[str]) -> str:
-    """Return the columns as a list in words. Columns such as ``address.city`` are listed once, as ``address``."""
+    """Return columns as a list in words."""
     heads = dict.fromkeys(column.partition(".")[0] for column in columns)
     return " and ".join(filter(None, (", ".join(list(heads)[:-1]), list(heads)[-1])))

@@ -1,4 +1,4 @@
-"""The simulator in a separate process, so that it can use another core."""
+"""The simulator in a separate process."""
 
 import shlex
 import subprocess
@@ -15,18 +15,12 @@ __all__ = ["running_simulator"]
 
 @contextmanager
 def running_simulator(folder: Path, quirks: str | None = None) -> Iterator[dict[str, str]]:
-    """Run ``wonder-customers simulator`` during the block and provide the variables that it prints.
-
-    The simulator also ends if this process is killed, because its standard input is a pipe from this process. Its
-    messages are written to a file in `folder`.
-
-    Raises:
-        ConfigurationError: The simulator did not start. The error contains the messages.
-    """
+    """Run ``wonder-customers simulator`` during the block and provide the variables that it prints."""
     messages = folder / "simulator.txt"
     command = [sys.executable, "-m", "wonder_customers", "simulator", "--until-input-ends"]
     command += ["--quirks", quirks] if quirks else []
     with messages.open("w", encoding="utf-8") as stderr:
+        # The simulator also ends if this process is killed, because its input is a pipe from this process.
         process = subprocess.Popen(  # noqa: S603 - this interpreter and constants
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8"
         )
@@ -38,7 +32,7 @@ def running_simulator(folder: Path, quirks: str | None = None) -> Iterator[dict[
 
 
 def _exports(process: "subprocess.Popen[str]", messages: Path) -> dict[str, str]:
-    """Return the variables that the simulator prints. Raise `ConfigurationError` if it ends before."""
+    """Return the variables that the simulator prints."""
     lines = []
     for line in process.stdout or ():
         lines.append(line)

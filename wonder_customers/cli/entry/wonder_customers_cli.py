@@ -1,8 +1,4 @@
-"""The console script ``wonder-customers``.
-
-This module is installed beside the package. Importing the package takes a moment, and Ctrl-C during that time must not
-print a traceback.
-"""
+"""The console script ``wonder-customers``."""
 
 import gc
 import sys
@@ -15,8 +11,9 @@ lower default slows down a job."""
 
 
 def main() -> None:
-    """Run the command in ``sys.argv`` and exit with its exit code; see `wonder_customers.cli.main`."""
+    """Run the command in ``sys.argv`` and exit with its exit code."""
     gc.set_threshold(COLLECT_AFTER)
+    # Importing the package takes a moment, and Ctrl-C during that time must not print a traceback.
     try:
         from wonder_customers.cli import main as command  # noqa: PLC0415 - the slow import
 
