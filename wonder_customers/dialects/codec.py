@@ -116,9 +116,9 @@ def make_reader(
     Args:
         converter: The dialect's converter.
         kind: The record class.
-        names: The gateway's name for each field of the record. Other fields are not read.
+        names: The gateway's name for each field that is read.
         shape: A function that returns the object from which the fields are read, and the `extra` of the record, given
-            the original object. With None, the record has no `extra`.
+            the original object; None for records without `extra`.
         finish: A function that returns the final record, given the record and the original object.
         inline: Fields with a nested record whose values are part of the same JSON object.
     """
@@ -135,7 +135,7 @@ def make_writer(
     Args:
         converter: The dialect's converter.
         kind: The record class.
-        names: The gateway's name for each field of the record. Other fields are not written.
+        names: The gateway's name for each field that is written.
         sparse: Whether fields with their default values are omitted.
     """
 
@@ -162,7 +162,6 @@ def make_writer(
 
 
 def _default(attribute: Any) -> Any:
-    """Return the default value of a field, or `NOTHING`."""
     default = attribute.default
     return default.factory() if isinstance(default, Factory) else default  # type: ignore[arg-type]  # a class, despite its name
 

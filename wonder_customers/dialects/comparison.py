@@ -35,7 +35,6 @@ def _email(value: str) -> str:
 
 
 def _phone(value: str) -> str:
-    """Normalize a telephone number."""
     return re.sub(r"\D", "", value).removeprefix("00") or _text(value)
 
 
@@ -45,7 +44,6 @@ def _word(value: str) -> str:
 
 
 def _country(value: str) -> str:
-    """Normalize a country's code or name."""
     return country_code(value) or _word(value)
 
 

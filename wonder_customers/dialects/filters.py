@@ -35,8 +35,8 @@ class CustomerFilter(ABC, Generic[AnyAccount_contra]):
     """Base class of the filters for `CustomerSession.list`. The ``repr`` does not show the values of conditions.
 
     The type parameter is the class of the accounts whose sessions accept the filter. A subclass declares its conditions
-    as the keys of a `TypedDict`, and passes the arguments of its constructor to this class. The types are str, bool,
-    datetime, a Literal or an iterable of str, each optionally with None. A condition that is None is ignored.
+    as the keys of a `TypedDict`. Their types are str, bool, datetime, a Literal or an iterable of str, each optionally
+    with None. A condition that is None is ignored.
 
     Attributes:
         gateway: The gateway's name.
@@ -73,7 +73,7 @@ class CustomerFilter(ABC, Generic[AnyAccount_contra]):
     @classmethod
     @concealed
     def parse(cls, texts: Mapping[str, str]) -> Self:
-        """Create a filter from strings, such as those of a command line or of a query string.
+        """Create a filter from strings, such as those of a command line.
 
         Args:
             texts: The values by condition. Several values are separated by commas. Booleans are ``true`` or ``false``.
@@ -136,7 +136,6 @@ def _string_problem(value: object) -> str | None:
 
 
 def _parsed(kind: Any, text: str) -> Any:
-    """Return the value that `text` represents."""
     if kind is bool:
         return {"true": True, "false": False}.get(text.lower(), text)
     if kind is datetime:

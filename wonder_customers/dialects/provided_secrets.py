@@ -79,7 +79,7 @@ def to_secret(value: SecretArgument) -> Secret:
     """Return a key or token as a `Secret`. A function becomes a `ProvidedSecret`.
 
     Raises:
-        ConfigurationError: `value` is neither a str, a `Secret` nor a function, or the function is not hashable.
+        ConfigurationError: `value` is of another type, or the function is not hashable.
     """
     if isinstance(value, (str, Secret)):
         return secret(value)
@@ -108,7 +108,7 @@ def with_secrets(account: AnyAccount, values: Mapping[str, SecretArgument]) -> A
         values: The secrets, or functions that return them, by the names of their fields.
 
     Raises:
-        ConfigurationError: A secret is invalid, or the class of the account is of another kind.
+        ConfigurationError: A secret or the class of the account is invalid.
     """
     changeable: Any = account
     if attrs.has(type(account)):

@@ -104,7 +104,7 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
     """Return the body of a response as a JSON object.
 
     Raises:
-        InvalidResponseError: The response is a redirect, or its body is not an accepted JSON object.
+        InvalidResponseError: The response is a redirect, or its body cannot be read as a JSON object.
     """
     status = response.status
     if status // 100 == 3:
@@ -156,17 +156,17 @@ def gateway_error(
     fields: Mapping[str, tuple[str, ...]] | None = None,
     about_customer: bool = True,
 ) -> CallError:
-    """Return the error for a refusal. Control characters in its strings are escaped.
+    """Return the error for a refusal.
 
-    Refusals with status 400 or 422 are also classified by their message, because not all gateways document the status
-    of "not found" and "already exists".
+    Not all gateways document the status of "not found" and "already exists". Refusals with status 400 or 422 are
+    therefore also classified by their message.
 
     Args:
         status: The HTTP status, or the status in the body.
         code: The gateway's error code.
         message: The gateway's message.
         fields: The gateway's messages by field; None if the gateway does not name fields.
-        about_customer: Whether the refusal may be about the customer. Otherwise, it is not classified by its message.
+        about_customer: Whether the refusal may be about the customer. Otherwise, its message does not classify it.
     """
     code, message = code and printable(code), message and printable(message)
     if fields is not None:

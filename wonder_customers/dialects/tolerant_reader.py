@@ -35,8 +35,6 @@ class MissingFieldError(ValueError):
 
 @frozen
 class _Field:
-    """One field of a record."""
-
     name: str
     wire: str
     kind: Any  # the type of the field, without None
@@ -110,7 +108,6 @@ class RecordReader(Generic[T]):
 
     @cached_property
     def _fields(self) -> tuple[tuple[str, str, type | None, Callable[[Any], Any] | None, _Field], ...]:
-        """The fields that are read."""
         found = []
         kind: Any = self._kind
         for attribute in fields(kind):

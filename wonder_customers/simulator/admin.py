@@ -72,8 +72,6 @@ def state_routes(server: "SimulatorServer") -> list[Route]:
 
 
 def _settings_route(name: str, settings: Conditions | Quirks) -> Route:
-    """Return the endpoint that shows and changes conditions or quirks."""
-
     async def show(request: Request) -> Response:
         if request.method == "POST":
             try:

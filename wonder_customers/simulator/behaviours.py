@@ -49,7 +49,7 @@ class FaultContext:
         return simulator_response(200, b'{"message":"substitute response of the simulator"}')
 
     async def send(self, response: ProxiedResponse) -> bool:
-        """Write a complete response. Return True, because the connection can be reused."""
+        """Write a complete response, and return True."""
         await self.client.write(self.client.serialise(response, head_only=self.head.method == b"HEAD"))
         return True
 
@@ -65,7 +65,7 @@ def simulator_response(status: int, body: bytes, *headers: tuple[bytes, bytes]) 
 
 
 async def relay(context: FaultContext) -> bool:
-    """Deliver the request, and send the response unchanged."""
+    """Send the response to the request."""
     return await context.send(await context.response())
 
 
@@ -126,7 +126,7 @@ async def drip(context: FaultContext) -> bool:
 
 
 async def wrong_length(context: FaultContext) -> bool:
-    """Send a Content-Length that is wrong by `difference`."""
+    """Send a wrong Content-Length."""
     response = await context.response()
     difference = context.parameters["difference"]
     length = max(0, len(response.body) + difference)

@@ -219,7 +219,6 @@ class FaultProxy:
                 recorded.body = without_card_data(context.body)
 
     def _record(self, fault: Fault, head: ProxiedRequest) -> RecordedRequest:
-        """Add a request to the request log."""
         gateway, route = self._resolve_route(head.path)
         recorded = RecordedRequest(
             gateway=gateway,

@@ -272,7 +272,7 @@ class Faults:
         """Activate a fault. If several faults match a request, the fault that was added first applies.
 
         Args:
-            name: A key of `FAULT_KINDS`.
+            name: The name of the fault; see `FAULT_KINDS`.
             gateway: The name of the gateway; None for requests to any gateway.
             method: The HTTP method; None for requests with any method.
             path: The path as sent, without the query; None for requests with any path. Each ``*`` matches any
@@ -280,14 +280,13 @@ class Faults:
             times: Maximum number of affected requests or connections; None for all until `clear`. ``refuse`` lasts for
                 its parameter ``seconds``, or until `clear` if `times` is None.
             probability: The probability that a matching request is affected, from 0 to 1.
-            seed: The seed of the random decisions, which makes them reproducible.
-            applied: Whether the gateway handles the request, for faults that allow this choice; None for the default of
-                the fault.
-            **parameters: The parameters of the fault; see `FAULT_KINDS`.
+            seed: The seed of the random decisions.
+            applied: Whether the gateway handles the request, for faults that allow this choice; None for the default.
+            **parameters: The parameters of the fault.
 
         Raises:
             ValueError: The fault or a parameter is unknown, or a value is invalid.
-            RuntimeError: Fault injection is not enabled or the server not started, or too many faults are active.
+            RuntimeError: Fault injection is not available, or too many faults are active.
         """
         selection = {"gateway": gateway, "method": method, "path": path, "seed": seed, "applied": applied}
         created = fault(name, parameters, times, probability, **selection)

@@ -43,7 +43,7 @@ class GatewayRefusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """A received request. The target and the body are the exact bytes that were sent."""
+    """A received request, with the target and the body as bytes."""
 
     method: str
     target: bytes
@@ -170,7 +170,7 @@ class SimulatedGateway(ABC):
         """
 
     def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
-        """Return a report on the check of the credentials of a request that was received at the Unix time `now`."""
+        """Return a report on the check of the credentials of a request that was received at `now` (Unix time)."""
         del now
         try:
             merchant = self.authenticate(request)
@@ -187,7 +187,7 @@ class SimulatedGateway(ABC):
 
         Args:
             origin: The origin of the server.
-            merchant: The number of the merchant. Merchants up to this number are added if they do not exist.
+            merchant: The number of the merchant. Missing merchants up to this number are added.
         """
         while len(self.merchants) < merchant:
             self._register_merchant(first=False)
@@ -214,7 +214,6 @@ class SimulatedGateway(ABC):
         return credentials
 
     async def _handled(self, request: ReceivedRequest, handler: OpenHandler) -> Response:
-        """Return the response to a request under the conditions and quirks."""
         seconds = self.conditions.retry_after(self.name)
         if seconds is not None:
             return self.error_response(429, "Too many requests.", {"Retry-After": str(seconds)})
@@ -224,7 +223,6 @@ class SimulatedGateway(ABC):
         return handler(request)
 
     def _with_quirks(self, method: str, path: str, response: Response) -> Response:
-        """Return the response after applying the active quirks."""
         quirks = list(self.quirks.among(self.known_quirks))
         body = orjson.loads(bytes(response.body)) if quirks and response.media_type == "application/json" else None
         if not isinstance(body, dict):

@@ -102,7 +102,6 @@ def _details(recorded: RecordedRequest) -> dict[str, Any]:
 
 
 def _pytest_code(recorded: RecordedRequest) -> str:
-    """Return a pytest test that sends a request again."""
     lines = ["import pytest", "", "pytestmark = pytest.mark.anyio", "", ""]
     gateway = recorded.gateway
     fixtures = f"{gateway}_session" + (", customer_simulator" if recorded.fault else "")

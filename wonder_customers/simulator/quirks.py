@@ -39,7 +39,7 @@ class Quirk:
 
     Attributes:
         name: The name of the quirk.
-        description: A description of the deviation in a few words.
+        description: The deviation in a few words.
         change: A function that modifies a response.
         query: A function that returns the modified query of a request.
     """
@@ -51,7 +51,7 @@ class Quirk:
 
 
 class Quirks:
-    """The active quirks of a server: ``customer_simulator.quirks.add("text-as-numbers")``. Initially, none is active.
+    """The active quirks of a server: ``customer_simulator.quirks.add("text-as-numbers")``.
 
     Args:
         known: All quirks of all gateways.

@@ -34,8 +34,8 @@ class RecordedRequest:
         status: The HTTP status of the gateway's response; None until the gateway has responded.
         response_body: The first 64 KiB of the body of the gateway's response.
         duration: The time in seconds until the gateway's response was ready; None until then.
-        fault: The name of the injected fault; None if no fault was injected.
-        number: The number of the request since the start, from 1.
+        fault: The name of the injected fault, if any.
+        number: The number of the request, from 1.
         explain: Returns a report on the check of the credentials; None if no report is available.
     """
 

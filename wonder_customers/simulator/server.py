@@ -38,7 +38,6 @@ _LOOP_ITERATIONS = 5
 
 
 async def _run_due_callbacks() -> None:
-    """Wait for several iterations of the event loop."""
     for _ in range(_LOOP_ITERATIONS):
         await asyncio.sleep(0)
 
@@ -62,12 +61,10 @@ class _WebServer(uvicorn.Server):
         self._ended = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections and set `ready`."""
         await super().startup(sockets)
         self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close all connections."""
         # uvicorn's implementation is slower, and misses newly accepted connections.
         loop = asyncio.get_running_loop()
         for listening in sockets or []:
@@ -93,7 +90,6 @@ class _WebServer(uvicorn.Server):
                     await self._ended.wait()
 
     def end(self) -> None:
-        """Start shutting down."""
         self.should_exit = True
         self._ended.set()
 
@@ -101,13 +97,13 @@ class _WebServer(uvicorn.Server):
 class SimulatorServer:
     """A server that simulates payment gateways. It runs between `start` and `stop`, or inside a ``with`` block.
 
-    The server runs in its own thread with its own event loop, so that asyncio, trio and synchronous code can use it.
+    The server runs in its own thread, so that asyncio, trio and synchronous code can use it.
 
     Args:
         simulators: The classes of the simulated gateways.
         host: The loopback address to listen on.
         port: The port to listen on; 0 selects a free port, which is kept after a restart.
-        db: The path of the database file; None to keep the state in memory as long as this object exists.
+        db: The path of the database file; None to keep the data in memory.
         faults: Whether to enable fault injection.
 
     Raises:
@@ -181,7 +177,7 @@ class SimulatorServer:
         """Return the environment variables that configure clients of all gateways for this server.
 
         Args:
-            merchant: The number of the merchant. Merchants up to this number are added if they do not exist.
+            merchant: The number of the merchant. Missing merchants up to this number are added.
         """
         merged: dict[str, str] = {}
         for gateway in self.gateways.values():
@@ -192,7 +188,7 @@ class SimulatorServer:
         """Start the server, and return as soon as it accepts connections.
 
         Raises:
-            OSError: The port is in use, or the address does not belong to this machine.
+            OSError: The socket cannot be bound, for example because the port is in use.
             RuntimeError: The server is already running.
             TimeoutError: The server did not start in time.
         """

@@ -145,7 +145,6 @@ def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
 
 
 def _with_cleared(draft: CustomerDraft, body: Json) -> Json:
-    """Return `body` with null for the fields in `draft.clear`."""
     body = cleared_body(draft, FIELD_RULES, dict.fromkeys(_NAMES, "name"), _ADDRESS.values()) | body
     keys = [name.removeprefix("metadata.") for name in sorted(draft.clear) if name.startswith("metadata.")]
     if keys and body.get("metadata", {}) is not None:

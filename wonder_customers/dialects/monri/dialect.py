@@ -310,8 +310,6 @@ def _tokens(requested: str) -> Callable[[HttpResponse], Items[PaymentToken]]:
 
 
 def _deletion(requested: str) -> Callable[[HttpResponse], None]:
-    """Return a function that checks the response to a deletion."""
-
     def decode(response: HttpResponse) -> None:
         if not response.body.strip() and response.status < 300:
             return
@@ -327,7 +325,6 @@ def _deletion(requested: str) -> Callable[[HttpResponse], None]:
 
 
 def _access_token(response: HttpResponse) -> AccessToken:
-    """Return the bearer token in a response."""
     body = _approved(response)
     token, lifetime = body.get("access_token"), body.get("expires_in")
     if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):

@@ -109,7 +109,7 @@ class MonriSimulator(SimulatedGateway):
         return token
 
     def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
-        """Return a report on the check of a request's digest or bearer token."""
+        """Return a report on the check of a request's credentials."""
         if request.headers.get("authorization", "").startswith("Bearer "):
             return super().explain(request, now)
         return simulator_digest.report(request, self.merchants, now, self.clock_window)
@@ -217,18 +217,9 @@ class MonriSimulator(SimulatedGateway):
         number: str = "4111111111111111",
         *,
         expires: tuple[int, int] = (2034, 12),
-        keep_for: float = 5 * 365 * 86400,
+        keep_for: float = 5 * 365 * 86400,  # seconds
     ) -> JsonObject:
-        """Save a card for a customer, as a payment would. The API itself has no endpoint for this.
-
-        Args:
-            customer_uuid: The customer's uuid.
-            number: The card number. Only the masked number is stored.
-            expires: The year and month in which the card expires.
-            keep_for: The number of seconds for which the card is stored.
-
-        Returns:
-            The payment method as it appears in lists.
+        """Save a card for a customer, as a payment would, and return the payment method.
 
         Raises:
             LookupError: The customer does not exist.
@@ -312,7 +303,6 @@ def _object(request: ReceivedRequest) -> JsonObject:
 
 
 def _validated(sent: JsonObject) -> JsonObject:
-    """Check the known fields of a request, and return them."""
     known: JsonObject = {}
     for field, (shortest, longest) in _LENGTHS.items():
         if field not in sent:

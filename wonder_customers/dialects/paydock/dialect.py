@@ -297,7 +297,6 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
 
 def _sorted(filters: dict[str, str]) -> dict[str, str]:
-    """Return `filters` with a sort order."""
     return {**_OLDEST_FIRST, **filters} if _OLDEST_FIRST.keys().isdisjoint(filters) else filters
 
 
@@ -325,8 +324,6 @@ def _written(response: HttpResponse) -> Customer:
 
 
 def _archive(id: str) -> Callable[[HttpResponse], None]:
-    """Return a function that checks the response to an archive request."""
-
     def decode(response: HttpResponse) -> None:
         if not response.body.strip() and response.status < 300:
             return

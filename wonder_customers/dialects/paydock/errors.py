@@ -37,7 +37,6 @@ def refusal(status: int, body: dict[str, Any]) -> CallError:
 
 
 def _about_customer(body: dict[str, Any], message: str | None) -> bool:
-    """Return whether a refusal may be about the customer."""
     resource = body.get("resource")
     kind = resource.get("type") if isinstance(resource, dict) else None
     return (kind is None or kind == "customer") and "token" not in (message or "").casefold()

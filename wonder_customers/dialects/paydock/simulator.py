@@ -181,7 +181,6 @@ class PaydockSimulator(SimulatedGateway):
         return success(200, "customer", held.body)
 
     def _apply(self, merchant: str, body: JsonObject, sent: JsonObject) -> None:
-        """Apply the contents of a request to a customer."""
         source, owner = self._sent_source(merchant, sent)
         for field, value in {**owner, **own_fields(sent)}.items():
             if value is None:

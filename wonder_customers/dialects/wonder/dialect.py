@@ -207,7 +207,6 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
 
 def _total(response: HttpResponse) -> int | None:
-    """Return the number in the header ``X-Total-Entries``, if valid."""
     text = response.headers.get("x-total-entries", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
 
@@ -244,7 +243,6 @@ def _customer(response: HttpResponse) -> Customer:
 
 
 def _written(response: HttpResponse) -> Customer:
-    """Return the customer in the response to a write."""
     return codec.read_customer(_part("customer", response), response.status)
 
 
