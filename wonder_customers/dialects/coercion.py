@@ -16,7 +16,7 @@ _FALSE: Final = frozenset({0, "0", "false"})
 _EARLIEST: Final = 631_152_000
 """The Unix time of the start of 1990 in seconds."""
 _LATEST: Final = 4_102_444_800
-"""The Unix time of the start of 2100 in seconds. Greater numbers are read as milliseconds."""
+"""The Unix time of the start of 2100 in seconds. From this number on, numbers are milliseconds."""
 _ZONE_NAME: Final = re.compile(r"\s*(?:UTC|GMT|Z)$", re.IGNORECASE)
 _SPACED_OFFSET: Final = re.compile(r"\s+(?=[+-]\d\d:?\d\d$)")
 _CARD_EXPIRY: Final = re.compile(r"(0[1-9]|1[0-2])\s?[/-]\s?(?:20)?(\d\d)")
