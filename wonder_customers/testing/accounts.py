@@ -12,37 +12,25 @@ __all__ = ["account_at", "configured_account", "mock_origin", "offline_simulator
 
 @cache
 def offline_simulator(gateway: str) -> SimulatedGateway:
-    """Return a simulated gateway without a server, as a source of credentials and error responses.
-
-    Raises:
-        ConfigurationError: The gateway is unknown.
-    """
+    """Return a simulated gateway without a server."""
     created: SimulatedGateway = simulator(gateway)(Store())
     return created
 
 
 def mock_origin(gateway: str) -> str:
-    """Return an origin whose host name cannot be resolved, so that no request can reach a server."""
+    """Return an origin whose host name cannot be resolved."""
     return f"https://{gateway}.invalid"
 
 
 @cache
 def account_at(gateway: str, origin: str) -> Account:
-    """Return an account with generated credentials and `origin` as its base URL.
-
-    Raises:
-        ConfigurationError: The gateway is unknown.
-    """
+    """Return an account with generated credentials and `origin` as its base URL."""
     account: Account = package(gateway).ACCOUNT.from_environment(offline_simulator(gateway).environment(origin))
     return account
 
 
 def configured_account(gateway: str) -> Account:
-    """Return the account in the environment, or, if it is missing or invalid, an account at an unreachable origin.
-
-    Raises:
-        ConfigurationError: The gateway is unknown.
-    """
+    """Return the account in the environment, or else an account at an unreachable origin."""
     try:
         found: Account = package(gateway).ACCOUNT.from_environment()
     except ConfigurationError:

@@ -6,13 +6,8 @@ A cassette is a JSON file:
         "request": {"method": "POST", "target": "/v2/customers", "headers": ["authorization", …], "body": {…}},
         "response": {"status": 200, "headers": {"content-type": "application/json"}, "body": {…}}}]}
 
-Values are replaced by placeholders: ``{"redacted": 3, "type": "text"}``, or ``{redacted:3}`` in targets. Equal values
-have equal numbers. Only ids, references, states, types, codes, times, flags, counts and the last digits of cards are
-kept. Of request headers, only the names are kept, in the order in which they were sent. Strings in refusals are
-redacted as in the library's errors. In replayed responses, placeholders are replaced by the values of requests.
-
-A response may also have ``raw``, its body as received, as a string with the same placeholders. ``raw`` is replayed
-instead of ``body``, so that white space and escapes are preserved.
+Private values are replaced by placeholders: ``{"redacted": 3, "type": "text"}``, or ``{redacted:3}`` in targets. Equal
+values have equal numbers. A response may also have ``raw``, its body as received, as a string with placeholders.
 """
 
 import re
@@ -49,7 +44,7 @@ Json = Any
 
 @define
 class _Redaction:
-    """The numbers of redacted values, in the order of their first occurrence."""
+    """The numbers of redacted values."""
 
     numbers: dict[tuple[str, Any], int] = field(factory=dict)
 
@@ -70,7 +65,7 @@ class _Redaction:
         return value if kept and ("text", value) not in self.numbers else self.mark(value)
 
     def text(self, text: str) -> str:
-        """Return a message in which redacted values of four or more characters are replaced by ``…``."""
+        """Return a message with redacted values replaced by ``…``."""
         for kind, value in self.numbers:
             if kind == "text" and len(value) >= 4:
                 text = text.replace(value, "…")
@@ -203,7 +198,7 @@ class ReplayTransport:
         return HttpResponse(recorded["status"], recorded["headers"], b"" if body is None else content)
 
     def _restored(self, value: Json) -> Json:
-        """Return a JSON value with redacted values replaced by those of the replayed requests, or by placeholders."""
+        """Return a JSON value with its placeholders replaced."""
         number = _number(value)
         if number is not None:
             unknown = f"redacted-{number}" if value["type"] == "text" else number
@@ -236,7 +231,7 @@ def read_cassette(path: Path) -> list[Json]:
 
 
 def to_har(path: Path | str) -> dict[str, Any]:
-    """Return a cassette in the HTTP Archive format (HAR 1.2), which the developer tools of browsers can open.
+    """Return a cassette in the HTTP Archive format (HAR 1.2).
 
     Raises:
         ConfigurationError: The cassette does not exist, cannot be read, or is not valid.
@@ -269,7 +264,7 @@ def _har_entry(request: Json, response: Json) -> dict[str, Any]:
 
 
 def _json(body: bytes) -> Json:
-    """Return the JSON value of a body, None for an empty body, or a description of a body that is not JSON."""
+    """Return a body as a JSON value."""
     try:
         return orjson.loads(body) if body else None
     except orjson.JSONDecodeError:
@@ -286,11 +281,8 @@ def _texts(value: Json, redact: Callable[[str], str]) -> Json:
 
 
 def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:
-    """Return `body`, as received, with the values of `redacted`; None if it is compact JSON or has no such form.
-
-    `value` is the JSON value of the body.
-    """
-    if not isinstance(value, (dict, list)) or orjson.dumps(value) == body:
+    """Return the text of a body with redacted values, if it is needed."""
+    if not isinstance(value, (dict, list)) or orjson.dumps(value) == body:  # compact JSON can be restored from `value`
         return None
     pairs = iter(list(_leaves(value, redacted)))
 
@@ -322,7 +314,7 @@ def _number(value: Json) -> int | None:
 
 
 def _matches(recorded: Json, value: Json, values: dict[int, Any]) -> bool:
-    """Return whether a JSON value matches a recorded value. Values of new placeholders are added to `values`."""
+    """Return whether a JSON value matches a recorded value."""
     number = _number(recorded)
     if number is not None:
         return not isinstance(value, (dict, list)) and bool(values.setdefault(number, value) == value)

@@ -9,7 +9,7 @@ In a test module of the dialect's package:
         gateway = "acme"
 
 The suite loads the dialect by name and sends requests to its simulator over real HTTP. It requires no
-pytest plug-in for asynchronous tests: each test runs its own event loop.
+pytest plug-in for asynchronous tests.
 """
 
 # ruff: noqa: S101 - these are tests
@@ -139,7 +139,7 @@ class DialectConformance:
         assert not any("KEY" in name or "SECRET" in name or "TOKEN" in name for name in secrets), shown
 
     def test_equal_accounts_are_equal(self, simulated: CustomerSimulator) -> None:
-        """Equal accounts have equal hashes, because a session stores access tokens by account."""
+        """Accounts from the same environment are equal and have equal hashes."""
         kind, variables = dialects.package(self.gateway).ACCOUNT, simulated.environment()
         assert kind.from_environment(variables) == kind.from_environment(variables)
         assert hash(kind.from_environment(variables)) == hash(kind.from_environment(variables))
@@ -154,7 +154,7 @@ class DialectConformance:
     # Requests
 
     def test_encoding_is_deterministic(self, dialect: Dialect) -> None:
-        """Encoding a draft twice results in the same request, so that a retry sends the same bytes."""
+        """Encoding a draft twice results in the same request."""
         draft = make_draft()
         first, second = next(dialect.create(draft)), next(dialect.create(draft))
         assert isinstance(first, Call)
@@ -176,7 +176,7 @@ class DialectConformance:
             assert call.mismatches is not None, "the customer found by the lookup may differ from the draft"
 
     def test_reads_have_routes_without_ids(self, dialect: Dialect) -> None:
-        """Routes, which appear in logs, contain no ids."""
+        """Routes of reads contain neither ids nor references."""
         for steps in (dialect.get("customer-77"), dialect.get_by_reference("reference-77"), dialect.page(1, None)):
             call = next(steps)
             assert isinstance(call, Call)
@@ -211,7 +211,7 @@ class DialectConformance:
     # Responses
 
     def test_examples_round_trip(self, dialect: Dialect) -> None:
-        """The documented customer can be decoded and encoded, and every operation has an example response."""
+        """The documented customer can be decoded and encoded, and each supported operation has an example response."""
         known = examples(self.gateway)
         codec, customer = known.codec, known.customer
         assert codec.read_customer(codec.write_customer(customer)) == customer
@@ -219,7 +219,7 @@ class DialectConformance:
             assert routes(self.gateway, operation)
 
     def test_customer_life_cycle(self, simulated: CustomerSimulator, account: Account, dialect: Dialect) -> None:
-        """A customer can be created, read by id and reference, updated, upserted, listed and deleted."""
+        """A customer can be created, read by id and reference, updated, upserted, listed and, if supported, deleted."""
         draft = make_draft(**supported_fields(account))
 
         async def life(session: CustomerSession[Any]) -> list[Customer]:
@@ -291,7 +291,7 @@ class DialectConformance:
     def test_lost_create_response_does_not_create_a_second_customer(
         self, simulated: CustomerSimulator, account: Account, fault: str
     ) -> None:
-        """After a lost response to a create, one customer exists. It is found, or the outcome is unknown."""
+        """After a lost response to a create, one customer exists."""
         draft = make_draft()
         simulated.faults.add(fault, gateway=self.gateway, method="POST", applied=True)
         with suppress(OutcomeUnknownError):
@@ -311,7 +311,7 @@ class DialectConformance:
 
 
 async def _find_by_reference(session: CustomerSession[Any], reference: str) -> Customer:
-    """Return the customer with a reference. The gateway's search may find the customer only after a delay."""
+    """Return the customer with a reference, after a delay if necessary."""
     with anyio.move_on_after(_POLICY.confirmation_window):
         while True:
             try:
@@ -322,4 +322,4 @@ async def _find_by_reference(session: CustomerSession[Any], reference: str) -> C
 
 
 _SOURCE: Any = object()
-"""A placeholder for a payment source. The operation is refused before the source is used."""
+"""A placeholder for a payment source that is not used."""

@@ -1,9 +1,4 @@
-"""The documented examples of a dialect (``golden/*.json``), which are the templates of mocked responses.
-
-Each example contains a customer, a list of customers, a token, a list of tokens, or none of them. The kind is detected
-by applying the dialect's codec to the parts of the example. Mocked responses therefore require only examples and a
-codec.
-"""
+"""The documented examples of a dialect (``golden/*.json``), which are the templates of mocked responses."""
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
@@ -26,7 +21,7 @@ _PREFERRED: Final = ("create_response", "customer_response", "get_response")
 
 @frozen
 class ResponseContent:
-    """The records of a response: one customer and at most one token."""
+    """The records of a response."""
 
     customer: Customer
     token: PaymentToken | None
@@ -34,22 +29,15 @@ class ResponseContent:
 
 @frozen
 class Example:
-    """A documented response with a placeholder for its record.
-
-    Attributes:
-        name: The name of the file without ``.json``.
-        kind: The kind of the record: ``customer``, ``customers``, ``token``, ``tokens``, or ``plain`` for none.
-        body: The whole documented response.
-        path: The path of keys to the placeholder; empty if the record is the whole response.
-    """
+    """A documented response with a placeholder for its record."""
 
     name: str
-    kind: str
+    kind: str  # customer, customers, token, tokens, or plain
     body: Any
-    path: tuple[str, ...]
+    path: tuple[str, ...]  # the keys to the placeholder
 
     def filled(self, record: Any) -> Any:
-        """Return the response with its placeholder replaced by `record`, a JSON object or a list of objects."""
+        """Return the response with its placeholder replaced by `record`."""
         if not self.path:
             return record
         body = deepcopy(self.body)
@@ -61,22 +49,7 @@ class Example:
 
 
 class Examples:
-    """All documented responses of a dialect.
-
-    Args:
-        gateway: The gateway's name.
-
-    Attributes:
-        gateway: The gateway's name.
-        codec: The dialect's codec module.
-        refusals: Documented error responses, from ``error_*.json``.
-        all: The examples of accepted responses, those of a created or read customer first.
-        customer: The documented customer.
-        token: A documented token, or a token of the documented customer; None if there is none.
-
-    Raises:
-        ConfigurationError: The dialect has no example of a customer.
-    """
+    """All documented responses of a dialect."""
 
     def __init__(self, gateway: str) -> None:
         self.gateway: str = gateway
@@ -123,7 +96,7 @@ class Examples:
         return Example(name, "plain", body, ())
 
     def rendered(self, example: Example, content: ResponseContent) -> Any:
-        """Return the body of `example` with the customer or token of `content`; without a record, only with the id."""
+        """Return the body of `example` with the records of `content`."""
         customer: Any = self.codec.write_customer(content.customer)
         if example.kind == "customer":
             return example.filled(customer)
@@ -135,11 +108,7 @@ class Examples:
         return example.filled(token if example.kind == "token" else [token])
 
     def changed(self, changes: dict[str, Any], *, token: bool) -> tuple[Customer, PaymentToken | None]:
-        """Return the example records with `changes` applied to the token or the customer.
-
-        Raises:
-            ConfigurationError: `token` is True, but the dialect has no example of a token.
-        """
+        """Return the example records with `changes`. Raise `ConfigurationError` if the token is missing."""
         if token:
             if self.token is None:
                 raise ConfigurationError(
@@ -152,16 +121,12 @@ class Examples:
 
 @cache
 def examples(gateway: str) -> Examples:
-    """Return the documented responses of a gateway's dialect.
-
-    Raises:
-        ConfigurationError: The gateway is unknown, or its dialect has no example of a customer.
-    """
+    """Return the documented responses of a gateway's dialect."""
     return Examples(gateway)
 
 
 def _parts(body: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield a JSON value and, recursively, the values of its objects, each with its path."""
+    """Yield a JSON value and the values of its objects, with their paths."""
     yield path, body
     if isinstance(body, dict):
         for key, value in body.items():
@@ -183,7 +148,7 @@ def _at(body: Any, path: Sequence[str]) -> Any:
 
 
 def swapped(body: Any, changes: dict[Any, Any]) -> Any:
-    """Return a copy of a JSON value with scalars replaced. `changes` maps old scalars to new ones."""
+    """Return a copy of a JSON value with scalars replaced."""
     if isinstance(body, dict):
         return {key: swapped(value, changes) for key, value in body.items()}
     if isinstance(body, list):

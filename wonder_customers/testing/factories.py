@@ -86,7 +86,7 @@ _RETURNS: Final[dict[str, Any]] = {
 
 
 def make_source(account: Account) -> PaymentSource | None:
-    """Return a payment source that the account's gateway accepts; None if there is none here."""
+    """Return a payment source that the account's gateway accepts; None if none is known."""
     dialect = account.dialect()
     hex24 = "5f0c2f7a9b1e8d00aabbccdd"
     sources: tuple[PaymentSource, ...] = (

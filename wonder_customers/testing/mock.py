@@ -1,8 +1,4 @@
-"""`GatewayMock`: a respx router as the transport of sessions, with a helper method for each operation.
-
-No library is patched. A session with the mock's transport cannot reach a gateway. A request without a route raises an
-error whose message contains the helper method to call.
-"""
+"""`GatewayMock`: a respx router as the transport of sessions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
@@ -287,7 +283,7 @@ class GatewayMock:
             raise AssertionError(failure)
 
     def _nearest(self, request: httpx.Request) -> str:
-        """Return a sentence about the most similar mocked route, for the message of an error."""
+        """Return a sentence about the most similar mocked route."""
         requested = f"{request.method} {request.url.path}"
         mocked = {name: shown for name, shown in self._mocked.items() if shown}
         if not mocked:
@@ -308,7 +304,8 @@ def _name(route: respx.Route) -> str:
 
 
 def _unmocked(request: httpx.Request) -> str:
-    """Return the message for a request without a route. It omits body and headers, which may contain secrets."""
+    """Return the message for a request without a route."""
+    # Without the body and the headers, which may contain secrets.
     url = str(request.url)
     for gateway in names():
         helpers: list[str] = []

@@ -1,8 +1,4 @@
-"""Error responses in a gateway's format.
-
-The template is a documented error of the dialect, or an error response of its simulator. Decoding the template with the
-dialect shows which of its values are the code and the message.
-"""
+"""Error responses in a gateway's format."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -37,19 +33,7 @@ STATUSES: Final[dict[str, int]] = {
 def refusal_body(
     gateway: str, status: int, code: str, message: str | None = None, fields: Mapping[str, Sequence[str]] | None = None
 ) -> bytes:
-    """Return the body of an error response with the HTTP status `status` and the gateway's error code `code`.
-
-    Args:
-        gateway: The gateway's name.
-        status: The HTTP status.
-        code: The error code.
-        message: The message; None for the standard phrase of the status, or ``Error`` if there is none.
-        fields: Messages by wire field, which the codec's function ``write_fields`` adds.
-
-    Raises:
-        ConfigurationError: The gateway is unknown, or neither its examples nor its simulator contain an error code, or
-            `fields` was passed for a gateway whose error responses do not name fields.
-    """
+    """Return the body of an error response. Raise `ConfigurationError` if the gateway does not support `fields`."""
     body, *values = _refusal_template(gateway)
     body = swapped(body, dict(zip(values, (status, code, message or phrases.get(status, "Error")), strict=True)))
     if fields:

@@ -1,4 +1,4 @@
-"""The mocked responses of an operation: examples with the requested ids and the changes of the test."""
+"""The mocked responses of an operation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,16 +17,10 @@ __all__ = ["MockedResponses"]
 
 
 class MockedResponses:
-    """Responses to all requests of one operation.
+    """Responses to all requests of one operation."""
 
-    Sessions reject a response whose id, reference or token differs from the requested value. Therefore, these values
-    are copied from the request and from earlier requests of the operation, unless the test has changed them.
-
-    Args:
-        gateway: The gateway's name.
-        changes: The fields of the record that differ from the example.
-        about_token: Whether `changes` apply to the token instead of the customer.
-    """
+    # Sessions reject a response whose id, reference or token differs from the requested value. Therefore, these values
+    # are copied from the requests, unless the test has changed them.
 
     def __init__(self, gateway: str, changes: dict[str, Any], *, about_token: bool) -> None:
         self._gateway = gateway
@@ -60,7 +54,7 @@ class MockedResponses:
         return ResponseContent(evolve(self._content.customer, **taken), token)
 
     def _reference_in(self, body: bytes) -> dict[str, str]:
-        """Return a dictionary with the ``reference`` in the body of a write; an empty dictionary if there is none."""
+        """Return the ``reference`` in the body of a write as a dictionary, if any."""
         if not body:
             return {}
         draft = make_draft()
@@ -71,13 +65,13 @@ class MockedResponses:
 
 
 def _token_in(body: bytes) -> dict[str, str]:
-    """Return a dictionary with the ``token`` in the body of a read; an empty dictionary if there is none."""
+    """Return the ``token`` in the body of a read as a dictionary, if any."""
     found = _find_value(orjson.loads(body), "token") if body else None
     return {"token": found} if isinstance(found, str) else {}
 
 
 def _find_value(body: Any, key: str) -> Any:
-    """Return the value of `key` in a JSON object or in an object nested in it; None if the key is missing."""
+    """Return the value of `key` in a JSON object or in a nested object."""
     if not isinstance(body, dict):
         return None
     if key in body:

@@ -1,4 +1,4 @@
-"""The requests of an operation. They are determined by running the dialect with its examples as responses."""
+"""The requests of an operation, determined by running the dialect with its examples as responses."""
 
 import re
 from collections.abc import Mapping
@@ -34,22 +34,13 @@ _ORDER: Final[Mapping[Operation, tuple[str, ...]]] = {
 
 @frozen
 class Route:
-    """One request of an operation, and the example that is its response.
-
-    Attributes:
-        method: The HTTP method in upper case.
-        pattern: A regular expression for the URL on any host. An id, reference or token is a group with this name.
-        template: The template of the path, for messages.
-        example: The response; None for a response without a body.
-        adds_token: Whether a token is added to those of the customer in the response.
-        write: Whether the request changes data.
-    """
+    """One request of an operation, and the example that is its response."""
 
     method: str
-    pattern: str
+    pattern: str  # for the URL on any host; an id, reference or token is a group with this name
     template: str
-    example: Example | None
-    adds_token: bool = False
+    example: Example | None  # None for a response without a body
+    adds_token: bool = False  # whether a token is added to those of the customer
     write: bool = False
     _compiled: re.Pattern[str] = field(init=False, eq=False)
 
@@ -78,11 +69,7 @@ def _another(token: str) -> str:
 
 @cache
 def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
-    """Return the requests of `operation` in the order in which they are sent if every lookup succeeds.
-
-    Raises:
-        ConfigurationError: The gateway does not support the operation, or a required example is missing.
-    """
+    """Return the requests of `operation` in order. Raise `ConfigurationError` if the operation cannot be mocked."""
     dialect = account_at(gateway, mock_origin(gateway)).dialect()
     if operation in dialect.unsupported_operations:
         reason = dialect.unsupported_operations[operation]
@@ -104,7 +91,7 @@ def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
 
 
 def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples) -> Steps[Any]:
-    """Return the steps of the operation for the ids in the dialect's examples."""
+    """Return the steps of the operation for the examples of the dialect."""
     customer, token = known.customer, known.token or PaymentToken("token-1")
     draft = make_draft(reference=customer.reference or "test-1")
     match operation:
@@ -165,7 +152,7 @@ def _candidates(operation: Operation, known: Examples) -> list[Example | None]:
 
 
 def _is_result(operation: Operation, record: Any) -> bool:
-    """Return whether `record` can be a result of the operation. Empty lists are not accepted."""
+    """Return whether `record` can be a result of the operation."""
     if operation in {Operation.DELETE, Operation.DELETE_PAYMENT_TOKEN}:
         return record is None
     if isinstance(record, Page):
@@ -176,7 +163,7 @@ def _is_result(operation: Operation, record: Any) -> bool:
 
 
 def _pattern(call: Call[Any], content: ResponseContent) -> str:
-    """Return the `Route.pattern` of a call whose id, reference and token are those in `content`."""
+    """Return the `Route.pattern` of a call."""
     named = {"id": content.customer.id, "reference": content.customer.reference or ""}
     if content.token is not None:
         named["token"] = content.token.token

@@ -45,7 +45,7 @@ class CustomerSimulator:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The last 10,000 requests with their responses, in order, including requests that a fault intercepted."""
+        """The last requests with their responses, in order, including requests that a fault intercepted."""
         return self.server.request_log.all()
 
     def environment(self, merchant: int = 1) -> dict[str, str]:
@@ -77,7 +77,7 @@ class CustomerSimulator:
         return self._accounts[gateway, merchant]
 
     def session(self, gateway: str, *, retry: RetryPolicy | None = None) -> CustomerSession[Any]:
-        """Return a session for an account of the simulated gateway. It is not open yet."""
+        """Return a session for an account of the simulated gateway. The session is not open yet."""
         return CustomerSession(self.account(gateway), retry=retry)
 
     def __enter__(self) -> Self:

@@ -21,7 +21,7 @@ def references() -> st.SearchStrategy[str]:
 
 
 def _optional(account: Account | None) -> dict[str, st.SearchStrategy[Any]]:
-    """Return strategies for the optional fields that the gateway supports; none without an account."""
+    """Return strategies for the optional fields that the gateway supports."""
     fields: dict[str, st.SearchStrategy[Any]] = {
         "email": st.builds("{}@example.com".format, st.text("abcdefghij.", min_size=1, max_size=20)),
         "description": st.text(_LETTERS, min_size=1, max_size=100),

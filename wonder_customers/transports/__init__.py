@@ -1,8 +1,4 @@
-"""The transports, which send requests to gateways, and the choice between them.
-
-`AsyncioTransport` is the default on asyncio, if httptools is installed and neither httpx nor httpx2 is patched.
-Otherwise, and for transports of httpx or httpx2, `HttpxTransport` is used.
-"""
+"""The transports, which send requests to gateways, and the choice between them."""
 
 import sys
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
@@ -18,11 +14,7 @@ __all__ = ["check_transport", "patched_library", "select_transport"]
 
 
 def check_transport(transport: Any, max_connections: int) -> None:
-    """Check the transport arguments of a session.
-
-    Raises:
-        ConfigurationError: An argument is invalid.
-    """
+    """Raise `ConfigurationError` if a transport argument of a session is invalid."""
     check_max_connections(max_connections)
     if transport is None or _is_factory(transport) or hasattr(transport, "handle_async_request"):
         return
@@ -51,11 +43,7 @@ def _is_factory(transport: object) -> bool:
 
 
 def select_transport(transport: Any, max_connections: int) -> tuple[Transport, str]:
-    """Return the transport for a session on the running event loop, and a description of it for ``repr``.
-
-    Raises:
-        ConfigurationError: `transport` cannot be used.
-    """
+    """Return the transport of a session, and its description. Raise `ConfigurationError` if `transport` is unusable."""
     factory = None
     while _is_factory(transport):
         factory, transport = transport, transport()
@@ -93,7 +81,7 @@ def _httpx(max_connections: int, transport: Any = None, *, close_transport: bool
 
 
 def patched_library() -> str | None:
-    """Return ``httpx`` or ``httpx2`` if the library is patched, for example by respx or a tracer; else None."""
+    """Return ``httpx`` or ``httpx2`` if the library is patched; else None."""
     for library, core in (("httpx", "httpcore"), ("httpx2", "httpcore2")):
         classes = [(library, "AsyncHTTPTransport"), (core, "AsyncConnectionPool"), (core, "AsyncHTTPConnection")]
         for module, name in classes:

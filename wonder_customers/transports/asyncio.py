@@ -1,7 +1,4 @@
-"""The default transport on asyncio and uvloop: `asyncio.Protocol` connections, with responses parsed by httptools.
-
-The transport processes every byte itself, so the observations in a `Transmission` are exact.
-"""
+"""The default transport on asyncio and uvloop."""
 
 import asyncio
 import socket
@@ -89,13 +86,7 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
             await asyncio.wait(idle)
 
     async def connect(self, connection: "AsyncioConnection", seconds: float, deadline: float) -> asyncio.Transport:
-        """Open a connection and return its transport.
-
-        Raises:
-            ConfigurationError: `loopback_guard` does not allow the host, or the TLS context has become insecure.
-            TransportError: The connection could not be opened within `seconds`, or cannot be used.
-            TransportTimeout: The connection could not be opened before `deadline`.
-        """
+        """Open a connection and return its transport. Raise `TransportError` if this fails."""
         origin = connection.origin
         loopback_guard.check(origin.host)
         context = verified(self._context or default_context()) if origin.scheme == "https" else None
@@ -138,32 +129,25 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
 
 
 class AsyncioConnection(asyncio.Protocol, PooledConnection):
-    """An HTTP/1.1 connection. The parser calls the methods whose names begin with ``on_``.
-
-    Attributes:
-        due: The time of the request's next time limit. Without a request, the time when the idle connection is closed.
-        transport: The asyncio transport; None until the connection is open.
-        timer_due: The time when the timer for `due` fires.
-        closed: A future that is done when the socket is closed, in a later iteration of the event loop.
-    """
+    """An HTTP/1.1 connection."""
 
     def __init__(self, origin: Origin, pool: AsyncioTransport) -> None:
         super().__init__(origin)
         self._pool, self._loop = pool, asyncio.get_running_loop()
         self.socket: socket.socket | None = None
         self.transport: asyncio.Transport | None = None
-        self.closed: asyncio.Future[None] = self._loop.create_future()
+        self.closed: asyncio.Future[None] = self._loop.create_future()  # done when the socket is closed
         self._parser = HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._reusable = True
         self._timer: asyncio.TimerHandle | None = None
-        self.timer_due: float = inf
+        self.timer_due: float = inf  # when the timer fires
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
         """Send the request over this connection and return the response.
 
         Raises:
-            TransportTimeout, TransportError, ConfigurationError: As for `PooledConnection.send`.
+            TransportError: No complete response arrived.
         """
         data, timeouts = serialize_request(signed_request), signed_request.timeouts
         transport = self.transport or await self._pool.connect(self, timeouts.connect, deadline)
@@ -210,13 +194,13 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
             self.socket.close()
 
     def abort(self) -> None:
-        """Close the connection at once, without sending buffered data or closing TLS."""
+        """Close the connection at once."""
         self._reusable, self._waiter = False, None
         if self.transport is not None:
             self.transport.abort()
 
     def set_timer(self) -> None:
-        """Start a timer that fires at `due`, and cancel the current timer."""
+        """Start a timer that fires at `due`."""
         if self._timer is not None:
             self._timer.cancel()
         self.timer_due = self.due
@@ -240,13 +224,14 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         return self._unsent < before
 
     def _expect_within(self, seconds: float) -> None:
+        # Without a request, `due` is the time when the idle connection is closed.
         self.due: float = min(monotonic() + seconds, self._deadline)
         # A timer that fires earlier is kept, because a new timer for each request would be slower.
         if self.due < self.timer_due:
             self.set_timer()
 
     def _fail(self, error: TransportError) -> None:
-        """End the request with an error, unless its response is complete."""
+        """End the request after a failure."""
         if not self._complete and self._error is None:
             self._error = error
         self._finish()

@@ -1,9 +1,4 @@
-"""The transport for trio, for proxies, and for transports of httpx or httpx2 that the caller passes.
-
-It uses the documented interface of these libraries: ``handle_async_request``, and the ``trace`` extension with the
-network streams that it reports. httpx's pool loses connections when requests are cancelled (encode/httpcore#1093).
-Therefore each connection of `ConnectionPool` has its own httpx transport, unless the caller passes a transport.
-"""
+"""The transport over httpx and httpx2."""
 
 import ssl
 from collections.abc import Callable, Mapping
@@ -72,6 +67,10 @@ _POOLED_WARNING: Final = (
 )
 
 
+# httpx's pool loses connections when requests are cancelled (encode/httpcore#1093). Therefore each connection has its
+# own httpx transport, unless the caller passes a transport.
+
+
 class HttpxTransport(ConnectionPool["HttpxConnection"]):
     """A transport over httpx or httpx2, for trio, for proxies, and for transports of these libraries.
 
@@ -81,7 +80,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
         proxy: The URL of a proxy, as a `Secret` if it contains a password. Environment variables are not read.
         local_address: The IP address of this machine to connect from.
         transport: A transport of httpx or httpx2, such as ``httpx.MockTransport``, used for all requests; or a function
-            that returns a new transport for each connection. It must not be combined with the previous three arguments.
+            that returns a new transport for each connection.
         close_transport: Whether `aclose` also closes a `transport` that is used for all requests.
 
     Raises:
@@ -143,7 +142,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
             self._sweeper = BackgroundTask(self._sweep)
 
     async def _sweep(self) -> None:
-        """Close idle connections that are due or that the gateway has closed, until none is left."""
+        """Close idle connections that can no longer be used."""
         while self.idle_connections:
             await anyio.sleep(_SWEEP)
             now = monotonic()
@@ -164,11 +163,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
 
 
 class HttpxConnection(PooledConnection):
-    """A connection with its own httpx transport, or with the caller's transport, which all connections share.
-
-    The observations in a `Transmission` come from the ``trace`` extension. For transports without this extension, the
-    class of an error shows whether the request was sent.
-    """
+    """A connection over a transport of httpx or httpx2."""
 
     def __init__(self, origin: Origin, carrier: Any, resolver: Resolver | None, *, shared: bool = False) -> None:
         super().__init__(origin)
@@ -179,7 +174,7 @@ class HttpxConnection(PooledConnection):
         self._reusable = True
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
-        """Send the request over this connection and return the response. See `PooledConnection.send`."""
+        """Send the request over this connection and return the response."""
         self._timeouts = signed_request.timeouts
         serialize_request(signed_request)  # raises an error if the request is not valid HTTP
         request = build_request(self._library, signed_request)
@@ -198,7 +193,7 @@ class HttpxConnection(PooledConnection):
         raise failure  # outside the except block, so that the error has no context that contains the request
 
     async def _trace(self, event: str, info: dict[str, Any]) -> None:
-        """Process a trace event of the request, such as ``http11.send_request_headers.started``."""
+        """Process a trace event of the request."""
         self._traced = True
         protocol, _, step = event.partition(".")
         match step:
@@ -276,7 +271,7 @@ class HttpxConnection(PooledConnection):
         return self._reader is None or (self._reusable and not self._reader.has_more())
 
     async def aclose(self) -> None:
-        """Close the connection."""
+        """Close the connection if it does not belong to the caller."""
         if self._shared:
             return
         # Shielded, so that the socket is closed even if the current task is cancelled.
@@ -289,11 +284,10 @@ class HttpxConnection(PooledConnection):
 
 
 class _Reader:
-    """Replaces the `read` method of a network stream, and records the data received since the start of a request.
+    """Replaces the `read` method of a network stream, and records the received data."""
 
-    httpx would read data after the end of a response as the response to the next request. While httpx sends a request,
-    it does not read. It would lose the response if the gateway refuses the request early and resets the connection.
-    """
+    # httpx would read data after the end of a response as the response to the next request. It does not read while it
+    # sends, and would lose the response of a gateway that refuses the request early.
 
     def __init__(self, stream: Any) -> None:
         self.data = b""
@@ -312,7 +306,7 @@ class _Reader:
         return data
 
     def start(self) -> None:
-        """Start to read the next data in the background."""
+        """Start to read in the background."""
         self._reading = BackgroundTask(self._read_ahead)
 
     async def _read_ahead(self) -> None:
@@ -328,7 +322,7 @@ class _Reader:
             self._reading = None
 
     def has_more(self) -> bool:
-        """Return whether the connection has ended, or may have received data after its last response."""
+        """Return whether the connection has ended or may have more data."""
         if len(self.data) > _BUFFERED or is_readable(self._stream.get_extra_info("socket")):
             return True
         tls = self._stream.get_extra_info("ssl_object")
@@ -342,7 +336,7 @@ class _Reader:
 
 
 class _Unchanged:
-    """A wrapper around a TLS context that prevents httpx from changing the ALPN protocols."""
+    """A TLS context whose ALPN protocols httpx cannot change."""
 
     def __init__(self, original: ssl.SSLContext) -> None:
         self.original = original
@@ -355,7 +349,8 @@ class _Unchanged:
 
 
 async def _resolve(resolver: Resolver, signed_request: SignedRequest) -> None:
-    """Resolve the host before httpx does, because a name resolution that hangs in httpx blocks a thread of anyio."""
+    """Resolve the host before httpx does."""
+    # A name resolution that hangs in httpx would block a thread of anyio.
     loopback_guard.check(signed_request.origin.host)
     seconds = signed_request.timeouts.connect
     failure = TransportError(f"no connection could be opened within the connect timeout of {seconds:g} s")
@@ -369,7 +364,7 @@ async def _resolve(resolver: Resolver, signed_request: SignedRequest) -> None:
 
 
 def _proxy(url: object, context: Any) -> httpx.Proxy:
-    """Return the proxy at `url`. The context is for https proxies."""
+    """Return the proxy at `url`."""
     try:
         proxy = httpx.Proxy(url if isinstance(url, str) and urlsplit(url).hostname else "")
         # The default context of httpx obeys SSL_CERT_FILE and SSLKEYLOGFILE.

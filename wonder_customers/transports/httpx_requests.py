@@ -13,18 +13,18 @@ __all__ = ["build_request", "library_of"]
 
 
 def library_of(kind: type) -> ModuleType:
-    """Return the library of a class of transports: httpx2 if the class or a base class is part of it, else httpx."""
+    """Return the library of a class of transports."""
     modules = {base.__module__.partition(".")[0] for base in kind.__mro__}
     return import_module("httpx2" if "httpx2" in modules else "httpx")
 
 
 @cache
 def _body_class(library: ModuleType) -> Any:
-    """Return a class for request bodies that uses no async generator, because trio warns about suspended generators."""
+    """Return a class for request bodies."""
     return type("Body", (_Body, library.AsyncByteStream), {})
 
 
-class _Body:
+class _Body:  # no async generator, because trio warns about suspended generators
     def __init__(self, body: bytes) -> None:
         self._parts = [body] if body else []
 
@@ -38,11 +38,7 @@ class _Body:
 
 
 def build_request(library: ModuleType, signed_request: SignedRequest) -> Any:
-    """Return a request object of `library` that sends exactly the bytes of `signed_request`.
-
-    Raises:
-        ConfigurationError: The library would change the path.
-    """
+    """Return a request object of `library`. Raise `ConfigurationError` if the library would change the path."""
     origin, target, timeouts = signed_request.origin, signed_request.target.encode("ascii"), signed_request.timeouts
     url = library.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=target)
     if url.raw_path != target:

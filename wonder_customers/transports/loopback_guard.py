@@ -1,8 +1,4 @@
-"""A guard for test runs: with ``WONDER_CUSTOMERS_LOOPBACK_ONLY=1``, only loopback addresses can be reached.
-
-The pytest plug-in sets the environment variable, so that a session that is meant for a mock or a simulator cannot reach
-a real gateway. Programs that a test starts inherit the variable.
-"""
+"""A guard for test runs that allows only connections to loopback addresses."""
 
 from os import environ
 from typing import Final
@@ -12,6 +8,7 @@ from wonder_customers.errors import ConfigurationError
 
 __all__ = ["VARIABLE", "check", "refused"]
 
+# An environment variable, because the programs that a test starts inherit it.
 VARIABLE: Final = "WONDER_CUSTOMERS_LOOPBACK_ONLY"
 
 refused: Final[list[str]] = []
@@ -19,11 +16,7 @@ refused: Final[list[str]] = []
 
 
 def check(host: str) -> None:
-    """Refuse a connection to another machine if the environment variable is set.
-
-    Raises:
-        ConfigurationError: The variable is set, and `host` is not a loopback host. The message names the running test.
-    """
+    """Raise `ConfigurationError` if the guard does not allow a connection to `host`."""
     if environ.get(VARIABLE, "0") in {"", "0"} or is_loopback(host):
         return
     test = environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]

@@ -36,11 +36,7 @@ _WINDOW_BITS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 
 
 def serialize_request(signed_request: SignedRequest) -> bytes:
-    """Return the bytes of a request.
-
-    Raises:
-        TransportError: The request line or a header is not valid HTTP.
-    """
+    """Return the bytes of a request. Raise `TransportError` if they are not valid HTTP."""
     line = f"{signed_request.method} {signed_request.target} HTTP/1.1".encode()
     head = b"\r\n".join((line, *map(b": ".join, signed_request.headers)))
     # The pattern alone would accept a header line that was injected through a value.
@@ -51,7 +47,7 @@ def serialize_request(signed_request: SignedRequest) -> bytes:
 
 
 def normalize_headers(headers: Iterable[Header]) -> dict[str, str]:
-    """Return headers as a dict of strings, names in lower case. A repeated header has its last value."""
+    """Return headers as a dict of strings, names in lower case."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
 
 
@@ -61,11 +57,7 @@ def too_large() -> TransportError:
 
 
 def decode_body(content_encoding: str, body: bytes) -> bytes:
-    """Return the decoded body. It may be encoded with gzip or deflate, or not encoded.
-
-    Raises:
-        TransportError: The coding is not supported, the data is damaged, or the result is larger than `MAX_BODY`.
-    """
+    """Return the decoded body. Raise `TransportError` if it cannot be decoded."""
     for coding in reversed(content_encoding.lower().split(",")):
         if (name := coding.strip()) in _NOT_ENCODED or not body:
             continue
@@ -90,7 +82,7 @@ def _decompress(body: bytes, formats: tuple[int, ...]) -> bytes:
 
 
 def is_one_response(data: bytes, headers: Mapping[str, str]) -> bool:
-    """Return whether `data` is exactly one response with `headers`. The check fails for some unusual responses."""
+    """Return whether `data` is known to be exactly one response with `headers`."""
     body = data.partition(b"\r\n\r\n")[2]
     if "chunked" not in headers.get("transfer-encoding", ""):
         return headers.get("content-length", "0") == str(len(body))

@@ -1,4 +1,4 @@
-"""Name resolution, connection errors and background tasks, for both transports."""
+"""Name resolution, connection errors and background tasks of the transports."""
 
 import asyncio
 import os
@@ -44,21 +44,16 @@ _CAUSES: Final = {
 
 
 class Resolver:
-    """Resolves host names in separate threads. At most one thread resolves the same name at a time.
+    """Resolves host names in separate threads."""
 
-    A name resolution that hangs cannot be cancelled. In the thread pool of the event loop, it would block a thread that
-    the program may need.
-    """
+    # A name resolution that hangs cannot be cancelled. In the thread pool of the event loop, it would block a thread
+    # that the program may need.
 
     def __init__(self) -> None:
         self._lookups: dict[tuple[str, int], tuple[anyio.Event, list[Any]]] = {}
 
     async def resolve(self, host: str, port: int) -> list[Any]:
-        """Return the addresses of `host`, as from `socket.getaddrinfo`.
-
-        Raises:
-            OSError: The name could not be resolved.
-        """
+        """Return the addresses of `host`, as from `socket.getaddrinfo`."""
         with suppress(ValueError):
             ip_address(host)
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
@@ -84,7 +79,7 @@ _background: Final[set[asyncio.Task[None]]] = set()  # the event loop keeps weak
 
 
 class BackgroundTask:
-    """Runs `work` in a task of the running event loop (asyncio or trio) until it ends or `stop` cancels it."""
+    """Runs `work` in a task of the running event loop (asyncio or trio)."""
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._work, self._scope, self._ended = work, anyio.CancelScope(), anyio.Event()
@@ -112,7 +107,7 @@ def running_on_asyncio() -> bool:
 
 
 def connection_error(error: BaseException) -> TransportError:
-    """Return the error for a connection that could not be opened, with the cause and a hint."""
+    """Return the error for a connection that could not be opened."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             reason, hint = _CERTIFICATE.get(cause.verify_code, _UNTRUSTED)
@@ -137,15 +132,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def check_peer(scheme: str, sock: Any) -> None:
-    """Check that the peer of a connection without TLS is this machine. ``x.localhost`` may resolve to another machine.
-
-    If `sock` is None, the peer is not checked.
-
-    Raises:
-        TransportError: The connection is plain http to another machine.
-    """
+    """Raise `TransportError` for a connection without TLS to another machine."""
     if scheme == "https" or sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return
+    # A name such as ``x.localhost`` may resolve to another machine.
     if not is_loopback(sock.getpeername()[0].partition("%")[0]):
         reason = (
             "no connection could be opened: plain http is allowed only to this machine, but the host name resolves to"
@@ -155,7 +145,7 @@ def check_peer(scheme: str, sock: Any) -> None:
 
 
 def is_readable(sock: Any) -> bool:
-    """Return whether a socket is closed or has data to read. On an idle connection, such data is unexpected."""
+    """Return whether a socket is closed or has data to read."""
     if sock is None or sock.fileno() < 0:  # closed
         return True
     if not hasattr(select, "poll"):  # Windows, where select() has no limit on socket numbers

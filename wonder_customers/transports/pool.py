@@ -1,8 +1,4 @@
-"""The connection pool of both transports: a limit on concurrent requests, and a stack of idle connections per origin.
-
-A connection serves one request at a time. It returns to the pool only after a complete response. In all other cases,
-including cancellation, it is closed. Therefore a broken connection is never used again, and no slot is lost.
-"""
+"""The connection pool of both transports."""
 
 import re
 from abc import ABC, abstractmethod
@@ -23,7 +19,7 @@ from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmiss
 __all__ = ["KEEP_ALIVE", "MAX_AGE", "ConnectionPool", "PooledConnection", "check_max_connections", "close_all"]
 
 KEEP_ALIVE: Final = 4.0
-"""Seconds for which an idle connection is kept by default. Common servers close idle connections after 5 s or more."""
+"""Seconds for which an idle connection is kept by default. Common servers wait for 5 s or more."""
 
 MAX_AGE: Final = 300.0
 """Maximum age of a connection in seconds, so that a change of the gateway's address is noticed."""
@@ -32,32 +28,18 @@ _KEEP_ALIVE_TIMEOUT: Final = re.compile(r"timeout\s*=\s*([0-9]{1,6})\b", re.IGNO
 
 
 class PooledConnection(ABC):
-    """A connection for one request at a time, opened on first use. Times are on the monotonic clock.
-
-    Attributes:
-        origin: The origin of the gateway.
-        created: The time when the connection was created.
-        idle_since: The time when its last response was complete.
-        due: The time when the connection must be closed, while it is idle.
-        served: Whether the connection has returned a complete response, so that it is a kept-alive connection.
-    """
+    """A connection for one request at a time, opened on first use."""
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self.created: float = monotonic()
         self.idle_since: float = 0.0
-        self.due = inf
-        self.served = False
+        self.due = inf  # when the idle connection must be closed
+        self.served = False  # whether it has returned a complete response
 
     @abstractmethod
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
-        """Send a request and return the response.
-
-        Raises:
-            TransportTimeout: `deadline`, on the monotonic clock, passed before the response was complete.
-            TransportError: No complete response arrived.
-            ConfigurationError: The connection is not allowed. Nothing was sent.
-        """
+        """Send a request and return the response. `deadline` is on the monotonic clock."""
 
     @abstractmethod
     def is_reusable(self, now: float) -> bool:
@@ -72,24 +54,15 @@ C = TypeVar("C", bound=PooledConnection)
 
 
 def check_max_connections(number: object) -> None:
-    """Check the maximum number of connections.
-
-    Raises:
-        ConfigurationError: `number` is not an integer from 1 to 10,000.
-    """
+    """Raise `ConfigurationError` unless `number` is an integer from 1 to 10,000."""
     if type(number) is not int or not 1 <= number <= 10_000:
         raise ConfigurationError(f"max_connections must be an integer from 1 to 10000, not {number!r:.50}")
 
 
 class ConnectionPool(ABC, Generic[C]):
-    """Base class of both transports. It limits the number of concurrent requests, and reuses connections.
+    """Base class of both transports."""
 
-    Attributes:
-        open_connections: Number of connections, busy and idle.
-        ends_in_time: True, because `send` itself observes the time limit; see `wonder_customers.wire.Transport`.
-    """
-
-    ends_in_time: ClassVar[bool] = True
+    ends_in_time: ClassVar[bool] = True  # see `wonder_customers.wire.Transport`
 
     def __init__(self, max_connections: int, local_address: str | None = None) -> None:
         check_max_connections(max_connections)
@@ -125,7 +98,7 @@ class ConnectionPool(ABC, Generic[C]):
 
     @abstractmethod
     def _close_when_due(self, connection: C) -> None:
-        """Schedule the closing of an idle connection at its time `due`."""
+        """Schedule the closing of an idle connection."""
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """Send one request once and return its complete response.
@@ -145,7 +118,7 @@ class ConnectionPool(ABC, Generic[C]):
             now = await self._wait_for_slot(deadline)
         try:
             connection, unusable = self._take(signed_request.origin, now)
-            kept = False
+            kept = False  # only a connection with a complete response is used again
             try:
                 if unusable:
                     await close_all(unusable)
@@ -170,7 +143,7 @@ class ConnectionPool(ABC, Generic[C]):
             )
 
     async def _wait_for_slot(self, deadline: float) -> float:
-        """Take a slot, and return the time. Raise `TransportTimeout` if no slot becomes free before `deadline`."""
+        """Take a slot, and return the time."""
         if await self._slots.acquire(deadline - monotonic()):
             if (now := monotonic()) < deadline:
                 return now
@@ -200,7 +173,7 @@ class ConnectionPool(ABC, Generic[C]):
         return stack.popleft()
 
     def _put_back(self, connection: C, headers: Mapping[str, str]) -> bool:
-        """Return a connection to the pool after a complete response. Return False if it must be closed instead."""
+        """Return a connection to the pool. Return False if it must be closed."""
         now = monotonic()
         if self._closed or "close" in headers.get("connection", "").lower() or not connection.is_reusable(now):
             return False
@@ -230,13 +203,13 @@ class ConnectionPool(ABC, Generic[C]):
 
 
 async def close_all(connections: list[C]) -> None:
-    """Close all connections of a list, and empty the list."""
+    """Close the connections, and empty the list."""
     while connections:
         await connections.pop().aclose()
 
 
 def _idle_time(keep_alive: str) -> float:
-    """Return the seconds to keep an idle connection, given a Keep-Alive header such as ``timeout=5, max=100``."""
+    """Return the seconds to keep an idle connection, given a Keep-Alive header."""
     found = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
     # Less than the timeout, because the server started to count earlier.
     return KEEP_ALIVE if found is None else int(found[1]) * 0.8

@@ -15,11 +15,7 @@ _ACCEPTED_MINIMUM: Final = frozenset({ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLS
 
 @cache
 def default_context() -> ssl.SSLContext:
-    """Return the context shared by all transports of the process: certifi's authorities, TLS 1.2 or later.
-
-    The context is created only once, because this is slow. The environment variables ``SSLKEYLOGFILE`` and
-    ``SSL_CERT_FILE`` have no effect.
-    """
+    """Return the context shared by all transports of the process."""
     context = ssl.create_default_context(cafile=certifi.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
@@ -29,11 +25,7 @@ def default_context() -> ssl.SSLContext:
 
 
 def verified(context: object) -> ssl.SSLContext:
-    """Return `context` if it is secure.
-
-    Raises:
-        ConfigurationError: `context` does not meet the requirements of `AsyncioTransport`.
-    """
+    """Return `context`. Raise `ConfigurationError` if it is not secure."""
     if not isinstance(context, ssl.SSLContext):
         raise ConfigurationError(f"ssl_context must be an ssl.SSLContext, not {type(context).__name__}")
     if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:

@@ -57,7 +57,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Disable the loopback guard for tests marked `real_gateway`, and for those that record a cassette."""
+    """Disable the loopback guard for tests that may connect to real gateways."""
     records = item.config.getoption("record") and "gateway_cassette" in getattr(item, "fixturenames", ())
     if item.get_closest_marker("real_gateway") is None and not records:
         return (yield)
@@ -71,7 +71,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    """Remove unconfirmed writes of earlier tests, and fail the phase if the loopback guard refuses a connection."""
+    """Remove unconfirmed writes of earlier tests, and fail if the loopback guard refuses a connection."""
     locks = sys.modules.get("wonder_customers._core.write_locks")
     if locks is not None:
         locks.UNCONFIRMED_WRITES.clear()
@@ -81,7 +81,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail the phase if the loopback guard refuses a connection."""
+    """Fail if the loopback guard refuses a connection."""
     with _fail_on_guard_refusals():
         return (yield)
 
@@ -91,7 +91,7 @@ pytest_runtest_teardown = pytest_runtest_call
 
 @contextmanager
 def _fail_on_guard_refusals() -> Iterator[None]:
-    """Fail if the guard refused a connection in the block, even if the code under test caught the error."""
+    """Fail if the guard refused a connection in the block."""
     guard = sys.modules.get(_GUARD_MODULE)
     if guard is not None:
         guard.refused.clear()
@@ -105,7 +105,7 @@ def _fail_on_guard_refusals() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Record whether the test failed, because mocked routes of a failed test need not be called."""
+    """Record whether the test failed."""
     report = yield
     item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
     return report
@@ -116,7 +116,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture
 def gateway_mock(request: pytest.FixtureRequest) -> "Iterator[GatewayMock]":
-    """Return mocks of all gateways. Session fixtures send to the mocks, and every mocked route must be called."""
+    """Return mocks of all gateways. Session fixtures send to the mocks, and mocked routes must be called."""
     from wonder_customers.testing.mock import GatewayMock  # noqa: PLC0415 - see the module's docstring
 
     mock = GatewayMock()
@@ -194,7 +194,7 @@ def customer_retry_policy() -> "RetryPolicy | None":
 
 @pytest.fixture
 def _session_target(request: pytest.FixtureRequest) -> _SessionTarget:
-    """Return the mock or the cassette if the test requests one of them, otherwise the simulator."""
+    """Return the mock, the cassette or the simulator that the test uses."""
     if "gateway_mock" in request.fixturenames:
         from wonder_customers.testing.accounts import account_at, mock_origin  # noqa: PLC0415
 
@@ -214,7 +214,7 @@ def _session_target(request: pytest.FixtureRequest) -> _SessionTarget:
 
 @asynccontextmanager
 async def _open_session(target: _SessionTarget, retry: "RetryPolicy | None") -> "AsyncIterator[CustomerSession[Any]]":
-    """Open a session. The session fixtures are views of it."""
+    """Open the session on which the session fixtures are based."""
     from wonder_customers import CustomerSession, dialects  # noqa: PLC0415 - see the module's docstring
 
     async with CustomerSession(target.account(dialects.names()[0]), retry=retry, transport=target.transport) as session:
@@ -230,7 +230,7 @@ async def _session_by_anyio(
 
 
 def _asyncio_fixtures() -> ModuleType:
-    """Return the equivalents of `_session_by_anyio` for pytest-asyncio, one for each scope of event loops."""
+    """Return the equivalents of `_session_by_anyio` for pytest-asyncio."""
     import pytest_asyncio  # noqa: PLC0415 - optional
 
     def for_scope(loop_scope: Any) -> Any:
@@ -250,7 +250,7 @@ def _asyncio_fixtures() -> ModuleType:
 
 @pytest.fixture
 def _base_session(request: pytest.FixtureRequest) -> "CustomerSession[Any]":
-    """Return the session on which the session fixtures are based. It is open on the event loop of the test."""
+    """Return the session on which the session fixtures are based."""
     mark = request.node.get_closest_marker("asyncio")
     if mark is None and "anyio_backend" not in request.fixturenames:
         pytest.fail(
