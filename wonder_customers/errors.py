@@ -142,7 +142,7 @@ class Violation:
 
 
 class InvalidRecordError(WonderCustomersError):
-    """A record or argument is not valid at the gateway. The request was not sent.
+    """A record or argument is not valid at the gateway. Nothing was changed.
 
     Attributes:
         gateway: The name of the gateway.
@@ -150,7 +150,7 @@ class InvalidRecordError(WonderCustomersError):
     """
 
     def __init__(self, gateway: str, violations: Sequence[Violation]) -> None:
-        super().__init__(f"{gateway} does not accept this input: {'; '.join(map(str, violations))}. Nothing was sent.")
+        super().__init__(f"{gateway} does not accept this input: {'; '.join(map(str, violations))}. Nothing was changed.")
         self.gateway = gateway
         self.violations: tuple[Violation, ...] = tuple(violations)
 

@@ -220,8 +220,7 @@ def check_dead_letters(path: Path) -> None:
         first = file.readline(1 << 24)
     if first.strip() and _parsed(first) is None:
         raise ConfigurationError(
-            f"{path} already exists and is not a list of failed rows. Nothing was sent. Give the path of a new file"
-            " with --failures."
+            f"{path} already exists and is not a list of failed rows. Give the path of a new file with --failures."
         )
 
 

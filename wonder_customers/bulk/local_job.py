@@ -139,8 +139,8 @@ class LocalJob(Job):
             check_deletion(self._session.account)
             if not isinstance(self._journal, Journal):
                 raise ConfigurationError(
-                    "customers missing from the source can be deleted only with a journal. Nothing was sent."
-                    " Pass journal=Journal.open(…)."
+                    "customers missing from the source can be deleted only with a journal. Pass"
+                    " journal=Journal.open(…)."
                 )
         if isinstance(self._journal, Journal):
             self._journal.check(self._session.gateway, self._session.account.base_url)
@@ -181,9 +181,8 @@ class LocalJob(Job):
             try:
                 await self._queue_all()
             except ConfigurationError as error:
-                # The reader's message does not take into account that earlier rows may have been sent.
-                reason = str(error).replace(" Nothing was sent.", "") if self.rows_read else str(error)
-                self._halt("source", reason)
+                unsent = not self.rows_read and self._whole_source
+                self._halt("source", f"nothing was sent, because {error}" if unsent else str(error))
             except BulkError as error:
                 self._halt("journal", str(error))
             finally:

@@ -51,14 +51,11 @@ def check_trusted(path: Path, *, secret: bool = False) -> None:
     except FileNotFoundError:  # SQLite removes its files beside a database whenever the last connection is closed
         return
     if status.st_uid != os.geteuid():
-        raise ConfigurationError(
-            f"{path} belongs to another user, who can change it. Nothing was sent. Use a file that you own."
-        )
+        raise ConfigurationError(f"{path} belongs to another user, who can change it. Use a file that you own.")
     if not stat.S_ISREG(status.st_mode):
-        raise ConfigurationError(f"{path} is not a regular file. Nothing was sent. Give the path of a regular file.")
+        raise ConfigurationError(f"{path} is not a regular file. Give the path of a regular file.")
     if status.st_mode & (0o077 if secret else 0o022):
         what = "read or change" if secret else "change"
         raise ConfigurationError(
-            f"other users can {what} {path}. Nothing was sent. If you trust its contents, run:"
-            f" chmod 600 {quote(str(path))}"
+            f"other users can {what} {path}. If you trust its contents, run: chmod 600 {quote(str(path))}"
         )

@@ -55,7 +55,7 @@ def _connect(address: str | None) -> None:
         message = str(error).strip().partition("\n")[0]
         failed = "Ray cannot be started on this machine" if address is None else f"Ray at {address} cannot be reached"
         advice = "" if address is None else " Check the address, and that Ray is running."
-        raise ConfigurationError(f"{failed}: {message}. Nothing was sent.{advice}") from None
+        raise ConfigurationError(f"{failed}: {message}.{advice}") from None
 
 
 class _Remote:
@@ -203,9 +203,8 @@ async def sync_on_ray(
     chosen = options or Options()
     if chosen.removed == "delete":
         raise ConfigurationError(
-            "customers missing from the source cannot be deleted on Ray. Nothing was sent. Send the rows on Ray, then"
-            " run `sync` on this machine with the same journal to delete the customers. Confirmed rows are not sent"
-            " again."
+            "customers missing from the source cannot be deleted on Ray. Send the rows on Ray, then run `sync` on this"
+            " machine with the same journal to delete the customers. Confirmed rows are not sent again."
         )
     journal = await anyio.to_thread.run_sync(journal.resolve)
     create = partial(PartitionedSource.create, source, journal, chosen, size=size, wait=DYING)

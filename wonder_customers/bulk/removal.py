@@ -42,8 +42,8 @@ def check_deletion(account: Account) -> None:
     reason = dialect.unsupported_operations.get(Operation.DELETE)
     if reason is not None:
         raise ConfigurationError(
-            f"{dialect.gateway} cannot delete customers: {reason}. Nothing was sent. The rule `report` only counts the"
-            " customers missing from the source."
+            f"{dialect.gateway} cannot delete customers: {reason}. The rule `report` only counts the customers missing"
+            " from the source."
         )
 
 

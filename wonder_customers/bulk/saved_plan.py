@@ -162,19 +162,17 @@ class SavedPlan:
             mark, sealed = head["key"], seal["seal"]
         except OSError as error:
             raise ConfigurationError(
-                f"{path} cannot be read: {error.strerror}. Nothing was sent. Give the path of a saved plan."
+                f"{path} cannot be read: {error.strerror}. Give the path of a saved plan."
             ) from None
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            raise ConfigurationError(
-                f"{path} is not a complete saved plan. Nothing was sent. Save a new plan."
-            ) from None
+            raise ConfigurationError(f"{path} is not a complete saved plan. Save a new plan.") from None
         if not known or mark != key_mark(digests).hex():
             raise ConfigurationError(
-                f"{path} was saved for a journal with another key, or by another version of wonder-customers. Nothing"
-                " was sent. Save a new plan."
+                f"{path} was saved for a journal with another key, or by another version of wonder-customers. Save a"
+                " new plan."
             )
         if sealed != running.hexdigest():
-            raise ConfigurationError(f"{path} was changed after the plan was saved. Nothing was sent. Save a new plan.")
+            raise ConfigurationError(f"{path} was changed after the plan was saved. Save a new plan.")
         return found
 
     def check(self, facts: Mapping[str, str]) -> None:
@@ -187,12 +185,9 @@ class SavedPlan:
         if differing:
             raise self._differs(differing)
 
-    def checker(self, *, sending: bool) -> Callable[[Sequence[Outcome], Sequence[PendingRow]], None]:
+    def checker(self) -> Callable[[Sequence[Outcome], Sequence[PendingRow]], None]:
         """Return a function for `Options.inspect` that compares each batch with the plan."""
         lines = self._rows()
-        effect = (
-            "The differing rows were not sent; earlier rows may have been sent." if sending else "Nothing was sent."
-        )
 
         def check(outcomes: Sequence[Outcome], pending: Sequence[PendingRow]) -> None:
             found = []
@@ -201,7 +196,7 @@ class SavedPlan:
                 if planned != decision:
                     found.append(_difference(decision, planned))
             if found:
-                raise self._differs(found, effect)
+                raise self._differs(found)
 
         return check
 
@@ -215,11 +210,11 @@ class SavedPlan:
         with self.path.open("rb") as file:
             yield from (orjson.loads(line) for line in file if line.startswith(b"["))
 
-    def _differs(self, differing: Sequence[str], effect: str = "Nothing was sent.") -> ConfigurationError:
+    def _differs(self, differing: Sequence[str]) -> ConfigurationError:
         more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
         return ConfigurationError(
             f"the plan {self.path} differs from the changes that the job would make now:"
-            f" {'; '.join(differing[:_SHOWN])}{more}. {effect} Save a new plan."
+            f" {'; '.join(differing[:_SHOWN])}{more}. Save a new plan."
         )
 
 
@@ -311,12 +306,12 @@ async def check_plan(
             chosen.full,
             read_only=True,
             empty=chosen.empty,
-            inspect=saved.checker(sending=False),
+            inspect=saved.checker(),
         ) as change_filter:
             while await batches.next(change_filter) is not None:
                 pass
         saved.check_rows(batches.read)
-    return evolve(chosen, inspect=saved.checker(sending=True))
+    return evolve(chosen, inspect=saved.checker())
 
 
 def contents(files: Iterable[Path]) -> str:

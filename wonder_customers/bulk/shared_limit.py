@@ -87,8 +87,8 @@ class SharedLimit:
         address = urlsplit(self.url)
         if address.password or "password" in address.query.casefold():
             raise ConfigurationError(
-                "the address of the shared limit contains a password, which other users can see. Nothing was sent."
-                f" Set the environment variable {PASSWORD} instead."
+                "the address of the shared limit contains a password, which other users can see. Set the environment"
+                f" variable {PASSWORD} instead."
             )
         if address.scheme not in {"redis", "rediss"}:
             raise ConfigurationError(
@@ -118,8 +118,8 @@ class SharedLimit:
             await self._run(0, VALIDITY)
         except self._errors as error:
             raise ConfigurationError(
-                f"the shared limit at {self._where} cannot be reached ({error}). Nothing was sent. Check the"
-                " address, the password and the server."
+                f"the shared limit at {self._where} cannot be reached ({error}). Check the address, the password and"
+                " the server."
             ) from None
 
     async def acquire(self, transmission: Transmission, /) -> None:

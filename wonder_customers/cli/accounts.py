@@ -45,15 +45,11 @@ def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:
         return
     what = f"This is the first job with this journal that writes to the production account of {gateway}"
     if not sys.stdin.isatty():
-        raise ConfigurationError(
-            f"{what}. Nothing was sent. Check the changes (for `sync`, run `plan`), then add --yes."
-        )
+        raise ConfigurationError(f"{what}. Check the changes (for `sync`, run `plan`), then add --yes.")
     sys.stderr.write(f"{what}, {account.base_url}.\nType yes to continue: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() != "yes":
-        raise ConfigurationError(
-            "the job was not confirmed with `yes`. Nothing was sent. To start the job, run the command again."
-        )
+        raise ConfigurationError("the job was not confirmed with `yes`. To start the job, run the command again.")
 
 
 def account_of(opened: "Journal") -> Account:
@@ -62,6 +58,6 @@ def account_of(opened: "Journal") -> Account:
     if owner.base_url != opened.endpoint:
         raise ConfigurationError(
             f"the journal belongs to {opened.gateway} at {opened.endpoint}, but the account in the environment is at"
-            f" {owner.base_url}. Nothing was sent. Set the variables and the base URL of the journal's account."
+            f" {owner.base_url}. Set the variables and the base URL of the journal's account."
         )
     return owner

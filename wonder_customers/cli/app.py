@@ -103,7 +103,8 @@ def _failed(error: WonderCustomersError | OSError) -> int:
         message = f"{location}{error.strerror or error}.{_HINTS.get(number, '')}"
         if error.errno == errno.ENOSPC and not location:
             message = f"standard output cannot be written: {message}"
-    print_message(f"wonder-customers: {message}", "red")
+    for line in (f"wonder-customers: {message}", *getattr(error, "__notes__", ())):
+        print_message(line, "red")
     return FAILED if isinstance(error, (CallError, BulkError)) else USAGE
 
 

@@ -72,8 +72,8 @@ def last_facts(journal: Journal) -> dict[str, Any]:
         raise ConfigurationError(f"{journal.path} is the journal of a migration. To continue, run: {command}")
     if not last.facts:
         raise ConfigurationError(
-            f"the last run in {journal.path} was started by a program, which did not record its source, so this command"
-            " cannot read the source. Nothing was sent. To continue the run, start the program again."
+            f"the last run in {journal.path} was started by a program, which did not record its source, so this"
+            " command cannot read the source. To continue the run, start the program again."
         )
     wrong = [name for name, kinds in _KINDS.items() if name not in facts or type(facts[name]) not in kinds]
     wrong += [name for name in ("workers", "processes") if name not in wrong and not 0 < facts[name] <= _MOST]
@@ -106,8 +106,8 @@ def combined(
         found["source"] = str(source) if str(source) == "-" else str(source.resolve())
     elif facts["source"] != "-" and not _is_beside(Path(facts["source"]), journal.path.resolve().parent):
         raise ConfigurationError(
-            f"the source {facts['source']} is not in the folder of the journal. Nothing was sent. To use this source,"
-            " pass its path with --source."
+            f"the source {facts['source']} is not in the folder of the journal. To use this source, pass its path with"
+            " --source."
         )
     return found
 
@@ -120,8 +120,7 @@ def _again(journal: Journal, name: str, digest: str | None, given: str | None) -
         none = "report" if name == "removed" else "''"
         rest = "." if name == "query" else f", or pass {option} {none} to continue without it."
         raise ConfigurationError(
-            f"the run was started with {option}, whose value the journal does not store. Nothing was sent. Give the"
-            f" option again{rest}"
+            f"the run was started with {option}, whose value the journal does not store. Give the option again{rest}"
         )
     if digest != _digest(journal, name, given):
         if name == "query":
@@ -131,7 +130,7 @@ def _again(journal: Journal, name: str, digest: str | None, given: str | None) -
                 else "--query differs from the query of the earlier run"
             )
             advice = "Remove the option" if digest is None else "Give the same query"
-            raise ConfigurationError(f"{problem}. Nothing was sent. {advice}, or start a new run with `sync`.")
+            raise ConfigurationError(f"{problem}. {advice}, or start a new run with `sync`.")
         print_message(f"The value of {option} differs from the value in the earlier run.", "yellow")
     return given
 
@@ -147,8 +146,8 @@ def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
     """Check that the source has not changed since the run began."""
     if not allow_changed and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
         raise ConfigurationError(
-            f"{facts['source']} has changed since the run began. Nothing was sent. Start a new run with `sync`, or"
-            " continue with --allow-changed, which compares each row with its last confirmed state."
+            f"{facts['source']} has changed since the run began. Start a new run with `sync`, or continue with"
+            " --allow-changed, which compares each row with its last confirmed state."
         )
 
 

@@ -30,7 +30,7 @@ def default_letters(source: Path, gateway: str) -> Path:
     path = default_path(source, f"{gateway}.failed.jsonl")
     if path.is_symlink():
         raise ConfigurationError(
-            f"{path} is a symbolic link. Nothing was sent. Remove the link, or give the path of a file with --failures."
+            f"{path} is a symbolic link. Remove the link, or give the path of a file with --failures."
         )
     return path
 
@@ -65,16 +65,14 @@ def check_outputs(task: "SyncTask") -> None:
             continue
         if not file.resolve().parent.is_dir():
             raise ConfigurationError(
-                f"{file} cannot be written, because its folder does not exist. Nothing was sent. Create the folder, or"
-                f" give another path with {option}."
+                f"{file} cannot be written, because its folder does not exist. Create the folder, or give another path"
+                f" with {option}."
             )
         if file.is_dir():
-            raise ConfigurationError(f"{file} is a folder. Nothing was sent. Give the path of a file with {option}.")
+            raise ConfigurationError(f"{file} is a folder. Give the path of a file with {option}.")
         for what, other in taken:
             if _is_same_file(file, other):
-                raise ConfigurationError(
-                    f"{option} {file} would overwrite {what}. Nothing was sent. Give another path."
-                )
+                raise ConfigurationError(f"{option} {file} would overwrite {what}. Give another path.")
         taken.append((f"the file of {option}", file))
     check_dead_letters(task.letters)
 

@@ -40,8 +40,8 @@ def webhook(given: str) -> str:
         if plain and is_encrypted_or_loopback(url):
             return url
     raise ConfigurationError(
-        "--notify-url must be an https URL without a user name or password, an http URL of this machine (127.0.0.1), or"
-        " the name of an environment variable that contains such a URL. Nothing was sent."
+        "--notify-url must be an https URL without a user name or password, an http URL of this machine (127.0.0.1),"
+        " or the name of an environment variable that contains such a URL."
     )
 
 

@@ -43,7 +43,7 @@ from wonder_customers.cli.job_outputs import default_letters
 from wonder_customers.cli.plan_files import empty_journal
 from wonder_customers.cli.shared_options import GATEWAYS, POSITIVE, WHOLE
 from wonder_customers.cli.source_options import SOURCE, SourceOptions, print_columns, show_columns
-from wonder_customers.cli.sync_jobs import SyncTask, account, journal_path, run
+from wonder_customers.cli.sync_jobs import SyncTask, account, before_sending, journal_path, run
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 
@@ -72,7 +72,7 @@ def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> 
     if columns.database is not None:
         check_database(columns.database)
     if str(file) == "-" and columns.query is None:
-        raise ConfigurationError("the source '-' requires --query. Nothing was sent. To read a file, give its path.")
+        raise ConfigurationError("the source '-' requires --query. To read a file, give its path.")
     return {
         "source": str(file) if str(file) == "-" else str(file.resolve()),
         "fingerprint": fingerprint(file, columns.query),
@@ -89,6 +89,7 @@ def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> 
 
 
 @commands.command
+@before_sending()
 def sync(
     file: File,
     /,
@@ -119,11 +120,11 @@ def sync(
     if simulator and engine.on is not None:
         raise ConfigurationError(
             "--simulator cannot be used with --on, because workers on Ray cannot reach a simulator in this process."
-            " Nothing was sent. Run `wonder-customers simulator`, set the variables that the command prints, and run"
-            " without --simulator."
+            " Run `wonder-customers simulator`, set the variables that the command prints, and run without"
+            " --simulator."
         )
     if approved is not None and engine.on is not None:
-        raise ConfigurationError("--approved cannot be used with --on. Nothing was sent. Run without --on.")
+        raise ConfigurationError("--approved cannot be used with --on. Run without --on.")
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         source = source_of(facts, owner)
         if source.query is None:
@@ -189,6 +190,7 @@ def plan(
 
 
 @commands.command
+@before_sending()
 def resume(
     journal: JournalFile,
     /,
@@ -209,6 +211,7 @@ def resume(
 
 
 @commands.command(name="retry-failed")
+@before_sending()
 def retry_failed(
     journal: JournalFile,
     /,
@@ -299,6 +302,7 @@ def verify(
 
 
 @commands.command
+@before_sending()
 def migrate(
     *,
     source: Annotated[str, Parameter(name="--from", help=f"The gateway to copy from: {GATEWAYS}.")],
@@ -317,7 +321,7 @@ def migrate(
     changed.
     """
     if source == to:
-        raise ConfigurationError("--from and --to must be different gateways. Nothing was sent.")
+        raise ConfigurationError("--from and --to must be different gateways.")
     owner = account_from_environment(to)
     path = journal or Path(f"migrate.{source}.{to}.journal")
     confirm_production(owner, to, yes=yes or path.exists())

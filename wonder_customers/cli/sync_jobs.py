@@ -40,7 +40,7 @@ from wonder_customers.errors import BulkError, ConfigurationError
 from wonder_customers.rate_limit import AdaptiveRateLimit, RateLimiter
 from wonder_customers.session import CustomerSession
 
-__all__ = ["SyncTask", "account", "bulk_session", "journal_path", "run", "run_job"]
+__all__ = ["SyncTask", "account", "before_sending", "bulk_session", "journal_path", "run", "run_job"]
 
 
 @frozen
@@ -73,6 +73,16 @@ class SyncTask:
     engine: EngineOptions = EngineOptions()
     rate: float | None = None
     approved: Path | None = None
+
+
+@contextmanager
+def before_sending() -> Iterator[None]:
+    """Add to a `ConfigurationError` that nothing was sent. Once a job has begun, its errors are of other classes."""
+    try:
+        yield
+    except ConfigurationError as error:
+        error.add_note("Nothing was sent.")
+        raise
 
 
 @contextmanager
@@ -165,13 +175,11 @@ async def _shared_limit(task: SyncTask) -> RateLimiter | None:
         return None
     if engine.on is not None:
         raise ConfigurationError(
-            "--shared-limit cannot be used with --on. Nothing was sent. Remove --shared-limit: on Ray, all workers"
-            " share --rate."
+            "--shared-limit cannot be used with --on. Remove --shared-limit: on Ray, all workers share --rate."
         )
     if rate is None:
         raise ConfigurationError(
-            "--shared-limit requires --rate. Nothing was sent. Run `sync` with --rate, the requests per second of all"
-            " processes together."
+            "--shared-limit requires --rate. Run `sync` with --rate, the requests per second of all processes together."
         )
     limiter = SharedLimit(
         engine.shared_limit, rate, engine.shared_name or task.gateway, lambda text: print_message(text, "yellow")
@@ -196,10 +204,13 @@ async def run_job(task: SyncTask, job: Job) -> int:
             print_message(f"wonder-customers: {message}", "red")
             await task.monitor.end(Path(task.source).name, {"gateway": task.gateway, "ending": "not started"}, STOPPED)
             return STOPPED
-    with task.journal.reader() as find:
-        # Rows of earlier runs that have arrived are removed from the file of failed rows.
-        letters.settle(complete=job.exit_status == "finished" and not job.skipped, find=find)
-    last = task.journal.last_run()
+    try:
+        with task.journal.reader() as find:
+            # Rows of earlier runs that have arrived are removed from the file of failed rows.
+            letters.settle(complete=job.exit_status == "finished" and not job.skipped, find=find)
+        last = task.journal.last_run()
+    except ConfigurationError as error:  # the journal was damaged during the run
+        raise BulkError(str(error)) from None
     facts = reports.build(
         job,
         gateway=task.gateway,

@@ -158,8 +158,8 @@ class Index:
         with closing(ReferenceIndex()) as self._seen:
             if self.source.database is not None:
                 raise ConfigurationError(
-                    "a database cannot be divided between workers. Nothing was sent. Run `sync` without --on, or"
-                    " save the result of the query to a file and use this file as the source."
+                    "a database cannot be divided between workers. Run `sync` without --on, or save the result of the"
+                    " query to a file and use this file as the source."
                 )
             if self.source.query is not None:
                 yield from self._query(self.source.query)

@@ -133,7 +133,7 @@ def _check_files_beside(path: Path) -> None:
         beside = path.with_name(path.name + suffix)
         if beside.is_symlink():
             raise ConfigurationError(
-                f"{beside} is a symbolic link, but SQLite creates a regular file. Nothing was sent. Remove the link."
+                f"{beside} is a symbolic link, but SQLite creates a regular file. Remove the link."
             )
         check_trusted(beside)
         try:
@@ -142,7 +142,7 @@ def _check_files_beside(path: Path) -> None:
             if suffix == "-journal" and _names_other_file(beside):
                 raise ConfigurationError(
                     f"{beside} contains the name of another file, which SQLite could delete. This library does not"
-                    f" write such names. Nothing was sent. If you trust {path.name}, run: rm {quote(str(beside))}"
+                    f" write such names. If you trust {path.name}, run: rm {quote(str(beside))}"
                 )
         except FileNotFoundError:  # also if another process has just closed the database
             continue

@@ -76,9 +76,7 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
     named = environ.get(VARIABLE)
     if named is not None:
         if len(named) < 16:
-            raise ConfigurationError(
-                f"{VARIABLE} must have at least 16 characters. Nothing was sent. Set a longer value."
-            )
+            raise ConfigurationError(f"{VARIABLE} must have at least 16 characters. Set a longer value.")
         return _derived(named)
     path = _key_file(journal)
     if not path.exists():
@@ -89,8 +87,8 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
             )
         if journal.exists():
             raise ConfigurationError(
-                f"the key file {path.name} of the journal {journal} is missing. Nothing was sent. Restore the key"
-                f" file. If the key was in the environment, set {VARIABLE}. If the key is lost, start a new journal."
+                f"the key file {path.name} of the journal {journal} is missing. Restore the key file. If the key was"
+                f" in the environment, set {VARIABLE}. If the key is lost, start a new journal."
             )
         _create_key(path)
     try:
@@ -99,8 +97,7 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
         key = b""
     if len(key) != 32:
         raise ConfigurationError(
-            f"{path} does not contain a key. Nothing was sent. Restore the file, or delete it together with the"
-            " journal."
+            f"{path} does not contain a key. Restore the file, or delete it together with the journal."
         )
     check_trusted(path, secret=True)
     return key

@@ -136,14 +136,14 @@ class Journal(RowJournal):
         if wrong:
             raise ConfigurationError(
                 f"{where} is the journal of {held.get('gateway')} at {held.get('endpoint')} (format"
-                f" {held.get('version')}), not of {gateway} at {endpoint} (format {VERSION}). Nothing was sent. Check"
-                " the gateway and its base URL, or use another file as the journal."
+                f" {held.get('version')}), not of {gateway} at {endpoint} (format {VERSION}). Check the gateway and"
+                " its base URL, or use another file as the journal."
             )
         if held["key"] != mark:
             raise ConfigurationError(
-                f"{where} was written with another key, so every row would appear changed and would be sent again."
-                f" Nothing was sent. If the key was a file, restore {where.name}.key and unset {VARIABLE}. If the key"
-                f" was in the environment, set {VARIABLE}. If the key is lost, use another file as the journal."
+                f"{where} was written with another key, so every row would appear changed and would be sent again. If"
+                f" the key was a file, restore {where.name}.key and unset {VARIABLE}. If the key was in the"
+                f" environment, set {VARIABLE}. If the key is lost, use another file as the journal."
             )
         return cls(where, gateway, endpoint, digests, clock)
 
@@ -178,7 +178,7 @@ class Journal(RowJournal):
         if (gateway, endpoint) != (self.gateway, self.endpoint):
             raise ConfigurationError(
                 f"{self.path} is the journal of {self.gateway} at {self.endpoint}, not of {gateway} at {endpoint}."
-                " Nothing was sent. Check the gateway and its base URL, or use another file as the journal."
+                " Check the gateway and its base URL, or use another file as the journal."
             )
 
     def begin(self, facts: Mapping[str, Any], *, resume: bool = False, leased: float = 0.0) -> Run:

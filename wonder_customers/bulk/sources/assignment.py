@@ -138,8 +138,8 @@ class Assignment:
         for feed in self.feeds:
             if feed.path not in known_fields() and not re.match(r"metadata\..", feed.path):
                 raise ConfigurationError(
-                    f"{feed.path!r} is not a field of a customer. Nothing was sent. The fields are"
-                    f" {', '.join(sorted(known_fields()))} and metadata.KEY."
+                    f"{feed.path!r} is not a field of a customer. The fields are {', '.join(sorted(known_fields()))}"
+                    " and metadata.KEY."
                 )
 
     def make_usable(self) -> None:
@@ -210,8 +210,8 @@ class Assignment:
             if self.one_table and None in found and self.names:
                 use = f"which is mapped to {path!r}" if path else "which the mapping leaves out"
                 raise ConfigurationError(
-                    f"the source does not have the column {names[found.index(None)]!r}, {use}. Nothing was sent."
-                    " Correct the name of the column, or remove the column from the mapping."
+                    f"the source does not have the column {names[found.index(None)]!r}, {use}. Correct the name of the"
+                    " column, or remove the column from the mapping."
                 )
             return tuple(place for place in found if place is not None)
 

@@ -40,9 +40,9 @@ def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, s
     if cards:
         left_out = " ".join(f"--map '{name}='" for name in cards)
         raise ConfigurationError(
-            f"{_columns(cards)} card data, which is read only if it is mapped to payment_source. Nothing was sent. Map"
-            " each column to a field of payment_source, for example with --map 'COLUMN=payment_source.number' (a column"
-            f" named `account_number` or `cc`: to any field), or leave the columns out with {left_out}."
+            f"{_columns(cards)} card data, which is read only if it is mapped to payment_source. Map each column to a"
+            " field of payment_source, for example with --map 'COLUMN=payment_source.number' (a column named"
+            f" `account_number` or `cc`: to any field), or leave the columns out with {left_out}."
         )
 
 

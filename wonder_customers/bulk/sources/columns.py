@@ -112,8 +112,8 @@ class Columns:
             emails = [name for name, (paths, _) in reading.notes.columns.items() if paths == ("email",)]
             example = f" For example: --map '{emails[0]}=reference,email'." if emails else ""
             raise UnknownColumns(
-                "the source does not have a column for the reference, which identifies a customer. Nothing was sent."
-                f" Name a column `reference`, or map a column with --map 'COLUMN=reference'.{example}"
+                "the source does not have a column for the reference, which identifies a customer. Name a column"
+                f" `reference`, or map a column with --map 'COLUMN=reference'.{example}"
             )
         return found
 
@@ -249,8 +249,8 @@ def _check_export(names: Sequence[str]) -> None:
     what = other_export(names)
     if what is not None:
         raise ConfigurationError(
-            f"the source is an export of {what}, not of customers. Nothing was sent. Export the customers, or map each"
-            " required column with --map 'COLUMN=FIELD'."
+            f"the source is an export of {what}, not of customers. Export the customers, or map each required column"
+            " with --map 'COLUMN=FIELD'."
         )
 
 
@@ -282,8 +282,8 @@ def _targets(found: Assignment, reading: Reading) -> list[Feed]:
             reading.notes.columns[found.names[place]] = (use, f"{why}; the gateway does not have {feed.path}")
     if refused:
         raise ConfigurationError(
-            f"the gateway does not have these fields (and columns): {', '.join(refused)}. Nothing was sent. Keep the"
-            " values as metadata with --unsupported metadata, or leave them out with --unsupported ignore."
+            f"the gateway does not have these fields (and columns): {', '.join(refused)}. Keep the values as metadata"
+            " with --unsupported metadata, or leave them out with --unsupported ignore."
         )
     # The country is read first, because a national phone number depends on it.
     return sorted(feeds, key=lambda feed: feed.path != "address.country")
@@ -297,9 +297,8 @@ def _check_fields(found: Assignment) -> None:
         places = [place for feed in found.feeds if feed.path in repeated for place in feed.places]
         listed = ", ".join(repr(found.names[place]) for place in places)
         raise ConfigurationError(
-            f"more than one column is mapped to {', '.join(repeated)} ({listed}). Nothing was sent. Leave a column out"
-            f" with --map '{found.names[places[-1]]}=', or list the columns as `first` in the [fields] table of a"
-            " mapping file."
+            f"more than one column is mapped to {', '.join(repeated)} ({listed}). Leave a column out with --map"
+            f" '{found.names[places[-1]]}=', or list the columns as `first` in the [fields] table of a mapping file."
         )
 
 
@@ -313,9 +312,9 @@ def _unknown(found: Assignment) -> ConfigurationError:
     hints = {name: similar(name, free) for name in names}
     if not any(feed.places for feed in found.feeds) and not any(hints.values()):
         return UnknownColumns(
-            "no column of the source is a field of a customer. Nothing was sent. If the first line contains column"
-            " names, map each column with --map 'COLUMN=FIELD'. If the first line contains the first customer, insert a"
-            " line of column names above it."
+            "no column of the source is a field of a customer. If the first line contains column names, map each"
+            " column with --map 'COLUMN=FIELD'. If the first line contains the first customer, insert a line of column"
+            " names above it."
         )
     # Such a name may belong to the data of a customer.
     texts = ["a name that looks like data" if _LOOKS_LIKE_DATA.search(it) else repr(it[:40]) for it in names[:8]]
@@ -325,8 +324,8 @@ def _unknown(found: Assignment) -> ConfigurationError:
     ]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return UnknownColumns(
-        f"the source has unknown columns: {', '.join(texts)}{more}. Nothing was sent. Map each column to a field with"
-        " --map 'COLUMN=FIELD', keep its values with --map 'COLUMN=metadata.KEY', leave the column out with --map"
-        " 'COLUMN=', or leave all unknown columns out with --ignore-unknown. `wonder-customers columns FILE -o"
-        " mapping.toml` writes a mapping to edit."
+        f"the source has unknown columns: {', '.join(texts)}{more}. Map each column to a field with --map"
+        " 'COLUMN=FIELD', keep its values with --map 'COLUMN=metadata.KEY', leave the column out with --map 'COLUMN=',"
+        " or leave all unknown columns out with --ignore-unknown. `wonder-customers columns FILE -o mapping.toml`"
+        " writes a mapping to edit."
     )

@@ -83,8 +83,8 @@ def csv_rows(
         columns = Columns.match(_valid(header, f"{where}line {skipped + reader.line_num}: "), reading)
     except csv.Error as error:
         raise ConfigurationError(
-            f"{where}line {skipped + reader.line_num}: the column names cannot be read ({error}). Nothing was"
-            " sent. Check the quotes and --delimiter."
+            f"{where}line {skipped + reader.line_num}: the column names cannot be read ({error}). Check the quotes and"
+            " --delimiter."
         ) from None
     except UnknownColumns as error:
         hint = title_hint(_cells(lines, options), skipped + reader.line_num, header or [])
@@ -126,13 +126,9 @@ def is_remark(values: Sequence[Any]) -> bool:
 def _valid(header: list[str], where: str) -> list[str]:
     """Check the column names and return them."""
     if any(map(has_invalid_bytes, header)):
-        raise ConfigurationError(
-            f"{where}the column names contain {INVALID_BYTES}. Nothing was sent. Export the data again as UTF-8."
-        )
+        raise ConfigurationError(f"{where}the column names contain {INVALID_BYTES}. Export the data again as UTF-8.")
     if all(len(name) > 2 and name[0] == name[-1] == "'" for name in map(str.strip, header)):
-        raise ConfigurationError(
-            f"{where}the quote character of the column names is '. Nothing was sent. Add --quote \"'\"."
-        )
+        raise ConfigurationError(f"{where}the quote character of the column names is '. Add --quote \"'\".")
     return header
 
 

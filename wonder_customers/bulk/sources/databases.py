@@ -57,8 +57,7 @@ def database_rows(
         )
         if not result.returns_rows:
             raise ConfigurationError(
-                "the query does not return rows. Nothing was sent, and its transaction was rolled back. Use a SELECT"
-                " statement."
+                "the query does not return rows. Its transaction was rolled back. Use a SELECT statement."
             )
         columns = Columns.match(list(result.keys()), reading)
         return (yield from typed_rows(result, columns, number, where, number))
@@ -88,9 +87,7 @@ def _connected(database: str) -> Iterator[Any]:
         reason = f"the database reported {type(error).__name__}"
         if isinstance(error, (OperationalError, ProgrammingError)):
             reason = str(error.orig).partition("\n")[0][:300]
-        raise ConfigurationError(
-            f"the query cannot be run: {reason}. Nothing was sent. Check the query and the database."
-        ) from None
+        raise ConfigurationError(f"the query cannot be run: {reason}. Check the query and the database.") from None
     finally:
         engine.dispose()
 
@@ -103,8 +100,8 @@ def _url(given: str) -> Any:
     text = given if "://" in given else os.environ.get(given, "")
     if not text:
         raise ConfigurationError(
-            f"{given!r} is neither the URL of a database nor the name of an environment variable that contains a"
-            " URL. Nothing was sent. Set the variable, or give a URL such as postgresql://user@host/name."
+            f"{given!r} is neither the URL of a database nor the name of an environment variable that contains a URL."
+            " Set the variable, or give a URL such as postgresql://user@host/name."
         )
     try:
         url = make_url(text)

@@ -48,8 +48,7 @@ def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
     head = file.read(_HEAD)
     if head[:100].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise ConfigurationError(
-            f"{name} is a web page or XML, not a table. Nothing was sent. Download the file again, or export the"
-            " data as CSV."
+            f"{name} is a web page or XML, not a table. Download the file again, or export the data as CSV."
         )
     mark = next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), None)
     if given is not None and given.lower() != DETECT:
@@ -158,14 +157,13 @@ def _named(given: str, mark: str | None, name: str) -> str:
         usable = False
     if not usable:
         raise ConfigurationError(
-            f"{given!r} is not the name of a text encoding. Nothing was sent. Examples of names are utf-8, cp1250,"
-            " cp1252, gb18030 and shift_jis."
+            f"{given!r} is not the name of a text encoding. Examples of names are utf-8, cp1250, cp1252, gb18030 and"
+            " shift_jis."
         )
     own = {"utf-8-sig": "utf-8"}.get(info.name, info.name)
     if mark is not None and not own.startswith(mark):
         raise ConfigurationError(
-            f"{name} starts with the byte order mark of {mark}, so its encoding is not {given}. Nothing was sent."
-            " Leave out --encoding."
+            f"{name} starts with the byte order mark of {mark}, so its encoding is not {given}. Leave out --encoding."
         )
     return mark or own
 
@@ -182,8 +180,8 @@ def _checked(encoding: str, file: BinaryIO, head: bytes, name: str) -> str:
         decoder.decode(b"", final=True)
     except UnicodeError:
         raise ConfigurationError(
-            f"{name} is not valid {encoding} after line {line}. Nothing was sent. Correct the encoding if you named it;"
-            " otherwise, export the data again as UTF-8."
+            f"{name} is not valid {encoding} after line {line}. Correct the encoding if you named it; otherwise,"
+            " export the data again as UTF-8."
         ) from None
     return encoding
 
@@ -221,13 +219,13 @@ def _choose(name: str, why: str, likely: list[str], shown: str) -> str:
     """Return the message for a file whose encoding has to be named."""
     if not likely:
         return (
-            f"{name} {why}. Nothing was sent. Set the encoding, such as --encoding cp1252 or --encoding cp1250, or"
-            " export the data as UTF-8."
+            f"{name} {why}. Set the encoding, such as --encoding cp1252 or --encoding cp1250, or export the data as"
+            " UTF-8."
         )
     advice = "Set the encoding that shows the words correctly, such as" if shown else "Set the encoding with"
     return (
-        f"{name} {why}. Nothing was sent. The encoding is probably {' or '.join(likely)}.{shown} {advice} --encoding"
-        f" {likely[0]}, or export the data as UTF-8."
+        f"{name} {why}. The encoding is probably {' or '.join(likely)}.{shown} {advice} --encoding {likely[0]}, or"
+        " export the data as UTF-8."
     )
 
 
@@ -252,7 +250,7 @@ def _shown(survey: _Survey, likely: list[str]) -> str:
 def _not_text(name: str, head: bytes) -> str:
     if head.startswith(b"PK"):
         return (
-            f"{name} is not a text file, but a ZIP archive or a spreadsheet. Nothing was sent. Unpack the archive, or"
-            " rename the spreadsheet so that its name ends with .xlsx."
+            f"{name} is not a text file, but a ZIP archive or a spreadsheet. Unpack the archive, or rename the"
+            " spreadsheet so that its name ends with .xlsx."
         )
-    return f"{name} is not a text file. Nothing was sent. Export the data as CSV (UTF-8)."
+    return f"{name} is not a text file. Export the data as CSV (UTF-8)."

@@ -116,8 +116,8 @@ def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
     if len(found) > 1:
         raise ConfigurationError(
             f"{where}several members are lists of objects ({', '.join(map(repr, found))}), so the list of customers"
-            " cannot be determined. Nothing was sent. Save the list of customers to its own file, for example"
-            f" {found[0]!r} with `jq .{found[0]} FILE > customers.json`."
+            f" cannot be determined. Save the list of customers to its own file, for example {found[0]!r} with `jq"
+            f" .{found[0]} FILE > customers.json`."
         )
     return found[0]
 
@@ -156,14 +156,12 @@ def _objects(buffer: "_Buffer", where: str, *, inside: bool = False) -> Iterator
         return
     if not following:
         raise ConfigurationError(
-            f"{where}line {buffer.line}: the array is not closed, so the file is incomplete. Nothing was sent. Save the"
-            " complete file."
+            f"{where}line {buffer.line}: the array is not closed, so the file is incomplete. Save the complete file."
         )
     buffer.drop(1)
     if not inside and buffer.skip():
         raise ConfigurationError(
-            f"{where}line {buffer.line}: the file contains data after the end of the array. Nothing was sent. Remove"
-            " the data."
+            f"{where}line {buffer.line}: the file contains data after the end of the array. Remove the data."
         )
 
 
@@ -204,8 +202,7 @@ class _Buffer:
                     line = self.line + self._text.count("\n", self._at, error.pos)
                     alternative = f", or a value is longer than {_LONGEST >> 20} MB" if too_long else ""
                     raise ConfigurationError(
-                        f"{self.where}line {line}: the file is not valid JSON{alternative}. Nothing was sent. Export"
-                        " the data again."
+                        f"{self.where}line {line}: the file is not valid JSON{alternative}. Export the data again."
                     ) from None
             else:
                 return self.drop(end - self._at)

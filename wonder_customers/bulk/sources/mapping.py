@@ -192,13 +192,11 @@ class ColumnMapping:
             raise read_error(Path(path), error) from None
         except ValueError as error:
             reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
-            raise ConfigurationError(
-                f"{path} is not a TOML file: {reason}. Nothing was sent. Correct the mapping file."
-            ) from None
+            raise ConfigurationError(f"{path} is not a TOML file: {reason}. Correct the mapping file.") from None
         try:
             return cls.from_dict(values)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{path}: {error}. Nothing was sent. Correct the mapping file.") from None
+            raise ConfigurationError(f"{path}: {error}. Correct the mapping file.") from None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the mapping as plain data, for `from_dict` and JSON."""

@@ -50,9 +50,7 @@ class _Unpacked(io.RawIOBase):
                 f"{self.path.name} expands to more than {self._limit >> 20} MB, which is more than {_RATIO} times its"
                 " size"
             )
-            raise ConfigurationError(
-                f"{reason}. Nothing was sent. Decompress the file, and use the result as the source."
-            )
+            raise ConfigurationError(f"{reason}. Decompress the file, and use the result as the source.")
         buffer[: len(piece)] = piece
         return len(piece)
 
@@ -79,8 +77,8 @@ class _Lines(io.BufferedReader):
         line = super().readline(LONGEST_LINE + 1 if size is None or size < 0 else size)
         if len(line) > LONGEST_LINE:
             raise ConfigurationError(
-                f"{self.raw.path.name} has a line of more than {LONGEST_LINE >> 20} MB. Nothing was sent. Check"
-                " that the file is complete."
+                f"{self.raw.path.name} has a line of more than {LONGEST_LINE >> 20} MB. Check that the file is"
+                " complete."
             )
         return line
 
@@ -95,7 +93,7 @@ def read_error(path: Path, error: Exception) -> ConfigurationError:
     """Return the error for a file that cannot be read."""
     reason = getattr(error, "strerror", None)
     advice = "Check the path and the permissions of the file." if reason else "Save the complete file again."
-    return ConfigurationError(f"{path} cannot be read: {reason or error}. Nothing was sent. {advice}")
+    return ConfigurationError(f"{path} cannot be read: {reason or error}. {advice}")
 
 
 def _zstd(path: Path, raw: BinaryIO) -> Any:

@@ -71,7 +71,7 @@ def existing(path: Path) -> Path:
         ConfigurationError: The path does not exist.
     """
     if not path.exists():
-        raise ConfigurationError(f"{path} does not exist. Nothing was sent. Check the path.")
+        raise ConfigurationError(f"{path} does not exist. Check the path.")
     return path
 
 
@@ -80,8 +80,8 @@ def _files(path: Path, form: Format | None) -> list[Path]:
     if not existing(path).is_dir():
         if not path.is_file():
             raise ConfigurationError(
-                f"{path} is a pipe or a device, which can be read only once, but a job may read its source again."
-                " Nothing was sent. Save the rows to a file, and use this file as the source."
+                f"{path} is a pipe or a device, which can be read only once, but a job may read its source again. Save"
+                " the rows to a file, and use this file as the source."
             )
         return [path]
     entries = sorted(entry for entry in path.iterdir() if not _is_ignored(entry.name))
@@ -92,7 +92,7 @@ def _files(path: Path, form: Format | None) -> list[Path]:
     files = [entry for entry in entries if entry.is_file() and (form or _suffix(entry) in _FORMATS)]
     if not files:
         what = "" if form else f" of a supported type: {', '.join(sorted(_FORMATS))}"
-        raise ConfigurationError(f"the folder {path} does not contain a file{what}. Nothing was sent. Check the path.")
+        raise ConfigurationError(f"the folder {path} does not contain a file{what}. Check the path.")
     return files
 
 
@@ -104,12 +104,9 @@ def _is_ignored(name: str) -> bool:
 def _no_file(entry: Path) -> str:
     """Return the message for an entry that is not a file."""
     if not entry.exists():
-        return f"{entry} is a link to a missing file. Nothing was sent. Restore the file, or remove the link."
+        return f"{entry} is a link to a missing file. Restore the file, or remove the link."
     what = "a folder" if entry.is_dir() else "a pipe or a device"
-    return (
-        f"{entry} is {what}, although its name is that of a file. Nothing was sent. Rename the entry, or move it to"
-        " another folder."
-    )
+    return f"{entry} is {what}, although its name is that of a file. Rename the entry, or move it to another folder."
 
 
 def _suffix(path: Path) -> str:
@@ -125,12 +122,11 @@ def _format(path: Path) -> Format:
     except KeyError:
         if path.suffix.lower() in {".zip", ".7z", ".rar", ".tar"}:
             raise ConfigurationError(
-                f"{path.name} is an archive. Nothing was sent. Unpack the archive, and give the path of the unpacked"
-                " file or folder."
+                f"{path.name} is an archive. Unpack the archive, and give the path of the unpacked file or folder."
             ) from None
         raise ConfigurationError(
-            f"the format of {path.name} cannot be determined from its name. Nothing was sent. Set the format with"
-            " --format csv, jsonl, parquet or excel."
+            f"the format of {path.name} cannot be determined from its name. Set the format with --format csv, jsonl,"
+            " parquet or excel."
         ) from None
 
 

@@ -167,7 +167,7 @@ def read(
     if database is not None:
         check_database(database)
         if query is None:
-            raise ConfigurationError("`database` requires `query`, a SELECT statement for the rows. Nothing was sent.")
+            raise ConfigurationError("`database` requires `query`, a SELECT statement for the rows.")
         sql = query
         return RowReader(lambda _: database_rows(database, sql, 0, reading), None, reading.notes)
     if query is not None:
@@ -229,7 +229,7 @@ def rows_of_file(
             with path.open("rb") as file_start:
                 if file_start.read(4) not in {b"PAR1", b"PARE"}:  # PARE: an encrypted file
                     raise ConfigurationError(
-                        f"{path.name} is not a Parquet file. Nothing was sent. Export the data again, or set --format."
+                        f"{path.name} is not a Parquet file. Export the data again, or set --format."
                     )
             return (yield from query_rows("SELECT * FROM source", path, number, reading, where, own=False))
         if form == "excel":

@@ -59,8 +59,7 @@ def _lines(path: Path, sheet: str | None) -> Iterator[list[Any]]:
     if start and not start.startswith((b"PK", b"\xd0\xcf\x11\xe0", b"\t\x08")):
         raise ConfigurationError(
             f"{path.name} is not a spreadsheet: some programs export text or a web page under the name of a"
-            " spreadsheet. Nothing was sent. Try --format csv, or open the file in a spreadsheet program and save it"
-            " as .xlsx."
+            " spreadsheet. Try --format csv, or open the file in a spreadsheet program and save it as .xlsx."
         )
     try:
         with python_calamine.CalamineWorkbook.from_path(path) as book:
@@ -69,21 +68,21 @@ def _lines(path: Path, sheet: str | None) -> Iterator[list[Any]]:
             filled = [name for name in names if name in shown and book.get_sheet_by_name(name).total_height]
             if sheet is not None and sheet not in names:
                 raise ConfigurationError(
-                    f"{path.name} does not have a sheet {sheet!r}. Nothing was sent. Choose one of its sheets with"
-                    f" --sheet: {', '.join(names)}."
+                    f"{path.name} does not have a sheet {sheet!r}. Choose one of its sheets with --sheet:"
+                    f" {', '.join(names)}."
                 )
             if sheet is None and len(filled) > 1:
                 raise ConfigurationError(
-                    f"{path.name} has more than one sheet with data: {', '.join(map(repr, filled))}. Nothing was sent."
-                    " Choose a sheet with --sheet."
+                    f"{path.name} has more than one sheet with data: {', '.join(map(repr, filled))}. Choose a sheet"
+                    " with --sheet."
                 )
             if sheet or filled:
                 yield from book.get_sheet_by_name(sheet or filled[0]).iter_rows()
     except (python_calamine.CalamineError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(
-            f"{path.name} cannot be read as a spreadsheet: {reason}. Nothing was sent. Open the file in a spreadsheet"
-            " program and save it as .xlsx."
+            f"{path.name} cannot be read as a spreadsheet: {reason}. Open the file in a spreadsheet program and save"
+            " it as .xlsx."
         ) from None
 
 

@@ -80,9 +80,7 @@ def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool 
                 kinds = [it.type.name for it in connection.extract_statements(query)]
                 if kinds != ["SELECT"]:
                     found = ", ".join(kinds) or "no statement"
-                    raise ConfigurationError(
-                        f"the query must be exactly one SELECT statement, not {found}. Nothing was sent."
-                    )
+                    raise ConfigurationError(f"the query must be exactly one SELECT statement, not {found}.")
             # One thread and insertion order, so that rows have the same numbers when they are read again.
             connection.execute("SET threads = 1; SET preserve_insertion_order = true")
             # Large results are written to temporary files, which only this user can read.
@@ -152,9 +150,7 @@ def _table(path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
                 ):
                     copyfileobj(lines, copy)
     except UnicodeError:
-        raise ConfigurationError(
-            f"{path.name} is not valid {encoding}. Nothing was sent. Export the data again as UTF-8."
-        ) from None
+        raise ConfigurationError(f"{path.name} is not valid {encoding}. Export the data again as UTF-8.") from None
     except unreadable() as error:
         raise read_error(path, error) from None
     return file, f"read_csv({_quoted(glob_escaped(file))}, {', '.join(options)})"
@@ -187,14 +183,14 @@ def _message(error: Exception, path: Path | None) -> str:
     reason = str(error).partition("\n")[0][:300].rstrip(".") if kind in _SQL_ERRORS else None
     if path is not None:
         reason = reason or f"the contents are damaged or not supported ({kind})"
-        return f"{path.name} cannot be read: {reason}. Nothing was sent. Export the data again."
+        return f"{path.name} cannot be read: {reason}. Export the data again."
     if reason is None:
         reason, advice = f"a value could not be converted ({kind})", "Use TRY_CAST to read such values as NULL."
     elif "VARCHAR" in reason:
         advice = "The columns of CSV files contain strings: convert them with CAST."
     else:
         advice = "Check the query and its files."
-    return f"the query cannot be run: {reason}. Nothing was sent. {advice}"
+    return f"the query cannot be run: {reason}. {advice}"
 
 
 def _duckdb() -> Any:

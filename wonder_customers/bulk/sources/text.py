@@ -98,7 +98,7 @@ def _checked(lines: Iterable[str], encoding: str, head: ByteRange) -> Iterator[s
             yield line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeError:
         raise ConfigurationError(
-            f"the file is not valid {encoding} after line {number}. Nothing was sent. Export the data again as UTF-8."
+            f"the file is not valid {encoding} after line {number}. Export the data again as UTF-8."
         ) from None
 
 
