@@ -150,7 +150,9 @@ class InvalidRecordError(WonderCustomersError):
     """
 
     def __init__(self, gateway: str, violations: Sequence[Violation]) -> None:
-        super().__init__(f"{gateway} does not accept this input: {'; '.join(map(str, violations))}. Nothing was changed.")
+        super().__init__(
+            f"{gateway} does not accept this input: {'; '.join(map(str, violations))}. Nothing was changed."
+        )
         self.gateway = gateway
         self.violations: tuple[Violation, ...] = tuple(violations)
 

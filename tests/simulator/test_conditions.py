@@ -79,6 +79,7 @@ def test_other_references_are_not_magic(caller: Caller, reference: str) -> None:
         ({"latency": 1}, "a list of two numbers"),
         ({"rate_limit": 0}, "greater than 0"),
         ({"rate_limit": "20"}, "must be a number"),
+        ({"latency": [0.1, 0.2], "rate_limit": 0}, "greater than 0"),
         ({"speed": 1}, "latency and rate_limit"),
         ([], "latency and rate_limit"),
     ],

@@ -50,7 +50,11 @@ def test_faults_by_header(server: SimulatorServer) -> None:
             response.read()
         connection.sendall(create(server, "r", "x-simulator-fault: server_error;status=502;applied=true"))
         assert connection.recv(65536).startswith(b"HTTP/1.1 502")
-        for wrong, text in (("nonsense", "choose from refuse, blackhole"), ("drip;times=2", "times cannot be set")):
+        for wrong, text in (
+            ("nonsense", "choose from refuse, blackhole"),
+            ("drip;times=2", "times cannot be set"),
+            ("read_close; applied=maybe", "applied must be true or false"),
+        ):
             connection.sendall(create(server, "r", f"x-simulator-fault: {wrong}"))
             with closing(read_response(connection)) as response:
                 assert response.status == 400
@@ -105,7 +109,9 @@ def test_faults_over_http(server: SimulatorServer) -> None:
         ({"name": "nonsense"}, "choose from refuse, blackhole"),
         ({"name": "drip", "speed": 1}, "drip has no parameter speed; its parameters are: interval"),
         ({"name": "bad_chunk", "speed": 1}, "bad_chunk has no parameter speed; it has no parameters"),
-        ({"name": "drip", "interval": "slow"}, "drip: interval must be a number, not 'slow'"),
+        ({"name": "drip", "interval": "slow"}, "drip: interval must be a number from 0 to 60, not 'slow'"),
+        ({"name": "drip", "interval": None}, "drip: interval must be a number from 0 to 60, not None"),
+        ({"name": "server_error", "status": 503.5}, "server_error: status must be an integer from 400 to 599"),
         ({"name": "rate_limited", "applied": True}, "applied cannot be set"),
         ({"name": "accept_rst", "gateway": "monri"}, "before a request is read"),
         ({"name": "drip", "times": 0}, "times must be an integer from 1"),

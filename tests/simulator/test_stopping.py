@@ -51,6 +51,9 @@ def test_stop_timeout_raises_runtime_error(monkeypatch: pytest.MonkeyPatch) -> N
         patched.setattr(server, "_TIMEOUT", 0.1)
         with pytest.raises(RuntimeError, match=r"did not stop within 0\.1 s, so its port may still be in use"):
             it.stop()
+        it._thread = thread  # `tls` requires a server that is not stopped
+        with pytest.raises(TimeoutError, match=r"the server did not open an https origin within 0\.1 s"):
+            it.tls()
     going_on.set()
     thread.join(60)
     assert not thread.is_alive()

@@ -57,12 +57,7 @@ class Conditions:
     @latency.setter
     def latency(self, value: tuple[float, float] | None) -> None:
         """Set the delay; raise `ValueError` if it is invalid."""
-        if value is not None:
-            low, high = (_number("latency", it, _MAX_SECONDS, " of seconds") for it in value)
-            if low > high:
-                raise ValueError(f"latency: the minimum, {low:g} s, is greater than the maximum, {high:g} s")
-            value = (low, high)
-        self._latency = value
+        self._latency = _checked_latency(value)
 
     @property
     def rate_limit(self) -> float | None:
@@ -78,12 +73,9 @@ class Conditions:
     @rate_limit.setter
     def rate_limit(self, value: float | None) -> None:
         """Set the limit; raise `ValueError` if it is invalid."""
-        if value is not None:
-            value = _number("rate_limit", value, _MAX_RATE)
-            if value == 0:
-                raise ValueError("rate_limit must be greater than 0")
+        checked = _checked_rate(value)
         with self._lock:
-            self._rate_limit = value
+            self._rate_limit = checked
             self._available.clear()
 
     def described(self) -> dict[str, Any]:
@@ -94,17 +86,14 @@ class Conditions:
         """Set the conditions in a JSON object with the keys ``latency`` and ``rate_limit``. Both are optional.
 
         Raises:
-            ValueError: A key is unknown or a value is invalid.
+            ValueError: A key is unknown or a value is invalid. Nothing was changed.
         """
         if not isinstance(values, dict) or values.keys() - {"latency", "rate_limit"}:
             raise ValueError("conditions must be a JSON object with no keys other than latency and rate_limit")
-        if "latency" in values:
-            latency = values["latency"]
-            if latency is not None and not (isinstance(latency, list | tuple) and len(latency) == 2):
-                raise ValueError("latency must be a list of two numbers, in seconds, or null")
-            self.latency = None if latency is None else (latency[0], latency[1])
+        latency, rate = _checked_latency(values.get("latency", self._latency)), _checked_rate(values.get("rate_limit"))
+        self._latency = latency
         if "rate_limit" in values:
-            self.rate_limit = values["rate_limit"]
+            self.rate_limit = rate
 
     def retry_after(self, gateway: str) -> int | None:
         """Count a request. Return the seconds to wait, or None if the rate limit allows the request."""
@@ -136,6 +125,25 @@ def magic_of(request: "ReceivedRequest") -> Magic:
             seconds = int(found["time"]) / (1000 if found["unit"] == "ms" else 1)
             return Magic(seconds=min(seconds, _MAX_SECONDS))
     return Magic()
+
+
+def _checked_latency(value: Any) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    if not (isinstance(value, list | tuple) and len(value) == 2):
+        raise ValueError("latency must be a list of two numbers, in seconds, or null")
+    low, high = (_number("latency", it, _MAX_SECONDS, " of seconds") for it in value)
+    if low > high:
+        raise ValueError(f"latency: the minimum, {low:g} s, is greater than the maximum, {high:g} s")
+    return low, high
+
+
+def _checked_rate(value: Any) -> float | None:
+    if value is None:
+        return None
+    if rate := _number("rate_limit", value, _MAX_RATE):
+        return rate
+    raise ValueError("rate_limit must be greater than 0")
 
 
 def _number(name: str, value: object, highest: float, unit: str = "") -> float:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 from wonder_customers.simulator import behaviours
 from wonder_customers.simulator.behaviours import Behaviour
@@ -204,15 +204,14 @@ def _check_number(key: str, value: object, limits: tuple[float, float], *, whole
 
 
 def _value(key: str, value: Any, default: Any, limits: tuple[float, float] | None) -> Any:
-    if value is None or default is None:
+    if limits is None:
         return _retry_after(key, value)
     try:
-        number = type(default)(value)
-    except (TypeError, ValueError, OverflowError):
-        expected = "an integer" if isinstance(default, int) else "a number"
-        raise ValueError(f"{key} must be {expected}, not {value!r:.100}") from None
-    if limits is not None:
-        _check_number(key, number, limits, whole=isinstance(default, int))
+        # The values in a header are strings.
+        number = type(default)(value) if isinstance(value, str) else value
+    except ValueError:
+        number = value
+    _check_number(key, number, limits, whole=isinstance(default, int))
     return number
 
 
@@ -222,6 +221,9 @@ def _retry_after(key: str, value: Any) -> Any:
     if value is not None and not (0 < len(text) <= _MAX_TEXT and text.isascii() and text.isprintable()):
         raise ValueError(f"{key} must be a number, or a string of 1 to {_MAX_TEXT} printable ASCII characters")
     return value
+
+
+_BOOLEANS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 def fault_from_header(text: str) -> Fault:
@@ -240,7 +242,7 @@ def fault_from_header(text: str) -> Fault:
             f"{', '.join(sorted(unknown))} cannot be set in a header, because a header applies only to its request"
         )
     applied = parameters.pop("applied", None)
-    return fault(name, parameters, applied=None if applied is None else applied.lower() in {"1", "true", "yes"})
+    return fault(name, parameters, applied=None if applied is None else _BOOLEANS.get(applied.lower(), applied))
 
 
 class Faults:

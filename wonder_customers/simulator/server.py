@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import cached_property, partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -30,11 +30,21 @@ from wonder_customers.simulator.state import clear_state, export_state, import_s
 from wonder_customers.simulator.store import Store
 from wonder_customers.simulator.tls import CertificateAuthority
 
+T = TypeVar("T")
+
 _TIMEOUT = 10.0
 """Seconds to wait for the server to start or stop."""
 _KEEP_ALIVE = 75
 _LOOP_ITERATIONS = 5
 """Number of iterations of the event loop that suffice to open or close a connection."""
+
+
+def _result(future: "Future[T]", what: str) -> T:
+    """Return the result of a future. Raise `TimeoutError` if the server did not do `what` in time."""
+    try:
+        return future.result(_TIMEOUT)
+    except TimeoutError as error:
+        raise TimeoutError(str(error) or f"the server did not {what} within {_TIMEOUT:g} s") from None
 
 
 async def _run_due_callbacks() -> None:
@@ -201,7 +211,7 @@ class SimulatorServer:
         self._port = listening.getsockname()[1]
         self._thread.start()
         try:
-            started.result(_TIMEOUT)
+            _result(started, "start")
         except BaseException:
             self.stop()
             listening.close()
@@ -266,7 +276,13 @@ class SimulatorServer:
         loop = self._running_loop()
         listening = bound_socket(self._host, 0)
         port = listening.getsockname()[1]
-        asyncio.run_coroutine_threadsafe(self._open_proxy(listening, context), loop).result(_TIMEOUT)
+        opening = asyncio.run_coroutine_threadsafe(self._open_proxy(listening, context), loop)
+        try:
+            _result(opening, "open an https origin")
+        except TimeoutError:
+            opening.cancel()
+            listening.close()
+            raise
         return f"https://{self._authority(port)}"
 
     # In the server's thread
@@ -332,7 +348,10 @@ class SimulatorServer:
             if threading.current_thread() is self._thread:
                 function(*arguments)
             else:
-                asyncio.run_coroutine_threadsafe(inside(*arguments), self._running_loop()).result(_TIMEOUT)
+                _result(
+                    asyncio.run_coroutine_threadsafe(inside(*arguments), self._running_loop()),
+                    "stop or resume accepting connections",
+                )
 
         return call
 
