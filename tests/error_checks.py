@@ -34,7 +34,7 @@ async def invalid_record_errors(
     assert mock.requests == []
     for it in errors:
         assert it.gateway == gateway
-        assert "Nothing was sent" in str(it)
+        assert "Nothing was changed" in str(it)
     return errors
 
 

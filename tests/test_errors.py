@@ -160,7 +160,7 @@ def test_violation_message_names_field_wire_field_and_limit() -> None:
 
 def test_invalid_record_error_lists_all_violations_in_order() -> None:
     error = InvalidRecordError("monri", [Violation("a", "A", "x"), Violation("b", None, "y")])
-    assert str(error) == "monri does not accept this input: a (on the wire: A): x; b: y. Nothing was sent."
+    assert str(error) == "monri does not accept this input: a (on the wire: A): x; b: y. Nothing was changed."
     assert [it.field for it in error.violations] == ["a", "b"]
 
 

@@ -55,9 +55,7 @@ async def test_journal_of_another_gateway_is_refused(
 ) -> None:
     journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=account("wonder").base_url)
     async with CustomerSession(account("monri"), retry=QUICK) as session:
-        with pytest.raises(
-            ConfigurationError, match=r"is the journal of wonder at .*, not of monri at .* Nothing was sent"
-        ):
+        with pytest.raises(ConfigurationError, match=r"is the journal of wonder at .*, not of monri at"):
             await collect(sync(session, [draft(1)], journal=journal))
         assert session.gateway == "monri"
     assert (journal.states(), server.store.ledger("monri")) == ({}, {})
@@ -198,7 +196,11 @@ async def test_refused_credentials_stop_the_job(
 
 
 @pytest.mark.parametrize(
-    ("limits", "words"), [({"max_failures": 5}, "max_failures=5"), ({"failure_share": 0.2}, "of the last 50")]
+    ("limits", "words"),
+    [
+        ({"max_failures": 5}, "the maximum number of failed rows, 5, was reached"),
+        ({"failure_share": 0.2}, "of the last 50"),
+    ],
 )
 async def test_too_many_failures_stop_the_job(
     limits: dict[str, Any], words: str, account: AccountFactory, server: SimulatorServer
@@ -350,7 +352,7 @@ async def test_bad_second_file_of_a_folder_is_reported_after_rows_were_sent(
     with pytest.raises(BulkError, match=r"shoe size") as caught:
         await run_job(account("monri"), sources.read(tmp_path))
     assert server.store.ledger("monri")
-    assert "Nothing was sent" not in str(caught.value)
+    assert "othing was sent" not in str(caught.value)
 
 
 class NeverPermits:

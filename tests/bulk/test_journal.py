@@ -235,7 +235,7 @@ def test_journal_with_another_key_is_refused(tmp_path: Path, monkeypatch: pytest
     key = (tmp_path / "j.key").read_text()
     (tmp_path / "j.key").write_text("ab" * 32)
     for open_again in (opened, lambda folder: Journal.existing(folder / "j")):
-        with pytest.raises(ConfigurationError, match=r"another key.*Nothing was sent\..* restore j\.key") as caught:
+        with pytest.raises(ConfigurationError, match=r"another key.* restore j\.key") as caught:
             open_again(tmp_path)
         assert key not in str(caught.value)
     (tmp_path / "j.key").write_text(key)

@@ -114,10 +114,8 @@ async def test_more_customers_than_the_limit_are_not_deleted(
     source = write_without(tmp_path / "c.csv", ROWS, 3, 5, 7)
     job, message = await stopped(account(gateway), sources.read(source), journal)
     assert job.exit_status == "removal"
-    assert (
-        "the source no longer contains 3 customers (7.5%), more than max_removed=5% allows. No customer was removed."
-        in message
-    )
+    reason = "the source no longer contains 3 customers (7.5%), more than the maximum of 5%"
+    assert f"{reason}. No customer was removed." in message
     assert message.endswith("with: the same program with the same journal and max_removed=3")
     assert delete_requests(server) == 0
     job, _ = await run_job(
@@ -133,7 +131,7 @@ async def test_more_customers_than_the_limit_are_not_deleted(
         (0, "100%", "the source has no rows; 40 customers (100.0%) would be removed"),
         (0, 100, "the source has no rows; 40 customers (100.0%) would be removed"),
         (10, "100%", "the source has only 10 rows, and the last finished run had 40; 30 customers"),
-        (10, 29, "the source no longer contains 30 customers (75.0%), more than max_removed=29 allows"),
+        (10, 29, "the source no longer contains 30 customers (75.0%), more than the maximum of 29"),
     ],
 )
 async def test_empty_or_half_source_deletes_nothing(
@@ -336,7 +334,7 @@ async def test_stopped_removal_deletes_nothing_more(
 
 @pytest.mark.parametrize("text", ["x", "-1", "101%", "5.5", ""])
 def test_limit_is_a_number_or_a_percentage(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="max_removed"):
+    with pytest.raises(ConfigurationError, match="the maximum number of customers to delete"):
         RemovalLimit.parse(text)
 
 

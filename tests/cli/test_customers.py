@@ -156,7 +156,7 @@ def test_failed_call_prints_one_line(command: Command, variables: Variables) -> 
 def test_id_that_changes_the_path_is_refused(command: Command, variables: Variables) -> None:
     code, _, err = command("get", "monri", "..", env=variables)
     assert code == 1
-    assert "Nothing was sent" in err
+    assert "Nothing was changed" in err
 
 
 # Credentials

@@ -82,8 +82,8 @@ def test_missing_output_folder_is_refused_before_sending(
     assert (code, err) == (
         USAGE,
         (
-            "wonder-customers: no/r cannot be written, because its folder does not exist. Nothing was sent. Create the"
-            f" folder, or give another path with {option}.\n"
+            "wonder-customers: no/r cannot be written, because its folder does not exist. Create the folder, or"
+            f" give another path with {option}.\nNothing was sent.\n"
         ),
     )
     assert server.store.ledger("monri") == {}
@@ -125,9 +125,8 @@ def test_invalid_journal_is_reported(
     code, _, err = command("sync", "c.csv", "--to", "monri", "--journal", path, env=server.environment())
     assert code == USAGE
     assert expected in err
-    assert err.endswith(
-        ("Give the path of a journal or of a new file.\n", "Check the path and the permissions of this file.\n")
-    )
+    advice = ("Give the path of a journal or of a new file.", "Check the path and the permissions of this file.")
+    assert err.removesuffix("\nNothing was sent.\n").endswith(advice)
 
 
 def test_empty_source_is_reported(command: Command, server: SimulatorServer, folder: Path) -> None:
@@ -162,7 +161,7 @@ def test_source_dash_requires_a_query(command: Command) -> None:
     code, _, err = command("sync", "-", "--to", "monri")
     assert (code, err) == (
         USAGE,
-        "wonder-customers: the source '-' requires --query. Nothing was sent. To read a file, give its path.\n",
+        "wonder-customers: the source '-' requires --query. To read a file, give its path.\nNothing was sent.\n",
     )
 
 

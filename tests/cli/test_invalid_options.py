@@ -44,10 +44,10 @@ OPTIONS: dict[tuple[str, ...], str] = {
     (
         "--map",
         "nosuchcolumn=name",
-    ): "the source does not have the column 'nosuchcolumn', which is mapped to 'name'. Nothing was sent."
+    ): "the source does not have the column 'nosuchcolumn', which is mapped to 'name'."
     " Correct the name of the column, or remove the column from the mapping.",
 }
-FOLDER = ". is a folder. Nothing was sent. Give the path of a file with {}."
+FOLDER = ". is a folder. Give the path of a file with {}."
 OF_SYNC: dict[tuple[str, ...], str] = {
     ("--failures", "."): FOLDER.format("--failures"),
     ("--report", "."): FOLDER.format("--report"),
@@ -57,12 +57,12 @@ OF_SYNC: dict[tuple[str, ...], str] = {
 
 @pytest.mark.parametrize(("words", "expected"), OPTIONS.items(), ids=[" ".join(it) for it in OPTIONS])
 def test_invalid_option_is_refused(usage_error: Callable[..., str], words: tuple[str, ...], expected: str) -> None:
-    assert usage_error("sync", "c.csv", "--to", "monri", *words) == expected
+    assert usage_error("sync", "c.csv", "--to", "monri", *words) == f"{expected}\nNothing was sent."
 
 
 @pytest.mark.parametrize(("words", "expected"), OF_SYNC.items(), ids=[" ".join(it) for it in OF_SYNC])
 def test_invalid_sync_option_is_refused(usage_error: Callable[..., str], words: tuple[str, ...], expected: str) -> None:
-    assert usage_error("sync", "c.csv", "--to", "monri", *words) == expected
+    assert usage_error("sync", "c.csv", "--to", "monri", *words) == f"{expected}\nNothing was sent."
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_pipe_as_source_is_refused(bare: dict[str, str], server: SimulatorServer
     assert done.returncode == USAGE
     assert done.stderr == (
         "wonder-customers: /dev/stdin is a pipe or a device, which can be read only once, but a job may read its"
-        " source again. Nothing was sent. Save the rows to a file, and use this file as the source.\n"
+        " source again. Save the rows to a file, and use this file as the source.\nNothing was sent.\n"
     )
     assert not list(tmp_path.iterdir())
 

@@ -63,7 +63,7 @@ def test_output_must_not_overwrite_an_input(sync: Command, tmp_path: Path, optio
     code, _, err = sync("c.csv", "--journal", "j", option, path)
     assert (code, (tmp_path / "c.csv").read_bytes()) == (USAGE, before)
     assert f"{option} {path} would overwrite the " in err
-    assert err.endswith("Nothing was sent. Give another path.\n")
+    assert err.endswith("Give another path.\nNothing was sent.\n")
 
 
 def test_two_outputs_must_differ(sync: Command) -> None:

@@ -42,7 +42,7 @@ def test_first_job_in_production_needs_a_confirmation(
     code, _, err = command(*words, "--to", "monri", env=PRODUCTION | paydock)
     assert code == USAGE
     assert "writes to the production account of monri" in " ".join(err.split())
-    assert "Nothing was sent. Check the changes (for `sync`, run `plan`), then add --yes." in " ".join(err.split())
+    assert "Check the changes (for `sync`, run `plan`), then add --yes. Nothing was sent." in " ".join(err.split())
     assert not list(folder.glob("*.journal"))
 
 
@@ -60,7 +60,7 @@ def test_confirmation_is_read_from_the_terminal(typed: str, agreed: bool, monkey
     if agreed:
         confirm_production(account, "monri", yes=False)
     else:
-        with pytest.raises(ConfigurationError, match="Nothing was sent"):
+        with pytest.raises(ConfigurationError, match="the job was not confirmed with `yes`"):
             confirm_production(account, "monri", yes=False)
 
 

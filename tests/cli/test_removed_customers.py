@@ -83,7 +83,7 @@ def test_removal_is_refused_at_wonder_and_on_ray(at_simulator: Run, server: Simu
         assert (code, message in err) == (USAGE, True), err
         assert server.store.ledger(gateway) == {}
     code, _, err = at_simulator("plan", "c.csv", "--to", "paydock", "--max-removed", "many")
-    assert (code, "max_removed must be a whole number of customers" in err) == (USAGE, True)
+    assert (code, "the maximum number of customers to delete must be a whole number" in err) == (USAGE, True)
 
 
 def test_failed_removal_ends_with_exit_code_2_and_is_listed(

@@ -48,8 +48,8 @@ class RemovalLimit:
         except ValueError:
             pass
         raise ConfigurationError(
-            "max_removed must be a whole number of customers, such as 120, or a percentage from 0% to 100%, such as 5%,"
-            f" not {text!r}"
+            "the maximum number of customers to delete must be a whole number, such as 120, or a percentage from 0% to"
+            f" 100%, such as 5%, not {text!r}"
         )
 
 
@@ -115,9 +115,9 @@ def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
         return f"{warning}; {left.share} would be removed"
     if left.rows_before is None and limit.number is None:
         return (
-            f"the source no longer contains {left.share}, and a percentage as max_removed requires an earlier"
-            " finished run"
+            f"the source no longer contains {left.share}, and a percentage as the maximum requires an earlier finished"
+            " run"
         )
     if limit.share is not None and left.count <= limit.share * (left.rows_before or 0):
         return None
-    return f"the source no longer contains {left.share}, more than max_removed={limit.text} allows"
+    return f"the source no longer contains {left.share}, more than the maximum of {limit.text}"

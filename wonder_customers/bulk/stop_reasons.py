@@ -91,7 +91,7 @@ class Thresholds:
             recent.popleft()
         seen = min(self._rows, self.of)
         if self.most is not None and self.failed >= self.most:
-            return f"the maximum number of failed rows was reached (max_failures={self.most})"
+            return f"the maximum number of failed rows, {self.most:,}, was reached"
         if self.share is not None and seen >= self.least and len(recent) > self.share * seen:
             return f"{len(recent)} of the last {seen} rows failed"
         return None

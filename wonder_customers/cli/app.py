@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from wonder_customers.cli.exit_codes import BROKEN_PIPE, FAILED, INTERRUPTED, SUCCESS, USAGE
-from wonder_customers.cli.output import console, discard, print_message
+from wonder_customers.cli.output import console, discard, error_message, print_message
 from wonder_customers.cli.sync import commands
 from wonder_customers.errors import BulkError, CallError, WonderCustomersError
 
@@ -95,7 +95,7 @@ _HINTS = {
 
 def _failed(error: WonderCustomersError | OSError) -> int:
     """Print why a command failed, and return its exit code."""
-    message = str(error)
+    message = error_message(error)
     if isinstance(error, OSError):
         location = "" if error.filename is None else f"{error.filename}: "
         # Without a file, permission was denied for a port.

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from wonder_customers.cli.accounts import account_from_environment, is_configured
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
-from wonder_customers.cli.output import cell, console, json_line
+from wonder_customers.cli.output import cell, console, error_message, json_line
 from wonder_customers.cli.runtime import run_with_session
 from wonder_customers.cli.shared_options import GATEWAYS, Json
 from wonder_customers.cli.tables import plain_table
@@ -84,7 +84,7 @@ def _check(gateway: str) -> CredentialCheck:
     except (AuthenticationError, PermissionDeniedError) as error:
         return CredentialCheck(gateway, "wrong", account.base_url, str(error))
     except CallError as error:
-        return CredentialCheck(gateway, "unknown", account.base_url, str(error))
+        return CredentialCheck(gateway, "unknown", account.base_url, error_message(error))
     return CredentialCheck(gateway, "right", account.base_url)
 
 

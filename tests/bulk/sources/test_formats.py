@@ -52,9 +52,7 @@ def test_spreadsheet_with_several_sheets_needs_a_choice(tmp_path: Path) -> None:
 
 def test_file_that_is_not_a_spreadsheet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.xlsx").write_bytes(b"PK\x03\x04 not a workbook")
-    with pytest.raises(
-        ConfigurationError, match=r"c\.xlsx cannot be read as a spreadsheet: .* Nothing was sent\. Open the file"
-    ):
+    with pytest.raises(ConfigurationError, match=r"c\.xlsx cannot be read as a spreadsheet: .* Open the file"):
         sources.read(tmp_path / "c.xlsx")
 
 

@@ -148,7 +148,7 @@ async def test_twins_and_changes_are_counted_in_plan_and_report(account: Callabl
 
 
 def test_field_that_has_a_column_is_not_suggested_again(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"unknown columns: 'phones', 'Telefonn'\. Nothing"):
+    with pytest.raises(ConfigurationError, match=r"unknown columns: 'phones', 'Telefonn'\."):
         read_drafts(tmp_path, "reference,phone,phones,Telefonn\n1,,,\n")
     with pytest.raises(ConfigurationError, match=r"'phones' \(did you mean phone\?\)"):
         read_drafts(tmp_path, "reference,phones\n1,\n")

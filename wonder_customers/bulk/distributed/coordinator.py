@@ -189,7 +189,7 @@ class Coordinator:
         self._running[key] = progress
         failed = sum(it["counts"].get("failed", 0) for it in (self._done, *self._running.values()))
         if self.max_failures is not None and failed >= self.max_failures:
-            reason = f"the maximum number of failed rows was reached (max_failures={self.max_failures})"
+            reason = f"the maximum number of failed rows, {self.max_failures:,}, was reached"
             self._halt(Stop("failures", reason))
         return "go" if self.stopped is None else "stop"
 

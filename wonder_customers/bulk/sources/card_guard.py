@@ -32,9 +32,9 @@ def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, s
     codes = [name for name, plain in names if _has_security_codes(plain, mapping.get(plain))]
     if codes:
         raise ConfigurationError(
-            f"{_columns(codes)} card security codes, which must not be stored (PCI DSS 3.3.1). No row was read or"
-            " sent. Delete the codes from the source. If a column contains other values, rename it; a column named"
-            " `cid` can also be mapped with --map 'COLUMN=FIELD'."
+            f"{_columns(codes)} card security codes, which must not be stored (PCI DSS 3.3.1). Delete the codes from"
+            " the source. If a column contains other values, rename it; a column named `cid` can also be mapped with"
+            " --map 'COLUMN=FIELD'."
         )
     cards = [name for name, plain in names if may_have_cards(plain, mapping.get(plain))]
     if cards:

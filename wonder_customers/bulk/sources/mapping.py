@@ -129,7 +129,9 @@ def _known_transformations(_: object, __: object, value: Sequence[str]) -> None:
 
 def _country(_: object, __: object, value: Any) -> None:
     if value is not None and not (isinstance(value, str) and len(value) == 2 and value.isascii() and value.isupper()):
-        raise ConfigurationError(f"default_country must be a two-letter code in upper case, such as HR, not {value!r}")
+        raise ConfigurationError(
+            f"the default country must be a two-letter code in upper case, such as HR, not {value!r}"
+        )
 
 
 @frozen(kw_only=True)
