@@ -17,6 +17,7 @@ from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
+    InvalidRecordError,
     Monri,
     NotFoundError,
     Page,
@@ -233,6 +234,17 @@ async def test_monri_taken_reference_is_a_conflict_and_upsert_updates_it(open_se
             await session.create(gateway_draft("monri", "mine"))
         assert (await session.upsert(gateway_draft("monri", "mine", name="Augusta"))).id == made.id
         assert (await session.get(made.id)).name == "Augusta"
+
+
+async def test_wonder_update_refused_after_its_read_does_not_claim_that_nothing_was_sent(
+    open_session: SessionFactory, simulator: SimulatorServer
+) -> None:
+    simulator.store.requests.clear()
+    async with open_session("wonder") as session:
+        made = await session.create(gateway_draft("wonder", "mine"))
+        with pytest.raises(InvalidRecordError, match=r"cannot be changed.*\. Nothing was changed\.$"):
+            await session.update(made.id, CustomerPatch(reference="other"))
+    assert "GET" in {method for _, method, _ in simulator.store.requests}
 
 
 async def test_wonder_card_is_pending_until_verified(
