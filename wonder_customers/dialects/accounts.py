@@ -118,8 +118,7 @@ def check_credential(name: str, value: Secret | str) -> None:
     """Check that a credential can be sent in a header. A secret that a function returns is not checked.
 
     Raises:
-        ConfigurationError: The credential is not a str of one or more printable ASCII characters without spaces. The
-            message does not contain the value.
+        ConfigurationError: The credential is not a str of one or more printable ASCII characters without spaces.
     """
     if not isinstance(value, ProvidedSecret) and not _is_valid_in_header(value):
         raise ConfigurationError(

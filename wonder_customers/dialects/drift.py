@@ -15,7 +15,7 @@ class Drift:
     Attributes:
         field: The path of the field in the gateway's names, such as ``payment_sources.expire_year``.
         expected: The documented type, or a description.
-        found: The type of the value in the response, or a description. It never contains the value.
+        found: The type of the value in the response, or a description.
     """
 
     field: str

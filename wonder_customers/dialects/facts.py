@@ -27,11 +27,11 @@ class Fact:
     """One fact about a gateway.
 
     Attributes:
-        name: A short name, unique for the gateway, such as ``duplicate-status``.
+        name: A short, unique name, such as ``duplicate-status``.
         statement: The assumption of the library, or an open question.
         confidence: The certainty of the fact.
         source: The documents or the code from which the fact comes.
-        check: The requests that check the fact against an account; empty if there are none.
+        check: The requests that check the fact; empty if there are none.
     """
 
     name: str

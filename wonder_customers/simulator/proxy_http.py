@@ -29,7 +29,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
     """Return a TCP socket that is bound to the address but does not listen yet.
 
     Raises:
-        OSError: The socket cannot be bound, for example because the port is in use.
+        OSError: The socket cannot be bound.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio disables Nagle's algorithm only if the socket's protocol is given explicitly.

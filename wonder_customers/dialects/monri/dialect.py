@@ -92,7 +92,7 @@ class MonriDialect(CustomerDeletion):
         Metadata in the draft replaces the metadata of the customer.
 
         Raises:
-            ConflictError: A deleted customer has the reference, which cannot be used again.
+            ConflictError: A deleted customer has the reference.
         """
         return self.upsert_checked(draft, self.checked_body(draft))
 

@@ -41,18 +41,18 @@ class PaydockFilter(CustomerFilter["Paydock"]):
         search: A string in the first name, the last name, the e-mail address or the company name.
         email: The complete e-mail address; case is ignored. The address is sent as `search`, and customers with other
             addresses are omitted. Pages may therefore have few items, and have no total.
-        reference: Your id for the customer. Paydock may also return customers with similar references.
+        reference: Your id for the customer. Paydock may also return similar references.
         company_name: The name of the company.
         id: The gateway's id for the customer.
         status: The status, such as ``active``.
-        gateway_id: The id of an acquiring gateway that stores one of the customer's payment sources.
+        gateway_id: The id of an acquiring gateway of one of the customer's payment sources.
         payment_source_id: The id of one of the customer's payment sources.
         archived: True for archived customers only. By default, archived customers are omitted.
         sortkey: The field to sort by, such as ``updated_at``. Without a sort order, the oldest customer is first.
         sortdirection: ``ASC`` or ``DESC``.
 
     Raises:
-        InvalidRecordError: A condition is unknown or its value is invalid, or both `search` and `email` were passed.
+        InvalidRecordError: A condition is unknown or invalid, or both `search` and `email` were passed.
     """
 
     __slots__ = ()

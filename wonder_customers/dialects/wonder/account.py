@@ -90,7 +90,7 @@ class Wonder:
         """Return the base64 signature of `message`.
 
         Raises:
-            ConfigurationError: The private key comes from a function, which only a session calls.
+            ConfigurationError: A function returns the private key, so its value is unknown.
         """
         return signature(self._key or load_key(self.private_key), message)
 

@@ -26,7 +26,7 @@ def load_key(pem: Secret) -> "RSAPrivateKey":
     r"""Return the RSA private key in a PEM string. Line breaks may be written as ``\n``, as in environment files.
 
     Raises:
-        ConfigurationError: `pem` is not an unencrypted RSA key of 2048 bits or more. The message does not contain it.
+        ConfigurationError: `pem` is not an unencrypted RSA key of 2048 bits or more.
     """
     key = _load(pem)
     if isinstance(key, str):
