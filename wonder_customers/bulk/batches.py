@@ -59,7 +59,7 @@ class Batches:
             self._iterator.close()
 
     async def next(self, change_filter: ChangeFilter) -> tuple[list[Outcome], list[PendingRow]] | None:
-        """Return the next batch, split by `change_filter`; None at the end."""
+        """Return the next batch, split by `change_filter`; None after the last batch."""
         if self.left == 0:
             self.cut_short = await self._has_more()
             return None

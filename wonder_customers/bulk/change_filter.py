@@ -71,7 +71,6 @@ class ChangeFilter:
         full: Whether to send unchanged rows too, once in each run.
         read_only: Whether the journal must not be changed.
         repeats: The first row of each repeated reference, by the number of the repeating row; None for a whole source.
-        notes: Receives the `twins` and `twin_rows` of the source; None to discard them.
         skipped: The number of rows that do not belong to the run.
     """
 
@@ -109,7 +108,7 @@ class ChangeFilter:
         return self.decide(rows, self.find(rows))
 
     def find(self, rows: Sequence[Row]) -> _Found:
-        """Find repeated references and the journal's entries of rows."""
+        """Find what `decide` needs to know about rows."""
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
         repeats = (self.repeats or {}) if self._references is None else self._references.find_repeats(named)
         digests = self._digests(rows)

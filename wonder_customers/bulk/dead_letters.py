@@ -38,12 +38,6 @@ Find = Callable[[Sequence[str]], Mapping[str, Entry]]
 class DeadLetters:
     """Writes failed rows to a file that only its owner can read.
 
-    Args:
-        path: The file.
-        source: The name of the source, which each entry contains.
-        gateway: The gateway and its environment, which each entry contains.
-        values: Whether to write the customers' fields too, which are personal data.
-
     Attributes:
         count: The number of failed rows of this run.
         earlier: The number of entries of earlier runs, of this source and gateway, that `settle` has kept.

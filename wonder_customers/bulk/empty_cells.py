@@ -58,16 +58,7 @@ def apply_rule(
     rule: EmptyRule,
     journaled: bool,
 ) -> EmptyCells:
-    """Apply the rule for empty cells to one row.
-
-    Args:
-        session: The session, whose dialect decides which fields can be cleared.
-        draft: The row's draft.
-        columns: The fields that have a column; None for a draft without columns.
-        recorded: The journal's record of the row's fields; None if there is none.
-        rule: What an empty cell does; see `EmptyRule`.
-        journaled: Whether a journal records the fields of the row.
-    """
+    """Apply the rule for empty cells to one row."""
     owned = _recorded(recorded)
     if not owned and rule != "clear" and not draft.clear:  # most rows
         names = _filled_json(tuple(flat_values(draft))) if journaled else ""

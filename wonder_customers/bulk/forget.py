@@ -46,7 +46,7 @@ class Forgotten:
 
 
 def files_near(journal: Journal) -> list[Path]:
-    """Return the files in the folder of a journal."""
+    """Return the files to search for customers in the folder of a journal."""
     # The folder of the source is not searched, because a journal from another person could name any folder.
     path = journal.path.resolve()
     own = {path.name, *(path.name + suffix for suffix in _BESIDE)}

@@ -21,9 +21,9 @@ __all__ = ["Job"]
 class Job(AsyncIterator[Outcome], ABC):
     """A bulk job, returned by `sync`, `run_partition` and `sync_on_ray`.
 
-    Open the job with ``async with`` and iterate over it to receive the outcomes, in the order in which rows are
-    completed. If the block is left early, the job stops and the requests in progress are completed; an exception
-    cancels them. `stats`, `exit_status` and the journal's entry for the run are final after the block.
+    Open the job with ``async with`` and iterate over it to receive outcomes of rows. If the block is left early, the
+    job stops and the requests in progress are completed; an exception cancels them. `stats`, `exit_status` and the
+    journal's entry for the run are final after the block.
 
     Args:
         workers: The maximum number of rows in progress at the same time.
@@ -64,7 +64,7 @@ class Job(AsyncIterator[Outcome], ABC):
     @property
     @abstractmethod
     def rate(self) -> float | None:
-        """The current limit in requests per second; None without a limit."""
+        """The current limit in requests per second; None if it is not known."""
 
     @property
     @abstractmethod

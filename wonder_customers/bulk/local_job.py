@@ -105,7 +105,7 @@ class LocalJob(Job):
 
     @property
     def rate(self) -> float | None:
-        """The current limit in requests per second; None without a limit."""
+        """The current limit in requests per second; None if it is not known."""
         return self._limit.rate
 
     @property
@@ -115,12 +115,12 @@ class LocalJob(Job):
 
     @property
     def outage(self) -> Outage | None:
-        """The current outage of the gateway; None if there is none."""
+        """The gateway's current outage; None if none is known."""
         return self._outages.current
 
     @property
     def past_outages(self) -> Sequence[Outage]:
-        """The outages that ended."""
+        """The known outages that have ended."""
         return self._outages.past
 
     @property
@@ -350,7 +350,7 @@ def sync(
         rows: The result of `sources.read`, or any iterable or async iterable of drafts. Every draft needs a unique
             reference.
         journal: Records the result of each row, so that an interrupted job can be resumed and unchanged rows are not
-            sent again.
+            sent again; None for no journal.
         options: All settings of the job. See `Options` for the defaults.
 
     Raises:

@@ -34,13 +34,7 @@ class Unreachable(Exception):
 
 
 async def reach(call: Callable[..., Awaitable[T]], *arguments: Any, check: Callable[[], None] = lambda: None) -> T:
-    """Call another process until it responds.
-
-    Args:
-        call: Calls the process with `arguments`. Raises `Unreachable`.
-        arguments: The arguments.
-        check: Called after each failed attempt. Raises an error to give up.
-    """
+    """Call another process until it responds or `check` raises an error."""
     while True:
         try:
             return await call(*arguments)
@@ -54,7 +48,7 @@ class Grant:
     """Evenly spaced permits.
 
     Attributes:
-        wait: Seconds from the grant to the first permit; without permits, seconds until permits can be granted again.
+        wait: Seconds from the grant to the first permit; without permits, seconds until permits are requested again.
         spacing: Seconds between two permits.
         count: The number of permits.
     """
@@ -85,12 +79,7 @@ class PermitServer:
         self._next = self.clock() + HORIZON + LONGEST + self._spacing
 
     def grant(self, wanted: int, validity: float = VALIDITY) -> Grant:
-        """Grant up to `wanted` permits.
-
-        Args:
-            wanted: The number of permits that the client can use now.
-            validity: Seconds for which each permit is valid.
-        """
+        """Grant up to `wanted` permits, each valid for `validity` seconds."""
         now = self.clock()
         first = max(self._next, now)
         count = min(wanted, int((now + HORIZON - first) / self._spacing + 1))

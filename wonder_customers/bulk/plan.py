@@ -58,7 +58,7 @@ class Plan:
         creates: Customers that do not exist at the gateway, according to a lookup.
         updates: Existing customers that would be written, according to a lookup or to the journal.
         unchanged: Rows that would not be sent, because the gateway already has their values.
-        open: Rows that would be sent and were not looked up: either new or existing.
+        open: Rows that would be sent, and whose customers may be new or existing.
         invalid: Rows that cannot be sent, without `duplicates`.
         duplicates: Rows that repeat the reference of another row.
         unconfirmed: Rows with an earlier write of unknown outcome, without those that the plan found to be equal.

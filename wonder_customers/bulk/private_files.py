@@ -35,11 +35,7 @@ def make_private(path: Path) -> None:
 
 
 def check_trusted(path: Path, *, secret: bool = False) -> None:
-    """Check that no other user can have written a file.
-
-    Args:
-        path: The file.
-        secret: Whether other users must not be able to read the file either.
+    """Check that no other user can have written a file, or can read a secret file.
 
     Raises:
         ConfigurationError: The file cannot be trusted.

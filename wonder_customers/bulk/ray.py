@@ -183,7 +183,8 @@ async def sync_on_ray(
     Args:
         source: The source.
         journal: The journal's file.
-        on: ``ray`` to start Ray on this machine and stop it at the end; ``ray://HOST:PORT`` for a running cluster.
+        on: ``ray`` for this machine, or ``ray://HOST:PORT`` for a running cluster. If this process is already connected
+            to Ray, the connection is used instead.
         workers: The number of workers, each with its own session.
         rate: The maximum number of requests per second, over all workers; None to adapt to the gateway.
         options: The settings of the job. `Options.max_failures` applies to all workers together; `Options.workers` is

@@ -39,20 +39,7 @@ def build(
     seconds: float,
     started: float,
 ) -> dict[str, Any]:
-    """Build the report of a run.
-
-    Args:
-        job: The job, after its end.
-        gateway: The gateway's name.
-        environment: The gateway's environment; see `dialects.accounts.environment`.
-        source: Where the rows came from.
-        journal: The journal's file; None for a job that cannot be resumed.
-        failed_rows: The file with the failed rows; None if there is none.
-        earlier_failures: The number of entries of earlier runs that remain in that file.
-        given_again: The options that have to be given again to continue the job.
-        seconds: The duration of the run in seconds.
-        started: The start as Unix time in seconds.
-    """
+    """Build the report of a run. Times are in seconds."""
     stats, requests = job.stats, job.stats.requests
     return {
         "gateway": gateway,

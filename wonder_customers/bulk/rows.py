@@ -18,14 +18,10 @@ the source are ``removed`` (deleted at the gateway) or ``kept`` (not deleted).""
 
 
 class RowProblem(ValueError):
-    """Raised when a row cannot be converted into a draft.
-
-    Args:
-        message: The location and the reason, without a value of the row.
-        code: The reason as a short code for counting, such as ``invalid email``.
-    """
+    """Raised when a row cannot be converted into a draft."""
 
     def __init__(self, message: str, code: str = "unreadable") -> None:
+        # `message` has the location and never a value of the row; `code` is a short code for counting.
         super().__init__(message)
         self.code = code
 

@@ -103,7 +103,7 @@ class LimitMonitor:
 
     @property
     def rate(self) -> float | None:
-        """The current limit in requests per second; None without a limit."""
+        """The current limit in requests per second; None if it is not known."""
         it: Any = self._limit
         limits = [getattr(it, "rate", None), getattr(it, "ceiling", None)]
         if isinstance(it, RateLimit):

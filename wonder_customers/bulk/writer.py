@@ -47,8 +47,6 @@ class RowWriter:
     """Sends rows over one session and records their outcomes.
 
     Attributes:
-        session: The session.
-        journal: The journal; None if there is none.
         stop: Ends all waits when the job is stopping.
         confirm_after: The end of the confirmation window for writes of earlier processes, on the monotonic clock.
         observe: Called with the duration of rows in seconds.

@@ -91,14 +91,7 @@ def last_facts(journal: Journal) -> dict[str, Any]:
 def combined(
     journal: Journal, facts: Mapping[str, Any], given: Mapping[str, str | None], source: Path | None
 ) -> dict[str, Any]:
-    """Return the settings of a run that is continued.
-
-    Args:
-        journal: The journal.
-        facts: The settings that the journal stores.
-        given: The values on the command line, by name in `GIVEN_AGAIN`.
-        source: The source on the command line; None to use the source in the journal.
-    """
+    """Return the settings of a run that is continued."""
     found = dict(facts)
     for name in GIVEN_AGAIN:
         found[name] = (_again(journal, name, facts[name], given[name]) or None) if name in given else None

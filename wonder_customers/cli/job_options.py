@@ -118,7 +118,7 @@ class RemovalOptions:
 @Parameter(name="*")
 @frozen
 class AgainOptions:
-    """Options that must be given again to continue a run."""
+    """Options that may have to be given again to continue a run."""
 
     source: Annotated[
         Path | None,

@@ -48,14 +48,12 @@ class SyncTask:
     """The settings of one bulk job of the command line.
 
     Attributes:
-        account: The account whose customers are written.
         title: The title of the progress bar and of the summary.
         source: The path of the source; for a migration, the name of the source gateway.
         letters: The file for failed rows.
         output: The options for the other files.
         monitor: Reports the state of the job to other programs.
         resumable: Whether `resume` can continue the job.
-        engine: The engine that runs the job.
         rate: The maximum number of requests per second; None to adapt to the gateway.
         approved: The saved plan that the job must carry out; None without a plan.
     """
@@ -113,14 +111,7 @@ def journal_path(given: Path | None, source: Path, gateway: str, *, simulated: b
 def bulk_session(
     owner: Account, workers: int, rate: float | None = None, *, shared: RateLimiter | None = None
 ) -> CustomerSession[Any]:
-    """Return a session for a bulk job.
-
-    Args:
-        owner: The account.
-        workers: The maximum number of rows in progress at the same time.
-        rate: The maximum number of requests per second; None to adapt to the gateway.
-        shared: A rate limit that is used instead of `rate`; None to use `rate`.
-    """
+    """Return a session for a bulk job."""
     limit = shared or AdaptiveRateLimit(rate)
     return CustomerSession(owner, retry=BULK, rate_limit=limit, max_connections=max(32, workers))
 

@@ -40,7 +40,6 @@ class WorkerConfig:
         endpoint: The gateway's base URL according to the journal.
         journal: The journal's path.
         mark: Identifies the journal's key.
-        run: The number of the current run.
         duration: Seconds for which a lease is valid.
         grace: Seconds for which workers of an earlier run may still send requests.
     """
@@ -81,7 +80,7 @@ class Coordinator:
     _quiet_at: float = field(default=0.0, init=False)
 
     async def serve(self) -> None:
-        """Acquire the journal, and serve calls until `end` is called."""
+        """Acquire the journal, and keep it until `end` is called."""
         journal = self._journal = Journal.existing(self.journal)
         leases = self._leases = Leases(self.partitions, duration=self.duration)
         with closing(leases):
@@ -148,14 +147,14 @@ class Coordinator:
         return WorkerConfig(it.gateway, it.endpoint, it.name, key_mark(it.digests), it.run, self.duration, grace)
 
     async def lease(self) -> tuple[bytes, int] | Literal["wait", "over"]:
-        """Lease a partition, and return it with the token of the lease."""
+        """Lease a partition and return it with its token; otherwise return ``wait`` or ``over``."""
         await self._open.wait()
         if self.stopped is not None or self._over.is_set() or not self._leases.left:
             return "over"
         return self._leases.take() or "wait"
 
     async def write(self, key: Key, changes: list[Change]) -> bool:
-        """Write changes of rows to the journal; return whether the lease is still valid.
+        """Write changes to the journal while the lease is valid; return whether it still is.
 
         Raises:
             BulkError: The journal is closed, or the changes could not be written.
@@ -182,7 +181,7 @@ class Coordinator:
         return await anyio.to_thread.run_sync(read)
 
     async def heartbeat(self, key: Key, progress: Progress) -> Literal["go", "stop", "lost"]:
-        """Renew a lease and store the progress of its partition."""
+        """Accept the progress of a partition; return what its worker has to do."""
         await self._open.wait()
         if not self._leases.renew(key):
             return "lost"
@@ -194,7 +193,7 @@ class Coordinator:
         return "go" if self.stopped is None else "stop"
 
     async def finish(self, key: Key, result: dict[str, Any], stop: Stop | None) -> None:
-        """End a lease and store the result of its partition."""
+        """Accept the result of a partition from the holder of its lease."""
         await self._open.wait()
         if self._leases.finish(key, {**result, "place": key[0]}, complete=stop is None):
             self._running.pop(key, None)

@@ -117,10 +117,10 @@ class DistributedJob(Job):
     Args:
         backend: Runs the coordinator and the workers.
         source: The source.
-        again: The command that continues the job, for messages.
+        again: The command that continues the job, for messages; None if there is none.
         workers: The maximum number of rows in progress, over all workers.
         rate: The maximum number of requests per second, over all workers; None to adapt to the gateway.
-        values: Whether failed rows are read again, so that the outcomes contain the drafts.
+        values: Whether to read failed rows again, to add their drafts to the outcomes.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class DistributedJob(Job):
 
     @property
     def begun(self) -> bool:
-        """Whether the coordinator has acquired the journal."""
+        """Whether the job has started."""
         return self._begun
 
     @property
@@ -156,7 +156,7 @@ class DistributedJob(Job):
 
     @property
     def rate(self) -> float | None:
-        """The current limit in requests per second, over all workers; None without a limit."""
+        """The current limit in requests per second, over all workers; None if it is not known."""
         return min((it for it in (self._ceiling, self.stats.requests.rate) if it is not None), default=None)
 
     @property
@@ -236,7 +236,7 @@ class DistributedJob(Job):
             return await reach(self._backend.coordinator.stop, "workers", reason)
 
     async def _poll(self) -> None:
-        """Query the state of the job until all results are known."""
+        """Query the state of the job repeatedly."""
         while True:
             workers_ended = self._workers_ended
             with suppress(Unreachable):

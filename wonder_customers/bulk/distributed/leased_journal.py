@@ -66,7 +66,7 @@ class LeasedJournal(RowJournal):
             self._job.stop()
 
     async def heartbeat(self, job: Job) -> None:
-        """Send heartbeats until the lease is lost."""
+        """Send heartbeats while the lease is held."""
         self._job = job
         while not self.lost:
             await clock.sleep(BEAT)

@@ -34,7 +34,7 @@ IDLE = 0.1
 
 @define(eq=False)
 class FencedRateLimit:
-    """The rate limit of a worker's session, which permits requests only while the lease is valid.
+    """The rate limit of a worker's session, with a check of the lease.
 
     Attributes:
         limit: The rate limit of all workers, or a separate `AdaptiveRateLimit`.

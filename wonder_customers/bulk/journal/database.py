@@ -81,7 +81,7 @@ def writing(path: Path, effect: str) -> Iterator[None]:
 
 
 def check_file(path: Path, *, may_be_new: bool = False) -> None:
-    """Check the tables of an existing file before it is used as a journal.
+    """Check that an existing file can be used as a journal.
 
     Raises:
         ConfigurationError: The file cannot be used as a journal.

@@ -68,7 +68,7 @@ def key_mark(digests: Digests) -> bytes:
 
 
 def key_of(journal: Path, *, make: bool = True) -> bytes:
-    """Return the key of a journal.
+    """Return the key of a journal. A key may be created for a new journal.
 
     Raises:
         ConfigurationError: The journal has no usable key.

@@ -78,7 +78,7 @@ class Journal(RowJournal):
         gateway: The gateway's name.
         endpoint: The gateway's base URL.
         digests: The digests with which rows are compared.
-        clock: Returns Unix time.
+        clock: Returns Unix time in seconds.
         grace: Seconds for which workers of an earlier run may still send requests. Valid after `begin`.
     """
 

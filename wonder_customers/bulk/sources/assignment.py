@@ -31,7 +31,7 @@ class Feed:
         places: The indexes of the field's columns.
         why: Why these columns are used.
         separator: The string between joined values; None to use the first value that is not empty.
-        default: The value without a value in a column.
+        default: The value if no column has a value.
         target: The field of the draft; None if the field is not sent.
     """
 

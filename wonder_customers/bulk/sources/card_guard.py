@@ -22,10 +22,6 @@ _AMBIGUOUS = frozenset({"account_number", "accountnumber", "cc", "cid"})
 def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, str]) -> None:
     """Check the column names for card data.
 
-    Args:
-        names: Pairs of a column's name in the source and its normalised name.
-        mapping: Maps normalised names to fields; an empty field leaves the column out.
-
     Raises:
         ConfigurationError: Columns seem to contain card data.
     """

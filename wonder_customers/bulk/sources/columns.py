@@ -99,10 +99,6 @@ class Columns:
     def match(cls, names: Sequence[str], reading: Reading) -> "Columns":
         """Find the field of every column.
 
-        Args:
-            names: The names of the columns in the source.
-            reading: The settings for reading the columns.
-
         Raises:
             UnknownColumns: A column is unknown, or the reference has no column.
             ConfigurationError: The columns cannot be used.
@@ -119,7 +115,7 @@ class Columns:
 
     @classmethod
     def optional(cls, names: Sequence[str], reading: Reading) -> "Columns | None":
-        """Find the field of every column; None if the reference has no column."""
+        """Find the field of every column; a missing reference is not an error."""
         if not (reading.inspecting or reading.mapping.columns):
             _check_export(names)
         unique = unique_names(names)

@@ -49,13 +49,6 @@ def csv_rows(
 ) -> Generator[Row, None, int]:
     """Yield the rows of a CSV file, and return the number of the last row.
 
-    Args:
-        file: The unpacked bytes.
-        number: The number of rows already read from the source.
-        reading: The settings for reading the columns.
-        where: Prefix for the rows' locations in messages, such as ``customers.csv, ``.
-        byte_range: The part of the file to read, which is updated while reading; None for the whole file.
-
     Raises:
         ConfigurationError: The file or its columns cannot be read.
     """
@@ -160,9 +153,13 @@ class _Records:
     """The records of a CSV file, with a lookahead of one record."""
 
     reader: Any
+    # The number of lines of the file that the parser does not read.
     before: int
+    # The position after the current record.
     byte_range: ByteRange
+    # Its `recent` contains the lines of the current record.
     ending: ByteRange
+    # The line of a record that continues the previous record; 0 if there is none.
     broken: int = field(default=0, init=False)
     line: int = field(default=0, init=False)
     original: bytes = field(default=b"", init=False)

@@ -36,13 +36,6 @@ def database_rows(
 ) -> Generator[Row, None, int]:
     """Yield the rows of a query, and return the number of the last row.
 
-    Args:
-        database: A SQLAlchemy URL, or the name of an environment variable that contains a URL.
-        query: One SELECT.
-        number: The number of rows already read from the source.
-        reading: The settings for reading the columns.
-        where: Prefix for the rows' locations in messages.
-
     Raises:
         ConfigurationError: The query cannot be run, or its columns cannot be used.
     """

@@ -43,7 +43,7 @@ class Forms:
         self._found: dict[tuple[str, ...], Columns | None] = {}
 
     def columns(self, names: tuple[str, ...]) -> Columns | None:
-        """Return the columns of an object with these keys; None if no key is the reference."""
+        """Return the columns of objects with these keys; None if their rows cannot be used."""
         if names not in self._found:
             # Optional keys produce many sets of keys; clearing the cache bounds the memory.
             if len(self._found) >= _FORMS:

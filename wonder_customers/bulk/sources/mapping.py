@@ -144,11 +144,11 @@ class ColumnMapping:
         recognise: Whether presets and synonyms apply to the other columns.
         unknown: What to do with columns that do not match a field.
         unsupported: What to do with fields that the gateway does not have. None for ``metadata`` if the column was
-            recognised by a preset or a synonym, and ``refuse`` otherwise.
+            recognised automatically, and ``refuse`` otherwise.
         several: What to do with several e-mail addresses or phones in a cell: ``refuse``, or use the ``first``. None
-            for the choice of the preset, or ``refuse`` without a preset.
+            for the choice of the preset, or ``refuse``.
         default_country: The ISO 3166-1 code of national phone numbers in rows without a country; None if not known.
-        nulls: The strings that mean an empty cell.
+        nulls: The strings that the transformation ``placeholders`` treats as an empty cell.
         transformations: The names of the transformations that are applied.
         text: The settings for reading text files.
         sheet: The sheet of a spreadsheet; None for the only sheet with data.

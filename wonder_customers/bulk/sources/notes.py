@@ -21,7 +21,7 @@ _INVISIBLE = re.compile(r"[^\S \n]|[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e
 
 
 def masked(text: str, *, keep: int = 1) -> str:
-    """Return a string whose letters and digits are masked after the first `keep` characters."""
+    """Return the start of a string, with masked letters and digits after the first `keep` characters."""
     shown = "".join(
         character if place < keep or not character.isalnum() else ("9" if character.isnumeric() else "x")
         for place, character in enumerate(text[:_LONGEST])
@@ -36,8 +36,8 @@ class SourceNotes:
     Attributes:
         program: The program that exported the source, according to the columns; None if it is not a known export.
         member: The member of a JSON object that contains the rows; None for other sources.
-        encodings: The detected encodings other than UTF-8, by file name.
-        columns: The fields of each column and the reason; a column that is left out has no field.
+        encodings: The encodings found by ``detect``, other than UTF-8, by file name.
+        columns: The fields of columns and the reason; a column that is left out has no field.
         changes: The number of values that were changed, by column and transformation.
         examples: Values before and after a change, by column and transformation. Countries and placeholders are not
             masked.

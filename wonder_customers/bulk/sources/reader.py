@@ -120,8 +120,7 @@ def read(
 ) -> RowReader:
     """Read the rows of a file, a folder or a query as a stream.
 
-    CSV files (comma, semicolon, tab or pipe) and JSON files may be compressed with gzip, and need no extra. Other
-    sources need an extra:
+    CSV files (comma, semicolon, tab or pipe) and JSON files may be compressed with gzip. Other sources need an extra:
 
     - ``zstd``: files compressed with zstd.
     - ``duckdb``: Parquet files, and queries over files.

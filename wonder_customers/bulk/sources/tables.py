@@ -47,18 +47,7 @@ def query_rows(
     parameters: Sequence[object] = (),
     own: bool = True,
 ) -> Generator[Row, None, int]:
-    """Yield the rows of a query, and return the number of the last row.
-
-    Args:
-        sql: Exactly one SELECT.
-        path: The file or database of the query; None for a query that names its own files in quotes.
-        number: The number of rows already read from the source, including `before`.
-        reading: The settings for reading the columns.
-        where: Prefix for the rows' locations in messages.
-        before: The number of rows already read from this file or query.
-        parameters: The values for the placeholders in `sql`.
-        own: Whether the user wrote the query, for messages.
-    """
+    """Yield the rows of a query, and return the number of the last row."""
     with opened(path, sql, reading, own=own) as connection:
         result = connection.execute(sql, list(parameters))
         names = [column[0] for column in result.description or ()]

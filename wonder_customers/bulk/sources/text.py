@@ -51,12 +51,7 @@ class TextOptions:
 
 
 def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
-    """Decode the lines of a file from its start.
-
-    Args:
-        file: The unpacked bytes.
-        head: The encoding and the position, which is updated while iterating.
-    """
+    """Decode the lines of a file from its start."""
     encoding = head.encoding or "utf-8"
     first = file.readline()
     if not is_line_based(encoding):

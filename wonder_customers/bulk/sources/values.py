@@ -14,17 +14,10 @@ __all__ = ["plain", "shown_date", "typed_rows"]
 def typed_rows(
     rows: Iterable[Sequence[Any]], columns: Columns, number: int, where: str, start: int
 ) -> Generator[Row, None, int]:
-    """Yield the records of a table as rows, and return the number of the last row.
-
-    Args:
-        rows: The values of each record.
-        columns: The columns.
-        number: The number of rows already read from the source.
-        where: Prefix for the rows' locations in messages.
-        start: The difference between the number of a row and its number in messages.
-    """
+    """Yield the records of a table as rows, and return the number of the last row."""
     for record in rows:
         number += 1
+        # Messages count the rows from the start of the file.
         place = f"{where}row {number - start}"
         values = [plain(value) for value in record]
         yield Row(number, reference=columns.reference_of(values), place=place, table=columns, values=values)
