@@ -90,7 +90,7 @@ class LeftCustomers:
         return customers if not self.rows_before else f"{customers} ({self.count / self.rows_before:.1%})"
 
     def warning(self, rows: int) -> str | None:
-        """Return why a source with `rows` rows may be incomplete; None without a sign of this."""
+        """Return why a source with `rows` rows may be incomplete; None if nothing suggests this."""
         if self.counted and self.count and not rows:
             return "the source has no rows"
         if self.counted and self.rows_before is not None and 2 * rows < self.rows_before:

@@ -98,7 +98,7 @@ class Row:
 
     @property
     def raw_values(self) -> bytes | None:
-        """The row's raw values as bytes, for change detection; None if they are not available or contain a card."""
+        """The row's raw values as bytes, for change detection; None if they must not be compared."""
         return None if self._table is None else self._table.digestible(self._values)
 
     @property

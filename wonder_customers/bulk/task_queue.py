@@ -27,13 +27,13 @@ class TaskQueue(Generic[T]):
 
     def add(self, *items: T) -> None:
         """Add items without waiting."""
-        # Unlike a stream of anyio, the queue never yields to the event loop here.
         self._items.extend(items)
         self._wake()
 
     async def put(self, *items: T) -> None:
         """Add items, and wait until the queue has at most `size` items."""
         self.add(*items)
+        # Unlike a stream of anyio, this yields to the event loop only if the queue is full.
         while len(self._items) > self.size:
             await self._wait()
 

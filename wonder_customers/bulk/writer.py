@@ -109,7 +109,7 @@ class RowWriter:
         return None
 
     async def wait_for_window(self) -> None:
-        """Wait for the end of the confirmation window."""
+        """Wait until the confirmation window ends or the job stops."""
         left = self.confirm_after - clock.monotonic()
         if left > 0:
             with self.stop.interrupting():

@@ -65,7 +65,7 @@ def print_message(text: str, style: str = "") -> None:
 
 
 def error_message(error: Exception) -> str:
-    """Return the message of an error, with a hint about commands instead of a hint about the library's functions."""
+    """Return the message of an error with a hint about commands."""
     message = str(error)
     if isinstance(error, OutcomeUnknownError):
         command = f"`wonder-customers get {error.gateway} {quote(error.id or 'ID')}`"

@@ -75,9 +75,10 @@ class SyncTask:
 
 @contextmanager
 def before_sending() -> Iterator[None]:
-    """Add to a `ConfigurationError` that nothing was sent. Once a job has begun, its errors are of other classes."""
+    """Add to a `ConfigurationError` that nothing was sent."""
     try:
         yield
+    # Once a job has begun, its errors are of other classes.
     except ConfigurationError as error:
         error.add_note("Nothing was sent.")
         raise

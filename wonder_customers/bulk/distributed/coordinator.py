@@ -181,7 +181,7 @@ class Coordinator:
         return await anyio.to_thread.run_sync(read)
 
     async def heartbeat(self, key: Key, progress: Progress) -> Literal["go", "stop", "lost"]:
-        """Accept the progress of a partition; return what its worker has to do."""
+        """Try to renew a lease; return what its worker has to do."""
         await self._open.wait()
         if not self._leases.renew(key):
             return "lost"

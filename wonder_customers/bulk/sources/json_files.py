@@ -123,7 +123,7 @@ def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
 
 
 def _lists(buffer: "_Buffer") -> Iterator[tuple[str, bool]]:
-    """Yield the name of each member of an object, and whether it is a list of objects."""
+    """Yield the name of each member, and whether it is a list of objects."""
     buffer.skip()
     buffer.drop(1)
     while buffer.skip() == '"':

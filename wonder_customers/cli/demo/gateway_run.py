@@ -100,7 +100,7 @@ async def run_gateway(gateway: str, account: Account, path: Path, persons: Seque
 
 
 async def _read_back(session: CustomerSession[Any], result: GatewayResult, it: tuple[Row, Person, Outcome]) -> None:
-    """Compare the outcome and the customer of a row with the row."""
+    """Check the outcome of a row, and compare its customer with the row."""
     row, person, outcome = it
     number, reference, draft = row.number, row.reference, row.draft
     if person.defect is not None and person.defect.is_refused_by(result.gateway):
