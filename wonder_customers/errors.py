@@ -389,4 +389,4 @@ class GatewayUnavailableError(GatewayError):
 
 
 class BulkError(WonderCustomersError):
-    """A bulk job could not run or continue. The message states the reason and, where possible, what to do next."""
+    """A bulk job could not run or continue."""

@@ -182,7 +182,7 @@ class CallStarted:
 
 @frozen(eq=False)
 class AttemptStarted:
-    """An attempt starts. It includes the waits for a connection and for the rate limit.
+    """An attempt starts. The attempt includes the waits for a connection and for the rate limit.
 
     Attributes:
         call: The call that sends the request.

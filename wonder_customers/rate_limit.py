@@ -62,7 +62,7 @@ class RateLimiter(Protocol):
 _MARGIN: Final = 0.05
 """Fraction by which a period is extended, and the maximum extension in seconds, because delays of requests vary."""
 _CATCH_UP: Final = 0.02
-"""Seconds by which a permit may be late without delaying the following permits, because of the resolution of timers."""
+"""Seconds by which a permit may be late without delaying the following permits: timers have a limited resolution."""
 _SHORTEST: Final = 1e-6
 """Seconds below which a wait is skipped."""
 
@@ -81,7 +81,7 @@ def spacing(requests: float, per: float, margin: float) -> float:
 
 
 def _significant(delay: float) -> float:
-    """Return `delay`, or 0 if it is shorter than the resolution of the clock."""
+    """Return `delay`, or 0 if it is too short to wait."""
     return delay if delay > _SHORTEST else 0.0
 
 

@@ -181,7 +181,7 @@ class CustomerDraft:
 
     Attributes:
         reference: Your own id for the customer (Wonder ``reference_number``, Paydock ``reference``, Monri
-            ``merchant_customer_id``). A write that received no response is looked up by its reference.
+            ``merchant_customer_id``). At Paydock and Monri, a create that received no response is looked up by it.
         name: The full name. Give this or `first_name` and `last_name`.
         metadata: Your own keys and values.
         default_payment_method: Wonder: ``Credit Card``, ``Alipay`` or ``Wechat Pay``.
@@ -252,7 +252,7 @@ def _masked(number: str | None) -> str | None:
 
 @frozen
 class CardSummary:
-    """The displayable data of a stored card, as the gateway formats it.
+    """The displayable data of a stored card.
 
     Attributes:
         number: The masked card number.

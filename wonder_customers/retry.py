@@ -124,7 +124,7 @@ def with_deadline(policy: RetryPolicy, deadline: float) -> RetryPolicy:
 
 @define
 class RetryBudget:
-    """Tokens shared by many calls, so that their retries cannot overload a failing gateway.
+    """Tokens for retries, shared by many calls.
 
     Attributes:
         size: Number of tokens when full.

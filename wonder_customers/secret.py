@@ -31,7 +31,7 @@ _PACKAGES_WITH_REQUESTS: Final = sys.stdlib_module_names | {
 
 
 def without_frames(error: BaseException, *, keep_others: bool = False) -> None:
-    """Remove the frames of `error` that may contain secrets."""
+    """Remove the frames and causes of `error` that may contain secrets."""
     # Tools that show local variables (Sentry by default, rich, ``traceback`` with ``capture_locals``) would show them.
     if not keep_others:
         error.__cause__ = error.__context__ = error.__traceback__ = None

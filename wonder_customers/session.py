@@ -159,7 +159,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         return view
 
     def stats(self) -> "Stats":
-        """Return the statistics of the session and its views, or of a view's account. Any thread may call it."""
+        """Return the statistics of the session and its views, or of a view's account. Threads may call this method."""
         return self._shared.stats(None if self._owner else self._account_state)
 
     def validate(self, draft: CustomerDraft) -> None:
@@ -312,7 +312,9 @@ class CustomerSession(Generic[AnyAccount_co]):
         return self.raw.request(method, path, query=query, json=json, idempotent=idempotent)
 
     async def resolve(self, error: CallError) -> Customer | None:
-        """Return the customer of a failed write as it is now; None if it does not exist, or not yet: call again later.
+        """Return the customer of a failed write as it is now; None if the gateway does not have it.
+
+        A customer whose create is unconfirmed may appear later: call again.
 
         Args:
             error: The error of a write, such as an `OutcomeUnknownError`.

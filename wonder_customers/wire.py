@@ -32,7 +32,7 @@ Header = tuple[bytes, bytes]
 
 
 class Replay(Enum):
-    """The effect of sending a request twice, which decides what may follow an unknown outcome."""
+    """The effect of sending a request twice."""
 
     READ = "read"
     IDEMPOTENT = "idempotent"  # an update or delete by id: sending it twice leaves the same state
@@ -112,15 +112,17 @@ class SignedRequest:
 
 @define
 class Transmission:
-    """The observations of the transport during one attempt. They are valid even if the attempt fails or is cancelled.
+    """The observations of the transport during one attempt, and the permit of the rate limit.
+
+    The observations are valid even if the attempt fails or is cancelled.
 
     Attributes:
         status: The HTTP status; None until the response headers have arrived.
         headers: The response headers, names in lower case.
         stale: Whether the request was sent on a kept-alive connection that closed before any byte of a response.
-        valid_until: The time on the monotonic clock after which the request must not be sent, set by a rate limit.
-        renew: Waits until the request may be sent, and sets `valid_until` again. Raises `TransportError` if this is
-            not possible in time. None if the permit does not expire.
+        valid_until: The time on the monotonic clock after which the request needs a new permit.
+        renew: Waits for a new permit, and sets `valid_until` again. Raises `TransportError` if this is not possible in
+            time. None if the permit does not expire.
         on_sent: Called when `sent` becomes true; set by a rate limit.
     """
 
@@ -145,7 +147,7 @@ class Transmission:
             self.on_sent()
 
     async def leave(self) -> None:
-        """Wait for a new permit of the rate limit, if the request has a permit that has expired.
+        """Wait for a new permit of the rate limit if the current permit has expired.
 
         Raises:
             TransportError: The request got no new permit in time. Nothing was sent.

@@ -34,7 +34,7 @@ def digest(*values: bytes) -> bytes:
 
 
 def identity(holder: object, *more: str) -> Hashable:
-    """Return a value by which `holder` is identified. `more` contains further data of the holder."""
+    """Return a hashable value that identifies `holder`."""
     if isinstance(holder, ProvidedSecret):
         return holder
     values = (holder,) if isinstance(holder, (str, Secret)) else secrets_of(holder)

@@ -91,7 +91,7 @@ class AttemptRunner:
     def run(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, perform: Perform
     ) -> Coroutine[Any, Any, AttemptResult]:
-        """Make one attempt with the account's credentials."""
+        """Attempt a request with the account's credentials."""
         if call_context.account_context.account.credentials is None or not call.signed:
             return self._send(call_context, call, keys, number, call_context.account_context.signer)
         return self._send_with_fetched(call_context, call, keys, number, perform)

@@ -179,7 +179,7 @@ class Executor:
     async def _recover(
         self, call_context: CallContext, call: Call[T], keys: Sequence[Key], progress: _Progress, result: AttemptResult
     ) -> tuple[Response[T] | None, _Progress]:
-        """Handle a failed attempt. Without a response, the request is sent again."""
+        """After a failed attempt, look up the write, wait, or raise the error."""
         decision = self._decide(call_context, call, progress, result)
         absent = False
         if isinstance(decision, Resolve):
@@ -200,7 +200,7 @@ class Executor:
         raise self._failure(call_context, call, progress, result, self._note(call_context, decision))
 
     def _note(self, call_context: CallContext, decision: Decision) -> str:
-        """Return why the request was not retried, for the error message."""
+        """Return the note about retries for an error message."""
         if isinstance(decision, Raise):
             return _NOT_RETRIED.get(decision.because, "")
         why = "the session was closed" if self.runner.closed else "the job is stopping"
@@ -225,7 +225,7 @@ class Executor:
         return decide(call_context.account_context.policy, state)
 
     async def _prepare_write(self, call_context: CallContext, call: Call[T], keys: Sequence[Key]) -> Response[T] | None:
-        """Lock the customer, and wait for its unconfirmed writes."""
+        """Wait until a write may be sent, or return an earlier write's response."""
         for key in keys:
             if key not in call_context.held:
                 await self.order.lock(call_context, key)
@@ -338,7 +338,7 @@ class Executor:
 
 
 def _deleted_before(call: Call[Any], progress: _Progress, result: AttemptResult) -> Response[Any] | None:
-    """Return the response of a deletion that an earlier attempt applied."""
+    """Return the response of a deletion that an earlier attempt applied, else None."""
     if progress.unconfirmed and call.not_found_is_success and isinstance(result.error, NotFoundError):
         return Response(None, result.error.status, {}, result.request_id, recovered=True)
     return None

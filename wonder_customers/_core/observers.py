@@ -91,7 +91,7 @@ class ObserverGroup:
         self.notify(self._opened)
 
     def closed(self) -> None:
-        """Report that the session was closed."""
+        """Report the end of the session if it was opened."""
         if self._opened is not None:
             self.notify(SessionEnded(self._opened))
 

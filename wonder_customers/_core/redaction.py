@@ -56,7 +56,7 @@ class Redactor:
             }
 
     def redact(self, text: str, code: str | None = None) -> str:
-        """Return `text` without request data, credentials, e-mail addresses and long numbers."""
+        """Return `text` with identifying values replaced by a mark."""
         folded = FoldedText.of(self._searched_part(text))
         found = [*self._found(folded), *(it.span() for it in _EMAIL.finditer(folded.text))]
         codes = [] if code is None else [it.span() for it in re.finditer(rf"(?<!\d){code}(?!\d)", folded.text)]
@@ -66,7 +66,7 @@ class Redactor:
         return _marked(folded, found)[:_KEPT]
 
     def redact_id(self, text: str) -> str:
-        """Return the request id `text` without request data and credentials."""
+        """Return the request id `text` with identifying values replaced by a mark."""
         folded = FoldedText.of(text)
         # Long numbers are kept, because a request id may be one. Random ids contain short numbers by chance.
         return _marked(folded, self._found(folded, whole_numbers=True))
@@ -148,7 +148,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _query_values(target: str) -> Iterator[str]:
-    """Yield the values of a query, except pagination numbers."""
+    """Yield the values of a query and their items, except pagination numbers."""
     for name, value in parse_qsl(target.partition("?")[2]):
         if name not in _POSITIONS or not value.isdecimal():
             yield value

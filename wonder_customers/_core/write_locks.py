@@ -110,7 +110,7 @@ class WriteLocks:
         return [*linked, *(key for key in keys if key not in linked)] if linked else list(keys)
 
     def acquire_nowait(self, key: Key) -> bool:
-        """Acquire the lock of `key`. Return False if another task holds the lock."""
+        """Acquire the lock of `key`. Return False if the lock is held."""
         if key in self._locks:
             return False
         self._locks[key] = None

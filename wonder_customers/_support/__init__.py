@@ -1,1 +1,1 @@
-"""Helpers without any dependency on the rest of the package, such as the clock, phone numbers and the wait queue."""
+"""Helpers that do not depend on the rest of the package."""

@@ -26,13 +26,13 @@ _replacements: list[Clock] = []
 
 
 def monotonic() -> float:
-    """Return seconds on the monotonic clock."""
+    """Return the time of the current clock in seconds."""
     # The time of the event loop is not used, because reading it is several times slower.
     return _replacements[-1].clock() if _replacements else time.monotonic()
 
 
 async def sleep(seconds: float) -> None:
-    """Sleep for `seconds`."""
+    """Sleep for `seconds` on the current clock."""
     wait: Callable[[float], Awaitable[None]] = _replacements[-1].sleep if _replacements else anyio.sleep
     await wait(seconds)
 

@@ -74,7 +74,7 @@ def _is_too_long(text: str) -> bool:
 
 
 def _split_digits(text: str) -> tuple[str, str] | None:
-    """Split a plain number without the slow parser."""
+    """Split a plain number without the slow parser, if possible."""
     digits = text.replace(" ", "")
     if not _PLAIN.fullmatch(digits):
         return None

@@ -18,7 +18,7 @@ EndWait = Callable[[], object]
 
 
 class WaitQueue:
-    """Tasks that wait for a resource, in their order."""
+    """Tasks that wait for a resource, in first-in, first-out order."""
 
     # Removal of a waiter takes constant time, so that thousands of waiting tasks can be cancelled at once. On asyncio,
     # a task waits for a future, because events and cancel scopes of anyio take several times as long.
@@ -125,7 +125,7 @@ class Slots:
         return self.acquire_nowait() or await self._queue.wait(self.release, seconds, ends)
 
     def release(self) -> None:
-        """Pass a slot to the next waiting task, or make it free."""
+        """Release a slot."""
         if not self._queue.wake():
             self.free += 1
 

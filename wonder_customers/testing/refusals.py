@@ -48,7 +48,7 @@ def refusal_body(
 
 @cache
 def _refusal_template(gateway: str) -> tuple[Any, int, str, str | None]:
-    """Return an error response, and its values for the status, the code and the message."""
+    """Return an error response with its status, code and message."""
     known = examples(gateway)
     dialect = account_at(gateway, mock_origin(gateway)).dialect()
     call = next(dialect.get(known.customer.id))

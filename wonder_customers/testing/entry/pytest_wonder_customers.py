@@ -169,7 +169,7 @@ def shared_customer_simulator() -> "Iterator[CustomerSimulator]":
 
 @pytest.fixture
 def no_waits() -> "Iterator[SkippedWaits]":
-    """Skip the waits between retries. The attribute `waits` lists the skipped waits in seconds."""
+    """Skip the waits of sessions. The attribute `waits` lists the skipped waits in seconds."""
     from wonder_customers.testing.waits import no_waits as skipping  # noqa: PLC0415 - see the module's docstring
 
     with skipping() as skipped:
@@ -180,7 +180,7 @@ def no_waits() -> "Iterator[SkippedWaits]":
 
 
 class _SessionTarget(NamedTuple):
-    """The accounts of a test's sessions by gateway name, and their transport (None for the default transport)."""
+    """The accounts of a test's sessions by gateway name, and their transport."""
 
     account: Callable[[str], Any]
     transport: Any
