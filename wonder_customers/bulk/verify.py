@@ -40,7 +40,7 @@ MOST_FINDINGS = 1000
 
 @frozen
 class Finding:
-    """The result of comparing one row.
+    """The result for one row or one removed customer.
 
     Attributes:
         number: The number of the row; 0 for a customer missing from the source.
