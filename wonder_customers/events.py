@@ -75,7 +75,7 @@ class ConnectionStats:
     """The number of connections of a session, by state.
 
     Attributes:
-        open: Open connections.
+        open: Busy and idle connections.
         busy: Requests in progress, each of which uses one connection.
         idle: Connections that are not in use.
         waiting: Requests that wait for a connection.

@@ -77,10 +77,10 @@ class RetryPolicy:
         attempts: Maximum number of attempts at one request. Lookups are not counted. Attempts refused with HTTP 429 are
             not counted unless `attempts` is 1.
         deadline: Time limit of the whole call, including waits, lookups and all attempts.
-        connect_timeout: Time limit for opening a connection, including TLS.
+        connect_timeout: Time limit for opening a connection.
         read_timeout: Time limit of each wait for a part of a response, including the first part.
         write_timeout: Time limit of each wait while a request is being sent.
-        base: Upper bound of the first wait after a transient failure. Waits are random, from 0 to the bound.
+        base: Upper bound of the first wait after a transient failure. Waits are random.
         throttle_base: Upper bound of the first wait after HTTP 429.
         factor: Growth of the bound from one wait to the next.
         cap: Maximum of the bound. A wait requested by a ``Retry-After`` header is not limited.
@@ -89,7 +89,8 @@ class RetryPolicy:
             long. The default is 10 s, or half of the deadline if that is shorter.
         budget: Retry tokens of a session for each account, which limit additional traffic during an outage. The budget
             in the policy of a view has no effect.
-        transient_cost: Tokens for a retry of a request that was sent; given back when the request succeeds.
+        transient_cost: Tokens for a retry after a transient failure (see `decide`); given back when the request
+            succeeds.
         throttle_cost: Tokens for a retry after HTTP 429 without ``Retry-After``; given back likewise.
     """
 

@@ -298,7 +298,7 @@ class CustomerSession(Generic[AnyAccount_co]):
             path: The path from the root of the gateway's host, percent-encoded, such as ``/v2/customers``.
             query: Query parameters.
             json: The body, sent as JSON; None for no body.
-            idempotent: Whether a write may be sent again if its response is lost. GET is always sent again.
+            idempotent: Whether a write may be sent again if its response is lost. A GET may always be sent again.
 
         Returns:
             The response. Its `record` is the decoded JSON; None for an empty body. A status in the JSON is not

@@ -89,7 +89,7 @@ class Timeouts:
 
 @define
 class SignedRequest:
-    """A request that is ready to be sent: signed, with the origin of the gateway and with time limits.
+    """A request that is ready to be sent, with the origin of the gateway and with time limits.
 
     Attributes:
         origin: The scheme, host and port to connect to.

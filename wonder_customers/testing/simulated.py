@@ -13,7 +13,7 @@ __all__ = ["CustomerSimulator"]
 
 
 class CustomerSimulator:
-    """Simulations of all installed gateways on a free loopback port. The fixture `customer_simulator` returns it.
+    """Simulations of all installed gateways on a free loopback port. The fixture is `customer_simulator`.
 
     Attributes:
         server: The underlying server.
@@ -57,7 +57,7 @@ class CustomerSimulator:
         return self.server.environment(merchant)
 
     def ledger(self, gateway: str) -> dict[str, int]:
-        """Return the number of customers ever created per reference. Customers without a reference are omitted."""
+        """Return the number of customers ever created per reference, without customers that have no reference."""
         return self.server.store.ledger(gateway)
 
     def customers(self, gateway: str) -> list[dict[str, Any]]:
