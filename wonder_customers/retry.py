@@ -242,8 +242,8 @@ def decide(policy: RetryPolicy, now: RetryState) -> Decision:  # noqa: PLR0911 -
 
     (1) Only after an unconfirmed attempt, which may have created the customer with this reference; else raise.
 
-    A retry requires a remaining attempt and time before the deadline. It takes tokens of the budget, except after a
-    request that was not sent, a read on a stale connection, or HTTP 429 with a time.
+    A retry requires a remaining attempt and time before the deadline. Tokens of the budget are not required after
+    a request that was not sent, a read on a stale connection, or HTTP 429 with a time.
     A read that failed on a stale connection is sent again at once. Without a lookup, "resolve" becomes "raise".
     """
     findable = now.findable and now.replay is not Replay.NONE

@@ -24,7 +24,7 @@ class Listing:
     """The customers of a gateway, fetched page by page: ``async for customer in session.list()``.
 
     A customer that moves to a later page during the iteration is not repeated: the last 100,000 ids are remembered. If
-    customers are deleted during the iteration, others may move to a page that was already read, and are then missing
+    customers are deleted during the iteration, others may move to a page that was already read. They are then missing
     from the result; see `possible_gap`.
 
     Leaving the loop early needs no cleanup on asyncio. On trio, use ``async with session.list() as customers`` or call
