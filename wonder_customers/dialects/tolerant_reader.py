@@ -1,7 +1,7 @@
 """The reader of records, which converts and reports fields whose type differs from the documentation."""
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args, get_origin
 
 from attrs import NOTHING, fields, frozen
@@ -44,6 +44,43 @@ class _Field:
     read: "Callable[[_Field, Any, str, Json], Any]"
 
 
+@frozen
+class _Layout:
+    """How to read objects with the same keys and types of values.
+
+    Attributes:
+        missing: The gateway's name of a required field that is missing; None if there is none.
+        names: The fields whose values are used unchanged.
+        wires: The gateway's names of these fields.
+        converted: The other fields that have a value, each with the function that reads a value of a documented type.
+        inline: The nested records that are part of the same object: the field, the class and the layout.
+    """
+
+    missing: str | None
+    names: tuple[str, ...]
+    wires: tuple[str, ...]
+    converted: tuple[tuple[_Field, Callable[[Any], Any] | None], ...]
+    inline: "tuple[tuple[str, Any, _Layout], ...]"
+
+    def values(self, shaped: Json, path: str, unread: Json) -> Json:
+        """Return the values of the fields, and collect unreadable values in `unread`."""
+        if self.missing is not None:
+            raise MissingFieldError(f"{path}{self.missing}", "missing")
+        values = dict(zip(self.names, map(shaped.__getitem__, self.wires), strict=True))
+        for it, scalar in self.converted:
+            value = shaped[it.wire]
+            if scalar is None:
+                values[it.name] = it.read(it, value, path, unread)
+                continue
+            try:
+                values[it.name] = scalar(value)
+            except UNREADABLE:
+                values[it.name] = it.read(it, value, path, unread)
+        for name, kind, inner in self.inline:
+            values[name] = kind(**inner.values(shaped, path, unread))
+        return values
+
+
 class RecordReader(Generic[T]):
     """A reader that converts JSON objects to records of one class."""
 
@@ -59,16 +96,14 @@ class RecordReader(Generic[T]):
     ) -> None:
         self._converter, self._kind, self._names = converter, kind, names
         self._shape, self._finish, self._inline = shape, finish, inline
+        # Most responses of a gateway have the same keys and types.
+        self._layout = lru_cache(64)(self._make_layout)
 
     def read(self, body: Json, path: str = "") -> tuple[T, Json]:
         """Return the record of a JSON object, and the unreadable values that are not in its `extra`."""
         unread: Json = {}
         shaped, extra = (body, None) if self._shape is None else self._shape(body)
-        values = self._values(shaped, path, unread)
-        for name, reader in self._inline_readers:
-            # Without values, the record is None.
-            if parts := reader._values(shaped, path, unread, nullable=True):  # noqa: SLF001 - the same class
-                values[name] = reader._kind(**parts)  # noqa: SLF001 - the same class
+        values = self._layout(tuple(shaped), tuple(map(type, shaped.values()))).values(shaped, path, unread)
         if unread:
             unread = {name: body.get(name, value) for name, value in unread.items()}
             if extra is not None:
@@ -78,27 +113,27 @@ class RecordReader(Generic[T]):
         record = self._kind(**values)
         return record if self._finish is None else self._finish(record, body), unread
 
-    def _values(self, shaped: Json, path: str, unread: Json, *, nullable: bool = False) -> Json:
-        """Return the values of the fields, and collect unreadable values in `unread`."""
-        values: Json = {}
-        for name, wire, exact, scalar, it in self._fields:
-            if wire not in shaped:
-                if it.required:
-                    raise MissingFieldError(f"{path}{wire}", "missing")
-                continue
-            value = shaped[wire]
-            if type(value) is exact:
-                values[name] = value
-            elif value is None and (nullable or it.nullable):
-                pass  # the field keeps its default
-            elif scalar is None:
-                values[name] = it.read(it, value, path, unread)
-            else:
-                try:
-                    values[name] = scalar(value)
-                except UNREADABLE:
-                    values[name] = it.read(it, value, path, unread)
-        return values
+    def _make_layout(self, keys: tuple[str, ...], types: tuple[type, ...], *, nullable: bool = False) -> _Layout:
+        """Return the layout of objects with these keys and types of values. With `nullable`, any field may be null."""
+        found, scalars = dict(zip(keys, types, strict=True)), self._converter.scalars
+        missing = next((it.wire for it in self._fields if it.required and it.wire not in found), None)
+        # A field that is null keeps its default.
+        given = [
+            (it, found[it.wire])
+            for it in self._fields
+            if it.wire in found and not (found[it.wire] is type(None) and (nullable or it.nullable))
+        ]
+        plain = [it for it, kind in given if kind is it.exact]
+        converted = tuple(
+            (it, None if it.exact else scalars.get(it.kind)) for it, kind in given if kind is not it.exact
+        )
+        inner = [
+            (name, reader._kind, reader._make_layout(keys, types, nullable=True))  # noqa: SLF001 - the same class
+            for name, reader in self._inline_readers
+        ]
+        # Without values, the nested record is None.
+        inline = tuple(it for it in inner if it[2].names or it[2].converted or it[2].missing)
+        return _Layout(missing, tuple(it.name for it in plain), tuple(it.wire for it in plain), converted, inline)
 
     @cached_property
     def _inline_readers(self) -> "tuple[tuple[str, RecordReader[Any]], ...]":
@@ -107,7 +142,7 @@ class RecordReader(Generic[T]):
         return tuple((name, self._converter.readers[it]) for name, it in types.items())
 
     @cached_property
-    def _fields(self) -> tuple[tuple[str, str, type | None, Callable[[Any], Any] | None, _Field], ...]:
+    def _fields(self) -> tuple[_Field, ...]:
         found = []
         kind: Any = self._kind
         for attribute in fields(kind):
@@ -128,11 +163,7 @@ class RecordReader(Generic[T]):
                         read=self._list if many else self._object if nested else self._value,
                     )
                 )
-        scalars = self._converter.scalars
-        # The tuples repeat some attributes, because unpacking is faster than access.
-        return tuple(
-            (it.name, it.wire, it.exact, scalars.get(it.kind) if it.exact is None else None, it) for it in found
-        )
+        return tuple(found)
 
     def _value(self, it: _Field, value: Any, path: str, unread: Json) -> Any:
         """Report and convert a value of an undocumented type."""
