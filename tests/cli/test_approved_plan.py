@@ -1,8 +1,11 @@
 """``plan --save``, ``plan --diff`` and ``sync --approved``."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from bulk.customers import write_csv
 
 from wonder_customers.cli.exit_codes import SUCCESS, USAGE
@@ -38,6 +41,26 @@ def test_saved_plan_is_carried_out_and_a_changed_file_is_refused(
     assert run("sync", "c.csv", "--approved", "second.plan")[0] == SUCCESS
     code, _, err = run("sync", "c.csv", "--approved", "second.plan")
     assert (code, "would make now: journal." in err) == (USAGE, True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="requires a limit on the size of files")
+@pytest.mark.parametrize("limit", [97_000, 60_000], ids=["at the end", "in the middle"])
+def test_plan_that_does_not_fit_on_the_disk_is_reported_and_removed(
+    bare: dict[str, str], server: SimulatorServer, folder: Path, limit: int
+) -> None:
+    write_csv(folder / "c.csv", 2000)
+    code = (
+        f"import resource as it, sys; it.setrlimit(it.RLIMIT_FSIZE, ({limit}, {limit}));"
+        " from wonder_customers.cli import main; main()"
+    )
+    words = ["plan", "c.csv", "--to", "monri", "--look-up", "0", "--save", "a.plan"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=folder, env=bare | server.environment(), capture_output=True,
+        text=True, check=False, timeout=300,
+    )  # fmt: skip
+    message = "a.plan cannot be written: File too large. The plan was not saved. Choose another file."
+    assert (done.returncode, done.stderr) == (USAGE, f"wonder-customers: {message}\n")
+    assert not (folder / "a.plan").exists()
 
 
 def test_approved_plan_is_refused_on_ray_and_without_a_kept_journal(

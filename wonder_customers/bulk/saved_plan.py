@@ -95,9 +95,7 @@ class PlanWriter:
                 f"{self.path} already exists. Nothing was planned. Give the path of a new file."
             ) from None
         except OSError as error:
-            raise ConfigurationError(
-                f"{self.path} cannot be written: {error.strerror}. Nothing was planned. Choose another file."
-            ) from None
+            raise self._unwritable(error) from None
         self._seal = self.digests.running()
         self._line({"wonder-customers plan": FORMAT, "key": key_mark(self.digests).hex(), "facts": dict(self.facts)})
         return self
@@ -105,7 +103,8 @@ class PlanWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # a complete plan is already written
+            self._file.close()
         if error is not None:
             with suppress(OSError):
                 self.path.unlink()
@@ -118,12 +117,22 @@ class PlanWriter:
     def finish(self, counts: Mapping[str, int]) -> None:
         """Write the counts and the seal."""
         self._line({"counts": dict(counts)})
-        self._file.write(orjson.dumps({"seal": self._seal.hexdigest()}) + b"\n")
+        self._line({"seal": self._seal.hexdigest()}, flush=True)
 
-    def _line(self, content: Any) -> None:
+    def _line(self, content: Any, *, flush: bool = False) -> None:
         line = orjson.dumps(content) + b"\n"
         self._seal.update(line)
-        self._file.write(line)
+        try:
+            self._file.write(line)
+            if flush:
+                self._file.flush()
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self.path} cannot be written: {error.strerror}. The plan was not saved. Choose another file."
+        )
 
 
 @frozen
@@ -196,6 +205,7 @@ class SavedPlan:
                 if planned != decision:
                     found.append(_difference(decision, planned))
             if found:
+                lines.close()
                 raise self._differs(found)
 
         return check
