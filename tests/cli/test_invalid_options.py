@@ -95,6 +95,66 @@ def test_number_that_is_too_low_is_refused_with_the_name_of_the_option(
         assert f'Invalid value "0" for {option}' in usage_error("sync", "c.csv", "--to", "monri", option, "0")
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("c.csv", "--sheet", "a"), "--sheet has no effect on csv files. Remove --sheet."),
+        (
+            ("c.jsonl", "--delimiter", ";"),
+            "--delimiter has no effect on jsonl files. Remove --delimiter.",
+        ),
+        (("c.xlsx", "--encoding", "cp1250"), "--encoding has no effect on excel files."),
+        (("both", "--sheet", "a"), "--sheet has no effect on csv or jsonl files."),
+        (
+            ("c.csv", "--query", "SELECT 1", "--format", "csv"),
+            "--format has no effect with --query.",
+        ),
+        (("-", "--query", "SELECT 1", "--database", "X", "--quote", "'"), "--quote has no effect with --database."),
+        (("c.csv", "--query", "SELECT 1", "--database", "X"), "with --database, the source must be -, not 'c.csv'"),
+        (
+            ("c.csv", "--max-removed", "3"),
+            "--max-removed has no effect without --removed delete. Remove --max-removed.",
+        ),
+    ],
+    ids=lambda it: it if isinstance(it, str) else " ".join(it),
+)
+@pytest.mark.parametrize("name", ["sync", "plan"])
+def test_option_without_effect_is_refused(
+    usage_error: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    words: tuple[str, ...],
+    expected: str,
+) -> None:
+    monkeypatch.setenv("X", "sqlite:///x")
+    for path in ("c.jsonl", "c.xlsx", "both/a.csv", "both/b.jsonl"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("")
+    assert usage_error(name, *words, "--to", "monri").startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--processes", "2"), "--processes has no effect without --on. Remove --processes.\nNothing was sent."),
+        (("--shared-name", "a"), "--shared-name has no effect without --shared-limit. Remove --shared-name."),
+        (("--removed", "delete", "--first", "1"), "--removed delete cannot be used with --first, because"),
+    ],
+    ids=lambda it: it if isinstance(it, str) else " ".join(it),
+)
+def test_option_without_effect_on_a_job_is_refused(
+    usage_error: Callable[..., str], words: tuple[str, ...], expected: str
+) -> None:
+    assert usage_error("sync", "c.csv", "--to", "monri", *words).startswith(expected)
+
+
+def test_options_of_other_commands_are_unknown(usage_error: Callable[..., str]) -> None:
+    for option in ("--max-failures", "--give-up-after"):
+        assert f"Unknown option: {option}." in usage_error("plan", "c.csv", "--to", "monri", f"{option}=5")
+    assert "Unknown option: --empty." in usage_error("columns", "c.csv", "--empty=keep")
+
+
 def test_negative_look_up_is_refused(usage_error: Callable[..., str]) -> None:
     assert 'Invalid value "-1" for --look-up' in usage_error("plan", "c.csv", "--to", "monri", "--look-up", "-1")
 

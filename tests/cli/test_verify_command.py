@@ -46,6 +46,8 @@ def test_verify_compares_a_migration(
     assert verified("migrate", "--from", origin, "--to", target, "--accept-losses")[0] == SUCCESS
     code, out, err = verified("verify", journal)
     assert (code, "3 of 3 rows were read back" in out) == (SUCCESS, True), err
+    code, _, err = verified("verify", journal, "--source", "c.csv")
+    assert (code, f"--source has no effect, because {journal} is the journal of a migration" in err) == (USAGE, True)
     changed = folder / "changed.csv"
     changed.write_text(write_csv(folder / "c.csv", 3).read_text().replace("ada.1@example.com", "eve@example.org"))
     assert verified("sync", "changed.csv", "--to", target)[0] == SUCCESS

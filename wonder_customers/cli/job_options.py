@@ -4,16 +4,17 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from attrs import frozen
+from attrs import fields, frozen
 from cyclopts import Parameter
 
+from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.left_customers import RemovedRule
 from wonder_customers.bulk.options import check_rate
 from wonder_customers.cli.monitoring import Monitor, webhook
 from wonder_customers.cli.shared_options import POSITIVE
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["AgainOptions", "EngineOptions", "OutputOptions", "Rate", "RateOptions", "RemovalOptions"]
+__all__ = ["AgainOptions", "EngineOptions", "LimitOptions", "OutputOptions", "Rate", "RateOptions", "RemovalOptions"]
 
 Rate = Annotated[
     str | None, Parameter(allow_leading_hyphen=True, help="The maximum request rate, such as 25/s or 100/min.")
@@ -23,12 +24,34 @@ Rate = Annotated[
 @Parameter(name="*")
 @frozen
 class RateOptions:
-    """Options for the rate, the workers and the limits of a job."""
+    """Options for the rate and the workers."""
 
     rate: Rate = None
     workers: Annotated[int, POSITIVE, Parameter(help="The maximum number of customers sent at a time.")] = 16
-    max_failures: Annotated[int | None, POSITIVE, Parameter(help="Stop after this number of failed rows.")] = None
 
+    def per_second(self) -> float | None:
+        """Return the rate in requests per second; None without the option."""
+        if self.rate is None:
+            return None
+        number, _, unit = self.rate.strip().partition("/")
+        seconds = {"": 1, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
+        try:
+            found = float(number) / seconds[unit.strip()]
+        except (ValueError, KeyError):
+            raise ConfigurationError(
+                "--rate must be a number of requests per second, minute or hour, such as 25/s or 100/min, not"
+                f" {self.rate!r}"
+            ) from None
+        check_rate(found)
+        return found
+
+
+@Parameter(name="*")
+@frozen
+class LimitOptions(RateOptions):
+    """Options for the rate, the workers and the limits of a job."""
+
+    max_failures: Annotated[int | None, POSITIVE, Parameter(help="Stop after this number of failed rows.")] = None
     give_up_after: Annotated[
         str | None,
         Parameter(help="Stop after an outage of this duration, such as 10m. During a shorter outage, the job waits."),
@@ -47,21 +70,10 @@ class RateOptions:
             )
         return seconds
 
-    def per_second(self) -> float | None:
-        """Return the rate in requests per second; None without the option."""
-        if self.rate is None:
-            return None
-        number, _, unit = self.rate.strip().partition("/")
-        seconds = {"": 1, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
-        try:
-            found = float(number) / seconds[unit.strip()]
-        except (ValueError, KeyError):
-            raise ConfigurationError(
-                "--rate must be a number of requests per second, minute or hour, such as 25/s or 100/min, not"
-                f" {self.rate!r}"
-            ) from None
-        check_rate(found)
-        return found
+    def facts(self) -> dict[str, Any]:
+        """Return the options as settings of a run. Raises the errors of the other methods."""
+        limits = {"max_failures": self.max_failures, "give_up_after": self.outage_seconds()}
+        return {"rate": self.per_second(), "workers": self.workers, **limits}
 
 
 @Parameter(name="*")
@@ -88,8 +100,18 @@ class EngineOptions:
         str | None, Parameter(help="The name of the shared limit (default: the name of the gateway).")
     ] = None
 
+    def check(self) -> None:
+        """Raise `ConfigurationError` if an option has no effect without another option."""
+        for option, value, required, given in (
+            ("--processes", self.processes, "--on", self.on),
+            ("--shared-name", self.shared_name, "--shared-limit", self.shared_limit),
+        ):
+            if value is not None and given is None:
+                raise ConfigurationError(f"{option} has no effect without {required}. Remove {option}.")
+
     def facts(self, gateway: str) -> dict[str, Any]:
         """Return the options as settings of a run."""
+        self.check()
         name, processes = self.shared_name or gateway, 2 if self.processes is None else self.processes
         return {"on": self.on, "processes": processes, "shared_limit": self.shared_limit, "shared_name": name}
 
@@ -107,12 +129,18 @@ class RemovalOptions:
         ),
     ] = None
     max_removed: Annotated[
-        str,
+        str | None,
         Parameter(
             help="The maximum number of customers to delete, as a number or as a percentage of the rows of the last"
-            " finished run. If there are more, no customer is deleted."
+            " finished run (default: 5%). If there are more, no customer is deleted."
         ),
-    ] = "5%"
+    ] = None
+
+    def rules(self) -> dict[str, Any]:
+        """Return the arguments of `Options`. Raise `ConfigurationError` if --max-removed has no effect."""
+        if self.max_removed is not None and self.removed != "delete":
+            raise ConfigurationError("--max-removed has no effect without --removed delete. Remove --max-removed.")
+        return {"removed": self.removed or "report", "max_removed": self.max_removed or "5%"}
 
 
 @Parameter(name="*")
@@ -128,6 +156,13 @@ class AgainOptions:
     ] = None
     query: Annotated[str | None, Parameter(help="The query with which the run was started.")] = None
     database: Annotated[str | None, Parameter(help="The database with which the run was started.")] = None
+
+    def check_unused(self, journal: Journal) -> None:
+        """Raise `ConfigurationError` if an option is set, because the journal is that of a migration."""
+        for name in (it.name for it in fields(type(self)) if getattr(self, it.name) is not None):
+            raise ConfigurationError(
+                f"--{name} has no effect, because {journal.path} is the journal of a migration. Remove --{name}."
+            )
 
 
 @Parameter(name="*")

@@ -1,15 +1,17 @@
 """The options for reading a source, and the command ``columns``."""
 
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from attrs import evolve, frozen
 from cyclopts import Parameter
 
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk.empty_cells import EmptyRule
-from wonder_customers.bulk.sources import ColumnMapping, RowReader, read, unsupported_fields
+from wonder_customers.bulk.sources import ColumnMapping, RowReader, files, fingerprint, read, unsupported_fields
+from wonder_customers.bulk.sources.databases import check_database
 from wonder_customers.bulk.sources.notes import NO_COUNTRY, SourceNotes
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import SUCCESS
@@ -19,10 +21,25 @@ from wonder_customers.cli.shared_options import WHOLE
 from wonder_customers.cli.tables import plain_table
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["SOURCE", "SourceOptions", "print_changes", "print_columns", "print_fields", "show_columns"]
+__all__ = ["SOURCE", "Empty", "SourceOptions", "print_changes", "print_columns", "print_fields", "show_columns"]
 
 _INSPECTED = 1000
 _SHOWN = 12
+_USED: Final[Mapping[str, frozenset[str]]] = {
+    "csv": frozenset({"encoding", "delimiter", "quote", "skip_lines"}),
+    "jsonl": frozenset({"encoding"}),
+    "excel": frozenset({"sheet", "skip_lines"}),
+    "parquet": frozenset(),
+}
+"""The options that have an effect on each format."""
+
+Empty = Annotated[
+    EmptyRule,
+    Parameter(
+        help="The fields that empty cells clear: own (the fields that this source has filled), clear (all fields), or"
+        " keep (no field)."
+    ),
+]
 
 
 @Parameter(name="*")
@@ -79,13 +96,40 @@ class SourceOptions:
         None
     )
 
-    empty: Annotated[
-        EmptyRule,
-        Parameter(
-            help="The fields that empty cells clear: own (the fields that this source has filled), clear (all fields),"
-            " or keep (no field)."
-        ),
-    ] = "own"
+    def facts(self, file: Path) -> dict[str, Any]:
+        """Return the settings of a run that describe its source.
+
+        Raises:
+            ConfigurationError: The file or an option is invalid, or an option has no effect.
+        """
+        if self.database is not None:
+            check_database(self.database)
+            if str(file) != "-":
+                raise ConfigurationError(f"with --database, the source must be -, not {str(file)!r}")
+        if str(file) == "-" and self.query is None:
+            raise ConfigurationError("the source '-' requires --query. To read a file, give its path.")
+        found = fingerprint(file, self.query)
+        self._check_effects(file)
+        return {
+            "source": str(file) if str(file) == "-" else str(file.resolve()),
+            "fingerprint": found,
+            "mapping": self.column_mapping().as_dict(),
+            "query": self.query,
+            "database": self.database,
+            "format": self.format,
+        }
+
+    def _check_effects(self, file: Path) -> None:
+        """Raise `ConfigurationError` if an option has no effect on the source."""
+        if self.query is not None:
+            what, used = ("with --query", _USED["csv"]) if self.database is None else ("with --database", frozenset())
+        else:
+            formats = sorted({form for _, form in files(file, self.format)})
+            what, used = f"on {' or '.join(formats)} files", frozenset({"format"}.union(*(_USED[it] for it in formats)))
+        for name in ("format", "sheet", "encoding", "delimiter", "quote", "skip_lines"):
+            if getattr(self, name) is not None and name not in used:
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigurationError(f"{option} has no effect {what}. Remove {option}.")
 
     def column_mapping(self) -> ColumnMapping:
         """Return the mapping from the mapping file and the options."""
@@ -117,6 +161,7 @@ SOURCE = SourceOptions()
 
 def show_columns(file: Path, options: SourceOptions, to: str | None, output: Path | None) -> int:
     """Print the columns of a source, and return the exit code."""
+    options.facts(file)
     unsupported = () if to is None else unsupported_fields(account_from_environment(to))
     with_samples = read(
         file,

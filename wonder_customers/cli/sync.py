@@ -10,8 +10,6 @@ from cyclopts import App, Parameter
 
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options
-from wonder_customers.bulk.sources import fingerprint
-from wonder_customers.bulk.sources.databases import check_database
 from wonder_customers.bulk.sources.source import Source
 from wonder_customers.cli.accounts import account_from_environment, account_of, confirm_production
 from wonder_customers.cli.inspect_commands import (
@@ -34,6 +32,7 @@ from wonder_customers.cli.job_facts import (
 from wonder_customers.cli.job_options import (
     AgainOptions,
     EngineOptions,
+    LimitOptions,
     OutputOptions,
     Rate,
     RateOptions,
@@ -42,7 +41,7 @@ from wonder_customers.cli.job_options import (
 from wonder_customers.cli.job_outputs import default_letters
 from wonder_customers.cli.plan_files import empty_journal
 from wonder_customers.cli.shared_options import GATEWAYS, POSITIVE, WHOLE
-from wonder_customers.cli.source_options import SOURCE, SourceOptions, print_columns, show_columns
+from wonder_customers.cli.source_options import SOURCE, Empty, SourceOptions, print_columns, show_columns
 from wonder_customers.cli.sync_jobs import SyncTask, account, before_sending, journal_path, run
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
@@ -67,27 +66,6 @@ Yes = Annotated[
 ]
 
 
-def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> dict[str, Any]:
-    """Return the settings of a run that `sync` and `plan` have in common."""
-    if columns.database is not None:
-        check_database(columns.database)
-    if str(file) == "-" and columns.query is None:
-        raise ConfigurationError("the source '-' requires --query. To read a file, give its path.")
-    return {
-        "source": str(file) if str(file) == "-" else str(file.resolve()),
-        "fingerprint": fingerprint(file, columns.query),
-        "mapping": columns.column_mapping().as_dict(),
-        "query": columns.query,
-        "database": columns.database,
-        "format": columns.format,
-        "empty": columns.empty,
-        "rate": limits.per_second(),
-        "workers": limits.workers,
-        "max_failures": limits.max_failures,
-        "give_up_after": limits.outage_seconds(),
-    }
-
-
 @commands.command
 @before_sending()
 def sync(
@@ -107,16 +85,24 @@ def sync(
             help="A plan saved with `plan --save`. The job stops before it sends a row that differs from the plan."
         ),
     ] = None,
+    empty: Empty = "own",
     yes: Yes = False,
     columns: SourceOptions = SOURCE,
     removal: RemovalOptions = RemovalOptions(),
-    limits: RateOptions = RateOptions(),
+    limits: LimitOptions = LimitOptions(),
     engine: EngineOptions = EngineOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
     """Send the rows of a file to a gateway. Rows that have not changed since the last run are skipped."""
-    deletes = {"removed": "delete" if removal.removed == "delete" else None}
-    facts = {**source_settings(file, columns, limits), **engine.facts(to), "full": full, **deletes}
+    rules = removal.rules()
+    deletes = rules["removed"] == "delete"
+    facts = {**columns.facts(file), **limits.facts(), **engine.facts(to), "empty": empty, "full": full}
+    facts["removed"] = "delete" if deletes else None
+    if deletes and first is not None:
+        raise ConfigurationError(
+            "--removed delete cannot be used with --first, because customers are deleted only after all rows were read."
+            " Run without --first."
+        )
     if simulator and engine.on is not None:
         raise ConfigurationError(
             "--simulator cannot be used with --on, because workers on Ray cannot reach a simulator in this process."
@@ -133,7 +119,7 @@ def sync(
                 print_columns(reader, quote(str(file)))
         confirm_production(owner, to, yes=yes or path.exists())
         opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
-        how = {"first": first, "full": full, "removed": removal.removed or "report", "max_removed": removal.max_removed}
+        how = {"first": first, "full": full, **rules}
         resumable = not simulator or journal is not None
         return _run(owner, opened, facts, output, str(file), resumable=resumable, approved=approved, **how)
 
@@ -171,22 +157,21 @@ def plan(
     diff: Annotated[bool, Parameter(help="Show the changes to each customer with masked values.")] = False,
     save: Annotated[Path | None, Parameter(help="Save the plan to this new file, for `sync --approved`.")] = None,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process instead of the gateway.")] = False,
+    empty: Empty = "own",
     columns: SourceOptions = SOURCE,
     removal: RemovalOptions = RemovalOptions(),
     limits: RateOptions = RateOptions(),
 ) -> int:
     """Show what `sync` would do, without writing: new, changed, unchanged and invalid rows, requests and duration."""
-    facts = source_settings(file, columns, limits)
+    facts, rate = columns.facts(file), limits.per_second()
+    options = Options(workers=limits.workers, empty=empty, **removal.rules())
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         if save is not None and simulator and journal is None:
             raise ConfigurationError("with --simulator, --save requires a journal. Nothing was planned. Add --journal.")
         known = Journal.open(path, gateway=to, endpoint=owner.base_url) if path.exists() else None
-        rules: dict[str, Any] = {"removed": removal.removed or "report", "max_removed": removal.max_removed}
-        options = Options(workers=limits.workers, empty=columns.empty, **rules)
         with nullcontext(known) if known or not save else empty_journal(path, to, owner.base_url) as used:
-            return show_plan(
-                owner, source_of(facts, owner), used, options, rate=facts["rate"], look_up=look_up, diff=diff, save=save
-            )
+            source = source_of(facts, owner)
+            return show_plan(owner, source, used, options, rate=rate, look_up=look_up, diff=diff, save=save)
 
 
 @commands.command
@@ -206,8 +191,7 @@ def resume(
     """Continue an interrupted run. Rows with an unknown outcome are looked up before they are sent again."""
     opened, facts = _last_run(journal, again, engine, removal)
     check_unchanged(facts, allow_changed=allow_changed)
-    rule = {"removed": facts["removed"] or "report", "max_removed": removal.max_removed}
-    return _run_again(opened, facts, output, resume=True, full=facts["full"], **rule)
+    return _run_again(opened, facts, output, resume=True, full=facts["full"], **removal.rules())
 
 
 @commands.command(name="retry-failed")
@@ -282,6 +266,7 @@ def verify(
     opened = Journal.existing(journal)
     origin = migrated_from(opened)
     if origin is not None:
+        again.check_unused(opened)
         owner = account_of(opened)
         source: Source | Account = account_from_environment(origin)
         facts: dict[str, Any] = {"empty": "own", "workers": RateOptions().workers, "rate": None}
@@ -312,7 +297,7 @@ def migrate(
     ] = None,
     accept_losses: Annotated[bool, Parameter(help="Migrate even if some fields or customers are lost.")] = False,
     yes: Yes = False,
-    limits: RateOptions = RateOptions(),
+    limits: LimitOptions = LimitOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
     """Copy the customers of one gateway to another. Fields that would be lost are listed first.
@@ -348,6 +333,7 @@ def _last_run(
         opened, last_facts(opened), {"query": again.query, "database": again.database, **contacts}, again.source
     )
     if engine is not None:
+        engine.check()
         facts["shared_name"] = engine.shared_name or facts["shared_name"]
         facts["processes"] = engine.processes or facts["processes"]
     return opened, facts
