@@ -82,7 +82,8 @@ def test_removal_is_refused_at_wonder_and_on_ray(at_simulator: Run, server: Simu
         code, _, err = at_simulator("sync", "c.csv", "--to", gateway, "--removed", "delete", *more)
         assert (code, message in err) == (USAGE, True), err
         assert server.store.ledger(gateway) == {}
-    code, _, err = at_simulator("plan", "c.csv", "--to", "paydock", "--max-removed", "many")
+    invalid = ("--removed", "delete", "--max-removed", "many")
+    code, _, err = at_simulator("plan", "c.csv", "--to", "paydock", *invalid)
     assert (code, "the maximum number of customers to delete must be a whole number" in err) == (USAGE, True)
 
 
