@@ -146,6 +146,17 @@ def test_journal_is_released_if_the_end_of_the_run_cannot_be_recorded(tmp_path: 
     journal.release()
 
 
+def test_journal_is_released_if_the_run_cannot_be_recorded(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "j")) as database:
+        database.execute("CREATE TRIGGER full BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+        with pytest.raises(BulkError, match="the disk is full"):
+            journal.begin({})
+        database.execute("DROP TRIGGER full")
+    assert journal.begin({}).number == 1
+    journal.end("finished", {})
+
+
 def test_digests_depend_on_the_key(tmp_path: Path) -> None:
     first, second = Digests(b"a" * 32), Digests(b"b" * 32)
     assert first.row(b"x") == Digests(b"a" * 32).row(b"x") != second.row(b"x")

@@ -47,6 +47,11 @@ def test_help_is_fast_and_does_not_import_the_web_server() -> None:
     assert not loaded & {"uvicorn", "starlette", "httpx", "duckdb"}
 
 
+def test_help_of_probe_says_that_customers_are_created(command: Command) -> None:
+    assert "Test customers are created" in command("probe", "--help")[1]
+    assert "Test customers are created" not in command("--help")[1]
+
+
 @pytest.mark.parametrize("name", ["demo", "sync", "get", "list", "delete", "check", "simulator"])
 def test_every_command_has_help(command: Command, name: str) -> None:
     code, out, _ = command(name, "--help")

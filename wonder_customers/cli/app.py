@@ -37,13 +37,17 @@ _HELP = Group("Help", sort_key=3)
 for _flag in ("--help", "--version"):
     app[_flag].group = _HELP
 _TRY, _SINGLE = Group("Try it", sort_key=0), Group("Single customers", sort_key=1)
+_PROBE = """Check the library's assumptions about a gateway against your sandbox account.
+
+Test customers are created, changed and, where the gateway allows it, deleted. With --production, only reads are sent.
+"""
 
 # Commands are import paths and are imported when they are called, so that `--help` and `get` do not load a web server.
 for _path, _group, _help in (
     ("demo:demo", _TRY, "Send 1,000 customers from a CSV file to every simulated gateway. No setup is required."),
     ("simulator:simulator", _TRY, "Simulate all gateways on this machine until Ctrl-C."),
     ("check:check", _SINGLE, "Test the credentials in the environment."),
-    ("probe:probe", _SINGLE, "Check the library's assumptions about a gateway against your sandbox account."),
+    ("probe:probe", _SINGLE, _PROBE),
     ("customers:get", _SINGLE, "Show one customer."),
     ("customers:list", _SINGLE, "Show a page of customers."),
     ("customers:delete", _SINGLE, "Delete (Monri) or archive (Paydock) a customer."),

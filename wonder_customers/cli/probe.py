@@ -31,11 +31,7 @@ def probe(
         bool, Parameter(help="Allow an account that is not a sandbox account, and send only reads.")
     ] = False,
 ) -> int:
-    """Check the library's assumptions about a gateway against the account in the environment.
-
-    Test customers are created, changed and, where the gateway allows it, deleted. With --production, only reads are
-    sent.
-    """
+    """Check the library's assumptions about a gateway against the account in the environment."""
     if json is not None and (json.exists() or not json.parent.is_dir()):
         problem = f"{json} already exists" if json.exists() else f"the folder {json.parent} does not exist"
         raise ConfigurationError(

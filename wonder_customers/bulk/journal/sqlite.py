@@ -193,13 +193,19 @@ class Journal(RowJournal):
             BulkError: Another run uses the journal, it cannot be written, or the journal has no run to resume.
         """
         self.hold()
+        try:
+            return self._begin(facts, resume, leased)
+        except BaseException:
+            self.release()
+            raise
+
+    def _begin(self, facts: Mapping[str, Any], resume: bool, leased: float) -> Run:
         about = dict(self._query("SELECT name, value FROM about"))
         self.grace, self._began = float(about.get("leased", 0.0)), system_clock.monotonic()
         if leased:
             self._execute("INSERT OR REPLACE INTO about VALUES ('leased', ?)", [str(leased)])
         last = self.last_run()
         if resume and last is None:
-            self.release()
             raise BulkError(f"{self.path} contains no run to resume. Start a run with `sync`.")
         self._running = True
         continued = last.facts if last is not None and resume else facts
