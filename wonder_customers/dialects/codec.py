@@ -6,11 +6,11 @@ from functools import cache, partial
 from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin
 
-from attrs import NOTHING, Factory, fields
+from attrs import NOTHING, fields
 
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.responses import invalid_response
-from wonder_customers.dialects.tolerant_reader import Json, MissingFieldError, RecordReader
+from wonder_customers.dialects.tolerant_reader import Json, MissingFieldError, RecordReader, default_of
 from wonder_customers.secret import Secret
 
 __all__ = [
@@ -143,7 +143,8 @@ def make_writer(
     def columns() -> tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, Any, Callable[[Any], Any] | None], ...]]:
         written = [it for it in fields(kind) if it.name in names]
         found = tuple(
-            (names[it.name], _default(it) if sparse else NOTHING, converter.writer_of(it.type)) for it in written
+            (names[it.name], default_of(it.default) if sparse else NOTHING, converter.writer_of(it.type))
+            for it in written
         )
         # For a single name, `attrgetter` returns the value instead of a tuple.
         read = attrgetter(*(it.name for it in written))
@@ -159,11 +160,6 @@ def make_writer(
 
     register_writer(converter, kind, write)
     return write
-
-
-def _default(attribute: Any) -> Any:
-    default = attribute.default
-    return default.factory() if isinstance(default, Factory) else default  # type: ignore[arg-type]  # a class, despite its name
 
 
 def unknown_keys(body: Json, known: frozenset[str]) -> Json:

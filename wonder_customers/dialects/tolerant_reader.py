@@ -1,10 +1,10 @@
 """The reader of records, which converts and reports fields whose type differs from the documentation."""
 
 from collections.abc import Callable, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args, get_origin
 
-from attrs import NOTHING, fields, frozen
+from attrs import NOTHING, Factory, evolve, fields, frozen
 
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.coercion import coerce, expected_name
@@ -40,45 +40,8 @@ class _Field:
     kind: Any  # the type of the field, without None
     exact: type | None  # values of this type are used unchanged
     nullable: bool
-    required: bool
+    default: Any  # as in attrs
     read: "Callable[[_Field, Any, str, Json], Any]"
-
-
-@frozen
-class _Layout:
-    """How to read objects with the same keys and types of values.
-
-    Attributes:
-        missing: The gateway's name of a required field that is missing; None if there is none.
-        names: The fields whose values are used unchanged.
-        wires: The gateway's names of these fields.
-        converted: The other fields that have a value, each with the function that reads a value of a documented type.
-        inline: The nested records that are part of the same object: the field, the class and the layout.
-    """
-
-    missing: str | None
-    names: tuple[str, ...]
-    wires: tuple[str, ...]
-    converted: tuple[tuple[_Field, Callable[[Any], Any] | None], ...]
-    inline: "tuple[tuple[str, Any, _Layout], ...]"
-
-    def values(self, shaped: Json, path: str, unread: Json) -> Json:
-        """Return the values of the fields, and collect unreadable values in `unread`."""
-        if self.missing is not None:
-            raise MissingFieldError(f"{path}{self.missing}", "missing")
-        values = dict(zip(self.names, map(shaped.__getitem__, self.wires), strict=True))
-        for it, scalar in self.converted:
-            value = shaped[it.wire]
-            if scalar is None:
-                values[it.name] = it.read(it, value, path, unread)
-                continue
-            try:
-                values[it.name] = scalar(value)
-            except UNREADABLE:
-                values[it.name] = it.read(it, value, path, unread)
-        for name, kind, inner in self.inline:
-            values[name] = kind(**inner.values(shaped, path, unread))
-        return values
 
 
 class RecordReader(Generic[T]):
@@ -96,44 +59,73 @@ class RecordReader(Generic[T]):
     ) -> None:
         self._converter, self._kind, self._names = converter, kind, names
         self._shape, self._finish, self._inline = shape, finish, inline
-        # Most responses of a gateway have the same keys and types.
-        self._layout = lru_cache(64)(self._make_layout)
 
     def read(self, body: Json, path: str = "") -> tuple[T, Json]:
         """Return the record of a JSON object, and the unreadable values that are not in its `extra`."""
         unread: Json = {}
         shaped, extra = (body, None) if self._shape is None else self._shape(body)
-        values = self._layout(tuple(shaped), tuple(map(type, shaped.values()))).values(shaped, path, unread)
+        record = self._create(shaped.get, path, unread, extra)
         if unread:
             unread = {name: body.get(name, value) for name, value in unread.items()}
             if extra is not None:
-                extra, unread = extra | unread, {}
-        if extra:
-            values["extra"] = extra
-        record = self._kind(**values)
+                record, unread = evolve(record, extra=extra | unread), {}  # type: ignore[misc]  # an attrs class
         return record if self._finish is None else self._finish(record, body), unread
 
-    def _make_layout(self, keys: tuple[str, ...], types: tuple[type, ...], *, nullable: bool = False) -> _Layout:
-        """Return the layout of objects with these keys and types of values. With `nullable`, any field may be null."""
-        found, scalars = dict(zip(keys, types, strict=True)), self._converter.scalars
-        missing = next((it.wire for it in self._fields if it.required and it.wire not in found), None)
-        # A field that is null keeps its default.
-        given = [
-            (it, found[it.wire])
-            for it in self._fields
-            if it.wire in found and not (found[it.wire] is type(None) and (nullable or it.nullable))
-        ]
-        plain = [it for it, kind in given if kind is it.exact]
-        converted = tuple(
-            (it, None if it.exact else scalars.get(it.kind)) for it, kind in given if kind is not it.exact
-        )
-        inner = [
-            (name, reader._kind, reader._make_layout(keys, types, nullable=True))  # noqa: SLF001 - the same class
-            for name, reader in self._inline_readers
-        ]
-        # Without values, the nested record is None.
-        inline = tuple(it for it in inner if it[2].names or it[2].converted or it[2].missing)
-        return _Layout(missing, tuple(it.name for it in plain), tuple(it.wire for it in plain), converted, inline)
+    @cached_property
+    def _create(self) -> Callable[[Callable[..., Any], str, Json, Json | None], T]:
+        """A function that creates a record, given the method ``get`` of the object.
+
+        The function is generated, because it is twice as fast as a loop over the fields. It is one expression, such as
+        ``Customer(id=v if type(v := get('uuid', absent)) is str else read_0(v, path, unread), …, extra=extra)``.
+        """
+        # The name belongs to every frame of the function, so that these frames are removed from tracebacks.
+        scope: dict[str, Any] = {"__name__": __name__, "absent": NOTHING}
+        extra = "" if self._shape is None else ", extra=extra"
+        source = f"lambda get, path, unread, extra: {self._call(scope, extra)}"
+        create: Callable[[Callable[..., Any], str, Json, Json | None], T] = eval(source, scope)  # noqa: S307 - see above
+        return create
+
+    def _call(self, scope: dict[str, Any], extra: str = "", *, nullable: bool = False) -> str:
+        """Return the expression that creates the record, and add the functions that it calls to `scope`."""
+        arguments = [f"{it.name}={self._argument(it, scope, nullable=nullable)}" for it in self._fields]
+        for name, reader in self._inline_readers:
+            created = reader._call(scope, nullable=True)  # noqa: SLF001 - the same class
+            wires = (f"get({it.wire!r})" for it in reader._fields)
+            arguments.append(f"{name}=None if {' is '.join(wires)} is None else {created}")
+        create = f"create_{len(scope)}"
+        scope[create] = self._kind
+        return f"{create}({', '.join(arguments)}{extra})"
+
+    def _argument(self, it: _Field, scope: dict[str, Any], *, nullable: bool) -> str:
+        """Return the expression for the value of a field. With `nullable`, null is the default of every field."""
+        nullable = nullable or it.nullable
+        read = f"read_{len(scope)}"
+        scope[read] = self._function(it, nullable=nullable)
+        optional = nullable and it.default is None  # missing and null have the same effect
+        value = f"(v := get({it.wire!r}))" if optional else f"(v := get({it.wire!r}, absent))"
+        if it.exact is not None:
+            return f"v if type{value} is {it.exact.__name__} {'or v is None ' * optional}else {read}(v, path, unread)"
+        if optional:
+            return f"None if {value} is None else {read}(v, path, unread)"
+        return f"{read}({value}, path, unread)"
+
+    def _function(self, it: _Field, *, nullable: bool) -> Callable[[Any, str, Json], Any]:
+        """Return the function that returns the value of a field that cannot be used unchanged."""
+        scalar = None if it.exact else self._converter.scalars.get(it.kind)
+
+        def read(value: Any, path: str, unread: Json) -> Any:
+            if value is NOTHING or (value is None and nullable):
+                if it.default is NOTHING:
+                    raise MissingFieldError(f"{path}{it.wire}", "missing")
+                return default_of(it.default)
+            if scalar is None:
+                return it.read(it, value, path, unread)
+            try:
+                return scalar(value)
+            except UNREADABLE:
+                return it.read(it, value, path, unread)
+
+        return read
 
     @cached_property
     def _inline_readers(self) -> "tuple[tuple[str, RecordReader[Any]], ...]":
@@ -159,7 +151,7 @@ class RecordReader(Generic[T]):
                         inner,
                         exact=inner if inner in {str, bool, int} else dict if inner == Mapping[str, Any] else None,
                         nullable=nullable,
-                        required=attribute.default is NOTHING,
+                        default=attribute.default,
                         read=self._list if many else self._object if nested else self._value,
                     )
                 )
@@ -167,7 +159,7 @@ class RecordReader(Generic[T]):
 
     def _value(self, it: _Field, value: Any, path: str, unread: Json) -> Any:
         """Report and convert a value of an undocumented type."""
-        if it.required:
+        if it.default is NOTHING:
             raise MissingFieldError(f"{path}{it.wire}", drift.type_name(value))
         scalar = expected_name(it.kind) != "object" or it.kind == Mapping[str, Any]
         _report(f"{path}{it.wire}", expected_name(it.kind) if scalar else "text", value)
@@ -213,6 +205,11 @@ class RecordReader(Generic[T]):
         except MissingFieldError as missing:
             drift.report(missing.path, "text", missing.found)
             return None
+
+
+def default_of(default: Any) -> Any:
+    """Return the default value of a field, given its attrs default."""
+    return default.factory() if isinstance(default, Factory) else default  # type: ignore[arg-type]  # a class, despite its name
 
 
 def _report(path: str, expected: str, value: object) -> None:
