@@ -1,6 +1,7 @@
 """Files of other programs and untidy files: each is read with the right values, or refused with the reason."""
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +293,14 @@ CASES: Mapping[str, tuple[dict[str, Any], Expected]] = {
     "e27_brevo": ({}, ({"reference": "7", "first_name": "Ana", "last_name": "Horvat", "phone": "+385912345678"},)),
     "e28_dynamics": ({}, ({"reference": "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "name": "Ana Horvat"},)),
     "e29_business_central": ({}, ({"reference": "C00010", "name": "Acme", "phone": "+385912345678"},)),
+    "e30_lightspeed": (
+        {},
+        (
+            {"reference": "C-1", "phone": "+64211234567", "address.city": "Auckland"},
+            {"reference": "C-2", "address.city": "Carlton", "address.state": "VIC"},
+        ),
+    ),
+    "e31_activecampaign": ({}, ({"reference": "7", "name": None, "first_name": "Ana", "phone": "+385912345678"},)),
     "c44_paypal": ({}, "an export of PayPal payments"),
 }  # fmt: skip
 
@@ -387,6 +396,12 @@ def test_title_of_a_spreadsheet_and_missing_reference_are_explained() -> None:
         sources.read(path_of("e17_title.xlsx"))
     with pytest.raises(ConfigurationError, match="For example: --map 'Email 1=reference,email'"):
         sources.read(path_of("e24_wix"), unknown="ignore")
+
+
+def test_contacts_of_another_program_are_not_named_after_salesforce() -> None:
+    for name, program in {"e31_activecampaign": "contacts", "e02_salesforce_contacts": "Salesforce contacts"}.items():
+        with closing(sources.read(path_of(name))) as reader:
+            assert reader.notes.program == program
 
 
 def test_suggestions_are_not_made_by_chance(tmp_path: Path) -> None:
