@@ -1,8 +1,11 @@
 """Records: immutability, reprs without personal data, phone numbers."""
 
 import copy
+import gc
 import pickle
+import sys
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import attrs
@@ -257,3 +260,13 @@ def test_wonder_card_requires_the_arguments_that_wonder_requires() -> None:
         with pytest.raises(TypeError, match=name) as caught:
             WonderCard("4111111111111111", **{key: value for key, value in arguments.items() if key != name})
         assert "4111" not in str(caught.value)
+
+
+def test_no_cache_keeps_a_phone_number() -> None:
+    number = Phone.parse("+385 91 765 4321")
+    assert number.e164() == "+385917654321"
+    modules = [module for name, module in sys.modules.items() if name.startswith("wonder_customers")]
+    caches = [it for module in modules for it in vars(module).values() if isinstance(it, type(cache(str)))]
+    keys = [key for it in caches for found in gc.get_referents(it) if isinstance(found, dict) for key in found]
+    assert keys
+    assert not [key for key in keys if "917654321" in str(key).replace(" ", "")]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from typing import Final
 
 import phonenumbers
@@ -26,7 +26,6 @@ _COMPLETE: Final = 6
 """Minimum number of digits before a separator, without the calling code. Fewer digits are an area code."""
 
 
-@lru_cache(256)  # an upsert splits the same number three times: in the draft and in both responses
 def split(text: str) -> tuple[str, str] | None:
     """Return the digits of an international number's calling code and national number; None for other texts."""
     return _split_digits(text) or (None if ambiguity(text) else _split_formatted(text))
