@@ -29,8 +29,9 @@ async def fail(gateway: str, source: str, path: str) -> None:
     for running in (True, False):
         if running:
             ray.init("local", include_dashboard=False, log_to_driver=False, object_store_memory=80_000_000)
+        job = await sync_on_ray(Source(source), Path(path), options=options)
         with suppress(TypeError):
-            await sync_on_ray(Source(source), Path(path), options=options)
+            await collect(job)
         left = ray.util.list_named_actors(all_namespaces=True) if ray.is_initialized() else []
         found.append([ray.is_initialized(), left, [it.name for it in Path(path).parent.glob("*.partitions*")]])
         ray.shutdown()

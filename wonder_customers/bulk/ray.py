@@ -194,7 +194,7 @@ async def sync_on_ray(
 
     Raises:
         ConfigurationError: An argument is invalid, the source cannot be read or divided, the journal or its key cannot
-            be used, Ray cannot be started or reached, or `Options.removed` is ``delete``.
+            be used, or `Options.removed` is ``delete``. When the job is opened: Ray cannot be started or reached.
         BulkError: Another job uses the journal, or the journal's lock file cannot be opened.
     """
     address = _address(on)
@@ -211,12 +211,5 @@ async def sync_on_ray(
     create = partial(PartitionedSource.create, source, journal, chosen, size=size, wait=DYING)
     divided = await anyio.to_thread.run_sync(create)
     backend = RayBackend(address, journal, divided.partitions, chosen, workers, rate)
-    try:
-        backend.start()
-    except BaseException:
-        with anyio.CancelScope(shield=True):
-            await backend.shutdown()
-            await anyio.to_thread.run_sync(divided.remove)
-        raise
     again = continuation(str(journal), chosen.facts)
     return DistributedJob(backend, divided, again, workers=workers * chosen.workers, rate=rate, values=values)

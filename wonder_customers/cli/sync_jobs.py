@@ -230,7 +230,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
 
 async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> None:
     """Run the job with a progress display, and write its failed rows."""
-    failure: BulkError | None = None
+    failure: BulkError | ConfigurationError | None = None
     began = anyio.current_time()
     with ProgressDisplay(job, task.title) as display:
         async with anyio.create_task_group() as group:
@@ -244,7 +244,7 @@ async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> 
                     with letters:
                         async for outcome in job:
                             letters.add(outcome)
-            except BulkError as error:
+            except (BulkError, ConfigurationError) as error:
                 failure = error
             group.cancel_scope.cancel()
     if failure is not None:

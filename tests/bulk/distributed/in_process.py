@@ -67,6 +67,9 @@ class InProcessBackend:
     def coordinator(self) -> Any:
         return Connection(self)
 
+    def start(self) -> None:
+        """Do nothing, because there are no processes."""
+
     async def run_coordinator(self) -> None:
         while True:
             self.present = Coordinator(self.journal, self.source.partitions, self.duration, self.max_failures)

@@ -357,6 +357,24 @@ async def test_job_cancelled_before_its_start_leaves_no_files(
     assert server.store.ledger("monri") == {}
 
 
+class Unstartable(InProcessBackend):
+    """A backend whose workers cannot be started."""
+
+    def start(self) -> None:
+        raise ConfigurationError("Ray cannot be reached")
+
+
+async def test_workers_are_started_when_the_job_is_opened(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    source = Source(str(write_csv(tmp_path / "c.csv", 3)))
+    job, _ = await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment(), kind=Unstartable)
+    with pytest.raises(ConfigurationError, match="Ray cannot be reached"):
+        await job.__aenter__()
+    assert not job.begun
+    assert left_behind(tmp_path) == []
+
+
 @pytest.mark.long
 async def test_early_exit_of_a_distributed_job_ends_in_order(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path

@@ -41,6 +41,9 @@ class Backend(Protocol):
     def coordinator(self) -> Coordinator:
         """The coordinator, or its stub."""
 
+    def start(self) -> None:
+        """Start the coordinator and the workers."""
+
     async def run_coordinator(self) -> None:
         """Keep the coordinator running until it has ended the run."""
 
@@ -172,6 +175,11 @@ class DistributedJob(Job):
     async def _begin(self, stack: AsyncExitStack) -> None:
         self._used = True
         self.stats.begin(anyio.current_time())
+        try:
+            self._backend.start()
+        except BaseException:
+            await self._clean_up()
+            raise
         group = await stack.enter_async_context(anyio.create_task_group())
         group.start_soon(self._run)
         # Like a local job, the job has started when it has acquired the journal.
@@ -189,9 +197,12 @@ class DistributedJob(Job):
             self._outcomes.close()
             self._decided.set()
             self.stats.tick(anyio.current_time(), last=True)
-            with anyio.CancelScope(shield=True):
-                await self._backend.shutdown()
-                await anyio.to_thread.run_sync(self._source.remove)
+            await self._clean_up()
+
+    async def _clean_up(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._backend.shutdown()
+            await anyio.to_thread.run_sync(self._source.remove)
 
     async def _run_coordinator(self, scope: anyio.CancelScope) -> None:
         try:
