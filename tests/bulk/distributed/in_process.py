@@ -68,7 +68,7 @@ class InProcessBackend:
         return Connection(self)
 
     def start(self) -> None:
-        """Do nothing, because there are no processes."""
+        """Do nothing, because all parts are objects in this process."""
 
     async def run_coordinator(self) -> None:
         while True:
@@ -123,3 +123,8 @@ async def until(condition: Callable[[], bool]) -> None:
         if condition():
             return
         await anyio.sleep(0.002)
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Return files of partitions left in the folder."""
+    return [path.name for path in folder.iterdir() if "partitions" in path.name]

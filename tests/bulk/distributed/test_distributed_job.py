@@ -11,7 +11,7 @@ import anyio.to_thread
 import pytest
 from backends import TRIO_IN_LONG_TESTS
 from bulk.customers import HEADER, QUICK, AccountFactory, collect, journal_rows, line, write_csv
-from bulk.distributed.in_process import InProcessBackend, make_job, until
+from bulk.distributed.in_process import InProcessBackend, left_behind, make_job, until
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession
 from wonder_customers.bulk import Journal, Options, Outcome, Source, sync, verify
@@ -37,11 +37,6 @@ def mixed(path: Path, rows: int) -> Path:
     lines[rows // 5] = f'c-{rows // 5},"Two\nlines",two@example.com,+385 91 234 5678'
     path.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
     return path
-
-
-def left_behind(folder: Path) -> list[str]:
-    """Return files of partitions left in the folder."""
-    return [path.name for path in folder.iterdir() if "partitions" in path.name]
 
 
 async def local(account: Any, source: Source, path: Path, **how: Any) -> tuple[Any, list[Outcome]]:
@@ -333,46 +328,6 @@ async def test_restarted_coordinator_remembers_that_the_job_stopped(
         assert await engine.coordinator.lease() == "over"
         assert (await engine.coordinator.snapshot(0))["stopped"] == Stop("failures", "too many")
         await engine.coordinator.end("failures")
-
-
-class Starting(InProcessBackend):
-    """A backend that never starts its coordinator."""
-
-    async def run_coordinator(self) -> None:
-        await anyio.sleep_forever()
-
-
-async def test_job_cancelled_before_its_start_leaves_no_files(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    source = Source(str(write_csv(tmp_path / "c.csv", 30)))
-    job, engine = await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment(), kind=Starting)
-    with anyio.CancelScope() as scope:
-        async with anyio.create_task_group() as group:
-            group.start_soon(job.__aenter__)
-            await until(lambda: len(engine.lines) == 2)
-            scope.cancel()
-    assert not job.begun
-    assert (engine.present, left_behind(tmp_path)) == (None, [])
-    assert server.store.ledger("monri") == {}
-
-
-class Unstartable(InProcessBackend):
-    """A backend whose workers cannot be started."""
-
-    def start(self) -> None:
-        raise ConfigurationError("Ray cannot be reached")
-
-
-async def test_workers_are_started_when_the_job_is_opened(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    source = Source(str(write_csv(tmp_path / "c.csv", 3)))
-    job, _ = await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment(), kind=Unstartable)
-    with pytest.raises(ConfigurationError, match="Ray cannot be reached"):
-        await job.__aenter__()
-    assert not job.begun
-    assert left_behind(tmp_path) == []
 
 
 @pytest.mark.long

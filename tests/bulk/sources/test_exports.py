@@ -380,17 +380,6 @@ async def test_export_arrives_and_verify_finds_it_equal(name: str, gateway: str,
     assert found.counts["equal"] == len(valid)
 
 
-def test_half_written_line_is_not_a_customer(tmp_path: Path) -> None:
-    head = "reference,name,email,phone\n"
-    lines = "".join(f"ap-{it},Person {it},p{it}@example.test,+3859100000{it:02}\n" for it in range(20))
-    for cut in range(15, 45):
-        text = (head + lines)[:-cut]
-        path = tmp_path / "c.csv"
-        path.write_text(text, encoding="utf-8")
-        for row in sources.read(path):
-            assert row.problem is not None or (row.draft is not None and row.draft.phone is not None)
-
-
 def test_title_of_a_spreadsheet_and_missing_reference_are_explained() -> None:
     with pytest.raises(ConfigurationError, match="Line 2 seems to contain the column names: add --skip-lines 1"):
         sources.read(path_of("e17_title.xlsx"))
@@ -402,10 +391,3 @@ def test_contacts_of_another_program_are_not_named_after_salesforce() -> None:
     for name, program in {"e31_activecampaign": "contacts", "e02_salesforce_contacts": "Salesforce contacts"}.items():
         with closing(sources.read(path_of(name))) as reader:
             assert reader.notes.program == program
-
-
-def test_suggestions_are_not_made_by_chance(tmp_path: Path) -> None:
-    path = tmp_path / "c.csv"
-    path.write_text("reference,Time,Addresses,Address 2 - Town\n1,,,\n")
-    with pytest.raises(ConfigurationError, match=r"unknown columns: 'Time', 'Addresses', "):
-        sources.read(path)

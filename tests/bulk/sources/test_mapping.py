@@ -152,3 +152,10 @@ def test_field_that_has_a_column_is_not_suggested_again(tmp_path: Path) -> None:
         read_drafts(tmp_path, "reference,phone,phones,Telefonn\n1,,,\n")
     with pytest.raises(ConfigurationError, match=r"'phones' \(did you mean phone\?\)"):
         read_drafts(tmp_path, "reference,phones\n1,\n")
+
+
+def test_suggestions_are_not_made_by_chance(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("reference,Time,Addresses,Address 2 - Town\n1,,,\n")
+    with pytest.raises(ConfigurationError, match=r"unknown columns: 'Time', 'Addresses', "):
+        sources.read(path)

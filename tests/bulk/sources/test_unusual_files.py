@@ -202,3 +202,14 @@ def test_json_object_without_one_list_is_refused_before_the_first_row(data: str,
 def test_invalid_first_line_of_json_lines_is_a_row(tmp_path: Path) -> None:
     drafts = read_drafts(tmp_path, '{"reference": }\n{"reference": "2", "name": "Bo"}\n', "c.jsonl")
     assert (drafts[0], drafts[1].name) == ("line 1: the row is not valid JSON (at character 14)", "Bo")
+
+
+def test_half_written_line_is_not_a_customer(tmp_path: Path) -> None:
+    head = "reference,name,email,phone\n"
+    lines = "".join(f"ap-{it},Person {it},p{it}@example.test,+3859100000{it:02}\n" for it in range(20))
+    for cut in range(15, 45):
+        text = (head + lines)[:-cut]
+        path = tmp_path / "c.csv"
+        path.write_text(text, encoding="utf-8")
+        for row in sources.read(path):
+            assert row.problem is not None or (row.draft is not None and row.draft.phone is not None)
