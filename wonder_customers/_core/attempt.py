@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 from attrs import define, field
 
-from wonder_customers._core.context import UNCONFIRMED, AccountContext, AttemptResult, CallContext, Key
+from wonder_customers._core.context import NO_ERROR, UNCONFIRMED, AccountContext, AttemptResult, CallContext, Key
 from wonder_customers._core.credentials import Signer
 from wonder_customers._core.permits import request_result, wait_for_permit
 from wonder_customers._core.redaction import Redactor
@@ -314,8 +314,8 @@ class AttemptRunner:
                 error.retry_after = wait
             return AttemptResult(_evidence(error), None, error, wait, request_id, found)
         elapsed = call_context.waits.clock() - call_context.started
-        success = Response(record, response.status, response.headers, request_id, elapsed=elapsed)
-        return AttemptResult(Evidence.RESPONSE, success, request_id=request_id, drift=found)
+        success = Response(record, response.status, response.headers, request_id, 1, elapsed)
+        return AttemptResult(Evidence.RESPONSE, success, NO_ERROR, None, request_id, found)
 
 
 def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> InvalidResponseError:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # loaded only when there are observers
     from wonder_customers.events import Outcome, Reason
 
 __all__ = [
+    "NO_ERROR",
     "UNCONFIRMED",
     "AccountContext",
     "AttemptResult",
@@ -100,7 +101,7 @@ def _time_limits(policy: RetryPolicy) -> tuple[Timeouts, float]:
     return Timeouts(*limits), max(limits)
 
 
-_NO_ERROR: Final = NotSentError("no attempt was made")
+NO_ERROR: Final = NotSentError("no attempt was made")
 """The value of `AttemptResult.error` after success."""
 
 
@@ -110,7 +111,7 @@ class AttemptResult:
 
     evidence: Evidence
     response: Response[Any] | None = None
-    error: CallError = _NO_ERROR
+    error: CallError = NO_ERROR
     retry_after: float | None = None  # seconds
     request_id: str | None = None
     drift: tuple[Drift, ...] = ()
@@ -126,6 +127,7 @@ class CallContext:
     started: float  # on the clock of `waits`, as is the deadline
     deadline: float
     locks_before: int  # an earlier value of `WriteLocks.released`
+    secrets: tuple[Secret, ...] = ()  # used so far
     requests: int = 0  # started so far
     wrote: bool = False  # whether a write was applied
     unconfirmed: bool = False  # whether a write may have been applied
@@ -134,7 +136,6 @@ class CallContext:
     ended: list[tuple[HttpRequest, Transmission, AttemptResult, str, float]] = field(factory=list)
     held: list[Key] = field(factory=list)  # locks
     observer: "CallObserver | None" = None
-    secrets: tuple[Secret, ...] = ()
 
     @property
     def applied(self) -> Applied:

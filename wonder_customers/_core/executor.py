@@ -87,7 +87,7 @@ class Executor:
         start = self.waits.clock()
         deadline = start + account_context.policy.deadline
         released, secrets = self.order.locks.released, account_context.secrets
-        call_context = CallContext(account_context, operation, self.waits, start, deadline, released, secrets=secrets)
+        call_context = CallContext(account_context, operation, self.waits, start, deadline, released, secrets)
         call_context.begin(self.observers)
         try:
             if subject is not None:

@@ -38,8 +38,6 @@ _CODE_IN_TEXT: Final = re.compile(
     r"(?:\W{0,3}(?:is|ist|je)\b)?[\W_]{0,3}[0-9]{3,4}(?![0-9])"
 )
 _CODE: Final = re.compile(r"[0-9]{3}")
-_HINTS: Final = ("csc", "cv", "code", "nummer", "kod")
-"""Every text that `_CODE_IN_TEXT` matches contains at least one of these strings."""
 _BETWEEN: Final = '"x"'
 """Replaces ``","`` in the JSON text of the fast check, so that no match spans two strings of a list."""
 _FOREIGN: Final = re.compile(r"[^\x00-\x7f]")
@@ -142,16 +140,14 @@ def _is_suspicious(value: Any) -> bool:
     except orjson.JSONEncodeError:
         return True
     text = plain_text(written.replace('","', _BETWEEN))
-    return (
-        "\\" in written  # an escape may hide a digit or JSON
-        or _has_hint(_without_marks(text))
-        or contains_card_number(text)
-        or any(names_security_code(it.rpartition('"')[2][:100]) for it in written.split('":')[:-1])
-    )
+    if "\\" in written or _has_hint(_without_marks(text)) or contains_card_number(text):
+        return True  # a backslash may be an escape that hides a digit or JSON
+    return '":' in written and any(names_security_code(it.rpartition('"')[2][:100]) for it in written.split('":')[:-1])
 
 
 def _has_hint(text: str) -> bool:
-    return any(map(text.__contains__, _HINTS))
+    """Return whether `_CODE_IN_TEXT` may match: all its matches contain at least one of these strings."""
+    return "csc" in text or "cv" in text or "code" in text or "nummer" in text or "kod" in text
 
 
 def _searched_values(value: Any) -> Any:

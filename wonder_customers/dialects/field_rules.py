@@ -261,9 +261,10 @@ def _check_fields(
     """Check the fields of a record, and collect violations and values."""
     kind: Any = type(record)
     read, checks, absent = _checks(kind, rules, path)
-    for (name, rule, (shortest, longest), parts, wires), value in zip(checks, read(record), strict=True):
+    for check, value in zip(checks, read(record), strict=True):
         if value is absent:
             continue
+        name, rule, (shortest, longest), parts, wires = check
         if value is None and wires:
             body |= dict.fromkeys(wires)  # a patch clears the field and its parts
         elif rule is None and parts is not None and isinstance(value, parts):

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args, get_origin
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, get_args, get_origin
 
 from attrs import NOTHING, Factory, evolve, fields, frozen
 
@@ -76,25 +77,35 @@ class RecordReader(Generic[T]):
         """A function that creates a record, given the method ``get`` of the object.
 
         The function is generated, because it is twice as fast as a loop over the fields. It is one expression, such as
-        ``Customer(id=v if type(v := get('uuid', absent)) is str else read_0(v, path, unread), …, extra=extra)``.
+        ``Customer(v if type(v := get('uuid', absent)) is str else read_0(v, path, unread), …, extra)``.
         """
         # The name belongs to every frame of the function, so that these frames are removed from tracebacks.
         scope: dict[str, Any] = {"__name__": __name__, "absent": NOTHING}
-        extra = "" if self._shape is None else ", extra=extra"
-        source = f"lambda get, path, unread, extra: {self._call(scope, extra)}"
+        source = f"lambda get, path, unread, extra: {self._call(scope)}"
         create: Callable[[Callable[..., Any], str, Json, Json | None], T] = eval(source, scope)  # noqa: S307 - see above
         return create
 
-    def _call(self, scope: dict[str, Any], extra: str = "", *, nullable: bool = False) -> str:
+    def _call(self, scope: dict[str, Any], *, nullable: bool = False) -> str:
         """Return the expression that creates the record, and add the functions that it calls to `scope`."""
-        arguments = [f"{it.name}={self._argument(it, scope, nullable=nullable)}" for it in self._fields]
+        values = {it.name: self._argument(it, scope, nullable=nullable) for it in self._fields}
         for name, reader in self._inline_readers:
             created = reader._call(scope, nullable=True)  # noqa: SLF001 - the same class
             wires = (f"get({it.wire!r})" for it in reader._fields)
-            arguments.append(f"{name}=None if {' is '.join(wires)} is None else {created}")
-        create = f"create_{len(scope)}"
-        scope[create] = self._kind
-        return f"{create}({', '.join(arguments)}{extra})"
+            values[name] = f"None if {' is '.join(wires)} is None else {created}"
+        if self._shape is not None:
+            values["extra"] = "extra"
+        create, kind = f"create_{len(scope)}", cast("Any", self._kind)
+        scope[create] = kind
+        arguments = []
+        # All arguments are passed, because a call with keywords is slower.
+        for it in sorted(fields(kind), key=attrgetter("kw_only")):
+            if it.name not in values:
+                default = values[it.name] = f"default_{len(scope)}"
+                scope[default] = it.default
+                if isinstance(it.default, Factory):  # type: ignore[arg-type]  # a class, despite its name
+                    values[it.name] = f"{default}.factory()"
+            arguments.append(f"{it.alias}=" * it.kw_only + values[it.name])
+        return f"{create}({', '.join(arguments)})"
 
     def _argument(self, it: _Field, scope: dict[str, Any], *, nullable: bool) -> str:
         """Return the expression for the value of a field. With `nullable`, null is the default of every field."""

@@ -1,7 +1,7 @@
 """Monri's field names, limits and JSON formats. Source: Monri's page "Customers API" (API v2)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from attrs import evolve
 
@@ -44,8 +44,8 @@ def _phone_text(phone: Phone) -> str:
 def _phone_problem(value: Any) -> str | None:
     if not isinstance(value, Phone):
         return f"must be a Phone, not {type(value).__name__}"
-    parts: tuple[object, ...] = (value.dial_code or "", value.number)
-    if not all(isinstance(it, str) for it in parts):
+    code, number = cast("tuple[object, object]", (value.dial_code or "", value.number))
+    if not isinstance(code, str) or not isinstance(number, str):
         return "must be a Phone whose dial code and number are strings"
     return _PHONE_TEXT.check(_phone_text(value))
 
