@@ -4,6 +4,7 @@ import os
 from collections.abc import Coroutine, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
 from attrs import define, field, frozen
 
 from wonder_customers._core.account_state import AccountState, AccountStates, identity
@@ -250,14 +251,17 @@ class RawOperations:
         dialect = self._account_context.dialect
         expect(dialect, "draft", draft, CustomerDraft)
         check_card_data(dialect, draft)
-        return CheckedDraft(draft, dialect.checked_body(draft), dialect)
+        body = dialect.checked_body(draft)
+        if draft.metadata is not None:
+            # A copy, because a caller can change the metadata before the body is sent.
+            body = orjson.loads(orjson.dumps(body))
+        return CheckedDraft(draft, body, dialect)
 
     def _upsert_checked(self, checked: CheckedDraft) -> Coroutine[Any, Any, Response[Customer]]:
         """Upsert a checked draft."""
         # Not a coroutine function, so that no stack frame contains the body, which tracebacks may show.
         dialect, draft = self._ready(Operation.UPSERT), checked.draft
-        # Another session may have other rules, and a caller can change the metadata.
-        if checked.dialect is not dialect or draft.metadata is not None:
+        if checked.dialect is not dialect:  # another session may have other rules
             return self.upsert(draft)
         steps = dialect.upsert_checked(draft, checked.body)
         return self._run(Operation.UPSERT, steps, ("reference", draft.reference))
