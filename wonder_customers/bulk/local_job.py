@@ -220,11 +220,18 @@ class LocalJob(Job):
             if self._stop.is_set:
                 self._writer.hold(row)
                 continue
+            self._busy += 1
             try:
-                outcome = await self._send(row)
+                outcome = await self._writer.write(row)
+                while outcome is not None and self._waits_for_gateway(outcome):
+                    with self._stop.interrupting():
+                        await system_clock.sleep(_BETWEEN_WRITES)
+                    outcome = await self._writer.write_again(row, outcome)
             except _FATAL as error:
                 self._halt_for(error)
                 continue
+            finally:
+                self._busy -= 1
             if outcome is not None:
                 self._count(outcome)
                 await self._report([outcome])
@@ -268,19 +275,6 @@ class LocalJob(Job):
             await removal.run(self._options.workers)
         except _FATAL as error:
             self._halt_for(error)
-
-    async def _send(self, row: PendingRow) -> Outcome | None:
-        """Send a row and return its outcome."""
-        self._busy += 1
-        try:
-            outcome = await self._writer.write(row)
-            while outcome is not None and self._waits_for_gateway(outcome):
-                with self._stop.interrupting():
-                    await system_clock.sleep(_BETWEEN_WRITES)
-                outcome = await self._writer.write_again(row, outcome)
-            return outcome
-        finally:
-            self._busy -= 1
 
     def _waits_for_gateway(self, outcome: Outcome) -> bool:
         # A row is repeated only while another is in progress, because a single row may cause the failures.

@@ -170,8 +170,8 @@ class JobStats:
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Count outcomes."""
-        self.counts.update([outcome.status for outcome in outcomes])
         for outcome in outcomes:
+            self.counts[outcome.status] += 1
             if (code := outcome.code) is not None:
                 known = code in self.reasons or len(self.reasons) < MOST_REASONS
                 code = code if known else "other"

@@ -28,7 +28,8 @@ class TaskQueue(Generic[T]):
     def add(self, *items: T) -> None:
         """Add items without waiting."""
         self._items.extend(items)
-        self._wake()
+        if self._changed is not None:
+            self._wake()
 
     async def put(self, *items: T) -> None:
         """Add items, and wait until the queue has at most `size` items."""
@@ -44,7 +45,7 @@ class TaskQueue(Generic[T]):
                 return None
             await self._wait()
         item = self._items.popleft()
-        if len(self._items) <= self.size:
+        if self._changed is not None and len(self._items) <= self.size:
             self._wake()
         return item
 
