@@ -149,7 +149,7 @@ def test_failed_call_prints_one_line(command: Command, variables: Variables) -> 
     code, out, err = command("get", "wonder", "missing", env=variables)
     assert (code, out) == (2, "")
     assert err.startswith("wonder-customers: wonder get: the gateway refused the request with HTTP 404")
-    assert err.endswith("reference or token is correct and belongs to this account and environment.\n")
+    assert err.endswith("to this account and environment. To show a customer by reference, use --reference.\n")
     assert err.count("\n") == 1
 
 
@@ -195,7 +195,7 @@ def test_check_ignores_gateways_without_settings(command: Command, variables: Va
         ({"WONDER_APP_ID": "planted-secret"}, "wonder", 2, "refused the request with HTTP 40"),
         ({"PAYDOCK_SECRET_KEY": "planted-secret\n"}, "paydock", 1, "line breaks"),
         ({"WONDER_PRIVATE_KEY": "/planted-secret/no-such-file"}, "wonder", 1, "WONDER_PRIVATE_KEY"),
-        ({"WONDER_PRIVATE_KEY": "-----BEGIN planted-secret"}, "wonder", 1, "private_key"),
+        ({"WONDER_PRIVATE_KEY": "-----BEGIN planted-secret"}, "wonder", 1, "WONDER_PRIVATE_KEY"),
         ({"MONRI_BASE_URL": "http://gateway.example"}, "monri", 1, "https"),
     ],
 )

@@ -12,7 +12,9 @@ from subprocess import CompletedProcess
 import pytest
 from bulk.customers import write_csv
 
+from wonder_customers import DeadlineExceededError, NotFoundError, NotSentError, OutcomeUnknownError
 from wonder_customers.bulk import Journal
+from wonder_customers.cli.error_messages import error_message
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, USAGE
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -69,7 +71,7 @@ def test_unwritable_dead_letters_stop_the_job(command: Command, server: Simulato
     code, _, err = command("sync", "c.csv", "--to", "wonder", "--failures", "f.jsonl", env=server.environment())
     assert code == STOPPED
     assert "could not be written to f.jsonl: No space left on device" in err
-    assert "row written to" not in err
+    assert "The reasons are in" not in err
     assert (folder / "f.jsonl").is_symlink()
 
 
@@ -125,7 +127,11 @@ def test_invalid_journal_is_reported(
     code, _, err = command("sync", "c.csv", "--to", "monri", "--journal", path, env=server.environment())
     assert code == USAGE
     assert expected in err
-    advice = ("Give the path of a journal or of a new file.", "Check the path and the permissions of this file.")
+    advice = (
+        "Give the path of a journal, such as FILE.GATEWAY.journal, or of a new file.",
+        "is a folder, not a journal. Give the path of a journal or of a new file.",
+        "Check the path and the permissions of this file.",
+    )
     assert err.removesuffix("\nNothing was sent.\n").endswith(advice)
 
 
@@ -232,3 +238,33 @@ def test_ctrl_c_while_the_command_line_is_imported() -> None:
         [sys.executable, "-c", INTERRUPTED_WHILE_LOADING], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (INTERRUPTED, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (
+            OutcomeUnknownError("x", gateway="monri", operation="delete", id="a b"),
+            "`wonder-customers get monri 'a b'`.",
+        ),
+        (DeadlineExceededError("x", gateway="monri"), "Run the command again when the gateway is available."),
+        (NotFoundError("x", gateway="monri", operation="get"), "use --reference."),
+        (NotFoundError("x"), NotFoundError.hint),
+        (NotSentError("the port in base_url is wrong", gateway="monri"), NotSentError.hint),
+    ],
+    ids=lambda it: type(it).__name__ if isinstance(it, Exception) else None,
+)
+def test_hints_of_commands_contain_no_python(error: Exception, hint: str) -> None:
+    message = error_message(error)
+    assert message.endswith(hint)
+    assert not {"await", "RetryPolicy", "session", "base_url"} & set(
+        message.replace("(", " ").replace(".", " ").split()
+    )
+
+
+@pytest.mark.parametrize("name", ["MONRI_BASE_URL", "MONRI_AUTH", "MONRI_MERCHANT_KEY"])
+def test_message_about_an_invalid_variable_names_the_variable(
+    command: Command, server: SimulatorServer, name: str
+) -> None:
+    code, out, _ = command("check", "monri", env=server.environment() | {name: "a b"})
+    assert (code, f"monri: {name} must " in out) == (USAGE, True)

@@ -112,10 +112,10 @@ def test_failed_rows_are_written_to_a_file_that_can_be_sent(terminal: Terminal, 
     server.faults.add("server_error", times=1, method="POST", path="*customers", status=400)
     code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--workers", "1")
     assert code == 2
-    assert "3 failed rows were written to c.csv.paydock.failed.jsonl" in text
+    assert "3 rows were not sent or not confirmed. The reasons are in c.csv.paydock.failed.jsonl." in text
     assert "retry-failed c.csv.paydock.journal" in text
     (terminal.folder / "one.csv").write_text("reference,email\nc-1,no address\n")
-    assert "1 failed row was written to" in terminal.run("sync", "one.csv", "--to", "paydock")[1]
+    assert "1 row was not sent or not confirmed." in terminal.run("sync", "one.csv", "--to", "paydock")[1]
     letters = {letter["row"]: letter for letter in terminal.lines("c.csv.paydock.failed.jsonl")}
     assert {row: letter["status"] for row, letter in letters.items()} == {1: "failed", 7: "invalid", 8: "duplicate"}
     assert letters[1]["code"] == "InvalidRequestError 400"
@@ -125,7 +125,7 @@ def test_failed_rows_are_written_to_a_file_that_can_be_sent(terminal: Terminal, 
         assert personal not in written
         assert personal not in text
     code, text = terminal.run("plan", "c.csv.paydock.failed.jsonl", "--to", "paydock")
-    assert "does not contain the row's values" in text
+    assert "does not contain the values of the row" in text
     code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--full", "--dead-letter-values")
     values = terminal.lines("c.csv.paydock.failed.jsonl")
     assert values[0]["values"]["phone"] == {"number": "0912345678"}

@@ -80,16 +80,16 @@ class DeadLetters:
             if outcome.reference in self._known and outcome.reference is not None:
                 self._arrived.add(outcome.reference)
             return
-        self.count += 1
         if outcome.replayed and outcome.number in self._known.get(outcome.reference, ()):
             self._kept.add((outcome.reference, outcome.number))
-            return
-        try:
-            self._write(outcome)
-        except OSError as error:
-            with suppress(OSError):
-                self._close()
-            raise _unwritable(self.path, error) from None
+        else:
+            try:
+                self._write(outcome)
+            except OSError as error:
+                with suppress(OSError):
+                    self._close()
+                raise _unwritable(self.path, error) from None
+        self.count += 1
 
     def _write(self, outcome: Outcome) -> None:
         if self._file is None:

@@ -127,8 +127,8 @@ def _failed_rows(job: Job, file: Path | None, earlier: int) -> list[dict[str, st
     """Return the steps about the file with the failed rows."""
     steps, failures = [], job.stats.failures
     if file is not None and failures:
-        rows = counted(failures, "failed row was", "failed rows were")
-        steps.append(_step(f"{rows} written to {file}, with the reasons."))
+        rows = counted(failures, "row was", "rows were")
+        steps.append(_step(f"{rows} not sent or not confirmed. The reasons are in {file}."))
     if earlier:
         rows = counted(earlier, "failed row", "failed rows")
         end = "Correct the rows in the source and run `sync` again, or delete the file if the rows are not needed."

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from os import environ
 from typing import TYPE_CHECKING
 
+from wonder_customers.cli.error_messages import with_variables
 from wonder_customers.dialects import package
 from wonder_customers.dialects.accounts import environment
 from wonder_customers.dialects.base import Account
@@ -35,7 +36,7 @@ def account_from_environment(gateway: str, variables: Mapping[str, str] = enviro
             if is_configured(gateway, variables)
             else ". `wonder-customers simulator` prints values for a first test."
         )
-        raise ConfigurationError(f"{gateway}: {error}{hint}") from error
+        raise ConfigurationError(f"{gateway}: {with_variables(str(error), gateway)}{hint}") from error
     return account
 
 

@@ -10,8 +10,9 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
+from wonder_customers.cli.error_messages import error_message
 from wonder_customers.cli.exit_codes import BROKEN_PIPE, FAILED, INTERRUPTED, SUCCESS, USAGE
-from wonder_customers.cli.output import console, discard, error_message, print_message
+from wonder_customers.cli.output import console, discard, print_message
 from wonder_customers.cli.sync import commands
 from wonder_customers.errors import BulkError, CallError, WonderCustomersError
 

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from wonder_customers.cli.accounts import account_from_environment, is_configured
+from wonder_customers.cli.error_messages import error_message
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
-from wonder_customers.cli.output import cell, console, error_message, json_line
+from wonder_customers.cli.output import cell, console, json_line
 from wonder_customers.cli.runtime import run_with_session
 from wonder_customers.cli.shared_options import GATEWAYS, Json
 from wonder_customers.cli.tables import plain_table
@@ -82,7 +83,7 @@ def _check(gateway: str) -> CredentialCheck:
     try:
         run_with_session(gateway, lambda session: session.check(), _RETRY)
     except (AuthenticationError, PermissionDeniedError) as error:
-        return CredentialCheck(gateway, "wrong", account.base_url, str(error))
+        return CredentialCheck(gateway, "wrong", account.base_url, error_message(error))
     except CallError as error:
         return CredentialCheck(gateway, "unknown", account.base_url, error_message(error))
     return CredentialCheck(gateway, "right", account.base_url)

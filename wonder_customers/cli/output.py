@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from shlex import quote
 from typing import Any, Final, TextIO
 
 import orjson
@@ -14,13 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from wonder_customers._support.printable import UNSAFE, printable
-from wonder_customers.errors import DeadlineExceededError, OutcomeUnknownError
 
 __all__ = [
     "cell",
     "console",
     "discard",
-    "error_message",
     "ignoring_closed",
     "json_line",
     "print_line",
@@ -62,17 +59,6 @@ def print_message(text: str, style: str = "") -> None:
     with ignoring_closed(sys.stderr):
         # A command is not folded, so that it can be copied.
         screen.print(Text(printable(text), style), soft_wrap=not screen.is_terminal or "wonder-customers " in text)
-
-
-def error_message(error: Exception) -> str:
-    """Return the message of an error with a hint about commands."""
-    message = str(error)
-    if isinstance(error, OutcomeUnknownError):
-        command = f"`wonder-customers get {error.gateway} {quote(error.id or 'ID')}`"
-        return f"{message.removesuffix(error.hint)}Do not repeat the command. Show the customer with {command}."
-    if isinstance(error, DeadlineExceededError):
-        return f"{message.removesuffix(error.hint)}Run the command again when the gateway is available."
-    return message
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from attrs import asdict
 from cyclopts import Parameter
 
 from wonder_customers import probing
+from wonder_customers.cli.error_messages import error_message
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
 from wonder_customers.cli.job_outputs import new_file
 from wonder_customers.cli.output import cell, console, print_line, print_message
@@ -40,7 +41,7 @@ def probe(
     try:
         report = run_with_session(gateway, lambda session: probing.probe(session, production=production))
     except CallError as error:
-        print_message(f"The probe could not be run: {error}", "red")
+        print_message(f"The probe could not be run: {error_message(error)}", "red")
         return USAGE
     table = plain_table("check", "fact", "believed", "seen")
     for it in report.findings:

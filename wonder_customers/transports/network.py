@@ -34,7 +34,7 @@ _CERTIFICATE: Final = {
 """Reasons and hints by the error codes of OpenSSL (X509_V_ERR_*)."""
 _UNTRUSTED: Final = (
     "the server's certificate is not signed by a trusted authority",
-    "Check base_url. To trust a private authority, pass ssl_context=… to the transport.",
+    "Check base_url. Only public authorities are trusted, unless the transport has another ssl_context.",
 )
 _CAUSES: Final = {
     ssl.SSLError: ("the TLS handshake failed", "that base_url is an https address and the gateway supports TLS 1.2"),

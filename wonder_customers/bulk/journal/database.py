@@ -19,7 +19,7 @@ _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 
 _UNUSABLE = " Check the permissions, and that no other program has locked the file."
 _ADVICE = {
-    sqlite3.SQLITE_NOTADB: " Give the path of a journal or of a new file.",
+    sqlite3.SQLITE_NOTADB: " Give the path of a journal, such as FILE.GATEWAY.journal, or of a new file.",
     sqlite3.SQLITE_CORRUPT: " The file is damaged. Restore the journal from a backup.",
     sqlite3.SQLITE_FULL: " Free space on the disk, then run the command again.",
     sqlite3.SQLITE_BUSY: _UNUSABLE,

@@ -230,8 +230,8 @@ def _row(text: str, number: int, place: str, forms: Forms, original: bytes) -> R
         reference, record = record.get("reference"), record.get("values")
         if record is None:
             problem = (
-                f"{place}: the entry of the dead-letter file does not contain the row's values. Run `retry-failed` on"
-                " the journal, or repeat the job with --dead-letter-values"
+                f"{place}: the list of failed rows does not contain the values of the row. Run `sync` with the"
+                " corrected source, or repeat the earlier job with --dead-letter-values"
             )
             known = reference if isinstance(reference, str) else None
             return Row(number, problem=problem, reference=known, place=place, original=original)

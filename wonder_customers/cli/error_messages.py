@@ -1,0 +1,33 @@
+"""Messages of the library's errors in terms of commands and environment variables."""
+
+import re
+from shlex import quote
+
+from attrs import fields
+
+from wonder_customers.dialects import package
+from wonder_customers.errors import CallError, DeadlineExceededError, NotFoundError, OutcomeUnknownError
+
+__all__ = ["error_message", "with_variables"]
+
+
+def with_variables(message: str, gateway: str) -> str:
+    """Return a message with environment variables instead of ``base_url`` and of an argument at its start."""
+    names = "|".join(it.name for it in fields(package(gateway).ACCOUNT))
+    return re.sub(rf"^(?:{names})\b|\bbase_url\b", lambda found: f"{gateway}_{found[0]}".upper(), message)
+
+
+def error_message(error: Exception) -> str:
+    """Return the message of an error, with a hint about commands instead of a hint about the library's functions."""
+    message = str(error)
+    if not isinstance(error, CallError):
+        return message
+    bare = message.removesuffix(error.hint)
+    if isinstance(error, OutcomeUnknownError):
+        command = f"`wonder-customers get {error.gateway} {quote(error.id or 'ID')}`"
+        return f"{bare}Do not repeat the command. Show the customer with {command}."
+    if isinstance(error, DeadlineExceededError):
+        return f"{bare}Run the command again when the gateway is available."
+    if isinstance(error, NotFoundError) and error.operation == "get":
+        return f"{message} To show a customer by reference, use --reference."
+    return with_variables(message, error.gateway) if error.gateway else message
