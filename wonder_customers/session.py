@@ -206,7 +206,7 @@ class CustomerSession(Generic[AnyAccount_co]):
 
         Raises:
             InvalidRecordError: The draft is invalid; see `validate`. Nothing was sent.
-            ConflictError: Another customer, which may be deleted, has the reference. Paydock does not check references.
+            ConflictError: Another customer, possibly a deleted one, has the reference. Paydock does not check this.
             OutcomeUnknownError: The customer may have been created. If the draft has a reference, call `resolve`.
             CallError: The call failed for another reason.
         """

@@ -161,7 +161,7 @@ class ChangeFilter:
         return outcomes, pending
 
     def missing(self, references: str) -> list[str]:
-        """Return those of a JSON array of references that are known to have no row."""
+        """Return the references in a JSON array that have no row in the source, as far as it is known."""
         return [] if self._references is None else self._references.missing(references)
 
     def _digests(self, rows: Sequence[Row]) -> dict[int, bytes]:
@@ -326,7 +326,7 @@ class ReferenceIndex:
             self._connection.execute("INSERT INTO seen VALUES (?, ?)", [reference, number])
 
     def missing(self, references: str) -> list[str]:
-        """Return those of a JSON array of references that no row has."""
+        """Return the references in a JSON array that no row has."""
         select = (
             "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT reference FROM seen)"
             " AND value NOT IN (SELECT reference FROM invalid)"

@@ -34,8 +34,8 @@ class EmptyCells:
 
     Attributes:
         draft: The draft with the fields to clear.
-        announced: The record of the row's fields before the row is sent, as JSON; empty without a record.
-        confirmed: The record of the row's fields after the gateway has confirmed the row.
+        announced: What the journal records about the row's fields before the row is sent, as JSON.
+        confirmed: What the journal records about them after the gateway has confirmed the row, as JSON.
         cleared: The fields that the row clears now and did not clear before.
         uncleared: The fields that should be cleared, but cannot be cleared at the gateway.
         open: Whether the next run has to compare the row again.

@@ -56,7 +56,7 @@ File = Annotated[
     Parameter(
         allow_leading_hyphen=True,
         help="The source: a CSV or JSON file (also compressed with gzip or zstd), a Parquet file, a spreadsheet, a"
-        " folder of such files, or - with --query.",
+        " folder of such files, or - if --query reads a database or the files that it names.",
     ),
 ]
 

@@ -57,7 +57,7 @@ def customer_lifespan(
 
     Args:
         account: The account, or a function that returns it when the app starts, such as ``Wonder.from_environment``.
-            The function runs in a thread, and may also be an async function.
+            A function runs in a thread; an async function runs on the event loop.
         lifespan: The app's own lifespan. The session opens before this lifespan and closes after it.
         **options: Arguments of `CustomerSession`, such as `retry` and `observers`.
     """

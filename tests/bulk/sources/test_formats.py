@@ -191,7 +191,7 @@ def test_database_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("NO_SUCH_VARIABLE", "SELECT 1", "neither the URL of a database nor the name of an environment variable"),
         ("://", "SELECT 1", "the URL of the database is invalid"),
         ("nonsense://x/y", "SELECT 1", "the database cannot be used"),
-        ("sqlite://", "SELECT * FROM no_such_table", "the query cannot be run: no such table: no_such_table"),
+        ("sqlite://", "SELECT * FROM no_such_table", "the query failed: no such table: no_such_table"),
         ("sqlite://", "CREATE TABLE x (y TEXT)", "does not return rows"),
         ("sqlite://", None, "`database` requires `query`"),
     ],

@@ -91,7 +91,7 @@ def test_postgresql_is_read(source: str, postgresql: str, monkeypatch: pytest.Mo
 
 
 def test_postgresql_without_its_password_is_refused(postgresql: str) -> None:
-    with pytest.raises(ConfigurationError, match="the query cannot be run"):
+    with pytest.raises(ConfigurationError, match="the query failed"):
         sources.read("-", database=postgresql, query=QUERY)
     with pytest.raises(ConfigurationError, match="contains a password, which other users"):
         sources.read("-", database=with_password(postgresql), query=QUERY)

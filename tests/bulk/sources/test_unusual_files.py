@@ -186,8 +186,8 @@ def test_list_in_a_json_object_is_read(data: str, member: str, encoding: str, tm
     ("data", "words"),
     [
         (
-            f'{{"customers": {OBJECTS}, "orders": [{{"id": 1}}]}}',
-            r"several members are lists of objects \('customers', 'orders'\)",
+            f'{{"new customers": {OBJECTS}, "orders": [{{"id": 1}}]}}',
+            r"several members are lists of objects \('new customers', 'orders'\).* jq '.\"new customers\"' FILE >",
         ),
         (f'{{"customers": {OBJECTS[:-3]}', "line 1: the file is not valid JSON"),
         ('{"reference": "1", "name": "Ada", "orders": [{"id": 1}]}', "unknown columns: 'orders'"),

@@ -82,8 +82,9 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
     if not path.exists():
         if not make:
             raise ConfigurationError(
-                f"this process does not have the key of the journal {journal}. Set {VARIABLE} in the environment of"
-                f" all workers, or give them access to {path}."
+                f"this worker does not have the key of the journal {journal}. This worker sent nothing. If the journal"
+                f" was created with {VARIABLE}, set the same value for all workers; otherwise give them"
+                f" access to {path}."
             )
         if journal.exists():
             raise ConfigurationError(

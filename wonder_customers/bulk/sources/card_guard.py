@@ -37,8 +37,9 @@ def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, s
         left_out = " ".join(f"--map '{name}='" for name in cards)
         raise ConfigurationError(
             f"{_columns(cards)} card data, which is read only if it is mapped to payment_source. Map each column to a"
-            " field of payment_source, for example with --map 'COLUMN=payment_source.number' (a column named"
-            f" `account_number` or `cc`: to any field), or leave the columns out with {left_out}."
+            " field of payment_source, for example with --map 'COLUMN=payment_source.number', or leave the columns out"
+            f" with {left_out}. If a column contains other values, rename it; a column named `account_number` or `cc`"
+            " can also be mapped to any other field."
         )
 
 

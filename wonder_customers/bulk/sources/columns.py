@@ -278,8 +278,8 @@ def _targets(found: Assignment, reading: Reading) -> list[Feed]:
             reading.notes.columns[found.names[place]] = (use, f"{why}; the gateway does not have {feed.path}")
     if refused:
         raise ConfigurationError(
-            f"the gateway does not have these fields (and columns): {', '.join(refused)}. Keep the values as metadata"
-            " with --unsupported metadata, or leave them out with --unsupported ignore."
+            f"the gateway does not have these fields (with their columns in parentheses): {', '.join(refused)}. Keep"
+            " the values as metadata with --unsupported metadata, or leave them out with --unsupported ignore."
         )
     # The country is read first, because a national phone number depends on it.
     return sorted(feeds, key=lambda feed: feed.path != "address.country")

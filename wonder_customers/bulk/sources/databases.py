@@ -80,7 +80,7 @@ def _connected(database: str) -> Iterator[Any]:
         reason = f"the database reported {type(error).__name__}"
         if isinstance(error, (OperationalError, ProgrammingError)):
             reason = str(error.orig).partition("\n")[0][:300]
-        raise ConfigurationError(f"the query cannot be run: {reason}. Check the query and the database.") from None
+        raise ConfigurationError(f"the query failed: {reason}. Check the query and the database.") from None
     finally:
         engine.dispose()
 

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Generator, Iterator
 from functools import partial
+from shlex import quote
 from typing import Any, BinaryIO
 
 from attrs import define, field
@@ -114,10 +115,10 @@ def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
     finally:
         file.seek(0)
     if len(found) > 1:
+        command = f"jq {quote('.' + json.dumps(found[0]))} FILE > customers.json"
         raise ConfigurationError(
             f"{where}several members are lists of objects ({', '.join(map(repr, found))}), so the list of customers"
-            f" cannot be determined. Save the list of customers to its own file, for example {found[0]!r} with `jq"
-            f" .{found[0]} FILE > customers.json`."
+            f" cannot be determined. Save the list of customers to its own file. For {found[0]!r}, run: {command}"
         )
     return found[0]
 

@@ -179,7 +179,7 @@ def _message(error: Exception, path: Path | None) -> str:
         advice = "The columns of CSV files contain strings: convert them with CAST."
     else:
         advice = "Check the query and its files."
-    return f"the query cannot be run: {reason}. {advice}"
+    return f"the query failed: {reason}. {advice}"
 
 
 def _duckdb() -> Any:
