@@ -68,9 +68,10 @@ def test_unwritable_dead_letters_stop_the_job(command: Command, server: Simulato
     """A file that is not a regular file is not removed either."""
     (folder / "c.csv").write_text("reference,name\nc-1,\nc-2,Ada\n", encoding="utf-8")
     (folder / "f.jsonl").symlink_to(FULL)
-    code, _, err = command("sync", "c.csv", "--to", "wonder", "--failures", "f.jsonl", env=server.environment())
+    code, out, err = command("sync", "c.csv", "--to", "wonder", "--failures", "f.jsonl", env=server.environment())
     assert code == STOPPED
     assert "could not be written to f.jsonl: No space left on device" in err
+    assert out.startswith("c.csv → wonder (simulator): stopped ")
     assert "The reasons are in" not in err
     assert (folder / "f.jsonl").is_symlink()
 

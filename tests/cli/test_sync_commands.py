@@ -171,6 +171,7 @@ def test_signal_stops_the_job_and_resume_continues(terminal: Terminal, server: S
     assert "To continue, run: wonder-customers resume c.csv.monri.journal" in errors
     assert "not completed" in output
     assert 5 <= len(server.store.created("monri")) < 60
+    assert "not sent, because the job stopped │" in terminal.run("status", "c.csv.monri.journal")[1]
     stamp = source.stat()
     source.write_text(source.read_text().replace("Ada Nr 59", "Eve Nr 59"))
     code, text = terminal.run("resume", "c.csv.monri.journal")

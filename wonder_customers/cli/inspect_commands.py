@@ -45,6 +45,13 @@ _RESULTS: Final = {
     "present": "removed, but present at the gateway",
 }
 
+_STATES: Final = {
+    "sending": "in progress, or not confirmed",
+    "unknown": "not confirmed",
+    "held": "not sent, because the job stopped",
+    "removing": "removal in progress, or not confirmed",
+}
+
 __all__ = ["erase", "export_ids", "migration", "show_plan", "show_status", "show_verification"]
 
 
@@ -157,7 +164,8 @@ def show_status(journal: Journal, *, json: bool) -> int:
         facts = {"gateway": journal.gateway, "run": run, "ending": end_state, "counts": counts}
         json_line({**facts, "states": states, "codes": codes})
         return SUCCESS
-    _print_counts(f"{journal.path} ({journal.gateway}), all runs", states)
+    named = {_STATES.get(state, state): count for state, count in states.items()}
+    _print_counts(f"{journal.path} ({journal.gateway}), all runs", named)
     if codes:
         _print_counts("failed rows by reason", codes)
     if last is not None:

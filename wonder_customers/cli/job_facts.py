@@ -139,8 +139,8 @@ def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
     """Check that the source has not changed since the run began."""
     if not allow_changed and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
         raise ConfigurationError(
-            f"{facts['source']} has changed since the run began. Start a new run with `sync`, or continue with"
-            " --allow-changed, which compares each row with its last confirmed state."
+            f"{facts['source']} has changed since the run began, or is another source. Start a new run with"
+            " `sync`, or continue with --allow-changed, which compares each row with its last confirmed state."
         )
 
 

@@ -264,7 +264,8 @@ _END_STATES = {
 
 
 def _print_result(task: SyncTask, job: Job, facts: Mapping[str, Any], message: str | None) -> None:
-    title = f"{task.title} ({facts['environment']}): {_END_STATES.get(job.exit_status, job.exit_status)}"
+    state = _END_STATES.get(job.exit_status, job.exit_status if message is None else "stopped")
+    title = f"{task.title} ({facts['environment']}): {state}"
     with ignoring_closed(sys.stdout):
         print_summary(dict(facts), title)
     if message is not None:
