@@ -1,7 +1,7 @@
 """The record for phone numbers."""
 
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache
 
 from attrs import field, frozen
 
@@ -33,7 +33,12 @@ class Phone:
 
         A leading zero that belongs to the number (Italy) is kept. Any other text becomes the `number` unchanged, such
         as a text with two numbers, an extension or a decimal fraction (``+385912345678.0``).
+
+        Raises:
+            TypeError: `text` is not a str.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"a telephone number must be a str, not {type(text).__name__}")
         # Splitting a text with two numbers could result in the number of another person.
         parts = _split()(text)
         return cls(None, text) if parts is None else cls(f"+{parts[0]}", parts[1])
@@ -43,12 +48,8 @@ class Phone:
 
         A trunk prefix is removed where the country's numbering plan requires it.
         """
-        return self._e164
-
-    @cached_property
-    def _e164(self) -> str | None:
-        # Cached, because a draft is first validated and then encoded.
         plus = "+" if self.dial_code and self.dial_code.isdecimal() else ""  # some gateways store only the digits
         parts = _split()(f"{plus}{self.dial_code or ''}{self.number}")
-        text = "" if parts is None else f"+{parts[0]}{parts[1]}"
-        return text if 1 < len(text) <= 16 else None
+        if parts is None or len(parts[0]) + len(parts[1]) > 15:
+            return None
+        return f"+{parts[0]}{parts[1]}"

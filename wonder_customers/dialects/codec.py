@@ -20,7 +20,6 @@ __all__ = [
     "make_reader",
     "make_writer",
     "read_record",
-    "read_text",
     "register_reader",
     "register_writer",
     "unknown_keys",
@@ -29,22 +28,11 @@ __all__ = [
 T = TypeVar("T")
 
 
-def read_text(value: Any) -> str:
-    """Return a str unchanged, or raise a TypeError for any other value."""
-    if type(value) is not str:
-        raise TypeError(f"expected a str, not {type(value).__name__}")
-    return value
-
-
 def _read_time(value: Any) -> datetime:
     moment = datetime.fromisoformat(value)
     if moment.year in {1, 9999}:
         raise ValueError("expected a time whose UTC value is in the range of datetime")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _unreadable(value: Any) -> Any:
-    raise TypeError(f"unexpected {type(value).__name__}")
 
 
 class RecordConverter:
@@ -59,14 +47,7 @@ class RecordConverter:
 
     def __init__(self, *, milliseconds: bool = False) -> None:
         self.readers: dict[Any, RecordReader[Any]] = {}
-        self.scalars: dict[Any, Callable[[Any], Any]] = {
-            str: read_text,
-            int: _unreadable,
-            bool: _unreadable,
-            Mapping[str, Any]: _unreadable,
-            datetime: _read_time,
-            date: date.fromisoformat,
-        }
+        self.scalars: dict[Any, Callable[[Any], Any]] = {datetime: _read_time, date: date.fromisoformat}
         precision = "milliseconds" if milliseconds else "seconds"
         self.writers: dict[Any, Callable[[Any], Any]] = {
             Secret: Secret.reveal,

@@ -191,8 +191,8 @@ _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
     "payment_source.address": (Address,),
 }
 
-_FieldCheck = tuple[str, FieldRule | None, tuple[int, int], tuple[type, ...] | None, tuple[str, ...]]
-"""The path, rule, `Limit.lengths`, classes with parts, and gateway names of one field."""
+_FieldCheck = tuple[str, FieldRule | None, str, int, int, tuple[type, ...] | None, tuple[str, ...]]
+"""The path, rule, gateway's name, `Limit.lengths`, classes with parts, and gateway's names with parts of one field."""
 
 
 @cache
@@ -205,8 +205,10 @@ def _checks(
     checks: list[_FieldCheck] = []
     for name in (f"{path}{it}" for it in names):
         rule, wires = by_field.get(name), tuple(it.wire for it in rules if f"{it.field}.".startswith(f"{name}."))
-        parts, lengths = (_PARTS.get(name), _NONE) if rule is None else (None, rule.limit.lengths)
-        checks.append((name, rule, lengths, parts, wires))
+        if rule is None:
+            checks.append((name, None, "", *_NONE, _PARTS.get(name), wires))
+        else:
+            checks.append((name, rule, rule.wire, *rule.limit.lengths, None, wires))
     # For a single name, `attrgetter` returns the value instead of a tuple.
     read = attrgetter(*names) if len(names) > 1 else lambda record: (getattr(record, names[0]),)
     return read, tuple(checks), UNSET if issubclass(kind, CustomerPatch) else None
@@ -264,21 +266,21 @@ def _check_fields(
     for check, value in zip(checks, read(record), strict=True):
         if value is absent:
             continue
-        name, rule, (shortest, longest), parts, wires = check
-        if value is None and wires:
+        name, rule, wire, shortest, longest, parts, wires = check
+        if type(value) is str and shortest <= len(value) <= longest and value.isascii():
+            body[wire] = value
+        elif value is None and wires:
             body |= dict.fromkeys(wires)  # a patch clears the field and its parts
-        elif rule is None and parts is not None and isinstance(value, parts):
-            inner = {} if name == "payment_source" else body
-            _check_fields(value, rules, unsupported, f"{name}.", found, body=inner)
-        elif rule is None:
-            found.append(Violation(name, None, _class_problem(name, value) or unsupported))
-        elif type(value) is str and shortest <= len(value) <= longest and value.isascii():
-            body[rule.wire] = value
-        else:
+        elif rule is not None:
             broken = rule.limit.check(value)
             if broken:
-                found.append(Violation(name, rule.wire, broken))
-            body[rule.wire] = value if broken or rule.write is None else rule.write(value)
+                found.append(Violation(name, wire, broken))
+            body[wire] = value if broken or rule.write is None else rule.write(value)
+        elif parts is not None and isinstance(value, parts):
+            inner = {} if name == "payment_source" else body
+            _check_fields(value, rules, unsupported, f"{name}.", found, body=inner)
+        else:
+            found.append(Violation(name, None, _class_problem(name, value) or unsupported))
 
 
 def _class_problem(name: str, value: Any) -> str | None:

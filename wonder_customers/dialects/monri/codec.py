@@ -1,7 +1,7 @@
 """Monri's field names, limits and JSON formats. Source: Monri's page "Customers API" (API v2)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from attrs import evolve
 
@@ -11,7 +11,6 @@ from wonder_customers.dialects.codec import (
     make_reader,
     make_writer,
     read_record,
-    read_text,
     register_reader,
     register_writer,
     unknown_keys,
@@ -44,10 +43,10 @@ def _phone_text(phone: Phone) -> str:
 def _phone_problem(value: Any) -> str | None:
     if not isinstance(value, Phone):
         return f"must be a Phone, not {type(value).__name__}"
-    code, number = cast("tuple[object, object]", (value.dial_code or "", value.number))
-    if not isinstance(code, str) or not isinstance(number, str):
+    parts: tuple[object, object] = (value.dial_code or "", value.number)
+    if not isinstance(parts[0], str) or not isinstance(parts[1], str):
         return "must be a Phone whose dial code and number are strings"
-    return _PHONE_TEXT.check(_phone_text(value))
+    return None if value.e164() else _PHONE_TEXT.check(_phone_text(value))
 
 
 FIELD_RULES = (
@@ -102,7 +101,7 @@ def _with_card(token: PaymentToken, _: Json) -> PaymentToken:
 
 
 _converter = make_converter()
-register_reader(_converter, Phone, lambda value: Phone.parse(read_text(value)))
+register_reader(_converter, Phone, Phone.parse)
 register_writer(_converter, Phone, _phone_text)
 _read_address = make_reader(_converter, Address, _ADDRESS)
 _read_card = make_reader(_converter, CardSummary, _CARD)

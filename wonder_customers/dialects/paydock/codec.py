@@ -15,7 +15,6 @@ from wonder_customers.dialects.codec import (
     make_reader,
     make_writer,
     read_record,
-    read_text,
     register_reader,
     register_writer,
     unknown_keys,
@@ -177,7 +176,7 @@ def _token_shape(body: Json) -> tuple[Json, Json]:
 
 
 _converter = make_converter(milliseconds=True)
-register_reader(_converter, Phone, lambda value: Phone.parse(read_text(value)))
+register_reader(_converter, Phone, Phone.parse)
 register_writer(_converter, Phone, Phone.e164)
 _read_address = make_reader(_converter, Address, _ADDRESS)
 _read_card = make_reader(_converter, CardSummary, _CARD)
