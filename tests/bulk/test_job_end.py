@@ -352,7 +352,7 @@ async def test_bad_second_file_of_a_folder_is_reported_after_rows_were_sent(
     with pytest.raises(BulkError, match=r"shoe size") as caught:
         await run_job(account("monri"), sources.read(tmp_path))
     assert server.store.ledger("monri")
-    assert "othing was sent" not in str(caught.value)
+    assert "Nothing was sent" not in str(caught.value)
 
 
 class NeverPermits:

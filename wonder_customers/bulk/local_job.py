@@ -182,7 +182,7 @@ class LocalJob(Job):
                 await self._queue_all()
             except ConfigurationError as error:
                 unsent = not self.rows_read and self._whole_source
-                self._halt("source", f"nothing was sent, because {error}" if unsent else str(error))
+                self._halt("source", f"{str(error).rstrip('.')}.{' Nothing was sent.' if unsent else ''}")
             except BulkError as error:
                 self._halt("journal", str(error))
             finally:

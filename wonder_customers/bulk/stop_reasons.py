@@ -43,8 +43,8 @@ def raise_stop(stopped: Stop | None, rows: int, again: str | None) -> None:
     if stopped.exit_status == "removal":
         message = message[:-1]  # the reason ends with the next command
     elif again is not None and stopped.exit_status != "journal":
-        message += " Rows that were applied are recorded in the journal. After fixing the cause, continue with:"
-        message += f" {again}"
+        message += " Rows that were applied are recorded in the journal." if rows else ""
+        message += f" After fixing the cause, continue with: {again}"
     raise BulkError(message)
 
 
