@@ -356,7 +356,10 @@ class ConflictError(GatewayError):
         """What to do next."""
         if self.operation == "create":
             return "Call upsert to update the existing customer, or use another reference."
-        return "Use another reference if it is taken. If another change of the customer is in progress, call again."
+        return (
+            "If the reference is taken, use another reference. If another change of the customer is in progress, call"
+            " again."
+        )
 
 
 class InvalidRequestError(GatewayError):

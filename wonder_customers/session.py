@@ -47,8 +47,8 @@ class CustomerSession(Generic[AnyAccount_co]):
         retry: When requests are sent again, and the deadline of each call; None for ``RetryPolicy()``.
         rate_limit: When requests may be sent: a `RateLimit`, an `AdaptiveRateLimit` or another `RateLimiter`; None for
             no limit. Lookups, retries and token requests count too. Views share the rate limit.
-        transport: None for the default, a `Transport`, a transport of httpx or httpx2, or a function that returns one.
-            A transport passed by the caller is not closed with the session.
+        transport: None for the default, a `Transport`, a transport of httpx or httpx2, or a function that returns a
+            transport. A transport passed by the caller is not closed with the session.
         max_connections: Maximum number of connections, shared with all views. A `Transport` has its own limit.
         observers: Called with the events of the session and its calls; see `wonder_customers.events`.
         strict: Whether fields that differ from the gateway's documentation raise `InvalidResponseError`. By default,
@@ -321,7 +321,7 @@ class CustomerSession(Generic[AnyAccount_co]):
 
         Raises:
             AmbiguousReferenceError: Several customers have the reference.
-            CallError: `error` itself: the read failed and is its `__cause__`, or `error` has neither id nor reference.
+            CallError: `error` itself: the read failed with the error in `__cause__`, or no id or reference is known.
         """
         try:
             if error.id is not None:
@@ -340,7 +340,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Return the customer's payment tokens after an error of `create_payment_token` or `delete_payment_token`.
 
         Raises:
-            CallError: `error` itself: the read failed and is its `__cause__`, or `error` has no customer id.
+            CallError: `error` itself: the read failed with the error in `__cause__`, or no customer id is known.
         """
         try:
             if error.id is not None:

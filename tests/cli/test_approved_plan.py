@@ -35,11 +35,11 @@ def test_saved_plan_is_carried_out_and_a_changed_file_is_refused(
     assert len(server.store.ledger("monri")) == 4
     source = folder / "c.csv"
     source.write_text(source.read_text().replace("ada.1@example.com", "eve@example.org"))
-    code, out, _ = run("plan", "c.csv", "--diff", "--save", "second.plan")
-    assert code == SUCCESS
+    code, out, err = run("plan", "c.csv", "--diff", "--save", "second plan")
+    assert (code, "--approved 'second plan'" in err) == (SUCCESS, True), err
     assert "    email: axx.9@xxxxxxx.xxx → exx@xxxxxxx.xxx" in out
-    assert run("sync", "c.csv", "--approved", "second.plan")[0] == SUCCESS
-    code, _, err = run("sync", "c.csv", "--approved", "second.plan")
+    assert run("sync", "c.csv", "--approved", "second plan")[0] == SUCCESS
+    code, _, err = run("sync", "c.csv", "--approved", "second plan")
     assert (code, "would make now: journal." in err) == (USAGE, True)
 
 

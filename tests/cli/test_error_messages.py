@@ -248,6 +248,10 @@ def test_ctrl_c_while_the_command_line_is_imported() -> None:
             OutcomeUnknownError("x", gateway="monri", operation="delete", id="a b"),
             "`wonder-customers get monri 'a b'`.",
         ),
+        (
+            OutcomeUnknownError("x", gateway="monri", operation="create", reference="a b"),
+            "`wonder-customers get monri --reference 'a b'`.",
+        ),
         (DeadlineExceededError("x", gateway="monri"), "Run the command again when the gateway is available."),
         (NotFoundError("x", gateway="monri", operation="get"), "use --reference."),
         (NotFoundError("x"), NotFoundError.hint),

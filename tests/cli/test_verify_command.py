@@ -30,7 +30,7 @@ def test_verify_reports_that_the_source_changed(gateway: str, verified: Run, fol
     code, out, err = verified("verify", journal)
     assert code == FAILED
     assert "c.csv has changed since run 1." in err
-    assert "1 row has values that differ from the sent values. `sync` sends the rows again." in err
+    assert "Rows that have changed in the source since they were sent: 1. `sync` sends the rows again." in err
     assert "row 2, c-1: different: email (the row changed in the source after it was sent)" in out
     assert "never confirmed, so not compared │ 1" in out
     assert "To send all customers again, also those that are missing or different, run `sync` with --full." in err

@@ -164,7 +164,7 @@ async def test_request_without_a_permit_is_not_sent(permit: Any, error: type[Exc
 async def test_stopped_job_takes_neither_a_connection_nor_a_permit() -> None:
     it = make_harness()
     limit, it.account_context.stop = limited(it), StopSignal(is_set=True)
-    with pytest.raises(NotSentError, match="the job is stopping"):
+    with pytest.raises(NotSentError, match="the stop signal was set"):
         await it.get(UUID)
     assert (limit.acquired, it.account_context.account.connections) == ([], 0)
 

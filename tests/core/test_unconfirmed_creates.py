@@ -172,7 +172,10 @@ async def test_create_without_reference_is_never_resent(end: object) -> None:
 async def test_create_without_reference_and_with_lost_body_reports_applied() -> None:
     with pytest.raises(InvalidResponseError) as caught:
         await make_harness(no_response(sent=True, status=201)).create(draft(reference=None))
-    assert (caught.value.applied, caught.value.hint) == ("yes", "Read the customer to see the result.")
+    assert (caught.value.applied, caught.value.hint) == (
+        "yes",
+        "Read the customer or the payment tokens to see the result.",
+    )
 
 
 async def test_upsert_creates_a_missing_customer() -> None:

@@ -101,7 +101,7 @@ async def test_stop_signal_ends_the_wait_and_the_request_in_progress_is_complete
         with anyio.fail_after(120):
             await stopped.wait()
         assert [type(it) for it in errors] == [NotSentError, NotSentError]
-        assert all("the job is stopping" in str(it) for it in errors)
+        assert all("the stop signal was set" in str(it) for it in errors)
         proceed.set()
     assert (len(results), stop.ends) == (1, set())
 
@@ -111,7 +111,7 @@ async def test_stop_signal_ends_the_wait_for_a_retry_with_the_failure() -> None:
     it.account_context.stop = stop = StopSignal()
     it.executor.draw = lambda: 0.01
     async with anyio.create_task_group() as group:
-        group.start_soon(_expect, it, "not retried, because the job is stopping")
+        group.start_soon(_expect, it, "not retried, because the stop signal was set")
         await anyio.wait_all_tasks_blocked()
         stop.set()
 

@@ -173,7 +173,7 @@ async def test_stop_signal_ends_the_wait_for_an_unconfirmed_write() -> None:
         stop.is_set = True
 
     it.executor.waits.sleep = end
-    with pytest.raises(NotSentError, match="the job is stopping"):
+    with pytest.raises(NotSentError, match="the stop signal was set"):
         await it.update(UUID, CustomerPatch(name="Grace"))
     assert len(it.script.sent) == 1
 

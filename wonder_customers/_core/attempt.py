@@ -281,7 +281,7 @@ class AttemptRunner:
         reason = f"the response had HTTP status {transmission.status}, but its body could not be read: {cause}"
         if call.replay is not Replay.READ:
             unread = InvalidResponseError(reason, status=transmission.status, applied="yes")
-            unread.hint = "Read the customer to see the result."
+            unread.hint = "Read the customer or the payment tokens to see the result."
             return AttemptResult(Evidence.BODY_LOST, error=unread, request_id=request_id)
         if final:
             unreadable = InvalidResponseError(reason, status=transmission.status)

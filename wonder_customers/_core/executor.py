@@ -203,7 +203,7 @@ class Executor:
         """Return the note about retries for an error message."""
         if isinstance(decision, Raise):
             return _NOT_RETRIED.get(decision.because, "")
-        why = "the session was closed" if self.runner.closed else "the job is stopping"
+        why = "the session was closed" if self.runner.closed else "the stop signal was set"
         return f"; the request was not retried, because {why}"
 
     def _decide(

@@ -12,7 +12,7 @@ __all__ = ["error_message", "with_variables"]
 
 
 def with_variables(message: str, gateway: str) -> str:
-    """Return a message with environment variables instead of ``base_url`` and of an argument at its start."""
+    """Replace ``base_url``, and an account's argument at the start of a message, with environment variables."""
     names = "|".join(it.name for it in fields(package(gateway).ACCOUNT))
     return re.sub(rf"^(?:{names})\b|\bbase_url\b", lambda found: f"{gateway}_{found[0]}".upper(), message)
 
@@ -24,7 +24,9 @@ def error_message(error: Exception) -> str:
         return message
     bare = message.removesuffix(error.hint)
     if isinstance(error, OutcomeUnknownError):
-        command = f"`wonder-customers get {error.gateway} {quote(error.id or 'ID')}`"
+        by_reference = error.id is None and error.reference is not None
+        customer = f"--reference {quote(error.reference or '')}" if by_reference else quote(error.id or "ID")
+        command = f"`wonder-customers get {error.gateway} {customer}`"
         return f"{bare}Do not repeat the command. Show the customer with {command}."
     if isinstance(error, DeadlineExceededError):
         return f"{bare}Run the command again when the gateway is available."

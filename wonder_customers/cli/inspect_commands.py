@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final
 
 import anyio.to_thread
@@ -118,7 +119,7 @@ def show_plan(
     if save is not None:
         print_message(
             f"The plan was written to {save}. To execute the plan, run `sync` with the same options and --approved"
-            f" {save}"
+            f" {quote(str(save))}"
         )
     failed = found.invalid or found.duplicates or not found.adds_up or found.left.problem is not None
     return FAILED if failed else SUCCESS
@@ -267,9 +268,9 @@ def show_verification(
         fields = ", ".join(f"{name} ({count:,})" for name, count in found.normalized.most_common())
         print_line(f"Equal after normalisation: {fields}", "dim")
     if found.changed:
-        rows_have = counted(found.changed, "row has", "rows have")
         command = "`sync`" if isinstance(source, Source) else "`migrate`"
-        print_message(f"{rows_have} values that differ from the sent values. {command} sends the rows again.", "yellow")
+        changed = f"Rows that have changed in the source since they were sent: {found.changed:,}"
+        print_message(f"{changed}. {command} sends the rows again.", "yellow")
     for finding in found.findings[:MOST_SHOWN]:
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
         since = " (the row changed in the source after it was sent)" if finding.changed else ""

@@ -71,7 +71,7 @@ class LimitOptions(RateOptions):
         return seconds
 
     def facts(self) -> dict[str, Any]:
-        """Return the options as settings of a run. Raises the errors of the other methods."""
+        """Return the options as settings of a run. Raise `ConfigurationError` if an option is invalid."""
         limits = {"max_failures": self.max_failures, "give_up_after": self.outage_seconds()}
         return {"rate": self.per_second(), "workers": self.workers, **limits}
 

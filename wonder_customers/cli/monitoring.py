@@ -98,7 +98,7 @@ class Monitor:
 
 
 async def _post(url: str, body: bytes) -> str | None:
-    """Send the body to the webhook; return why this failed, if it did."""
+    """Send the body to the webhook. Return the reason if this fails, else None."""
     parts = urlsplit(url)
     origin = Origin(parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme])
     headers = (

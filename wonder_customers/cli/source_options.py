@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Final, Literal
 
 from attrs import evolve, frozen
@@ -197,7 +198,7 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
     if output is not None and notes.mapping is not None:
         comments = {name: why for name, (_, why) in notes.columns.items()}
         new_file(output, notes.mapping.to_toml(comments))
-        print_message(f"The mapping was written to {output}. Edit the file, then use --mapping {output}.")
+        print_message(f"The mapping was written to {output}. Edit the file, then use --mapping {quote(str(output))}.")
     return SUCCESS
 
 

@@ -242,7 +242,12 @@ def forget_customers(
     references: Annotated[
         Path | None, Parameter(name="--from", help="Read references from this file, one per line.")
     ] = None,
-    file: Annotated[list[Path] | None, Parameter(help="A job's file in another folder. May be repeated.")] = None,
+    file: Annotated[
+        list[Path] | None,
+        Parameter(
+            help="Also remove the customers from this file, which a job wrote in another folder. May be repeated."
+        ),
+    ] = None,
 ) -> int:
     """Remove customers from a journal and from the failed rows, exported ids, reports and plans in its folder."""
     if (reference is None) == (references is None):
@@ -262,7 +267,7 @@ def verify(
     rate: Rate = None,
     again: AgainOptions = AgainOptions(),
 ) -> int:
-    """Read the customers of a journal's source, or of its migration, back from the gateway and compare them."""
+    """Compare the source of a journal's last run with the customers at the gateway."""
     opened = Journal.existing(journal)
     origin = migrated_from(opened)
     if origin is not None:

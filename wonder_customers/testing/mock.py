@@ -116,8 +116,8 @@ class MockedGateway:
             retry_after: The value of the ``Retry-After`` header in seconds; None for no header.
 
         Raises:
-            ConfigurationError: `times` was passed without `operation`, `fields` for a gateway whose error responses do
-                not name fields, or an operation that the gateway does not support.
+            ConfigurationError: `times` was passed without `operation`, the error responses of the gateway do not name
+                fields, or the gateway does not support the operation.
             ValueError: The operation is unknown.
         """
         number = STATUSES.get(code, 400) if status is None else status

@@ -85,7 +85,7 @@ _DEFECTS: Final = (
     Defect("a control character in the reference", {"reference": "CH\x07-0816"}),
     Defect("a note instead of a reference", {"reference": "see the notes of the last call " * 12}),
     Defect("20 addresses in the email", {"email": "; ".join(["office@example.com"] * 20)}),
-    Defect("a letter instead of a name", _single_name("To whom it may concern, " * 14)),
+    Defect("the text of a letter instead of a name", _single_name("To whom it may concern, " * 14)),
     Defect("a note instead of a phone number", {"phone": "ask the neighbour, " * 16}),
     Defect("a phone number that a spreadsheet shortened", {"phone": "3.85912E+11"}),
     Defect("a comma outside quotes", surplus="2nd floor"),

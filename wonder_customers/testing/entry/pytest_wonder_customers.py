@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("wonder_customers").addoption(
         "--record",
         action="store_true",
-        help="Record the cassettes of tests with `gateway_cassette`, with the accounts in the environment.",
+        help="Record the cassettes of tests that use `gateway_cassette`. Sessions use the accounts in the environment.",
     )
 
 
