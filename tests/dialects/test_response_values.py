@@ -3,11 +3,14 @@
 from datetime import UTC, datetime
 
 import pytest
+from attrs import field, frozen
 from gateway_responses import HEX24, UUID
 
 from wonder_customers import Phone
+from wonder_customers.dialects.codec import Json, make_converter, make_reader
 from wonder_customers.dialects.monri import codec as monri
 from wonder_customers.dialects.paydock import codec as paydock
+from wonder_customers.dialects.tolerant_reader import MissingFieldError
 from wonder_customers.dialects.wonder import codec as wonder
 
 pytestmark = pytest.mark.anyio
@@ -74,3 +77,38 @@ async def test_full_card_number_in_response_is_masked() -> None:
     assert token.card.number == "***************1234"
     assert token.card.last4 == "1234"
     assert "4111" not in f"{token} {token.card!r}"
+
+
+@frozen(kw_only=True)
+class Account:
+    """A record with keyword arguments and with defaults other than None."""
+
+    number: str
+    active: bool = True
+    currency: str | None = "EUR"
+    labels: tuple[str, ...] = ()
+    limits: list[str] = field(factory=list)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"no": "1"}, Account(number="1")),
+        ({"no": "1", "on": False, "cur": "BAM"}, Account(number="1", active=False, currency="BAM")),
+        ({"no": "1", "cur": None}, Account(number="1")),
+        ({"no": "1", "on": "false"}, Account(number="1", active=False)),
+        ({"no": 1}, None),
+        ({"no": None}, None),
+        ({}, None),
+    ],
+)
+def test_reader_of_a_record_with_defaults(body: Json, expected: Account | None) -> None:
+    reader = make_reader(make_converter(), Account, {"number": "no", "active": "on", "currency": "cur"})
+    if expected is None:
+        with pytest.raises(MissingFieldError, match=r"^no"):
+            reader.read(body)
+    else:
+        first, _ = reader.read(body)
+        second, _ = reader.read(body)
+        assert first == second == expected
+        assert first.limits is not second.limits

@@ -21,15 +21,18 @@ from security.scenario_context import keys
 
 from wonder_customers import (
     CallError,
+    Customer,
     CustomerPatch,
     CustomerSession,
     NotFoundError,
     Paydock,
     PaymentToken,
+    Phone,
     RetryPolicy,
     Secret,
 )
 from wonder_customers.dialects import package
+from wonder_customers.dialects.codec import make_converter, make_reader, register_reader
 from wonder_customers.secret import concealed, secrets_of, without_frames
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.transports.asyncio import AsyncioTransport
@@ -122,6 +125,19 @@ def test_without_frames_removes_frames_of_cause_and_context() -> None:
     for chained in (error.__cause__, error.__context__):
         assert chained is not None
         assert _files(chained) == [__file__]
+
+
+def test_frames_of_record_readers_are_removed() -> None:
+    def broken(_: str) -> Phone:
+        raise RuntimeError("unexpected")
+
+    converter = make_converter()
+    register_reader(converter, Phone, broken)
+    reader = make_reader(converter, Customer, {"id": "id", "phone": "phone"})
+    with pytest.raises(RuntimeError, match="unexpected") as caught:
+        reader.read({"id": UUID, "phone": "+38761000111"})
+    without_frames(caught.value, keep_others=True)
+    assert _files(caught.value) == [__file__] * 2
 
 
 def test_concealed_function_keeps_its_result_and_name() -> None:
