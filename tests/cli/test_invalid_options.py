@@ -150,6 +150,8 @@ def test_option_without_effect_on_a_job_is_refused(
 
 
 def test_options_of_other_commands_are_unknown(usage_error: Callable[..., str]) -> None:
+    words = ("plan", "c.csv", "--to", "monri", "--diff", "--look-up", "0")
+    assert usage_error(*words).startswith("--diff has no effect with --look-up 0")
     for option in ("--max-failures", "--give-up-after"):
         assert f"Unknown option: {option}." in usage_error("plan", "c.csv", "--to", "monri", f"{option}=5")
     assert "Unknown option: --empty." in usage_error("columns", "c.csv", "--empty=keep")

@@ -170,11 +170,14 @@ def test_resume_refuses_a_run_that_a_program_started(run_at_simulator: Command, 
     assert (code, "j was started by a program, which did not record its source" in err) == (USAGE, True)
 
 
-def test_resume_refuses_a_query_that_the_earlier_run_did_not_have(run_at_simulator: Command, folder: Path) -> None:
+def test_resume_refuses_a_query_or_database_that_the_earlier_run_did_not_have(
+    run_at_simulator: Command, folder: Path
+) -> None:
     write_csv(folder / "c.csv", 1)
     assert run_at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
-    code, _, err = run_at_simulator("resume", "c.csv.monri.journal", "--query", "SELECT * FROM source")
-    assert (code, "the earlier run had no --query. Remove the option" in err) == (USAGE, True)
+    for option, value in {"--query": "SELECT * FROM source", "--database": "sqlite:///x"}.items():
+        code, _, err = run_at_simulator("resume", "c.csv.monri.journal", option, value)
+        assert (code, f"the earlier run had no {option}. Remove the option" in err) == (USAGE, True)
 
 
 def test_forget_keeps_bytes_that_are_not_utf_8(run_at_simulator: Command, folder: Path) -> None:

@@ -116,14 +116,13 @@ def _again(journal: Journal, name: str, digest: str | None, given: str | None) -
             f"the run was started with {option}, whose value the journal does not store. Give the option again{rest}"
         )
     if digest != _digest(journal, name, given):
-        if name == "query":
-            problem = (
-                "the earlier run had no --query"
-                if digest is None
-                else "--query differs from the query of the earlier run"
-            )
-            advice = "Remove the option" if digest is None else "Give the same query"
-            raise ConfigurationError(f"{problem}. {advice}, or start a new run with `sync`.")
+        problem = None
+        if digest is None and name in {"query", "database"}:
+            problem = f"the earlier run had no {option}. Remove the option"
+        elif name == "query":
+            problem = "--query differs from the query of the earlier run. Give the same query"
+        if problem is not None:
+            raise ConfigurationError(f"{problem}, or start a new run with `sync`.")
         print_message(f"The value of {option} differs from the value in the earlier run.", "yellow")
     return given
 

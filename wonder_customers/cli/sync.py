@@ -163,6 +163,8 @@ def plan(
     limits: RateOptions = RateOptions(),
 ) -> int:
     """Show what `sync` would do, without writing: new, changed, unchanged and invalid rows, requests and duration."""
+    if diff and not look_up:
+        raise ConfigurationError("--diff has no effect with --look-up 0, because no customer is read. Remove --diff.")
     facts, rate = columns.facts(file), limits.per_second()
     options = Options(workers=limits.workers, empty=empty, **removal.rules())
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
