@@ -170,9 +170,7 @@ def test_resume_refuses_a_run_that_a_program_started(run_at_simulator: Command, 
     assert (code, "j was started by a program, which did not record its source" in err) == (USAGE, True)
 
 
-def test_resume_refuses_a_query_or_database_that_the_earlier_run_did_not_have(
-    run_at_simulator: Command, folder: Path
-) -> None:
+def test_resume_refuses_a_query_or_database_that_is_new(run_at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 1)
     assert run_at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
     for option, value in {"--query": "SELECT * FROM source", "--database": "sqlite:///x"}.items():
