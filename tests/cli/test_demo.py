@@ -9,7 +9,7 @@ import tempfile
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
@@ -28,7 +28,7 @@ from wonder_customers.cli.demo.comparison import changed_fields
 from wonder_customers.cli.demo.gateway_run import GatewayResult, run_gateway, unsupported_columns, write_csv
 from wonder_customers.cli.demo.people import COLUMNS, Person, people
 from wonder_customers.cli.demo.report import print_report
-from wonder_customers.cli.exit_codes import SUCCESS
+from wonder_customers.cli.exit_codes import SUCCESS, USAGE
 
 DEMO = [sys.executable, "-W", "error", "-m", "wonder_customers", "demo"]
 ROWS = 60
@@ -255,6 +255,11 @@ def printed(result: GatewayResult, persons: Sequence[Person]) -> tuple[bool, str
     written = StringIO()
     good = print_report(Console(width=60, file=written), persons, [result])
     return good, written.getvalue()
+
+
+def test_unknown_quirk_is_reported_once(command: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, err = command("demo", "--quirks", "nope")
+    assert (code, err.startswith("wonder-customers: the simulator did not start: --quirks: ")) == (USAGE, True)
 
 
 @pytest.mark.long

@@ -184,8 +184,8 @@ def returning(value: Any) -> Callable[[], Any]:
         (failing, "the function for merchant_key raised VaultError"),
         (returning(None), "the function for merchant_key returned NoneType instead of a str"),
         (returning(HIDDEN.encode()), "returned bytes instead of a str"),
-        (returning(f"{HIDDEN}\n"), "invalid value: merchant_key must be a str that is not empty"),
-        (returning(""), "invalid value: merchant_key must be a str that is not empty"),
+        (returning(f"{HIDDEN}\n"), "invalid value: merchant_key must be a string that is not empty"),
+        (returning(""), "invalid value: merchant_key must be a string that is not empty"),
     ],
     ids=["error", "None", "bytes", "line break", "empty"],
 )

@@ -125,7 +125,7 @@ def check_credential(name: str, value: Secret | str) -> None:
     """
     if not isinstance(value, ProvidedSecret) and not _is_valid_in_header(value):
         raise ConfigurationError(
-            f"{name} must be a str that is not empty and has only printable ASCII characters, without spaces or line"
+            f"{name} must be a string that is not empty and has only printable ASCII characters, without spaces or line"
             " breaks"
         )
 

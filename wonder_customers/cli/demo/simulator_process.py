@@ -39,4 +39,5 @@ def _exports(process: "subprocess.Popen[str]", messages: Path) -> dict[str, str]
         if line.startswith(f"export {ORIGIN}="):
             words = [word for word in shlex.split("".join(lines)) if word != "export"]
             return dict(word.split("=", 1) for word in words)
-    raise ConfigurationError(f"the simulator did not start: {messages.read_text(encoding='utf-8').strip()}")
+    reason = messages.read_text(encoding="utf-8").strip().removeprefix("wonder-customers: ")
+    raise ConfigurationError(f"the simulator did not start: {reason}")
