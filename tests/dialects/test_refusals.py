@@ -319,8 +319,8 @@ async def test_paydock_reason_of_a_refused_card_is_in_the_message_and_in_fields(
 
 
 @pytest.mark.parametrize("gateway", sorted(IDS))
-@pytest.mark.parametrize(("status", "meaning"), [(423, "the customer is locked"), (425, "too early")])
-async def test_temporary_refusal_does_not_report_the_record_as_the_cause(
+@pytest.mark.parametrize(("status", "meaning"), [(423, "the resource is locked"), (425, "too early")])
+async def test_temporary_refusal_does_not_report_the_request_as_the_cause(
     gateway: str, status: int, meaning: str
 ) -> None:
     for operation in (None, create):
@@ -328,7 +328,7 @@ async def test_temporary_refusal_does_not_report_the_record_as_the_cause(
         assert type(error) is GatewayError
         assert (error.applied, error.status) == ("no", status)
         assert f"({meaning})" in error.reason
-        assert "The record does not need a correction" in str(error)
+        assert "The request does not need a correction" in str(error)
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 

@@ -345,10 +345,26 @@ def test_patch_that_clears_an_unsupported_field_is_refused(
     assert check(CustomerPatch(**{field: None})) == [expected]
 
 
-def test_paydock_hint_about_addresses_appears_only_with_an_address() -> None:
-    messages = [
-        [it.limit for it in paydock.limit_violations(CustomerDraft(first_name="Ada", **fields))]
-        for fields in ({"default_payment_method": "Alipay"}, {"address": Address(city="Zagreb")})
-    ]
-    assert messages[0] == [paydock.UNSUPPORTED_FIELD]
-    assert messages[1] == [f"{paydock.UNSUPPORTED_FIELD} (an address belongs to the payment source)"]
+def test_paydock_hint_about_addresses_is_only_on_address_fields() -> None:
+    draft = CustomerDraft(first_name="Ada", default_payment_method="Alipay", address=Address(city="Zagreb"))
+    assert {it.field: it.limit for it in paydock.limit_violations(draft)} == {
+        "default_payment_method": paydock.UNSUPPORTED_FIELD,
+        "address.city": f"{paydock.UNSUPPORTED_FIELD} (an address belongs to the payment source)",
+    }
+
+
+@pytest.mark.parametrize(
+    ("check", "record", "fields"),
+    [
+        (monri.limit_violations, CustomerPatch(first_name="Ada"), ["first_name"]),
+        (monri.limit_violations, CustomerDraft(name="A", first_name="B", last_name="C"), ["first_name", "last_name"]),
+        (wonder.patch_violations, CustomerPatch(last_name="Lovelace"), ["last_name"]),
+        (paydock.limit_violations, CustomerDraft(name="Ada Lovelace", first_name="Ada"), ["name"]),
+    ],
+    ids=["monri part", "monri conflict", "wonder part", "paydock conflict"],
+)
+def test_names_that_cannot_be_combined_are_not_reported_as_unknown_fields(
+    check: Callable[[Any], list[Violation]], record: CustomerDraft | CustomerPatch, fields: list[str]
+) -> None:
+    expected = "must be given as name, or as first_name and last_name together"
+    assert [(it.field, it.limit) for it in check(record)] == [(field, expected) for field in fields]

@@ -1,4 +1,4 @@
-"""The optional operations of gateways, which type checkers report if the gateway of an account does not offer them."""
+"""Classes with which type checkers report operations that the gateway of an account does not offer."""
 
 from abc import abstractmethod
 from typing import ClassVar, Generic, Protocol, TypeVar

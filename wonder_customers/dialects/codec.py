@@ -156,11 +156,11 @@ def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T
     Raises:
         InvalidResponseError: `body` is not an object, or a required field, such as the id, is missing or unreadable.
     """
+    unreadable = f"the response with HTTP {status} contains a {what} that cannot be read"
     if not isinstance(body, dict):
-        kind = drift.type_name(body)
-        raise invalid_response(f"the response with HTTP {status} contains a JSON {kind} instead of a {what}", status)
+        found = drift.type_name(body)
+        raise invalid_response(f"{unreadable}: expected a JSON object, found {found}", status)
     try:
         return reader.read(body)[0]
     except MissingFieldError as missing:
-        reason = f"the response with HTTP {status} contains a {what} that cannot be read: {missing}"
-        raise invalid_response(reason, status) from None
+        raise invalid_response(f"{unreadable}: {missing}", status) from None

@@ -43,7 +43,7 @@ _TYPE_NAMES: Final[dict[type, str]] = {
 
 
 def type_name(value: object) -> str:
-    """Return the JSON type of `value`: ``text``, ``number``, ``boolean``, ``list``, ``object`` or ``null``."""
+    """Return the type of a JSON value for reports, such as ``text`` for a string and ``list`` for an array."""
     return _TYPE_NAMES.get(type(value), "object")
 
 

@@ -184,6 +184,7 @@ def secret_value(limit: Limit) -> Limit:
     )
 
 
+_NAMES: Final = ("name", "first_name", "last_name")
 _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
     "phone": (Phone,),
     "address": (Address,),
@@ -280,11 +281,13 @@ def _check_fields(
             inner = {} if name == "payment_source" else body
             _check_fields(value, rules, unsupported, f"{name}.", found, body=inner)
         else:
-            found.append(Violation(name, None, _class_problem(name, value) or unsupported))
+            found.append(Violation(name, None, _problem_without_rule(name, value, rules) or unsupported))
 
 
-def _class_problem(name: str, value: Any) -> str | None:
-    """Return why a value is not allowed for a field with parts."""
+def _problem_without_rule(name: str, value: Any, rules: tuple[FieldRule, ...]) -> str | None:
+    """Return why a value is not allowed for a field without a rule; None if the gateway does not have the field."""
+    if name in _NAMES and any(rule.field in _NAMES for rule in rules):
+        return "must be given as name, or as first_name and last_name together"
     if name not in _PARTS:
         return None
     if value is None:

@@ -114,8 +114,8 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
     except UnreadableJsonError as unreadable:
         raise invalid_response(f"the response with HTTP {status} contains {unreadable}", status) from None
     if not isinstance(body, dict):
-        kind = type_name(body)
-        raise invalid_response(f"the response with HTTP {status} contains a JSON {kind} instead of an object", status)
+        reason = f"the response with HTTP {status} cannot be read: expected a JSON object, found {type_name(body)}"
+        raise invalid_response(reason, status)
     return body
 
 
@@ -137,10 +137,10 @@ _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
     429: RateLimitError,
 }
 _TEMPORARY: Final[Mapping[int, tuple[str, str]]] = {
-    423: ("the customer is locked", "The record does not need a correction. Call again later."),
+    423: ("the resource is locked", "The request does not need a correction. Call again later."),
     425: (
         "too early",
-        "The gateway was not ready for the request. The record does not need a correction. Call again later.",
+        "The gateway was not ready for the request. The request does not need a correction. Call again later.",
     ),
 }
 """The meaning and the hint of temporary refusals, by status."""

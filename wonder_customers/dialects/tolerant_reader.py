@@ -108,7 +108,7 @@ class RecordReader(Generic[T]):
         return f"{create}({', '.join(arguments)})"
 
     def _argument(self, it: _Field, scope: dict[str, Any], *, nullable: bool) -> str:
-        """Return the expression for the value of a field. With `nullable`, null is the default of every field."""
+        """Return the expression for the value of a field. With `nullable`, null selects the default of any field."""
         nullable = nullable or it.nullable
         read = f"read_{len(scope)}"
         scope[read] = self._function(it, nullable=nullable)
@@ -121,7 +121,7 @@ class RecordReader(Generic[T]):
         return f"{read}({value}, path, unread)"
 
     def _function(self, it: _Field, *, nullable: bool) -> Callable[[Any, str, Json], Any]:
-        """Return the function that returns the value of a field that cannot be used unchanged."""
+        """Return the function that reads a field whose value cannot be used unchanged."""
         scalar = None if it.exact else self._converter.scalars.get(it.kind)
 
         def read(value: Any, path: str, unread: Json) -> Any:

@@ -132,7 +132,9 @@ def _checked_latency(value: Any) -> tuple[float, float] | None:
         return None
     if not (isinstance(value, list | tuple) and len(value) == 2):
         raise ValueError("latency must be a list of two numbers, in seconds, or null")
-    low, high = (_number("latency", it, _MAX_SECONDS, " of seconds") for it in value)
+    low, high = (
+        _number("latency", it, f"a number of seconds from 0 to {_MAX_SECONDS:g}", _MAX_SECONDS) for it in value
+    )
     if low > high:
         raise ValueError(f"latency: the minimum, {low:g} s, is greater than the maximum, {high:g} s")
     return low, high
@@ -141,13 +143,14 @@ def _checked_latency(value: Any) -> tuple[float, float] | None:
 def _checked_rate(value: Any) -> float | None:
     if value is None:
         return None
-    if rate := _number("rate_limit", value, _MAX_RATE):
+    expected = f"a number greater than 0 and at most {_MAX_RATE:,.0f}"
+    if rate := _number("rate_limit", value, expected, _MAX_RATE):
         return rate
-    raise ValueError("rate_limit must be greater than 0")
+    raise ValueError(f"rate_limit must be {expected}, not {value!r}")
 
 
-def _number(name: str, value: object, highest: float, unit: str = "") -> float:
+def _number(name: str, value: object, expected: str, highest: float) -> float:
     valid = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
     if not valid or not 0 <= value <= highest:  # type: ignore[operator]  # a number
-        raise ValueError(f"{name} must be a number{unit} from 0 to {highest:,.0f}, not {value!r:.100}")
+        raise ValueError(f"{name} must be {expected}, not {value!r:.100}")
     return float(value)  # type: ignore[arg-type]  # a number

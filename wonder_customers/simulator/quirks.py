@@ -107,7 +107,7 @@ class Quirks:
         return name in self._active
 
     def among(self, quirks: Iterable[Quirk]) -> Iterator[Quirk]:
-        """Yield those of `quirks` that are active."""
+        """Yield the active quirks among `quirks`."""
         return (quirk for quirk in quirks if quirk.name in self._active)
 
 
@@ -156,7 +156,7 @@ def smaller_pages(query: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def numbers(value: Any) -> Any:
-    """Convert suitable strings of digits to int. Other values are returned unchanged."""
+    """Return a string of digits without a leading zero as an int, and any other value unchanged."""
     return int(value) if isinstance(value, str) and re.fullmatch(r"\+?[1-9]\d*", value) else value
 
 

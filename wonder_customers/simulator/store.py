@@ -309,7 +309,7 @@ class Store:
     # Whole tables
 
     def newest(self, table: str, columns: Sequence[str], limit: int) -> list[tuple[Any, ...]]:
-        """Return the columns of the last `limit` rows of a table, newest first; of all rows if `limit` is -1."""
+        """Return `columns` of the last `limit` rows of a table, newest first. A `limit` of -1 returns all rows."""
         sql = f"SELECT {', '.join(columns)} FROM {table} ORDER BY rowid DESC LIMIT ?"  # noqa: S608 - constants
         return self._rows(sql, [limit])
 
@@ -332,9 +332,9 @@ class Store:
     # Queries for tests
 
     def ledger(self, gateway: str, merchant: str | None = None) -> dict[str, int]:
-        """Return the number of customers ever created per reference, of one merchant or of all (None).
+        """Return the number of customers ever created for each reference.
 
-        Customers without a reference are omitted.
+        Customers without a reference are omitted. If `merchant` is None, the customers of all merchants are counted.
         """
         rows = self._rows(
             "SELECT reference, count(*) FROM history WHERE gateway = ? AND action = 'created'"

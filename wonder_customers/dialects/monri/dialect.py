@@ -123,7 +123,7 @@ class MonriDialect(CustomerDeletion):
         """Send ``GET /v2/merchants/customers/{merchant_customer_id}``.
 
         Raises:
-            NotFoundError: No customer has the reference, or only a deleted customer.
+            NotFoundError: No customer has the reference, or the customer with the reference was deleted.
             InvalidRecordError: The reference is not valid.
         """
         return self._by_reference(self._holder(reference), reference)

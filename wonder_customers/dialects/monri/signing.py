@@ -1,8 +1,7 @@
 """Monri's ``WP3-v2.1`` digest.
 
 Source: Monri's page "Requirements - API v2". A third party observed at the test gateway that the signed path includes
-    the
-query.
+the query.
 """
 
 from hashlib import sha512

@@ -198,10 +198,13 @@ def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Viol
     # The document requires ``payment_source``, but the gateway's clients create customers without a source.
     named, rules = name_as_first_name(record), _RULES.get(type(record.payment_source), _CUSTOMER_RULES)
     partial = isinstance(record, CustomerPatch)
-    unsupported = UNSUPPORTED_FIELD
-    if isinstance(record.address, Address):
-        unsupported += " (an address belongs to the payment source)"
-    found = violations(named, rules, unsupported=unsupported, partial=partial, body=body)
+    found = violations(named, rules, unsupported=UNSUPPORTED_FIELD, partial=partial, body=body)
+    found = [
+        evolve(it, limit=f"{it.limit} (an address belongs to the payment source)")
+        if it.field.startswith("address.")
+        else it
+        for it in found
+    ]
     if isinstance(record, CustomerDraft) and record.clear:
         found += not_clearable(record, clearable(record, record.clear))
         body = cleared_body(record, _CUSTOMER_RULES, {"name": "first_name"}) | body
