@@ -75,7 +75,7 @@ async def test_retry_wait_beyond_the_deadline_is_not_started() -> None:
             True,
             None,
             DeadlineExceededError,
-            "the request was sent, but no response arrived: the deadline of 0.05 s passed",
+            "the request was sent, but no complete response arrived: the deadline of 0.05 s passed",
             "no",
         ),
         (
@@ -94,7 +94,14 @@ async def test_retry_wait_beyond_the_deadline_is_not_started() -> None:
             "the request was not sent to https://ipgtest.monri.com: the deadline of 0.05 s passed",
             "no",
         ),
-        ("create", True, None, OutcomeUnknownError, "no response arrived: the deadline of 0.05 s passed", "unknown"),
+        (
+            "create",
+            True,
+            None,
+            OutcomeUnknownError,
+            "no complete response arrived: the deadline of 0.05 s passed",
+            "unknown",
+        ),
         (
             "create",
             True,

@@ -147,7 +147,7 @@ async def test_history_lists_every_request_in_order() -> None:
     recorded = [(record.outcome, record.cause, record.elapsed) for record in caught.value.history]
     assert recorded == [
         ("not sent", "the request was not sent to https://ipgtest.monri.com: the connection broke", 0.5),
-        ("no response", "the request was sent, but no response arrived: the connection broke", 0.5),
+        ("no response", "the request was sent, but no complete response arrived: the connection broke", 0.5),
         ("body lost", "the response had HTTP status 200, but its body could not be read: the connection broke", 0.5),
         ("HTTP 502", "the gateway responded with HTTP 502", 0.5),
         ("HTTP 404", "the gateway refused the request with HTTP 404", 0.5),

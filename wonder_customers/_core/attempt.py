@@ -270,7 +270,7 @@ class AttemptRunner:
             evidence = Evidence.RESPONSE if final else Evidence.NOT_SENT
             return AttemptResult(evidence, error=not_sent, request_id=request_id)
         if transmission.status is None:
-            reason = f"the request was sent, but no response arrived: {cause}"
+            reason = f"the request was sent, but no complete response arrived: {cause}"
             missing = NoResponseError(reason) if failure else DeadlineExceededError(reason)
             evidence = Evidence.STALE if transmission.stale else Evidence.UNKNOWN
             return AttemptResult(evidence, error=missing, request_id=request_id)

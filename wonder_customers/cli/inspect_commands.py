@@ -82,7 +82,7 @@ def show_plan(
     found = runtime.run(make_plan)
     print_fields(found.notes)
     _print_counts(
-        "Plan (nothing was written)",
+        "Plan (nothing was changed at the gateway)",
         {
             "create": found.creates,
             "update": found.updates,

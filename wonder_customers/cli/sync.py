@@ -162,7 +162,7 @@ def plan(
     removal: RemovalOptions = RemovalOptions(),
     limits: RateOptions = RateOptions(),
 ) -> int:
-    """Show what `sync` would do, without writing: new, changed, unchanged and invalid rows, requests and duration."""
+    """Show what `sync` would do: new, changed, unchanged and invalid rows, requests, duration. No changes are sent."""
     if diff and not look_up:
         raise ConfigurationError("--diff has no effect with --look-up 0, because no customer is read. Remove --diff.")
     facts, rate = columns.facts(file), limits.per_second()
