@@ -104,7 +104,7 @@ async def test_invalid_rows_do_not_stop_the_job(
         5: "invalid",
     }
     assert (by_number[2].reason or "").startswith("line 3: phone (on the wire: phone): must be")
-    assert by_number[3].reason == "line 4: row 1 has the same reference; only row 1 is sent"
+    assert by_number[3].reason == "line 4: row 3 has the same reference as row 1; only row 1 is sent"
     assert by_number[4].reason == "line 5: the row has no reference"
     assert "0912345678" not in repr(outcomes) + str(by_number[2].reason)
     assert server.store.ledger("paydock") == {"c-1": 1}

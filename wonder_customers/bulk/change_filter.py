@@ -368,7 +368,8 @@ def _invalid(row: Row, reason: str, code: str) -> Outcome:
 
 
 def _duplicate(row: Row, first: int) -> Outcome:
-    reason = f"{row.place or f'row {row.number}'}: row {first} has the same reference; only row {first} is sent"
+    where = f"{row.place}: " if row.place else ""
+    reason = f"{where}row {row.number} has the same reference as row {first}; only row {first} is sent"
     return _not_sent(row, "duplicate", reason, "duplicate reference")
 
 
