@@ -215,9 +215,25 @@ async def test_refused_deletion_is_tried_again_by_the_next_run(
     job, outcomes = await run_job(account(gateway), sources.read(source), journal, removed="delete")
     (kept,) = [it for it in outcomes if it.status == "kept"]
     assert (kept.code, kept.applied) == ("InvalidRequestError 400", "no")
+    assert "was not removed" in (kept.reason or "")
     assert (job.left.kept, journal.states()) == (1, {"done": ROWS})
     job, _ = await run_job(account(gateway), sources.read(source), journal, removed="delete")
     assert (job.left.removed, deleted(server, gateway)) == (1, {"c-3": 1})
+
+
+@pytest.mark.parametrize("gateway", DELETING)
+async def test_unconfirmed_deletion_is_not_reported_as_a_kept_customer(
+    gateway: str, account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    journal = await first_run(account(gateway), gateway, tmp_path)
+    source = write_without(tmp_path / "c.csv", ROWS, 3)
+    server.faults.add("read_close", times=None, gateway=gateway, method="DELETE", applied=False)
+    retry = evolve(QUICK, attempts=2)
+    _, outcomes = await run_job(account(gateway), sources.read(source), journal, removed="delete", retry=retry)
+    (kept,) = [it for it in outcomes if it.status == "kept"]
+    assert kept.applied == "unknown"
+    assert "may have been applied" in (kept.reason or "")
+    assert "was not removed" not in (kept.reason or "")
 
 
 @pytest.mark.parametrize("gateway", DELETING)

@@ -51,7 +51,7 @@ async def test_approved_plan_is_carried_out_once(
     outcomes = await approved(account(gateway), rows, journal, tmp_path / "plan")
     assert len(outcomes) == 14
     assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(12)}
-    with pytest.raises(ConfigurationError, match=r"would make now: journal\."):
+    with pytest.raises(ConfigurationError, match=r"would make now: journal \(changed\)\."):
         await approved(account(gateway), rows, journal, tmp_path / "plan")
 
 
@@ -119,9 +119,9 @@ async def test_other_facts_are_refused_by_name(account: AccountFactory, tmp_path
         ({"options": evolve(OPTIONS, removed="delete", max_removed=9)}, owner, "--max-removed .*--removed "),
         ({"options": evolve(OPTIONS, full=True)}, owner, "--full"),
         ({"options": evolve(OPTIONS, first=1)}, owner, "--first"),
-        ({"source": {**SOURCE, "mapping": {"a": 1}}}, owner, r"would make now: mapping\."),
-        ({"source": {**SOURCE, "contents": "2"}}, owner, r"would make now: contents\."),
-        ({}, Paydock(secret_key="another", base_url=owner.base_url), r"would make now: account\."),
+        ({"source": {**SOURCE, "mapping": {"a": 1}}}, owner, r"would make now: mapping \(changed\)\."),
+        ({"source": {**SOURCE, "contents": "2"}}, owner, r"would make now: contents \(changed\)\."),
+        ({}, Paydock(secret_key="another", base_url=owner.base_url), r"would make now: account \(changed\)\."),
         ({}, Paydock(secret_key=owner.secret_key, base_url="https://api.paydock.com"), "endpoint .*environment "),
     ]
     for how, user, reason in cases:
@@ -129,7 +129,7 @@ async def test_other_facts_are_refused_by_name(account: AccountFactory, tmp_path
             await approved(user, lambda: sources.read(source), journal, tmp_path / "plan", **how)
     write_csv(source, 2)
     await run_job(owner, sources.read(source), journal)
-    with pytest.raises(ConfigurationError, match=r"would make now: journal\."):
+    with pytest.raises(ConfigurationError, match=r"would make now: journal \(changed\)\."):
         await approved(owner, lambda: sources.read(source), journal, tmp_path / "plan")
 
 
@@ -150,7 +150,7 @@ async def test_plan_of_another_account_with_secret_functions_is_refused(
     owner = evolve(account("wonder"), private_key=read_key)
     change = {"app_id": "another"} if changed == "app" else {"private_key": same_name}
     journal = await saved(owner, "wonder", tmp_path, source)
-    with pytest.raises(ConfigurationError, match=r"would make now: account\."):
+    with pytest.raises(ConfigurationError, match=r"would make now: account \(changed\)\."):
         await approved(evolve(owner, **change), lambda: sources.read(source), journal, tmp_path / "plan")
 
 

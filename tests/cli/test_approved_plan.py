@@ -27,7 +27,7 @@ def test_saved_plan_is_carried_out_and_a_changed_file_is_refused(
     assert sorted(it.name for it in folder.iterdir()) == ["c.csv", "c.csv.monri.journal.key", "first.plan"]
     write_csv(folder / "c.csv", 4, version="2")
     code, _, err = run("sync", "c.csv", "--approved", "first.plan")
-    assert (code, "would make now: contents." in err, server.store.ledger("monri")) == (USAGE, True, {}), err
+    assert (code, "would make now: contents (changed)." in err, server.store.ledger("monri")) == (USAGE, True, {}), err
     write_csv(folder / "c.csv", 4)
     code, _, err = run("sync", "c.csv", "--approved", "first.plan", "--empty", "keep")
     assert (code, "--empty (own in the plan, now keep)" in err) == (USAGE, True), err
@@ -40,7 +40,7 @@ def test_saved_plan_is_carried_out_and_a_changed_file_is_refused(
     assert "    email: axx.9@xxxxxxx.xxx → exx@xxxxxxx.xxx" in out
     assert run("sync", "c.csv", "--approved", "second plan")[0] == SUCCESS
     code, _, err = run("sync", "c.csv", "--approved", "second plan")
-    assert (code, "would make now: journal." in err) == (USAGE, True)
+    assert (code, "would make now: journal (changed)." in err) == (USAGE, True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="requires a limit on the size of files")

@@ -70,7 +70,8 @@ class ChangeFilter:
         only: The rows that belong to the run.
         full: Whether to send unchanged rows too, once in each run.
         read_only: Whether the journal must not be changed.
-        repeats: The first row of each repeated reference, by the number of the repeating row; None for a whole source.
+        repeats: The first row of each repeated reference, by the number of the repeating row; None to find them, which
+            requires the whole source.
         skipped: The number of rows that do not belong to the run.
     """
 
@@ -161,7 +162,7 @@ class ChangeFilter:
         return outcomes, pending
 
     def missing(self, references: str) -> list[str]:
-        """Return the references in a JSON array that have no row in the source, as far as it is known."""
+        """Return the references in a JSON array that have no row in the source; an empty list with `repeats`."""
         return [] if self._references is None else self._references.missing(references)
 
     def _digests(self, rows: Sequence[Row]) -> dict[int, bytes]:

@@ -40,7 +40,7 @@ class DeadLetters:
 
     Attributes:
         count: The number of failed rows of this run.
-        earlier: The number of entries of earlier runs, of this source and gateway, that `settle` has kept.
+        earlier: The number of entries that earlier runs wrote for this source and gateway and that `settle` has kept.
     """
 
     def __init__(self, path: Path, *, source: str = "", gateway: str = "", values: bool = False) -> None:
@@ -129,7 +129,7 @@ class DeadLetters:
             self._file.flush()
 
     def settle(self, *, complete: bool, find: Find | None = None) -> None:
-        """Remove the entries of earlier runs whose rows have arrived or failed again.
+        """Remove each entry of an earlier run if its row has arrived or failed again.
 
         Raises:
             BulkError: The file cannot be updated.

@@ -25,7 +25,8 @@ _ADDRESS_FIELDS: Final = tuple(f"address.{it}" for it in _ADDRESS_NAMES)
 _values_of: Final = attrgetter(*_NAMES)
 _parts_of: Final = attrgetter(*_ADDRESS_NAMES)
 _FILLED: Final = "+"
-"""The record of a filled field; that of a cleared field is empty. Earlier versions recorded other strings."""
+"""The record of a filled field. The record of a cleared field is an empty string. Earlier versions recorded other
+strings."""
 
 
 @frozen(slots=False)  # created faster than with slots, for every row
@@ -35,7 +36,7 @@ class EmptyCells:
     Attributes:
         draft: The draft with the fields to clear.
         announced: What the journal records about the row's fields before the row is sent, as JSON.
-        confirmed: What the journal records about them after the gateway has confirmed the row, as JSON.
+        confirmed: What the journal records about these fields after the gateway has confirmed the row, as JSON.
         cleared: The fields that the row clears now and did not clear before.
         uncleared: The fields that should be cleared, but cannot be cleared at the gateway.
         open: Whether the next run has to compare the row again.

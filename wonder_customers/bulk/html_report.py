@@ -74,7 +74,7 @@ def _per_second(point: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _counts(rows: Mapping[str, int]) -> list[tuple[str, int, str]]:
-    """Return the name, the number of rows and the meaning of statuses."""
+    """Return the name, the number of rows and the meaning of each status that has rows."""
     meanings = {**MEANINGS, "unfinished": "read, but not completed when the job stopped"}
     return [(status, rows[status], meaning) for status, meaning in meanings.items() if rows[status]]
 

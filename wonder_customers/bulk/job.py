@@ -115,7 +115,7 @@ class Job(AsyncIterator[Outcome], ABC):
         if not self._open:
             if self._used:
                 raise StopAsyncIteration
-            raise BulkError("the job is not open. Nothing was sent. Open it with `async with sync(…) as job:`.")
+            raise BulkError("the job is not open. Nothing was sent. Open the job with `async with job:`.")
         if (batch := await self._outcomes.get()) is not None:
             self._batch = iter(batch)
             return next(self._batch)
@@ -124,7 +124,9 @@ class Job(AsyncIterator[Outcome], ABC):
 
     async def __aenter__(self) -> Self:
         if self._used:
-            raise BulkError("the job has already run, and a job can run only once. Nothing was sent. Create a new job.")
+            raise BulkError(
+                "the job has already run, and a job can run only once. Nothing more was sent. Create a new job."
+            )
         async with AsyncExitStack() as stack:
             await self._begin(stack)
             stack.push_async_exit(self._complete)

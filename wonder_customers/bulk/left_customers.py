@@ -48,8 +48,8 @@ class RemovalLimit:
         except ValueError:
             pass
         raise ConfigurationError(
-            "the maximum number of customers to delete must be a whole number, such as 120, or a percentage from 0% to"
-            f" 100%, such as 5%, not {text!r}"
+            "the maximum number of customers to delete must be a whole number of at least 0, such as 120, or a"
+            f" percentage from 0% to 100%, such as 5%, not {text!r}"
         )
 
 
@@ -85,7 +85,7 @@ class LeftCustomers:
 
     @property
     def share(self) -> str:
-        """The number of customers as text, for messages."""
+        """The number of customers, with the percentage of `rows_before` if known, for messages."""
         customers = counted(self.count, "customer", "customers")
         return customers if not self.rows_before else f"{customers} ({self.count / self.rows_before:.1%})"
 
@@ -100,7 +100,7 @@ class LeftCustomers:
     def advice(self, journal: str, facts: Mapping[str, Any], rows: int) -> str:
         """Return what the user can do after a refusal."""
         if not rows:
-            return "Check that the source is the right file, then run the command again."
+            return "Check that the source is the right file, then run the job again."
         options = f"--removed delete --max-removed {self.count}" if facts else f"max_removed={self.count}"
         command = continuation(journal, facts, options=options) or f"the same command and {options}"
         return f"Check the source. If the source is complete, remove the customers with: {command}"

@@ -109,7 +109,7 @@ def draft_of(customer: Customer) -> CustomerDraft:
 
 
 def adapted(target: CustomerSession[Any], draft: CustomerDraft) -> tuple[CustomerDraft, list[str]]:
-    """Return `draft` without the fields that the target does not have, and their names."""
+    """Return `draft` without the fields that the target does not have, and the names of these fields."""
     draft = _named(target, draft)
     dropped = sorted({violation.field for violation in _violations(target, draft) if violation.wire_field is None})
     for name in dropped:

@@ -91,4 +91,6 @@ class Options:
         if self.max_failures is not None and self.max_failures < 1:
             raise ConfigurationError(f"max_failures must be at least 1, not {self.max_failures}")
         if self.give_up_after is not None and not 0 < self.give_up_after < inf:
-            raise ConfigurationError(f"give_up_after must be a positive number of seconds, not {self.give_up_after:g}")
+            raise ConfigurationError(
+                f"give_up_after must be a finite, positive number of seconds, not {self.give_up_after:g}"
+            )

@@ -22,7 +22,7 @@ HORIZON = 0.2
 VALIDITY = 0.06
 """Seconds for which a permit is valid, unless the client requests a longer time."""
 LONGEST = 0.5
-"""The maximum validity in seconds that a client may request, if its responses are slow."""
+"""The maximum validity in seconds that a client requests if the server responds slowly."""
 MARGIN = VALIDITY + 0.04
 """Seconds added to a period: the validity, and the varying time that requests take to reach the gateway."""
 PATIENCE = 0.2

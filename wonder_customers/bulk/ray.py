@@ -40,7 +40,7 @@ def _address(on: str) -> str | None:
     """Return the address of the cluster; None for this machine."""
     scheme, colon, address = on.partition("://")
     if scheme != "ray" or bool(colon) != bool(address):
-        raise ConfigurationError(f"the engine must be ray (this machine) or ray://HOST:PORT (a cluster), not {on!r}")
+        raise ConfigurationError(f"on must be ray (this machine) or ray://HOST:PORT (a cluster), not {on!r}")
     return address or None
 
 

@@ -42,8 +42,8 @@ def check_deletion(account: Account) -> None:
     reason = dialect.unsupported_operations.get(Operation.DELETE)
     if reason is not None:
         raise ConfigurationError(
-            f"{dialect.gateway} cannot delete customers: {reason}. The rule `report` only counts the customers missing"
-            " from the source."
+            f"{dialect.gateway} cannot delete customers: {reason}. The rule `report` counts the customers missing from"
+            " the source without deleting them."
         )
 
 
@@ -148,9 +148,13 @@ class Removal:
 
 
 def _kept(it: Candidate, reason: str, code: str, error: CallError | None = None) -> Outcome:
-    text = f"the customer is missing from the source and was not removed: {reason.rstrip('.')}"
+    reason = reason.rstrip(".")
+    text = f"the customer is missing from the source and was not removed: {reason}"
     if error is None:
         return Outcome(0, it.reference, "kept", it.id, text, code)
     if error.applied != "no":
-        text += ". The deletion may have been applied: the next run reads the customer first"
+        text = (
+            f"the deletion of a customer missing from the source is not confirmed: {reason}. The deletion may have been"
+            " applied: the next run reads the customer first"
+        )
     return Outcome(0, it.reference, "kept", it.id, text, code, error.applied, error.attempts, error=error)

@@ -131,7 +131,7 @@ def _failed_rows(job: Job, file: Path | None, earlier: int) -> list[dict[str, st
         steps.append(_step(f"{rows} not sent or not confirmed. The reasons are in {file}."))
     if earlier:
         rows = counted(earlier, "failed row", "failed rows")
-        end = "Correct the rows in the source and run `sync` again, or delete the file if the rows are not needed."
+        end = "Correct the rows in the source and run the job again, or delete the file if the rows are not needed."
         steps.append(_step(f"{file} still contains {rows} from earlier runs. {end}"))
     return steps
 
@@ -190,9 +190,9 @@ def check_balance(job: Job) -> None:
     """
     if not adds_up(job):
         raise BulkError(
-            f"the counts do not add up: {job.rows_read} rows were read, {job.stats.rows + job.skipped} have an"
-            " outcome. Please report this as a bug. Rows that were applied are recorded in the journal; `verify`"
-            " compares them with the gateway."
+            f"the counts do not add up: {job.rows_read} rows were read, and {job.stats.rows + job.skipped} rows"
+            " have an outcome or do not belong to the run. Please report this as a bug. Rows that were"
+            " applied are recorded in the journal; `verify` compares them with the gateway."
         )
 
 

@@ -12,9 +12,9 @@ from wonder_customers.records import Applied, CustomerDraft
 __all__ = ["Outcome", "Row", "RowProblem", "Status", "Table"]
 
 Status = Literal["created", "updated", "written", "unchanged", "failed", "invalid", "duplicate", "removed", "kept"]
-"""The outcome of a row.  ``written`` means created or updated, at a gateway whose responses do not show which (Wonder).
-``invalid`` rows cannot be sent, and ``duplicate`` rows repeat the reference of another row. Customers missing from
-the source are ``removed`` (deleted at the gateway) or ``kept`` (not deleted)."""
+"""The outcome of a row. ``written`` means created or updated, if the gateway's responses do not distinguish these
+(Wonder). ``invalid`` rows cannot be sent, and ``duplicate`` rows repeat the reference of another row. Customers missing
+from the source are ``removed`` (deleted at the gateway) or ``kept`` (not deleted)."""
 
 
 class RowProblem(ValueError):

@@ -187,7 +187,9 @@ class SavedPlan:
     def check(self, facts: Mapping[str, str]) -> None:
         """Check that the facts of a job equal those of the plan."""
         differing = [
-            f"{name} ({self.facts.get(name)} in the plan, now {facts.get(name)})" if _is_shown(name) else name
+            f"{name} ({self.facts.get(name)} in the plan, now {facts.get(name)})"
+            if _is_shown(name)
+            else f"{name} (changed)"
             for name in sorted(self.facts.keys() | facts.keys())
             if self.facts.get(name) != facts.get(name)
         ]
@@ -265,9 +267,8 @@ async def save_plan(
         how: Further keyword arguments for `plan`.
 
     Raises:
-        ConfigurationError: The file exists or cannot be created, an argument is invalid, or the source or the journal
+        ConfigurationError: The file exists or cannot be written, an argument is invalid, or the source or the journal
             cannot be read.
-        OSError: The file cannot be written completely.
         CallError: A lookup failed.
     """
     chosen = options or Options()

@@ -69,8 +69,8 @@ class SharedLimit:
         notify: Called with a message when the server cannot be reached, and when it responds again.
 
     Raises:
-        ConfigurationError: The URL contains a password or has another scheme, the rate is invalid, or the package
-            redis is not installed.
+        ConfigurationError: The URL contains a password, or its scheme is not redis or rediss; the rate is invalid; or
+            the package redis is not installed.
     """
 
     url: str
@@ -118,8 +118,8 @@ class SharedLimit:
             await self._run(0, VALIDITY)
         except self._errors as error:
             raise ConfigurationError(
-                f"the shared limit at {self._where} cannot be reached ({error}). Check the address, the password and"
-                " the server."
+                f"the shared limit at {self._where} cannot be reached ({error}). Check the address, the server, and"
+                f" the password in the environment variable {PASSWORD}."
             ) from None
 
     async def acquire(self, transmission: Transmission, /) -> None:

@@ -16,7 +16,7 @@ _BOUNDS = tuple(0.0005 * 1.15**power for power in range(90))
 """Upper bounds of the latency buckets in seconds: from 0.5 ms to two minutes, each 15 % above the previous bound."""
 MOST_POINTS = 600
 MOST_REASONS = 200
-"""The maximum number of different failure reasons; a gateway may number its errors."""
+"""The maximum number of different failure reasons; a gateway may use a new code for each error."""
 MOST_EXAMPLES = 5
 """The number of example rows of each reason."""
 

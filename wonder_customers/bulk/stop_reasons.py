@@ -15,7 +15,7 @@ __all__ = ["ExitStatus", "Stop", "Thresholds", "raise_stop", "single_error"]
 ExitStatus = Literal[
     "finished", "paused", "interrupted", "refused", "failures", "outage", "journal", "source", "removal", "workers"
 ]
-"""How a run ended.  ``finished``: all rows were processed. ``paused``: the requested number of first rows was
+"""How a run ended. ``finished``: all rows were processed. ``paused``: the requested number of first rows was
 processed. ``interrupted``: the job was stopped or cancelled. ``refused``: the gateway refused the credentials or the
 operation. ``failures``: too many rows failed or cannot be sent. ``outage``: the gateway processed no request for too
 long. ``journal`` and ``source``: the journal or the source could not be used. ``removal``: all rows were processed,
@@ -55,7 +55,7 @@ class Thresholds:
     Attributes:
         most: The number of failed rows at which the job stops; None for no limit.
         share: The fraction of failed or invalid rows, from 0 to 1, above which the job stops; None for no limit.
-        of: The number of sent rows to which `share` applies.
+        of: The number of most recently sent rows to which `share` applies.
         least: The number of rows required before `share` applies.
     """
 

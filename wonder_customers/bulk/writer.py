@@ -39,7 +39,7 @@ TRANSIENT: Final = (
     RateLimitError,
     GatewayUnavailableError,
 )
-"""Errors that may not occur again in a later run."""
+"""Errors that can be temporary, so that a later run may succeed."""
 
 
 @define(eq=False)
@@ -49,7 +49,7 @@ class RowWriter:
     Attributes:
         stop: Ends all waits when the job is stopping.
         confirm_after: The end of the confirmation window for writes of earlier processes, on the monotonic clock.
-        observe: Called with the duration of rows in seconds.
+        observe: Called with the duration of each row in seconds.
     """
 
     session: CustomerSession[Any]
@@ -168,7 +168,7 @@ class RowWriter:
 _APPLIED: Final = {
     "no": "Nothing was applied.",
     "yes": "The gateway applied the row.",
-    "unknown": "The row may have been applied: the next run looks up the customer first.",
+    "unknown": "The row may have been applied. With a journal, the next run looks up the customer first.",
 }
 
 

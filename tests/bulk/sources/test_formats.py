@@ -133,7 +133,7 @@ def test_row_with_a_line_break_outside_quotes_is_refused(tmp_path: Path) -> None
     assert [getattr(it, "reference", it) for it in found] == [
         "c-1",
         "line 3: the line is a part of a row, because the row contains a line break outside quotes",
-        "line 4: the line is a part of a row, because the previous line contains a line break outside quotes",
+        "line 4: the line is the rest of the previous row, which contains a line break outside quotes",
         "c-3",
     ]
 

@@ -186,7 +186,7 @@ class DistributedJob(Job):
         await self._decided.wait()
         if not self.begun:
             await stack.aclose()
-            raise self._refused or BulkError("the job ended before its first row. Nothing was sent. Run it again.")
+            raise self._refused or BulkError("the job ended before its first row. Nothing was sent. Run the job again.")
 
     async def _run(self) -> None:
         try:

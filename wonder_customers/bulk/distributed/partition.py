@@ -283,7 +283,7 @@ class Index:
 def run_partition(
     partition: Partition, session: CustomerSession[Any], journal: RowJournal | None, *, options: Options | None = None
 ) -> Job:
-    """Upsert the rows of a partition. Use the returned job like that of `sync`.
+    """Upsert the rows of a partition. Use the returned job like a job returned by `sync`.
 
     With a journal, a partition can be run again, for example after the process was killed.
 

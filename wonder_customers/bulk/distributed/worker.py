@@ -90,6 +90,7 @@ class Worker:
 
         Raises:
             ConfigurationError: The account or the key of this worker cannot be used.
+            BulkError: The coordinator cannot be reached.
         """
         config = await self._reach(self.coordinator.worker_config)
         quiet_at = clock.monotonic() + config.grace

@@ -68,7 +68,7 @@ def key_mark(digests: Digests) -> bytes:
 
 
 def key_of(journal: Path, *, make: bool = True) -> bytes:
-    """Return the key of a journal. A key may be created for a new journal.
+    """Return the key of a journal. If `make` is true, create a key for a new journal.
 
     Raises:
         ConfigurationError: The journal has no usable key.
@@ -98,7 +98,7 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
         key = b""
     if len(key) != 32:
         raise ConfigurationError(
-            f"{path} does not contain a key. Restore the file, or delete it together with the journal."
+            f"{path} does not contain a key. Restore the file. If the key is lost, use another file as the journal."
         )
     check_trusted(path, secret=True)
     return key

@@ -14,7 +14,7 @@ from wonder_customers.bulk.journal.sqlite import Journal
 __all__ = ["Candidate", "Missing", "Removals"]
 
 Missing = Callable[[str], list[str]]
-"""Returns those references of a JSON array that are not in the source."""
+"""Returns the references in a JSON array that are not in the source."""
 
 _PAGE = 1000
 _WRITTEN = "(id IS NOT NULL AND state <> 'removed' OR state IN ('sending', 'unknown', 'removing'))"
@@ -62,7 +62,7 @@ class Removals:
         with closing(connect(path)) as connection:
             while True:
                 with reading(path):
-                    # Most references are in the source, so a page of them is one JSON text from database to database.
+                    # Most references are in the source, so a page is passed between the databases as one JSON string.
                     references, last = connection.execute(_REFERENCES.format(condition), [last, _PAGE]).fetchone()
                 if last is None:
                     return
@@ -75,7 +75,7 @@ class Removals:
                 yield [Candidate(*row) for row in rows]
 
     def rows_before(self) -> int | None:
-        """Return the row count of the last other finished run; None without such a run."""
+        """Return the number of rows of the last finished run other than the current run; None without such a run."""
         select = "SELECT counts FROM runs WHERE ending = 'finished' AND run <> ? ORDER BY run DESC LIMIT 1"
         with reading(self.journal.path), closing(connect(self.journal.path)) as connection:
             for (counts,) in connection.execute(select, [self.journal.run]):

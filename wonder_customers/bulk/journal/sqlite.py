@@ -190,7 +190,7 @@ class Journal(RowJournal):
             leased: Seconds for which workers on other machines may send requests after this process was killed.
 
         Raises:
-            BulkError: Another run uses the journal, it cannot be written, or the journal has no run to resume.
+            BulkError: Another run uses the journal, the journal cannot be written, or it has no run to resume.
         """
         self.hold()
         try:

@@ -143,7 +143,7 @@ class Assignment:
                 )
 
     def make_usable(self) -> None:
-        """Leave out columns, so that the source can be inspected."""
+        """Leave out unusable columns, so that the source can be inspected."""
         given = self.explicit_fields()
         cards = {it for it, name in enumerate(map(plain, self.base)) if may_have_cards(name, given.get(name))}
         kept: list[Feed] = []
@@ -294,7 +294,7 @@ class Assignment:
         return [place for place in rest if place not in found]
 
     def _settle_names(self) -> None:
-        """Resolve the columns of names and companies."""
+        """Choose between the full name and its parts; without a name, use the company as the name."""
         found = {feed.path: feed for feed in self.feeds}
         name, first, last = found.get("name"), found.get("first_name"), found.get("last_name")
         if first is not None and last is None and name is not None and first.why == "synonym" and name.why != "mapped":

@@ -11,7 +11,7 @@ from attrs import asdict, define, evolve, field, frozen
 from wonder_customers._support.card_data import contains_card_number
 from wonder_customers.bulk.rows import RowProblem
 from wonder_customers.bulk.sources.assignment import Assignment, Feed, known_fields, plain, unique_names
-from wonder_customers.bulk.sources.card_guard import check_card_columns, is_ambiguous, may_have_cards
+from wonder_customers.bulk.sources.card_guard import check_card_columns, is_ambiguous, map_option, may_have_cards
 from wonder_customers.bulk.sources.drafts import assembled, metadata
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 from wonder_customers.bulk.sources.notes import SourceNotes
@@ -106,7 +106,7 @@ class Columns:
         found = cls.optional(names, reading)
         if found is None:
             emails = [name for name, (paths, _) in reading.notes.columns.items() if paths == ("email",)]
-            example = f" For example: --map '{emails[0]}=reference,email'." if emails else ""
+            example = f" For example: {map_option(emails[0], 'reference,email')}." if emails else ""
             raise UnknownColumns(
                 "the source does not have a column for the reference, which identifies a customer. Name a column"
                 f" `reference`, or map a column with --map 'COLUMN=reference'.{example}"
@@ -115,7 +115,7 @@ class Columns:
 
     @classmethod
     def optional(cls, names: Sequence[str], reading: Reading) -> "Columns | None":
-        """Find the field of every column; a missing reference is not an error."""
+        """Find the field of every column; return None if the reference has no column."""
         if not (reading.inspecting or reading.mapping.columns):
             _check_export(names)
         unique = unique_names(names)
@@ -293,8 +293,9 @@ def _check_fields(found: Assignment) -> None:
         places = [place for feed in found.feeds if feed.path in repeated for place in feed.places]
         listed = ", ".join(repr(found.names[place]) for place in places)
         raise ConfigurationError(
-            f"more than one column is mapped to {', '.join(repeated)} ({listed}). Leave a column out with --map"
-            f" '{found.names[places[-1]]}=', or list the columns as `first` in the [fields] table of a mapping file."
+            f"more than one column is mapped to {', '.join(repeated)} ({listed}). Leave a column out with"
+            f" {map_option(found.names[places[-1]], '')}, or list the columns as `first` in the [fields] table of a"
+            " mapping file."
         )
 
 

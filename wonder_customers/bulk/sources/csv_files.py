@@ -231,7 +231,7 @@ def _width_problem(values: list[str], width: int, records: _Records) -> str | No
     # Spreadsheets omit empty values at the end of a row.
     continues = records.broken == records.line
     if continues or len(values) == 1:
-        part = "the line is a part of a row, because the previous line contains a line break outside quotes"
+        part = "the line is the rest of the previous row, which contains a line break outside quotes"
         return part if continues else f"the row has 1 value, but the table has {width} columns"
     following = records.peek()
     if following is None and not records.original.endswith(b"\n"):

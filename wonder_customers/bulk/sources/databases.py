@@ -27,7 +27,7 @@ def check_database(given: str) -> None:
         raise ConfigurationError(
             "the URL of the database contains a password, which other users of this machine can read. Nothing was"
             " read. Put the URL into an environment variable and pass the variable's name, or put the password into"
-            f" {PASSWORD} or ~/.pgpass."
+            f" the environment variable {PASSWORD} or into ~/.pgpass."
         )
 
 
@@ -37,7 +37,7 @@ def database_rows(
     """Yield the rows of a query, and return the number of the last row.
 
     Raises:
-        ConfigurationError: The query cannot be run, or its columns cannot be used.
+        ConfigurationError: The database cannot be used, the query fails, or its columns cannot be used.
     """
     with _connected(database) as connection:
         import sqlalchemy  # noqa: PLC0415 - optional dependency

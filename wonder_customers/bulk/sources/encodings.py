@@ -103,7 +103,7 @@ def _penalty(text: str, encoding: str) -> float:
 
 @define
 class _Survey:
-    """The lines of a file that are not ASCII, as UTF-8."""
+    """Counts the lines of a file that are not ASCII, and are valid or invalid UTF-8."""
 
     valid: int = 0
     invalid: int = 0

@@ -147,7 +147,8 @@ class ColumnMapping:
             recognised automatically, and ``refuse`` otherwise.
         several: What to do with several e-mail addresses or phones in a cell: ``refuse``, or use the ``first``. None
             for the choice of the preset, or ``refuse``.
-        default_country: The ISO 3166-1 code of national phone numbers in rows without a country; None if not known.
+        default_country: The country of national phone numbers in rows without a country, as an ISO 3166-1 code; None if
+            not known.
         nulls: The strings that the transformation ``placeholders`` treats as an empty cell.
         transformations: The names of the transformations that are applied.
         text: The settings for reading text files.

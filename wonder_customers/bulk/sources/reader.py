@@ -142,7 +142,8 @@ def read(
             None to use the columns' own names.
         unknown: What to do with columns that do not match a field: ``refuse`` or ``ignore``; None for the rule of
             `mapping`.
-        query: SQL that selects the rows; None to read all rows. A file is the table ``source``.
+        query: SQL that selects the rows; None to read all rows. In the query, the file is the table
+            ``source``.
         form: The format; None to determine it from the name.
         encoding: The encoding of text files, as a Python codec such as ``cp1250``; ``detect`` accepts the most likely
             encoding. By default, files in UTF-8 and UTF-16 are read.
@@ -254,7 +255,7 @@ def _check_version(path: Path, before: tuple[int, ...]) -> None:
     if _version(path) != before:
         raise ConfigurationError(
             f"{path.name} changed while it was read, so some rows may be from the old version and some from the new"
-            " one. When the file is complete, run the command again, or continue the run with `resume"
+            " version. When the file is complete, run the command again, or continue the run with `resume"
             " --allow-changed`."
         )
 

@@ -60,7 +60,7 @@ def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool 
     """Open a DuckDB connection that can read only the source.
 
     Raises:
-        ConfigurationError: The source cannot be read, or the query cannot be run.
+        ConfigurationError: The source cannot be read, or the query fails.
     """
     duckdb = _duckdb()
     with TemporaryDirectory(prefix="wonder-customers-") as folder, duckdb.connect() as connection:
@@ -174,7 +174,8 @@ def _message(error: Exception, path: Path | None) -> str:
         reason = reason or f"the contents are damaged or not supported ({kind})"
         return f"{path.name} cannot be read: {reason}. Export the data again."
     if reason is None:
-        reason, advice = f"a value could not be converted ({kind})", "Use TRY_CAST to read such values as NULL."
+        reason = f"DuckDB reported {kind}"
+        advice = "If a value cannot be converted, use TRY_CAST to read such values as NULL."
     elif "VARCHAR" in reason:
         advice = "The columns of CSV files contain strings: convert them with CAST."
     else:

@@ -211,7 +211,7 @@ def _readable(text: str) -> str:
 
 
 def _guard(text: str) -> str:
-    """Remove a spreadsheet's guard, as in ``'+1775`` and ``="00124"``."""
+    """Remove characters that protect a value from conversion in a spreadsheet, as in ``'+1775`` and ``="00124"``."""
     if text[0] not in "'=":
         return text
     formula = _FORMULA.fullmatch(text) if text[0] == "=" else None
