@@ -14,7 +14,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def protected(endpoint: Endpoint) -> Endpoint:
-    """Decorate an endpoint: it responds with status 403 to a request that fails one of the checks."""
+    """Return an endpoint that responds with status 403 to a request that fails one of the checks."""
 
     @wraps(endpoint)
     async def checked(request: Request) -> Response:

@@ -36,7 +36,7 @@ class RecordedRequest:
         duration: The time in seconds until the gateway's response was ready; None until then.
         fault: The name of the injected fault, if any.
         number: The number of the request, from 1.
-        explain: Returns a report on the check of the credentials; None if no report is available.
+        explain: A function that returns a report on the check of the credentials; None if no report is available.
     """
 
     gateway: str

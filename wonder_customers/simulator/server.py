@@ -92,7 +92,7 @@ class _WebServer(uvicorn.Server):
         await _run_due_callbacks()
 
     async def main_loop(self) -> None:
-        """Update the Date header every second until `end`."""
+        """Update the Date header every second until `end` is called."""
         # uvicorn's implementation checks for the end every 0.1 s.
         while not await self.on_tick(0):
             with suppress(TimeoutError):

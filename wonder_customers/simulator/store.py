@@ -72,7 +72,7 @@ class StoredCustomer:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """An object of a gateway that is not a customer, such as a payment token or an access token."""
+    """A stored object other than a customer, such as a payment token or an access token."""
 
     id: str
     owner: str | None

@@ -18,7 +18,7 @@ def _id_name(seen: Observations) -> str | None:
     items = (seen.body("list") or {}).get("data") or []
     deletion = seen.body("delete") or {}
     named = [it for it in (*items, deletion) if isinstance(it, dict) and it.keys() & {"id", "uuid"}]
-    return "id" if any("uuid" not in it for it in named) else None
+    return "id instead of uuid" if any("uuid" not in it for it in named) else None
 
 
 def _deletion_word(seen: Observations) -> str | None:

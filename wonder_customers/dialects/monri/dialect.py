@@ -108,11 +108,8 @@ class MonriDialect(CustomerDeletion):
     def _not_deleted(self, reference: str) -> Steps[Customer]:
         held = yield from send(self._holder(reference))
         if held.deleted:
-            raise ConflictError(
-                f"the deleted customer {held.id} has this reference, which cannot be used again",
-                ids=(held.id,),
-                reference=reference,
-            )
+            reason = f"the deleted customer {held.id} has this reference"
+            raise ConflictError(reason, ids=(held.id,), reference=reference)
         return held
 
     def get(self, id: str) -> Steps[Customer]:
@@ -133,7 +130,7 @@ class MonriDialect(CustomerDeletion):
         if held.deleted:
             reason = f"the customer with this reference ({held.id}) was deleted"
             error = NotFoundError(reason, status=404, reference=reference, id=held.id)
-            error.hint = "Use another reference, because Monri does not accept this reference again."
+            error.hint = "Use another reference, because a deleted customer has this reference."
             raise error
         return held
 
@@ -258,7 +255,7 @@ def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
     if word in {"invalid-request", "error"}:
         raise _refusal(400, body)
     if word not in {None, *accepted}:
-        raise invalid_response("the status in the response body is unknown", response.status)
+        raise invalid_response("the response body contains an unknown status", response.status)
     return body
 
 

@@ -70,7 +70,7 @@ def report(request: ReceivedRequest, merchants: Merchants, now: float, window: f
     key, body = credentials["merchant_key"], signed_body(request)
     age = seconds(timestamp) - now
     steps["Timestamp"] = f"{timestamp}: {seconds_apart(age)}"
-    steps["Signed text"] = f"(merchant key){timestamp}{token}{readable(request.target)}{readable(body)}"
+    steps["Signed string"] = f"(merchant key){timestamp}{token}{readable(request.target)}{readable(body)}"
     steps["Expected digest"] = digest(key, timestamp, token, request.target, body)
     steps["Received digest"] = received
     if not is_valid(request, key, timestamp, token, received):

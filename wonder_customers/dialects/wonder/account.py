@@ -79,7 +79,8 @@ class Wonder:
             try:
                 pem = read_secret_file(pem, "ascii")
             except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: the home directory is unknown
-                cause = getattr(error, "strerror", None) or "not ASCII text, or too long"
+                unreadable = isinstance(error, UnicodeDecodeError)
+                cause = "it is not ASCII text" if unreadable else getattr(error, "strerror", None) or error
                 raise ConfigurationError(
                     f"WONDER_PRIVATE_KEY is neither a key in PEM format nor the path of a readable file ({cause})"
                 ) from None
