@@ -91,7 +91,7 @@ class RetryPolicy:
             in the policy of a view has no effect.
         transient_cost: Tokens for a retry after a transient failure (see `decide`); given back when the request
             succeeds.
-        throttle_cost: Tokens for a retry after HTTP 429 without ``Retry-After``; given back likewise.
+        throttle_cost: Tokens for a retry after HTTP 429 without ``Retry-After``; given back when the request succeeds.
     """
 
     attempts: int = field(default=3, validator=_Range(1, 1000, whole=True))

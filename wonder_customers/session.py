@@ -180,7 +180,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         return self._dialect.payload(draft)
 
     def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
-        """Return the fields in which `customer` differs from `draft`, and those that only normalisation makes equal.
+        """Return the fields in which `customer` differs from `draft`, and fields that only normalisation makes equal.
 
         Raises:
             InvalidRecordError: An argument has a wrong type.

@@ -142,7 +142,7 @@ class AccountStates:
         return [state for reference in list(self._states.values()) if (state := reference()) is not None]
 
     def totals(self) -> Counts:
-        """Return the sums of the counters, including those of removed states."""
+        """Return the sums of the counters, including the counters of removed states."""
         total = Counts()
         for counts in (self._gone, *(it.counts for it in self._present())):
             total.add(counts)

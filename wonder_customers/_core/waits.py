@@ -17,7 +17,7 @@ __all__ = ["StopSignal", "Waits"]
 class StopSignal:
     """A signal that ends the waits of calls, such as the calls of a job that is stopped.
 
-    Requests in progress are completed. A call whose wait ends raises a `CallError`.
+    Requests in progress are completed. Calls that wait raise a `CallError`.
 
     Attributes:
         is_set: Whether `set` was called.

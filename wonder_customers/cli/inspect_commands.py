@@ -280,7 +280,7 @@ def show_verification(
     _print_rest("row", "with a difference or without a comparison", found.not_equal - MOST_SHOWN, "red")
     if found.counts["missing"] or found.counts["different"]:
         again = "`sync` with --full" if isinstance(source, Source) else "`migrate` with a new journal"
-        print_message(f"To send all customers again, also those that are missing or different, run {again}.", "yellow")
+        print_message(f"To send all customers again, including missing and different customers, run {again}.", "yellow")
     if sample is not None:
         low, high = found.interval
         print_line(f"Between {low:.2%} and {high:.2%} of all rows differ (95 % confidence).")

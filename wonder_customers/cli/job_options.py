@@ -158,7 +158,7 @@ class AgainOptions:
     database: Annotated[str | None, Parameter(help="The database with which the run was started.")] = None
 
     def check_unused(self, journal: Journal) -> None:
-        """Raise `ConfigurationError` if an option is set, because the journal is that of a migration."""
+        """Raise `ConfigurationError` if an option is set, because the journal is the journal of a migration."""
         for name in (it.name for it in fields(type(self)) if getattr(self, it.name) is not None):
             raise ConfigurationError(
                 f"--{name} has no effect, because {journal.path} is the journal of a migration. Remove --{name}."

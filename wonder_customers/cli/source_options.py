@@ -86,7 +86,7 @@ class SourceOptions:
     encoding: Annotated[
         str | None,
         Parameter(
-            help="The encoding of a file that is not UTF-8, such as cp1250, or `detect` to use the most likely one."
+            help="The encoding of a file that is not UTF-8, such as cp1250; `detect` uses the most likely encoding."
         ),
     ] = None
     delimiter: Annotated[

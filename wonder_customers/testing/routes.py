@@ -40,7 +40,7 @@ class Route:
     pattern: str  # for the URL on any host; an id, reference or token is a group with this name
     template: str
     example: Example | None  # None for a response without a body
-    adds_token: bool = False  # whether a token is added to those of the customer
+    adds_token: bool = False  # whether a token is added to the customer's tokens
     write: bool = False
     _compiled: re.Pattern[str] = field(init=False, eq=False)
 

@@ -62,8 +62,8 @@ _MESSAGES: Final[Mapping[str, str]] = {
 
 _POOLED_WARNING: Final = (
     "httpx.AsyncHTTPTransport loses connections when requests are cancelled (encode/httpcore#1093). Pass a function"
-    " that creates one instead, such as transport=lambda: httpx.AsyncHTTPTransport(…), so that each connection has its"
-    " own transport; or use HttpxTransport(proxy=…, local_address=…, ssl_context=…)."
+    " that creates a transport instead, such as transport=lambda: httpx.AsyncHTTPTransport(…), so that each connection"
+    " has its own transport; or use HttpxTransport(proxy=…, local_address=…, ssl_context=…)."
 )
 
 

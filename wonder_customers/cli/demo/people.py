@@ -41,7 +41,7 @@ class Defect:
 
     Attributes:
         description: A short description, for the demo's table.
-        cells: The cells that replace those of the row.
+        cells: The cells that replace cells of the row.
         gateways: The gateways that refuse the row; empty for all.
         surplus: An additional cell after the last column.
     """
