@@ -78,7 +78,7 @@ class WonderCustomersError(Exception):
 
 
 class ConfigurationError(WonderCustomersError):
-    """Credentials, URLs or settings are invalid. Nothing was sent."""
+    """Credentials, URLs, settings or a source are invalid. Nothing was changed."""
 
 
 class MissingExtraError(ConfigurationError, ModuleNotFoundError):

@@ -63,6 +63,13 @@ def test_plan_that_does_not_fit_on_the_disk_is_reported_and_removed(
     assert not (folder / "a.plan").exists()
 
 
+def test_plan_in_a_missing_folder_is_refused(command: Run, server: SimulatorServer, folder: Path) -> None:
+    write_csv(folder / "c.csv", 4)
+    words = ("plan", "c.csv", "--to", "monri", "--journal", "no/j", "--save", "a.plan")
+    code, _, err = command(*words, env=server.environment())
+    assert (code, "no/j cannot be used as a journal: No such file or directory" in err) == (USAGE, True)
+
+
 def test_approved_plan_is_refused_on_ray_and_without_a_kept_journal(
     command: Run, server: SimulatorServer, folder: Path
 ) -> None:

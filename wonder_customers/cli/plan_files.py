@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.journal.database import reading
 from wonder_customers.bulk.journal.digest import Digests, key_of
 from wonder_customers.bulk.saved_plan import contents
 from wonder_customers.bulk.sources import files
@@ -34,5 +35,6 @@ def empty_journal(path: Path, gateway: str, endpoint: str) -> Iterator[Journal]:
     with TemporaryDirectory(prefix="wonder-customers-") as folder:
         made = Journal.open(Path(folder) / "journal", gateway=gateway, endpoint=endpoint)
         # The key is created beside `path`, where `sync` will create the journal.
-        made.digests = Digests(key_of(path))
+        with reading(path):
+            made.digests = Digests(key_of(path))
         yield made
