@@ -110,6 +110,20 @@ async def test_row_that_changes_after_the_check_is_not_sent(
     assert server.store.ledger("paydock") == {}
 
 
+def open_files() -> list[str]:
+    """Return the paths of the files that this process has open."""
+    return [str(it.readlink()) for it in Path("/proc/self/fd").iterdir() if it.is_symlink()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="this system does not list open files")
+async def test_saved_plan_is_not_kept_open_between_rows(account: AccountFactory, tmp_path: Path) -> None:
+    journal = await saved(account("paydock"), "paydock", tmp_path, write_csv(tmp_path / "c.csv", 3))
+    rows = SavedPlan.load(tmp_path / "plan", journal.digests)._rows()
+    assert next(rows)[0] == 1
+    assert str(tmp_path / "plan") not in open_files()
+    assert [number for number, *_ in rows] == [2, 3]
+
+
 async def test_other_facts_are_refused_by_name(account: AccountFactory, tmp_path: Path) -> None:
     source = write_csv(tmp_path / "c.csv", 3)
     journal = await saved(account("paydock"), "paydock", tmp_path, source)

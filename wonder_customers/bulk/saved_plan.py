@@ -207,7 +207,6 @@ class SavedPlan:
                 if planned != decision:
                     found.append(_difference(decision, planned))
             if found:
-                lines.close()
                 raise self._differs(found)
 
         return check
@@ -219,8 +218,13 @@ class SavedPlan:
             raise self._differs([f"the source has {rows:,} rows ({planned:,} in the plan)"])
 
     def _rows(self) -> Generator[list[Any]]:
-        with self.path.open("rb") as file:
-            yield from (orjson.loads(line) for line in file if line.startswith(b"["))
+        position, lines = 0, [b""]
+        while lines:
+            # The file is not kept open, because a job may end before the last row.
+            with self.path.open("rb") as file:
+                file.seek(position)
+                lines, position = file.readlines(1 << 16), file.tell()
+            yield from (orjson.loads(line) for line in lines if line.startswith(b"["))
 
     def _differs(self, differing: Sequence[str]) -> ConfigurationError:
         more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
