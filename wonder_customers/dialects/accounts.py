@@ -20,7 +20,7 @@ __all__ = ["check_credential", "environment", "parse_base_url", "read_environmen
 _LONGEST: Final = 100_000
 """The maximum number of characters in a file with a secret."""
 _origin: Final = lru_cache(64)(Origin)
-"""The views of a session share one origin, because a connection is found faster by the same object."""
+"""Returns the same object for equal arguments, because the pool then finds connections faster."""
 
 
 def parse_base_url(base_url: object) -> tuple[Origin, str]:

@@ -193,14 +193,18 @@ _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
 }
 
 _FieldCheck = tuple[str, FieldRule | None, str, int, int, tuple[type, ...] | None, tuple[str, ...]]
-"""The path, rule, gateway's name, `Limit.lengths`, classes with parts, and gateway's names with parts of one field."""
+"""The check of one field.
+
+The elements are the path, the rule, the gateway's name, the two `Limit.lengths`, the classes allowed for a field that
+consists of other fields, and the gateway's names of the field or of these other fields.
+"""
 
 
 @cache
 def _checks(
     kind: type, rules: tuple[FieldRule, ...], path: str
 ) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[_FieldCheck, ...], object]:
-    """Return how the fields of a record class are read and checked."""
+    """Return a function that reads all fields of a record, the checks of the fields, and the value of absent fields."""
     by_field = {rule.field: rule for rule in rules}
     names = [attribute.name for attribute in fields(kind) if attribute.name != "clear"]
     checks: list[_FieldCheck] = []

@@ -42,7 +42,7 @@ class FaultContext:
         return self._request
 
     async def response(self) -> ProxiedResponse:
-        """Deliver the request and return its response, or return a substitute if it must not be applied."""
+        """Deliver the request and return its response, or return a substitute if the request must not be applied."""
         request = await self.request()
         if self.applied:
             return await self.upstream.deliver(request, self.fault)

@@ -83,7 +83,7 @@ class Conditions:
         return {"latency": self._latency, "rate_limit": self._rate_limit}
 
     def change(self, values: Any) -> None:
-        """Set the conditions in a JSON object with the optional keys ``latency`` and ``rate_limit``.
+        """Set the conditions from a JSON object with the optional keys ``latency`` and ``rate_limit``.
 
         Raises:
             ValueError: A key is unknown or a value is invalid. Nothing was changed.

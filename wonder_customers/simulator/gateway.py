@@ -143,7 +143,7 @@ class SimulatedGateway(ABC):
         self.reload_merchants()
 
     def reload_merchants(self) -> None:
-        """Read the gateway's merchants from the store, or register a merchant."""
+        """Read the gateway's merchants from the store. If there are none, register a merchant."""
         self.merchants = self.store.merchants(self.name)
         if not self.merchants:
             self._register_merchant(first=True)

@@ -194,7 +194,7 @@ def _without_nulls(metadata: Mapping[str, Any]) -> Json:
 
 
 def replacing_metadata(draft: CustomerDraft, body: Json, held: Customer) -> Json:
-    """Return `body`, whose metadata replaces the metadata of `held`."""
+    """Return `body` with metadata that replaces the metadata of `held`."""
     if draft.metadata is None or not held.metadata:
         return body
     # Monri merges metadata, and removes keys whose value is null.

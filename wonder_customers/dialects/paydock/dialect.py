@@ -49,7 +49,7 @@ _OLDEST_FIRST: Final = {"sortkey": "created_at", "sortdirection": "ASC"}
 class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
     """The protocol of Paydock's customer API.
 
-    Paydock does not ensure that references are unique, and the filter of the list is a search. This dialect therefore
+    Paydock does not document that references are unique, and the filter of the list is a search. This dialect therefore
     compares references exactly. Deleting a customer archives it. Payment tokens are the payment sources of a customer.
     """
 
