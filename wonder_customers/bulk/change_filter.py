@@ -211,7 +211,7 @@ class ChangeFilter:
         return (self.full or with_card) and entry.run != journal.run
 
     def _settled_by_raw_values(self, row: Row, entry: Entry, journal: RowJournal, raw: bytes | None) -> Outcome | None:
-        """Decide about a row by the digest of its raw values."""
+        """Return the outcome of a row with unchanged raw values; None if other checks are needed."""
         if raw is None or raw != entry.raw or (self.full and self._resend(entry, journal)):
             return None
         if entry.state == "done":
@@ -221,7 +221,7 @@ class ChangeFilter:
     def _settled_by_payload(
         self, row: Row, entry: Entry, journal: RowJournal, draft: CustomerDraft, raw: bytes | None
     ) -> Outcome | None:
-        """Decide about a row with an unchanged request body."""
+        """Return the outcome of a row with an unchanged request body; None if the row is sent."""
         if self._failed_in_run(entry, journal):
             return _failed_before(row, entry)
         if entry.state != "done" or self._resend(entry, journal, draft):
@@ -277,7 +277,7 @@ class ReferenceIndex:
         self._connection.close()
 
     def find_repeats(self, named: Sequence[tuple[str, int]]) -> dict[int, int]:
-        """Add references with row numbers, and return the first row of each repetition."""
+        """Add references with row numbers, and return the first row of each repeated reference, by repeating row."""
         # One statement for all rows takes half the time of one statement for each row.
         insert = "INSERT OR IGNORE INTO seen SELECT key, value FROM json_each(?)"
         rows = orjson.dumps(dict(reversed(named))).decode()

@@ -75,7 +75,10 @@ def forget(journal: Journal, references: Collection[str], files: Iterable[Path])
 def _from_journal(journal: Journal, wanted: set[str], found: Forgotten) -> set[str]:
     """Delete rows from the journal, and return the ids of their customers."""
     ids: set[str] = set()
-    with writing(journal.path, "Run the command again."), closing(connect(journal.path)) as connection:
+    with (
+        writing(journal.path, "Some rows may have been erased. Run the command again."),
+        closing(connect(journal.path)) as connection,
+    ):
         connection.execute("PRAGMA secure_delete = ON").close()
         connection.execute("PRAGMA temp_store = MEMORY").close()
         for reference in wanted:

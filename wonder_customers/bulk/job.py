@@ -83,7 +83,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     @property
     def notes(self) -> SourceNotes:
-        """The decisions and changes made while the source was read, as far as known."""
+        """The decisions and changes made while the source was read; empty if they are not known."""
         return SourceNotes()
 
     @property

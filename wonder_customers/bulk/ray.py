@@ -52,7 +52,7 @@ def _connect(address: str | None) -> None:
     try:
         ray.init(address=address or "local", **settings)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        message = str(error).strip().partition("\n")[0]
+        message = str(error).strip().partition("\n")[0].rstrip(".")
         failed = "Ray cannot be started on this machine" if address is None else f"Ray at {address} cannot be reached"
         advice = "" if address is None else " Check the address, and that Ray is running."
         raise ConfigurationError(f"{failed}: {message}.{advice}") from None

@@ -14,7 +14,7 @@ from wonder_customers._support import clock
 from wonder_customers.bulk.distributed.coordinator import Coordinator, WorkerConfig, outcome_to_dict, progress_of
 from wonder_customers.bulk.distributed.leased_journal import LeasedJournal
 from wonder_customers.bulk.distributed.partition import Partition, run_partition
-from wonder_customers.bulk.journal.digest import Digests, key_mark, key_of
+from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.permits import reach
 from wonder_customers.bulk.stop_reasons import Stop
@@ -98,7 +98,8 @@ class Worker:
         if account.base_url != config.endpoint:
             raise ConfigurationError(
                 f"the journal belongs to {config.gateway} at {config.endpoint}, but the account of this worker is at"
-                f" {account.base_url}. This worker sent nothing. Use the same account and base URL for all workers."
+                f" {account.base_url}. This worker sent nothing. Set the same base URL for all workers, for"
+                f" example with {config.gateway.upper()}_BASE_URL."
             )
         digests = digests_for(config)
         limit = FencedRateLimit(self.rate_limit or AdaptiveRateLimit())
@@ -158,8 +159,8 @@ def digests_for(config: WorkerConfig) -> Digests:
     digests = Digests(key_of(Path(config.journal), make=False))
     if not compare_digest(key_mark(digests), config.mark):
         raise ConfigurationError(
-            f"this worker's key differs from the key of the journal {config.journal}. This worker sent nothing. Set"
-            " the same WONDER_CUSTOMERS_SYNC_KEY for all workers, or give them access to the key file beside the"
-            " journal."
+            f"this worker's key differs from the key of the journal {config.journal}. This worker sent nothing. If the"
+            f" journal was created with {VARIABLE}, set the same value for all workers; otherwise unset {VARIABLE} and"
+            " give them access to the key file beside the journal."
         )
     return digests

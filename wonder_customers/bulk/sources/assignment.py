@@ -301,12 +301,14 @@ class Assignment:
             # In many languages, a column `Name` beside a first name contains the last name.
             foreign = not name_key(self.base[first.places[0]]).startswith(("first", "given", "fore", "fname"))
             if foreign and name_key(self.base[name.places[0]]) in {"name", "nom"}:
-                self.feeds[self.feeds.index(name)] = evolve(name, path="last_name", why="beside a first name")
+                self.feeds[self.feeds.index(name)] = evolve(
+                    name, path="last_name", why="the table also has a first name"
+                )
         # In some languages, a column such as `Nombre` without a last name contains the full name.
         elif (
             first is not None and last is None and name is None and name_key(self.base[first.places[0]]) in _FULL_NAMES
         ):
-            self.feeds[self.feeds.index(first)] = evolve(first, path="name", why="without a last name")
+            self.feeds[self.feeds.index(first)] = evolve(first, path="name", why="the table does not have a last name")
         elif name is not None and name.automatic and (first is not None or last is not None):
             self.feeds.remove(name)
             for place in name.places:

@@ -41,7 +41,10 @@ _FOOTER_START = re.compile(
 """The start of a footer in lower case. The pattern excludes most rows quickly."""
 _TITLE_LINES = 30
 _LONGEST_HEADER = 10_000
-REMARK = "only the first column has a value, which contains a space, so the line may not be a customer"
+REMARK = (
+    "only the first column has a value, which contains a space, so the line may not be a customer; delete the line, or"
+    " add a value to another column"
+)
 
 
 def csv_rows(

@@ -210,8 +210,8 @@ def _likely(survey: _Survey, name: str, *, detect: bool) -> str:
     if detect and likely:
         return likely[0]
     first = survey.sample[0][0]
-    count = f"{survey.invalid} lines" if survey.invalid > 1 else "1 line"
-    why = f"is not UTF-8 ({count}, first line {first})"
+    count = f"{survey.invalid} lines; the first is " if survey.invalid > 1 else ""
+    why = f"is not UTF-8 ({count}line {first})"
     raise ConfigurationError(_choose(name, why, likely[:3], _shown(survey, likely[:3])))
 
 
