@@ -95,7 +95,7 @@ async def test_invalid_request_is_refused(method: str, path: str, more: dict[str
 async def test_card_data_in_a_custom_request_is_refused(more: dict[str, Any]) -> None:
     requests: list[httpx.Request] = []
     async with recording(requests) as it:
-        with pytest.raises(InvalidRecordError, match="must not be stored") as caught:
+        with pytest.raises(InvalidRecordError, match="must not be sent") as caught:
             await it.request("POST", "/v2/charges", **more)
     assert requests == []
     assert not any(text in str(caught.value) for text in ("4929", "917"))

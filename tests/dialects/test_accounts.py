@@ -92,7 +92,7 @@ def test_value_of_another_type_is_reported_with_its_variable() -> None:
 
 def test_contents_of_a_key_file_are_not_used_as_a_path(tmp_path: Path) -> None:
     given = as_files({"WONDER_PRIVATE_KEY": str(tmp_path / "other")}, tmp_path) | {"WONDER_APP_ID": "app"}
-    with pytest.raises(ConfigurationError, match="private_key is not a private key in PEM format"):
+    with pytest.raises(ConfigurationError, match="private_key is not a valid key in PEM format"):
         Wonder.from_environment(given)
 
 

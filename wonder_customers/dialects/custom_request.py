@@ -57,7 +57,7 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
     except TypeError:
         return "json", None, "must contain only JSON values, with strings as keys and no integer of more than 64 bits"
     found = next(find_card_data({"query": dict(query), "json": body}), None)
-    return None if found is None else (found[0] or "json", None, f"the value {found[1]}, which must not be stored")
+    return None if found is None else (found[0] or "json", None, f"the value {found[1]}, which must not be sent")
 
 
 def _decode(response: HttpResponse, *, writes: bool) -> Any:
