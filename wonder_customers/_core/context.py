@@ -181,11 +181,10 @@ class CallContext:
         error.elapsed = self.waits.clock() - self.started
         return error
 
-    def mark_confirmed(self, call: Call[Any]) -> None:
-        """Record the success of `call`."""
-        if call.replay is not Replay.READ:
-            self.late_attempt |= self.unconfirmed
-            self.unconfirmed, self.wrote = False, True
+    def mark_confirmed(self) -> None:
+        """Record the success of a write."""
+        self.late_attempt |= self.unconfirmed
+        self.unconfirmed, self.wrote = False, True
 
     def begin(self, observers: "ObserverGroup | None") -> None:
         """Count and report the start of the operation."""

@@ -154,7 +154,8 @@ class Executor:
 
     async def perform(self, call_context: CallContext, call: Call[T]) -> Response[T]:
         """Send a request, with its retries and lookups, and return the response."""
-        keys: Sequence[Key] = () if call.replay is Replay.READ else write_keys(call_context, call)
+        is_write = call.replay is not Replay.READ
+        keys: Sequence[Key] = write_keys(call_context, call) if is_write else ()
         if keys:
             found = await self._prepare_write(call_context, call, keys)
             if found is not None:
@@ -172,7 +173,8 @@ class Executor:
                 budget = call_context.account_context.account.budget
                 if budget.tokens < budget.size:
                     budget.give_back(progress.cost)
-                call_context.mark_confirmed(call)
+                if is_write:
+                    call_context.mark_confirmed()
                 self.order.link(call_context, response.record)
                 return response
 
@@ -237,7 +239,7 @@ class Executor:
         # An unconfirmed write may have created the customer.
         found = await self._look_up(call_context, call, certain=False)
         if found is not None:
-            call_context.mark_confirmed(call)
+            call_context.mark_confirmed()
         return found
 
     # Lookups
