@@ -143,7 +143,7 @@ async def test_migration_of_a_list_that_always_grows_is_reported(account: Accoun
             r"continue with: wonder-customers migrate --from paydock --to monri --journal '.*/a journal'$",
         ),
         ({"query": "digest", "on": "digest"}, r"resume '.*/a journal' \(with the same --query and --on\)$"),
-        ({"temporary": True}, r"the list changed\.$"),
+        ({"temporary": True}, r"the list changed\. Nothing was sent\.$"),
     ],
 )
 async def test_stopped_job_states_how_to_continue(
