@@ -351,3 +351,21 @@ async def test_rate_limit_error_has_retry_after(text: str, seconds: float | None
     error = await failure("monri", (429, None), Retry_After=text)
     assert isinstance(error, RateLimitError)
     assert error.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("gateway", "body", "expected"),
+    [
+        ("monri", {"status": "invalid-request", "message": "no"}, "HTTP 200 and the error invalid-request: no"),
+        ("paydock", {"status": 400, "error": {"message": "no"}}, "HTTP 200 and an error: no"),
+        ("wonder", {"code": 404, "message": "no"}, "HTTP 200 and the error 404: no"),
+    ],
+    ids=["monri", "paydock", "wonder"],
+)
+async def test_refusal_in_a_response_with_http_200_names_the_received_status(
+    gateway: str, body: dict[str, Any], expected: str
+) -> None:
+    error = await failure(gateway, (200, body))
+    assert isinstance(error, GatewayError)
+    assert error.status in {400, 404}
+    assert error.reason == f"the gateway refused the request with {expected}"

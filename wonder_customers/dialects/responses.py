@@ -155,6 +155,7 @@ def gateway_error(
     message: str | None = None,
     fields: Mapping[str, tuple[str, ...]] | None = None,
     about_customer: bool = True,
+    received: int | None = None,
 ) -> CallError:
     """Return the error for a refusal.
 
@@ -162,11 +163,12 @@ def gateway_error(
     therefore also classified by their message.
 
     Args:
-        status: The HTTP status, or the status in the body.
+        status: The HTTP status, or the status in the body of a response with HTTP 200.
         code: The gateway's error code.
         message: The gateway's message.
         fields: The gateway's messages by field; None if the gateway does not name fields.
         about_customer: Whether the refusal may be about the customer. Otherwise, its message does not classify it.
+        received: The HTTP status, if `status` is another status.
     """
     code, message = code and printable(code), message and printable(message)
     if fields is not None:
@@ -178,9 +180,12 @@ def gateway_error(
     if kind is None and status in {400, 422} and about_customer:
         listed = " ".join((message_text, *(it for texts in (fields or {}).values() for it in texts)))
         kind = ConflictError if _TAKEN.search(listed) else NotFoundError if _MISSING.search(listed) else None
-    named = f" {code}" if code else ""
+    if received in {None, status}:
+        named = f"HTTP {status}" + (f" {code}" if code else "")
+    else:
+        named = f"HTTP {received} and " + (f"the error {code}" if code else "an error")
     what = "responded" if kind is GatewayUnavailableError else "refused the request"
-    reason = f"the gateway {what} with HTTP {status}{named}" + (f": {message_text}" if message_text else "")
+    reason = f"the gateway {what} with {named}" + (f": {message_text}" if message_text else "")
     applied = "unknown" if kind is GatewayUnavailableError else "no"
     facts: dict[str, Any] = {"status": status, "code": code, "message": message, "applied": applied}
     if status in _TEMPORARY:

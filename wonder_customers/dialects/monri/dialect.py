@@ -253,15 +253,16 @@ def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
     if not isinstance(word, str | None):
         raise invalid_response("the status in the response body is not a string", response.status)
     if word in {"invalid-request", "error"}:
-        raise _refusal(400, body)
+        raise _refusal(400, body, response.status)
     if word not in {None, *accepted}:
         raise invalid_response("the response body contains an unknown status", response.status)
     return body
 
 
-def _refusal(status: int, body: dict[str, Any]) -> CallError:
+def _refusal(status: int, body: dict[str, Any], received: int | None = None) -> CallError:
     message, fields = _messages(body)
-    return gateway_error(status, code=short_text(body.get("status")), message=message, fields=fields)
+    code = short_text(body.get("status"))
+    return gateway_error(status, code=code, message=message, fields=fields, received=received)
 
 
 def _messages(body: dict[str, Any]) -> tuple[str | None, dict[str, tuple[str, ...]]]:

@@ -21,7 +21,7 @@ class _AcquirerReason(str):
 
 def refusal(status: int, body: dict[str, Any]) -> CallError:
     """Return the error for a refusal, with the gateway's code and messages."""
-    claimed = body.get("status")
+    claimed, received = body.get("status"), status
     if status < 400:
         status = claimed if type(claimed) is int and 400 <= claimed <= 599 else 400
     summary, legacy = _as_object(body.get("error_summary")), _as_object(body.get("error"))
@@ -33,6 +33,7 @@ def refusal(status: int, body: dict[str, Any]) -> CallError:
         message=message,
         fields=fields,
         about_customer=_about_customer(body, message),
+        received=received,
     )
 
 

@@ -224,7 +224,8 @@ def _accepted(response: HttpResponse) -> Any:
     if error_code or code not in {None, 200, "200"}:
         number = int(str(code)) if str(code).isdecimal() and len(str(code)) == 3 else 400
         status = number if 400 <= number <= 599 else 400
-        raise gateway_error(status, code=error_code or short_text(code), message=message)
+        code = error_code or short_text(code)
+        raise gateway_error(status, code=code, message=message, received=response.status)
     return body.get("data")
 
 
