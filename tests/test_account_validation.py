@@ -108,13 +108,16 @@ def _key() -> rsa.RSAPrivateKey:
 
 
 BAD_KEYS: dict[str, tuple[Callable[[], str], str]] = {
-    "empty": (lambda: "", "not a private key"),
-    "blank": (lambda: " \n", "not a private key"),
-    "garbage": (lambda: "MIIEvQIBADAN", "not a private key"),
-    "garbage in PEM": (lambda: "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----", "not a private key"),
-    "cut short": (lambda: private_key()[:-200], "not a private key"),
-    "not ASCII": (lambda: private_key().replace("A", "é", 1), "not a private key"),
-    "lone surrogate": (lambda: "\ud800", "not a private key"),
+    "empty": (lambda: "", "not a valid key in PEM format"),
+    "blank": (lambda: " \n", "not a valid key in PEM format"),
+    "garbage": (lambda: "MIIEvQIBADAN", "not a valid key in PEM format"),
+    "garbage in PEM": (
+        lambda: "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----",
+        "not a valid key in PEM format",
+    ),
+    "cut short": (lambda: private_key()[:-200], "not a valid key in PEM format"),
+    "not ASCII": (lambda: private_key().replace("A", "é", 1), "not a valid key in PEM format"),
+    "lone surrogate": (lambda: "\ud800", "not a valid key in PEM format"),
     "encrypted": (lambda: _pem(_key(), encryption=BestAvailableEncryption(b"pass")), "encrypted"),
     "encrypted, older form": (
         lambda: _pem(_key(), encryption=BestAvailableEncryption(b"pass"), form="PKCS1"),
@@ -126,9 +129,12 @@ BAD_KEYS: dict[str, tuple[Callable[[], str], str]] = {
     "RSA of 1024 bits": (lambda: _pem(rsa.generate_private_key(65537, 1024)), "2048 bits"),
     "public key": (
         lambda: _key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
-        "not a private key",
+        "not a valid key in PEM format",
     ),
-    "certificate": (lambda: "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----", "not a private key"),
+    "certificate": (
+        lambda: "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
+        "not a valid key in PEM format",
+    ),
 }
 
 
