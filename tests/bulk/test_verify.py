@@ -9,7 +9,7 @@ from bulk.customers import QUICK, AccountFactory, draft, line, open_journal, run
 
 from wonder_customers import CustomerDraft, CustomerSession
 from wonder_customers.bulk import Verification, sources, verify
-from wonder_customers.bulk.verify import wilson
+from wonder_customers.bulk.verify import MOST_FINDINGS, wilson
 from wonder_customers.dialects import names
 from wonder_customers.records import Phone
 from wonder_customers.simulator.server import SimulatorServer
@@ -119,3 +119,22 @@ async def test_verify_expects_removed_customers_to_be_absent(
     assert counts_of(found) == {"equal": 1, "removed": 2, "present": 1}
     assert [(it.number, it.reference, it.result) for it in found.findings] == [(0, "c-1", "present")]
     assert sampled.checked == 2
+
+
+async def test_differences_are_listed_before_rows_that_were_not_compared(account: AccountFactory) -> None:
+    rows = [*[CustomerDraft() for _ in range(MOST_FINDINGS)], draft(1), CustomerDraft(), draft(2)]
+    async with CustomerSession(account("monri"), retry=QUICK) as session:
+        found = await verify(session, rows)
+    assert [it.reference for it in found.findings[:3]] == ["c-1", "c-2", None]
+    assert (len(found.findings), found.wrong) == (MOST_FINDINGS, 2)
+
+
+async def test_verify_compares_the_first_valid_row_of_a_reference_only(account: AccountFactory, tmp_path: Path) -> None:
+    source, journal = tmp_path / "c.csv", open_journal(tmp_path / "j", account("monri"), "monri")
+    equal = "c-1,Ada,ada@example.org\n"
+    source.write_text(f"reference,name,email\nc-1,Ada,none\n{equal}{equal}c-2,Eve,\nc-2,Eve,\n")
+    await run_job(account("monri"), sources.read(source), journal)
+    async with CustomerSession(account("monri"), retry=QUICK) as session:
+        found = await verify(session, sources.read(source), journal=journal)
+    assert counts_of(found) == {"equal": 2, "unsent": 2, "unreadable": 1}
+    assert [(it.number, it.result) for it in found.findings] == [(1, "unreadable"), (3, "unsent"), (5, "unsent")]

@@ -1,6 +1,7 @@
 """Output of ``plan``, ``status``, ``verify`` and ``migrate``, and errors of bulk commands."""
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -281,4 +282,12 @@ def test_plan_and_verify_count_the_entries_that_they_do_not_list(run_at_simulato
     source.write_text("reference,name,email\n" + "".join(f"d-{number},Ada,none\n" for number in range(21)))
     out = run_at_simulator("plan", "c.csv", "--to", "monri")[1]
     assert "and 1 more row that cannot be sent" in out
+    assert re.search(r"by reason\n.*\n│ invalid email │ 21 │\n", out)
     assert "and 5 more customers missing from the source" in out
+
+
+def test_metadata_is_proposed_only_for_gateways_with_metadata(run_at_simulator: Command, folder: Path) -> None:
+    (folder / "c.csv").write_text("reference,name,phone,metadata.vip\nc-1,Ada,+385 91 234 5678,yes\n")
+    code, _, err = run_at_simulator("plan", "c.csv", "--to", "wonder")
+    assert (code, "--unsupported metadata" in err) == (USAGE, False)
+    assert "Leave them out with --unsupported ignore." in err

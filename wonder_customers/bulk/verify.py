@@ -67,7 +67,8 @@ class Verification:
         counts: Rows and removed customers by result.
         normalized: For each field, the number of rows whose value equals the gateway's only after normalisation.
         changed: The number of rows that have changed since the journal recorded them.
-        findings: The first rows and removed customers that are not as expected or were not compared.
+        findings: Rows and removed customers that are not as expected, before those that were not compared; at most
+            `MOST_FINDINGS`.
     """
 
     rows: int = 0
@@ -97,8 +98,11 @@ class Verification:
         self.counts[finding.result] += 1
         self.changed += finding.changed
         self.checked += finding.result not in _LEFT_OUT
-        if finding.result not in _RIGHT and len(self.findings) < MOST_FINDINGS:
-            self.findings.append(finding)
+        if finding.result not in _RIGHT:
+            # A long list of rows that were not compared must not hide a difference.
+            where = len(self.findings) if finding.result in _LEFT_OUT else self.wrong - 1
+            self.findings.insert(where, finding)
+            del self.findings[MOST_FINDINGS:]
 
 
 def wilson(wrong: int, of: int) -> tuple[float, float]:
@@ -198,12 +202,13 @@ class _Comparison:
     empty: EmptyRule
     seen: ReferenceIndex
     found: Verification
-    _repeated: set[int] = field(factory=set, init=False)
+    _repeats: dict[int, int] = field(factory=dict, init=False)
+    _invalid: set[int] = field(factory=set, init=False)
 
     def note(self, rows: Sequence[Row]) -> None:
         """Record the references of a batch."""
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
-        self._repeated.update(self.seen.find_repeats(named))
+        self._repeats.update(self.seen.find_repeats(named))
 
     async def check(self, row: Row) -> None:
         self.found.add(await self._finding(row))
@@ -222,15 +227,18 @@ class _Comparison:
     async def _finding(self, row: Row) -> Finding:
         draft = row.draft
         if draft is None or draft.reference is None or not _valid(self.session, draft):
+            self._invalid.add(row.number)
             return Finding(row.number, row.reference, "unreadable")
+        first = self._repeats.get(row.number)
+        if first is not None and first not in self._invalid:
+            return Finding(row.number, draft.reference, "unsent")
+        self._invalid.discard(first or 0)  # this row is the first valid row with the reference
         entry = None if self.find is None else self.find([draft.reference]).get(draft.reference)
         if self.find is not None and (entry is None or entry.state in {"failed", "held", "removed"}):
             return Finding(row.number, draft.reference, "unsent")
         recorded = None if entry is None else entry.fields
         cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, journaled=False)
         changed = bool(cells.cleared) or self._changed(draft if self.empty == "own" else cells.draft, entry)
-        if row.number in self._repeated and (entry is None or changed):
-            return Finding(row.number, draft.reference, "unsent")
         try:
             response = await self.session.raw.get_by_reference(draft.reference)
         except NotFoundError:

@@ -113,6 +113,8 @@ def show_plan(
         print_message(f"`sync` would stop: {found.systematic}", "red")
     _show_differences(found.differences, values=diff)
     _print_rest("customer", "that would change", found.differing - len(found.differences))
+    if found.reasons:
+        _print_counts("rows that cannot be sent, by reason", dict(found.reasons.most_common()))
     for problem in found.problems:
         print_line(f"{problem.status}: {problem.reason}", "red")
     _print_rest("row", "that cannot be sent", found.invalid + found.duplicates - len(found.problems), "red")

@@ -33,7 +33,7 @@ def test_spreadsheet_cells_are_read_as_they_are_stored(tmp_path: Path) -> None:
     )
     assert first.draft is not None
     assert first.draft.metadata == {"since": "2024-02-29", "score": "1.5", "vip": "TRUE"}
-    assert (second.reference, second.place) == ("000123", "row 4")
+    assert (second.reference, second.place) == ("000123", "line 4")
     assert "a spreadsheet shortened this number" in (third.problem or "")
     assert reader.notes.footers == 1
 

@@ -74,3 +74,11 @@ def test_first_filled_phone_of_several_recognised_columns_is_used(tmp_path: Path
     data = "Kundennummer;Telefon;Mobil\n1;+49301234567;+491711234567\n2;;+491711234568\n3;;\n"
     phones = [draft.phone for draft in read_drafts(tmp_path, data)]
     assert phones == [Phone("+49", "301234567"), Phone("+49", "1711234568"), None]
+
+
+def test_unknown_country_that_is_not_sent_does_not_make_a_row_invalid(tmp_path: Path) -> None:
+    data = "reference,phone,address.country\nf-1,091 234 5678,CRO\nf-2,091 234 5678,HR\n"
+    mapping = sources.ColumnMapping(unsupported="ignore", default_country="HR")
+    first, second = read_drafts(tmp_path, data, unsupported={"address"}, mapping=mapping)
+    # The default country is not the country of the first row.
+    assert (first.phone, second.phone) == (Phone(None, "091 234 5678"), Phone("+385", "912345678"))

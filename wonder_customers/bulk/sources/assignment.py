@@ -47,6 +47,11 @@ class Feed:
         """Whether the field's columns are neither mapped nor named like the field."""
         return self.why not in {"mapped", "name of the field"}
 
+    @property
+    def required(self) -> bool:
+        """Whether a row with an unusable value is invalid. A company can be the name of a row without a name."""
+        return self.target is not None or self.path == "company_name"
+
 
 @cache
 def known_fields() -> frozenset[str]:

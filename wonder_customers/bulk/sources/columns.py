@@ -23,6 +23,7 @@ from wonder_customers.records import CustomerDraft
 __all__ = ["INVALID_BYTES", "Columns", "Reading", "UnknownColumns"]
 
 _MOST_COLUMNS = 1000
+_UNKNOWN_COUNTRY = "ZZ"
 _KINDS = {bool: "a Boolean", float: "a decimal number", list: "a list", dict: "an object"}
 
 
@@ -185,7 +186,7 @@ class Columns:
         found: dict[str, Any] = {}
         country = company = None
         for feed in self.feeds:
-            value = self._value(feed, values, place)
+            value = self._value(feed, values, place) if feed.required else self._unused_value(feed, values, place)
             if value is None:
                 continue
             if feed.path == "address.country":
@@ -200,6 +201,14 @@ class Columns:
         if company is not None and found.keys().isdisjoint({"name", "first_name", "last_name"}):
             found["name"] = company
         return assembled(found, place)
+
+    def _unused_value(self, feed: Feed, values: Sequence[Any], place: str) -> Any:
+        """Return the value of a field that is not sent. An unusable value does not make the row invalid."""
+        try:
+            return self._value(feed, values, place)
+        except RowProblem:
+            # In an unknown country, no national number is valid.
+            return _UNKNOWN_COUNTRY if feed.path == "address.country" else None
 
     def _value(self, feed: Feed, values: Sequence[Any], place: str) -> Any:
         """Return the value of a field in a row."""
@@ -277,9 +286,10 @@ def _targets(found: Assignment, reading: Reading) -> list[Feed]:
             use = (*others, elsewhere) if kept else others
             reading.notes.columns[found.names[place]] = (use, f"{why}; the gateway does not have {feed.path}")
     if refused:
+        keep = "Leave" if "metadata" in missing else "Keep the values as metadata with --unsupported metadata, or leave"
         raise ConfigurationError(
-            f"the gateway does not have these fields (with their columns in parentheses): {', '.join(refused)}. Keep"
-            " the values as metadata with --unsupported metadata, or leave them out with --unsupported ignore."
+            f"the gateway does not have these fields (with their columns in parentheses): {', '.join(refused)}."
+            f" {keep} them out with --unsupported ignore."
         )
     # The country is read first, because a national phone number depends on it.
     return sorted(feeds, key=lambda feed: feed.path != "address.country")

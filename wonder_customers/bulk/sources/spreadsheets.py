@@ -9,7 +9,7 @@ from typing import Any
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading, UnknownColumns
 from wonder_customers.bulk.sources.csv_files import REMARK, is_blank, is_footer, is_remark, title_hint
-from wonder_customers.bulk.sources.values import shown_date, typed_rows
+from wonder_customers.bulk.sources.values import plain, shown_date
 from wonder_customers.errors import ConfigurationError, needed
 
 __all__ = ["sheet_rows"]
@@ -42,12 +42,13 @@ def sheet_rows(path: Path, number: int, reading: Reading, where: str = "") -> Ge
         if is_footer(texts):
             reading.notes.footers += 1
             continue
-        values = [_cell(value) for value in line]
+        values = [plain(_cell(value)) for value in line]
+        number += 1
+        position = f"{where}line {place}"
         if is_remark(values) and " " in str(values[0]):
-            number += 1
-            yield Row(number, problem=f"{where}row {place}: {REMARK}", place=f"{where}row {place}")
-            continue
-        number = yield from typed_rows([values], columns, number, where, number + 1 - place)
+            yield Row(number, problem=f"{position}: {REMARK}", place=position)
+        else:
+            yield Row(number, reference=columns.reference_of(values), place=position, table=columns, values=values)
     return number
 
 
@@ -91,7 +92,7 @@ def _texts(line: list[Any]) -> list[str]:
 
 
 def _cell(value: Any) -> Any:
-    """Convert a cell for `typed_rows`."""
+    """Convert a cell for `plain`."""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, float):
