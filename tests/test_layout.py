@@ -137,7 +137,6 @@ def _classes() -> dict[str, Any]:
     return found
 
 
-NAMES = _classes() | vars(importlib.import_module("wonder_customers.dialects.base"))
 EXPORTED = {name for module in PUBLIC_MODULES for name in importlib.import_module(module).__all__}
 PAGES = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "reference").glob("*.md")))
 
@@ -151,9 +150,9 @@ def _is_documented(name: str) -> bool:
 
 
 def test_types_in_public_signatures_are_exported_and_documented() -> None:
-    hidden = set()
+    hidden, names = set(), _classes() | vars(importlib.import_module("wonder_customers.dialects.base"))
     for name, function in chain.from_iterable(_signatures(importlib.import_module(it)) for it in PUBLIC_MODULES):
-        hints = typing.get_type_hints(function, localns=NAMES)
+        hints = typing.get_type_hints(function, localns=names)
         for used in set().union(*map(_named_types, hints.values())):
             if used not in EXPORTED:
                 hidden.add(f"{name}: {used} is not exported")
