@@ -161,10 +161,11 @@ def test_database_of_another_program_is_refused_and_unchanged(tmp_path: Path) ->
     with sqlite3.connect(file) as other:
         other.execute("CREATE TABLE customers (name TEXT)")
     other.close()
+    file.chmod(0o644)
     before = file.read_bytes()
     with pytest.raises(ConfigurationError, match="not a database of the simulator"):
         Store(str(file))
-    assert file.read_bytes() == before
+    assert (file.read_bytes(), mode(file)) == (before, 0o644)
     assert [path.name for path in tmp_path.iterdir()] == ["shop.db"]
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -134,11 +135,13 @@ class Store:
     def __init__(self, path: str | None = None) -> None:
         self._lock = threading.RLock()
         if path:
-            _make_private(path)
+            _create(path)
         self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
         self._closing = weakref.finalize(self, self._connection.close)
         try:
             self._check_owner(path)
+            if path:
+                _make_private(path)
             for setting in ("trusted_schema = OFF", "journal_mode = WAL", "synchronous = OFF"):
                 self._connection.execute(f"PRAGMA {setting}").close()
             self._connection.executescript(_SCHEMA).close()
@@ -367,19 +370,20 @@ class Store:
         return [orjson.loads(row[0]) for row in rows]
 
 
-def _make_private(path: str) -> None:
-    """Create a file if necessary, and make it private to its owner."""
+def _create(path: str) -> None:
+    """Create a private file if it does not exist."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be opened as a database: {error.strerror}. {_ADVICE}") from None
+
+
+def _make_private(path: str) -> None:
+    """Make the simulator's file private to its owner."""
     try:
-        if hasattr(os, "fchmod"):
-            os.fchmod(descriptor, 0o600)
+        Path(path).chmod(0o600)
     except PermissionError:
         raise ConfigurationError(f"{path} belongs to another user. {_ADVICE}") from None
-    finally:
-        os.close(descriptor)
 
 
 def _text(body: dict[str, Any]) -> str:
