@@ -1,12 +1,13 @@
 """Values of responses: times, numbers, words, and card numbers, which are masked."""
 
 from datetime import UTC, datetime
+from types import ModuleType
 
 import pytest
 from attrs import field, frozen
 from gateway_responses import HEX24, UUID
 
-from wonder_customers import Phone
+from wonder_customers import Customer, Phone
 from wonder_customers.dialects.codec import Json, make_converter, make_reader
 from wonder_customers.dialects.monri import codec as monri
 from wonder_customers.dialects.paydock import codec as paydock
@@ -112,3 +113,11 @@ def test_reader_of_a_record_with_defaults(body: Json, expected: Account | None) 
         second, _ = reader.read(body)
         assert first == second == expected
         assert first.limits is not second.limits
+
+
+@pytest.mark.parametrize("codec", [monri, paydock, wonder])
+def test_records_are_hooks_of_the_dialects_cattrs_converter(codec: ModuleType) -> None:
+    customer = Customer(UUID, first_name="Ada", email="ada@example.com", reference="c-1")
+    assert codec._converter.unstructure(customer) == codec._write_customer(customer)
+    body = codec.write_customer(customer)
+    assert codec._converter.structure(body, Customer) == codec.read_customer(body)

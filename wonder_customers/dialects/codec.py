@@ -1,4 +1,4 @@
-"""Converters between JSON objects and records. Values that differ from the documentation are reported as drift."""
+"""Hooks of cattrs that convert between JSON objects and records, and report differences from the documentation."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
@@ -7,6 +7,8 @@ from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin
 
 from attrs import NOTHING, fields
+from cattrs import Converter
+from cattrs.fns import identity
 
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.responses import invalid_response
@@ -15,7 +17,6 @@ from wonder_customers.secret import Secret
 
 __all__ = [
     "Json",
-    "RecordConverter",
     "make_converter",
     "make_reader",
     "make_writer",
@@ -28,63 +29,51 @@ __all__ = [
 T = TypeVar("T")
 
 
-def _read_time(value: Any) -> datetime:
+def _read_time(value: Any, _: object) -> datetime:
     moment = datetime.fromisoformat(value)
     if moment.year in {1, 9999}:
         raise ValueError("expected a time whose UTC value is in the range of datetime")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-class RecordConverter:
-    """The functions that read and write the values of a dialect's records.
-
-    Attributes:
-        readers: The readers of records, by class.
-        scalars: Functions that read a JSON value, by the type of the field. They raise a KeyError, TypeError or
-            ValueError for a value that they cannot read.
-        writers: Functions that return the JSON value of a field, by type. Values of other types are written unchanged.
-    """
-
-    def __init__(self, *, milliseconds: bool = False) -> None:
-        self.readers: dict[Any, RecordReader[Any]] = {}
-        self.scalars: dict[Any, Callable[[Any], Any]] = {datetime: _read_time, date: date.fromisoformat}
-        precision = "milliseconds" if milliseconds else "seconds"
-        self.writers: dict[Any, Callable[[Any], Any]] = {
-            Secret: Secret.reveal,
-            date: date.isoformat,
-            datetime: lambda it: it.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z"),
-        }
-
-    def writer_of(self, declared: Any) -> Callable[[Any], Any] | None:
-        """Return the function that writes fields of the type `declared`; None if they are written unchanged."""
-        for kind in (declared, *get_args(declared)):
-            if kind in self.writers:
-                many = get_origin(declared) is tuple
-                return partial(_write_all, self.writers[kind]) if many else self.writers[kind]
-        return None
-
-
 def _write_all(write: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
     return [write(it) for it in items]
 
 
-def make_converter(*, milliseconds: bool = False) -> RecordConverter:
-    """Return a converter for one dialect. Times are written in UTC, with whole seconds or `milliseconds`."""
-    return RecordConverter(milliseconds=milliseconds)
+def make_converter(*, milliseconds: bool = False) -> Converter:
+    """Return a cattrs converter for one dialect. Times are written in UTC, with whole seconds or `milliseconds`."""
+    converter, precision = Converter(), "milliseconds" if milliseconds else "seconds"
+    converter.register_structure_hook(datetime, _read_time)
+    register_reader(converter, date, date.fromisoformat)
+    register_writer(converter, Secret, Secret.reveal)
+    register_writer(converter, date, date.isoformat)
+    register_writer(
+        converter, datetime, lambda it: it.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+    )
+    return converter
 
 
-def register_reader(converter: RecordConverter, kind: type[T], read: Callable[[Any], T]) -> None:
+def register_reader(converter: Converter, kind: type[T], read: Callable[[Any], T]) -> None:
     """Use `read` for fields of type `kind`. For an unreadable value, `read` must raise a TypeError or ValueError."""
-    converter.scalars[kind] = read
+    converter.register_structure_hook(kind, lambda value, _: read(value))
 
 
-def register_writer(converter: RecordConverter, kind: type[T], write: Callable[[T], Any]) -> None:
+def register_writer(converter: Converter, kind: type[T], write: Callable[[T], Any]) -> None:
     """Use `write` for fields of type `kind`. None is written as null."""
-    converter.writers[kind] = write
+    converter.register_unstructure_hook(kind, write)
+
+
+def _writer_of(converter: Converter, declared: Any) -> Callable[[Any], Any] | None:
+    """Return the function that writes fields of the type `declared`; None if they are written unchanged."""
+    kind = next((it for it in get_args(declared) or (declared,) if isinstance(it, type)), None)
+    write = identity if kind is None else converter.get_unstructure_hook(kind)
+    if write is identity:
+        return None
+    return partial(_write_all, write) if get_origin(declared) is tuple else write
 
 
 def make_reader(
-    converter: RecordConverter,
+    converter: Converter,
     kind: type[T],
     names: Mapping[str, str],
     *,
@@ -104,12 +93,12 @@ def make_reader(
         inline: Fields with a nested record whose values are part of the same JSON object.
     """
     reader = RecordReader(converter, kind, names, shape=shape, finish=finish, inline=inline)
-    converter.readers[kind] = reader
+    converter.register_structure_hook(kind, reader)
     return reader
 
 
 def make_writer(
-    converter: RecordConverter, kind: type[Any], names: Mapping[str, str], *, sparse: bool
+    converter: Converter, kind: type[Any], names: Mapping[str, str], *, sparse: bool
 ) -> Callable[[Any], Json]:
     """Return a function that converts records of `kind` to JSON objects, and use it for fields of type `kind`.
 
@@ -124,7 +113,7 @@ def make_writer(
     def columns() -> tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, Any, Callable[[Any], Any] | None], ...]]:
         written = [it for it in fields(kind) if it.name in names]
         found = tuple(
-            (names[it.name], default_of(it.default) if sparse else NOTHING, converter.writer_of(it.type))
+            (names[it.name], default_of(it.default) if sparse else NOTHING, _writer_of(converter, it.type))
             for it in written
         )
         # For a single name, `attrgetter` returns the value instead of a tuple.

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, get_args, get_origin
+from typing import Any, Final, Generic, TypeVar, cast, get_args, get_origin
 
 from attrs import NOTHING, Factory, evolve, fields, frozen
+from cattrs import Converter
 
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.coercion import coerce, expected_name
-
-if TYPE_CHECKING:
-    from wonder_customers.dialects.codec import RecordConverter
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -42,15 +40,16 @@ class _Field:
     exact: type | None  # values of this type are used unchanged
     nullable: bool
     default: Any  # as in attrs
+    hook: Any  # the converter's structure hook; None for values that are used unchanged
     read: "Callable[[_Field, Any, str, Json], Any]"
 
 
 class RecordReader(Generic[T]):
-    """A reader that converts JSON objects to records of one class."""
+    """A structure hook of cattrs that converts JSON objects to records of one class."""
 
     def __init__(
         self,
-        converter: "RecordConverter",
+        converter: Converter,
         kind: type[T],
         names: Mapping[str, str],
         *,
@@ -60,6 +59,10 @@ class RecordReader(Generic[T]):
     ) -> None:
         self._converter, self._kind, self._names = converter, kind, names
         self._shape, self._finish, self._inline = shape, finish, inline
+
+    def __call__(self, body: Json, _: object) -> T:
+        """Return the record of a JSON object."""
+        return self.read(body)[0]
 
     def read(self, body: Json, path: str = "") -> tuple[T, Json]:
         """Return the record of a JSON object, and the unreadable values that are not in its `extra`."""
@@ -122,7 +125,7 @@ class RecordReader(Generic[T]):
 
     def _function(self, it: _Field, *, nullable: bool) -> Callable[[Any, str, Json], Any]:
         """Return the function that reads a field whose value cannot be used unchanged."""
-        scalar = None if it.exact else self._converter.scalars.get(it.kind)
+        scalar = None if isinstance(it.hook, RecordReader) else it.hook
 
         def read(value: Any, path: str, unread: Json) -> Any:
             if value is NOTHING or (value is None and nullable):
@@ -132,7 +135,7 @@ class RecordReader(Generic[T]):
             if scalar is None:
                 return it.read(it, value, path, unread)
             try:
-                return scalar(value)
+                return scalar(value, it.kind)
             except UNREADABLE:
                 return it.read(it, value, path, unread)
 
@@ -142,7 +145,7 @@ class RecordReader(Generic[T]):
     def _inline_readers(self) -> "tuple[tuple[str, RecordReader[Any]], ...]":
         kind: Any = self._kind
         types = {it.name: get_args(it.type)[0] for it in fields(kind) if it.name in self._inline}
-        return tuple((name, self._converter.readers[it]) for name, it in types.items())
+        return tuple((name, cast("Any", self._converter.get_structure_hook(it))) for name, it in types.items())
 
     @cached_property
     def _fields(self) -> tuple[_Field, ...]:
@@ -154,15 +157,18 @@ class RecordReader(Generic[T]):
                 arguments, many = get_args(declared), get_origin(declared) is tuple
                 nullable = type(None) in arguments
                 inner = arguments[0] if nullable or many else declared
-                nested = inner in self._converter.readers
+                exact = inner if inner in {str, bool, int} else dict if inner == Mapping[str, Any] else None
+                hook = None if exact else self._converter.get_structure_hook(inner)
+                nested = isinstance(hook, RecordReader)
                 found.append(
                     _Field(
                         attribute.name,
                         self._names[attribute.name],
                         inner,
-                        exact=inner if inner in {str, bool, int} else dict if inner == Mapping[str, Any] else None,
+                        exact=exact,
                         nullable=nullable,
                         default=attribute.default,
+                        hook=hook,
                         read=self._list if many else self._object if nested else self._value,
                     )
                 )
@@ -176,7 +182,7 @@ class RecordReader(Generic[T]):
         _report(f"{path}{it.wire}", expected_name(it.kind) if scalar else "text", value)
         try:
             # Other types, such as telephone numbers, are read from a str by a function of the dialect.
-            return coerce(it.kind, value) if scalar else self._converter.scalars[it.kind](coerce(str, value))
+            return coerce(it.kind, value) if scalar else it.hook(coerce(str, value), it.kind)
         except UNREADABLE:
             unread[it.wire] = value
             return None
@@ -184,7 +190,7 @@ class RecordReader(Generic[T]):
     def _object(self, it: _Field, value: Any, path: str, unread: Json) -> Any:
         if isinstance(value, dict):
             try:
-                record, inner = self._converter.readers[it.kind].read(value, f"{path}{it.wire}.")
+                record, inner = it.hook.read(value, f"{path}{it.wire}.")
             except MissingFieldError as missing:
                 drift.report(missing.path, "text", missing.found)
             else:
@@ -201,18 +207,18 @@ class RecordReader(Generic[T]):
                 _report(f"{path}{it.wire}", "list", value)
                 unread[it.wire] = value
             return ()
-        found = [self._item(it.kind, item, f"{path}{it.wire}") for item in value]
+        found = [self._item(it.hook, item, f"{path}{it.wire}") for item in value]
         if None in found:
             unread[it.wire] = value
         return tuple(it for it in found if it is not None)
 
-    def _item(self, kind: Any, item: Any, path: str) -> Any:
+    def _item(self, reader: "RecordReader[Any]", item: Any, path: str) -> Any:
         """Return the record of one item of a list, if readable."""
         if not isinstance(item, dict):
             _report(path, "object", item)
             return None
         try:
-            return self._converter.readers[kind].read(item, f"{path}.")[0]
+            return reader.read(item, f"{path}.")[0]
         except MissingFieldError as missing:
             drift.report(missing.path, "text", missing.found)
             return None
