@@ -139,7 +139,7 @@ class OneTimeToken:
 @guarded
 @frozen
 class VaultToken:
-    """The vault token of a stored card or bank account. `gateway_id` is the acquiring gateway for the token."""
+    """The vault token of a stored card or bank account (Paydock), and the id of its acquiring gateway, if any."""
 
     token: Secret = field(converter=secret)
     gateway_id: str | None = None

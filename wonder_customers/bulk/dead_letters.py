@@ -158,7 +158,8 @@ class DeadLetters:
         except OSError as error:
             raise BulkError(
                 f"the list of failed rows {self.path} could not be updated: {error.strerror}. It may contain rows that"
-                " have arrived. Fix the cause, such as a full disk. The next run with the same file updates the list."
+                " the gateway has accepted since. `status` shows the results of this run. Fix the cause, such as a full"
+                " disk. The next run with this list updates it."
             ) from None
         finally:
             rest.unlink(missing_ok=True)

@@ -3,7 +3,8 @@
 Other packages add gateways through the entry-point group ``wonder_customers.dialects``. The name of an entry is the
 gateway's name, and its value is the package of the dialect. Such a package provides:
 
-* ``ACCOUNT``: the account class with the methods ``dialect()`` and ``from_environment()``;
+* ``ACCOUNT``: the account class, an attrs class that implements `wonder_customers.dialects.base.Account` and has the
+  class method ``from_environment()``;
 * optionally a module ``checks``, for `wonder_customers.probing` (see `wonder_customers.dialects.checks`);
 * a module ``simulator`` with ``SIMULATOR``, the class of the simulated gateway (see `wonder_customers.simulator`);
 * for `wonder_customers.testing`: a module ``codec`` with ``read_customer``, ``write_customer`` and, for payment tokens,

@@ -1,4 +1,4 @@
-"""The inspector: a web page that shows requests and changes faults, quirks, conditions and data."""
+"""The inspector: a web page that shows the requests and the stored data, and sets faults, quirks and conditions."""
 
 import secrets
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""A source as data."""
+"""The description of a source, which can be sent to other processes."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -192,7 +192,7 @@ class Cleaner:
 def _readable(text: str) -> str:
     """Refuse a string that is damaged or was decoded wrongly."""
     if "\0" in text:
-        raise ValueError("the value contains a NUL character, so the file is damaged")
+        raise ValueError("the value contains a NUL character; remove the character, or export the data again")
     if text.isascii():
         return text
     if "\ufffd" in text:
