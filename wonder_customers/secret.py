@@ -160,7 +160,7 @@ def fields_of(holder: object) -> Iterator[tuple[str, Any]]:
 
 
 def secrets_of(holder: object) -> tuple[Secret, ...]:
-    """Return the secrets among the fields of a record or an account."""
+    """Return the secrets among the fields of a record or an account, except those that a function provides."""
     return tuple(value for _, value in fields_of(holder) if type(value) is Secret)
 
 

@@ -290,7 +290,7 @@ def test_failed_start_leaves_neither_actors_nor_a_local_ray(machine: Machine, tm
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["dask"], "on must be ray (this machine) or ray://HOST:PORT (a cluster), not 'dask'"),
+        (["dask"], "`on` (--on) must be ray (this machine) or ray://HOST:PORT (a cluster), not 'dask'"),
         (["ray://"], "not 'ray://'"),
         (["ray", "--processes", "0"], "Must be >= 1."),
         (["ray", "--simulator"], "--simulator cannot be used with --on"),

@@ -85,7 +85,7 @@ async def test_wonder_refuses_to_delete_before_anything_is_sent(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     journal = open_journal(tmp_path / "j", account("wonder"), "wonder")
-    with pytest.raises(ConfigurationError, match=r"wonder cannot delete customers.*The rule `report`"):
+    with pytest.raises(ConfigurationError, match=r"wonder cannot delete customers.*--removed report"):
         await run_job(account("wonder"), [draft(1)], journal, removed="delete")
     assert server.store.ledger("wonder") == {}
 

@@ -162,7 +162,7 @@ class ChangeFilter:
         return outcomes, pending
 
     def missing(self, references: str) -> list[str]:
-        """Return the references in a JSON array that have no row in the source; an empty list with `repeats`."""
+        """Return the references in a JSON array that have no row. The list is empty for a part of a source."""
         return [] if self._references is None else self._references.missing(references)
 
     def _digests(self, rows: Sequence[Row]) -> dict[int, bytes]:

@@ -40,7 +40,7 @@ def _address(on: str) -> str | None:
     """Return the address of the cluster; None for this machine."""
     scheme, colon, address = on.partition("://")
     if scheme != "ray" or bool(colon) != bool(address):
-        raise ConfigurationError(f"on must be ray (this machine) or ray://HOST:PORT (a cluster), not {on!r}")
+        raise ConfigurationError(f"`on` (--on) must be ray (this machine) or ray://HOST:PORT (a cluster), not {on!r}")
     return address or None
 
 
@@ -114,7 +114,7 @@ class RayBackend:
     _started_ray: bool = field(default=False, init=False)
 
     def start(self) -> None:
-        """Start Ray if it is not running, and the actors."""
+        """Connect to Ray, unless this process is already connected, and start the actors."""
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _connect(self.address)

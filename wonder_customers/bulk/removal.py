@@ -42,8 +42,8 @@ def check_deletion(account: Account) -> None:
     reason = dialect.unsupported_operations.get(Operation.DELETE)
     if reason is not None:
         raise ConfigurationError(
-            f"{dialect.gateway} cannot delete customers: {reason}. The rule `report` counts the customers missing from"
-            " the source without deleting them."
+            f"{dialect.gateway} cannot delete customers: {reason}. Set removed to 'report' (--removed report) to count"
+            " the customers missing from the source without deleting them."
         )
 
 

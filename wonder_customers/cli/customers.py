@@ -1,4 +1,4 @@
-"""Commands that read and delete single customers."""
+"""Commands that show, list and delete customers."""
 
 from shlex import quote
 from typing import Annotated, Any, Final

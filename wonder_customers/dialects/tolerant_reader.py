@@ -111,7 +111,7 @@ class RecordReader(Generic[T]):
         return f"{create}({', '.join(arguments)})"
 
     def _argument(self, it: _Field, scope: dict[str, Any], *, nullable: bool) -> str:
-        """Return the expression for the value of a field. With `nullable`, null selects the default of any field."""
+        """Return the expression for the value of a field. With `nullable`, null counts as missing in every field."""
         nullable = nullable or it.nullable
         read = f"read_{len(scope)}"
         scope[read] = self._function(it, nullable=nullable)

@@ -130,7 +130,7 @@ def change_fields(convert: Callable[[Any], Any], *names: str) -> Callable[[Simul
 
 
 def keys_removed(*names: str) -> Callable[[SimulatedResponse], None]:
-    """Return a change that removes top-level keys of accepted responses."""
+    """Return a change that removes top-level keys from successful responses."""
 
     def change(response: SimulatedResponse) -> None:
         for name in names if response.status < 300 else ():
@@ -156,7 +156,7 @@ def smaller_pages(query: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def numbers(value: Any) -> Any:
-    """Return a string of digits without a leading zero as an int, and any other value unchanged."""
+    """Return a string of digits as an int, unless it starts with a zero. A plus sign is dropped."""
     return int(value) if isinstance(value, str) and re.fullmatch(r"\+?[1-9]\d*", value) else value
 
 

@@ -100,6 +100,12 @@ def test_invalid_mapping_file_is_refused(text: str, words: str, tmp_path: Path) 
         loaded(tmp_path, text)
 
 
+def test_field_with_a_constant_and_a_column_is_refused(tmp_path: Path) -> None:
+    mapping = loaded(tmp_path, '[fields]\nname = { constant = "Shop" }')
+    with pytest.raises(ConfigurationError, match=r"name has a constant .* and a column \('name'\)"):
+        read_drafts(tmp_path, "reference,name\n1,Ada\n", mapping=mapping)
+
+
 def test_transformation_can_be_left_out(tmp_path: Path) -> None:
     mapping = ColumnMapping(transformations=("nfc",))
     (draft,) = read_drafts(tmp_path, "reference,name,phone\n8.5E+11,N/A,123\n", mapping=mapping)

@@ -300,12 +300,17 @@ def _check_fields(found: Assignment) -> None:
     paths = [feed.path for feed in found.feeds]
     repeated = sorted({path for path in paths if paths.count(path) > 1})
     if repeated:
-        places = [place for feed in found.feeds if feed.path in repeated for place in feed.places]
-        listed = ", ".join(repr(found.names[place]) for place in places)
+        feeds = [feed for feed in found.feeds if feed.path in repeated]
+        places = [place for feed in feeds for place in feed.places]
+        listed, left_out = ", ".join(repr(found.names[it]) for it in places), map_option(found.names[places[-1]], "")
+        if not all(feed.places for feed in feeds):
+            raise ConfigurationError(
+                f"{', '.join(repeated)} has a constant in the [fields] table of the mapping, and a column ({listed})."
+                f" Leave the column out with {left_out}, or remove the constant."
+            )
         raise ConfigurationError(
-            f"more than one column is mapped to {', '.join(repeated)} ({listed}). Leave a column out with"
-            f" {map_option(found.names[places[-1]], '')}, or list the columns as `first` in the [fields] table of a"
-            " mapping file."
+            f"more than one column is mapped to {', '.join(repeated)} ({listed}). Leave a column out with {left_out},"
+            " or list the columns as `first` in the [fields] table of a mapping file."
         )
 
 

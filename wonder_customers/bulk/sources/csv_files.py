@@ -122,7 +122,10 @@ def is_remark(values: Sequence[Any]) -> bool:
 def _valid(header: list[str], where: str) -> list[str]:
     """Check the column names and return them."""
     if any(map(has_invalid_bytes, header)):
-        raise ConfigurationError(f"{where}the column names contain {INVALID_BYTES}. Export the data again as UTF-8.")
+        raise ConfigurationError(
+            f"{where}the column names contain {INVALID_BYTES}. Correct the encoding if you named it; otherwise, export"
+            " the data again as UTF-8."
+        )
     if all(len(name) > 2 and name[0] == name[-1] == "'" for name in map(str.strip, header)):
         raise ConfigurationError(f"{where}the quote character of the column names is '. Add --quote \"'\".")
     return header

@@ -163,7 +163,8 @@ def _named(given: str, mark: str | None, name: str) -> str:
     own = {"utf-8-sig": "utf-8"}.get(info.name, info.name)
     if mark is not None and not own.startswith(mark):
         raise ConfigurationError(
-            f"{name} starts with the byte order mark of {mark}, so its encoding is not {given}. Leave out --encoding."
+            f"{name} starts with the byte order mark of {mark}, so its encoding is not {given}. Remove"
+            " --encoding, or the encoding in the mapping file."
         )
     return mark or own
 

@@ -77,8 +77,8 @@ class _Lines(io.BufferedReader):
         line = super().readline(LONGEST_LINE + 1 if size is None or size < 0 else size)
         if len(line) > LONGEST_LINE:
             raise ConfigurationError(
-                f"{self.raw.path.name} has a line of more than {LONGEST_LINE >> 20} MB. Check that the file is"
-                " complete."
+                f"{self.raw.path.name} has a line of more than {LONGEST_LINE >> 20} MB. Check that the"
+                " compressed file is CSV or JSON Lines, with one row per line."
             )
         return line
 

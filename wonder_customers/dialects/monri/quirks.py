@@ -56,7 +56,7 @@ QUIRKS: Final = (
     ),
     Quirk("null-for-empty", "fields without a value are omitted", _without_nulls),
     EXTRA_FIELDS,
-    Quirk("missing-envelope", "accepted responses have no status", keys_removed("status")),
+    Quirk("missing-envelope", "successful responses have no status", keys_removed("status")),
     Quirk("id-name", "lists and deletions have id instead of uuid", _only_id),
     Quirk("deletion-word", "the response to a deletion has the status deleted", _deleted_word),
     Quirk("taken-wording", "a duplicate reference causes HTTP 422 with an `errors` object", _taken),

@@ -38,7 +38,7 @@ CHECKS: Final = (
     Check(
         "missing-envelope",
         "envelope",
-        "accepted responses have status, error and resource",
+        "successful responses have status, error and resource",
         without_keys("create", (), ("status", "error", "resource")),
     ),
     Check("unique-reference", "reference", "a second create with the reference is accepted", _second_customer),

@@ -48,7 +48,7 @@ QUIRKS: Final = (
     Quirk("status-as-boolean", "the status of a customer is a boolean", change_fields(lambda _: True, "status")),
     Quirk("null-for-empty", "absent optional fields are null", _nulls),
     EXTRA_FIELDS,
-    Quirk("missing-envelope", "accepted responses have neither status nor error", keys_removed("status", "error")),
+    Quirk("missing-envelope", "successful responses have neither status nor error", keys_removed("status", "error")),
     Quirk("not-found-wording", "an unknown customer causes HTTP 400", refusals(404, 400, _UNKNOWN_CUSTOMER)),
     Quirk("smaller-pages", "lists have at most 2 items", query=smaller_pages),
     Quirk(STALE_INDEX, "new customers appear in lists only after a delay"),

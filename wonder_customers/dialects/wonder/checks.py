@@ -67,7 +67,7 @@ CHECKS: Final = (
     Check(
         "missing-envelope",
         "refusal-in-200",
-        "accepted responses have code and message",
+        "successful responses have code and message",
         without_keys("create", (), ("code", "message")),
     ),
     Check("refusal-in-200", "refusal-in-200", "an unknown customer does not cause HTTP 200", _refusal),

@@ -36,7 +36,7 @@ QUIRKS: Final = (
     Quirk("text-as-numbers", "dial codes are numbers", change_fields(numbers, "dial_code")),
     Quirk("null-for-empty", "empty strings are null", _nulls),
     EXTRA_FIELDS,
-    Quirk("missing-envelope", "accepted responses have neither code nor message", keys_removed("code", "message")),
+    Quirk("missing-envelope", "successful responses have neither code nor message", keys_removed("code", "message")),
     Quirk("not-found-wording", "an unknown customer causes HTTP 400", refusals(404, 400, _UNKNOWN_CUSTOMER)),
     Quirk("refusal-in-200", "refusals with HTTP 400 or 404 have HTTP 200 instead", _in_200),
     Quirk("smaller-pages", "lists have at most 2 items", query=smaller_pages),
