@@ -10,7 +10,14 @@ from typing import Any, Final
 import orjson
 from attrs import fields, has
 
-__all__ = ["contains_card_number", "find_card_data", "names_security_code", "plain_text", "search_values"]
+__all__ = [
+    "SHORTEST_CARD_NUMBER",
+    "contains_card_number",
+    "find_card_data",
+    "names_security_code",
+    "plain_text",
+    "search_values",
+]
 
 _CANDIDATE: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}+[0-9]){12,18}(?![0-9])")
 """13 to 19 digits with the first digit of a card scheme. Up to three other characters may separate two digits."""
@@ -41,6 +48,8 @@ _CODE: Final = re.compile(r"[0-9]{3}")
 _BETWEEN: Final = '"x"'
 """Replaces ``","`` in the JSON text of the fast check, so that no match spans two strings of a list."""
 _FOREIGN: Final = re.compile(r"[^\x00-\x7f]")
+SHORTEST_CARD_NUMBER: Final = 13
+"""The number of digits of the shortest card number."""
 _MOST_DIGITS: Final = 15
 """The number of digits of the longest telephone number (E.164)."""
 
@@ -59,7 +68,7 @@ def _plain(character: re.Match[str]) -> str:
     return "" if unicodedata.category(found) == "Cf" else found
 
 
-def contains_card_number(text: str, shortest: int = 13) -> bool:
+def contains_card_number(text: str, shortest: int = SHORTEST_CARD_NUMBER) -> bool:
     """Return whether a text contains a card number with at least `shortest` digits."""
     if len(text) < shortest:
         return False  # most references

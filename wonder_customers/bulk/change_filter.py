@@ -113,13 +113,8 @@ class ChangeFilter:
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
         repeats = (self.repeats or {}) if self._references is None else self._references.find_repeats(named)
         digests = self._digests(rows)
-        confirmed = self._find_confirmed(
-            {
-                row.reference: digests[row.number]
-                for row in rows
-                if row.reference and row.number in digests and row.number not in repeats
-            }
-        )
+        raw = {name: digests[number] for name, number in named if name and number in digests and number not in repeats}
+        confirmed = self._find_confirmed(raw) if raw else {}
         others = [reference for reference, _ in named if reference not in confirmed]
         entries = self._find(others) if others else {}
         return repeats, digests, confirmed, entries

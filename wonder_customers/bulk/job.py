@@ -64,7 +64,7 @@ class Job(AsyncIterator[Outcome], ABC):
     @property
     @abstractmethod
     def rate(self) -> float | None:
-        """The current limit in requests per second; None if it is not known."""
+        """The current limit in requests per second; None without a limit, or if it is not known."""
 
     @property
     @abstractmethod

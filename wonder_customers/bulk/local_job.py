@@ -105,7 +105,7 @@ class LocalJob(Job):
 
     @property
     def rate(self) -> float | None:
-        """The current limit in requests per second; None if it is not known."""
+        """The current limit in requests per second; None without a limit, or if it is not known."""
         return self._limit.rate
 
     @property

@@ -5,7 +5,7 @@ from typing import Any, Literal, Protocol
 
 from attrs import field, frozen
 
-from wonder_customers._support.card_data import contains_card_number
+from wonder_customers._support.card_data import SHORTEST_CARD_NUMBER, contains_card_number
 from wonder_customers.errors import WonderCustomersError
 from wonder_customers.records import Applied, CustomerDraft
 
@@ -124,7 +124,9 @@ class Row:
 
 def _usable(reference: object) -> bool:
     """Return whether a reference can be looked up and stored."""
-    if not isinstance(reference, str) or contains_card_number(reference) or "\0" in reference:
+    if not isinstance(reference, str) or "\0" in reference:
+        return False
+    if len(reference) >= SHORTEST_CARD_NUMBER and contains_card_number(reference):
         return False
     return reference.isascii() or not any("\ud800" <= character <= "\udfff" for character in reference)
 

@@ -103,7 +103,7 @@ class LimitMonitor:
 
     @property
     def rate(self) -> float | None:
-        """The current limit in requests per second; None if it is not known."""
+        """The current limit in requests per second; None without a limit, or if it is not known."""
         it: Any = self._limit
         limits = [getattr(it, "rate", None), getattr(it, "ceiling", None)]
         if isinstance(it, RateLimit):
@@ -170,8 +170,9 @@ class JobStats:
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Count outcomes."""
+        counts = self.counts
         for outcome in outcomes:
-            self.counts[outcome.status] += 1
+            counts[outcome.status] += 1
             if (code := outcome.code) is not None:
                 known = code in self.reasons or len(self.reasons) < MOST_REASONS
                 code = code if known else "other"

@@ -60,8 +60,9 @@ class SourceOptions:
     unsupported: Annotated[
         Literal["refuse", "metadata", "ignore"] | None,
         Parameter(
-            help="What to do with fields that the gateway does not have: stop (refuse), keep the values as metadata,"
-            " or ignore the fields. Default: metadata for recognised columns, refuse for mapped columns."
+            help="What to do with fields that the gateway does not have: stop (refuse), keep the values as metadata"
+            " (where the gateway has metadata), or ignore the fields. Default: refuse for columns that are mapped or"
+            " named like a field, metadata for other columns."
         ),
     ] = None
     default_country: Annotated[

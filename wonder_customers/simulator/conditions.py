@@ -143,7 +143,7 @@ def _checked_latency(value: Any) -> tuple[float, float] | None:
 def _checked_rate(value: Any) -> float | None:
     if value is None:
         return None
-    expected = f"a number greater than 0 and at most {_MAX_RATE:,.0f}"
+    expected = f"a number greater than 0 and at most {_MAX_RATE:,.0f}, or null for no limit"
     if rate := _number("rate_limit", value, expected, _MAX_RATE):
         return rate
     raise ValueError(f"rate_limit must be {expected}, not {value!r}")

@@ -159,7 +159,7 @@ class DistributedJob(Job):
 
     @property
     def rate(self) -> float | None:
-        """The current limit in requests per second, over all workers; None if it is not known."""
+        """The current limit in requests per second, over all workers; None without a limit, or if it is not known."""
         return min((it for it in (self._ceiling, self.stats.requests.rate) if it is not None), default=None)
 
     @property

@@ -49,7 +49,8 @@ class Feed:
 
     @property
     def required(self) -> bool:
-        """Whether a row with an unusable value is invalid. A company can be the name of a row without a name."""
+        """Whether a row with an unusable value is invalid."""
+        # A company name that is not sent can be the name of a customer without one.
         return self.target is not None or self.path == "company_name"
 
 

@@ -33,12 +33,16 @@ _FOOTER = re.compile(
     r"|(mon|tues|wednes|thurs|fri|satur|sun)day, \w+ \d+, \d{4}\b.*",
     re.IGNORECASE,
 )
-_FOOTER_START = re.compile(
-    r"[(-]|\d+ |pag|seite|strana|stranica|pág|number|anzahl|nombre|broj|liczba|stand|dat|as of|grand|sub|total|sum"
-    r"|gesamt|ukupno|somme|totaal|celkem|razem|skupaj|generated|exported|printed|end of|copyright|confidential|mon"
-    r"|tue|wed|thu|fri|sat|sun"
-)
+_FOOTER_WORDS = (
+    "pag", "seite", "strana", "stranica", "pág", "number", "anzahl", "nombre", "broj", "liczba", "stand", "dat",
+    "as of", "grand", "sub", "total", "sum", "gesamt", "ukupno", "somme", "totaal", "celkem", "razem", "skupaj",
+    "generated", "exported", "printed", "end of", "copyright", "confidential", "mon", "tue", "wed", "thu", "fri",
+    "sat", "sun",
+)  # fmt: skip
+_FOOTER_START = re.compile(r"[(-]|\d+ |" + "|".join(_FOOTER_WORDS))
 """The start of a footer in lower case. The pattern excludes most rows quickly."""
+_FOOTER_LETTERS = frozenset(word[:2] for word in _FOOTER_WORDS)
+"""The first two letters of a footer. They exclude most rows faster than the pattern."""
 _TITLE_LINES = 30
 _LONGEST_HEADER = 10_000
 REMARK = (
@@ -112,6 +116,11 @@ def is_footer(values: list[str]) -> bool:
     if filled[0][-3:].lower() == "day":
         return True
     return not any(character.isalpha() for value in filled[1:] for character in value)
+
+
+def _starts_like_footer(value: str) -> bool:
+    may_be_footer = not value[0].isalpha() or value[:2].lower() in _FOOTER_LETTERS
+    return may_be_footer and _FOOTER_START.match(value.lower()) is not None
 
 
 def is_remark(values: Sequence[Any]) -> bool:
@@ -211,7 +220,7 @@ def _rows(records: _Records, columns: Columns, number: int, where: str) -> Gener
                 if "\0" not in "".join(values):
                     continue
                 problem = "the row contains NUL characters, so the file is damaged"
-            elif (not values[0] or _FOOTER_START.match(values[0].lower())) and is_footer(values):
+            elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values):
                 columns.cleaner.notes.footers += 1
                 continue
             elif len(values) != width:

@@ -143,8 +143,8 @@ class ColumnMapping:
         fields: Fields that are filled from several columns, or with a constant.
         recognise: Whether presets and synonyms apply to the other columns.
         unknown: What to do with columns that do not match a field.
-        unsupported: What to do with fields that the gateway does not have. None for ``metadata`` if the column was
-            recognised automatically, and ``refuse`` otherwise.
+        unsupported: What to do with fields that the gateway does not have. None for ``refuse`` if the column is mapped
+            or named like the field, and ``metadata`` otherwise. Gateways without metadata ignore the field instead.
         several: What to do with several e-mail addresses or phones in a cell: ``refuse``, or use the ``first``. None
             for the choice of the preset, or ``refuse``.
         default_country: The country of national phone numbers in rows without a country, as an ISO 3166-1 code; None if

@@ -35,7 +35,7 @@ class PaydockConditions(TypedDict, total=False):
 
 
 class PaydockFilter(CustomerFilter["Paydock"]):
-    """A filter for lists of Paydock's customers. A customer must satisfy all conditions. None is ignored.
+    """A filter for lists of Paydock's customers. A customer must satisfy all conditions that are set.
 
     Args:
         search: A string in the first name, the last name, the e-mail address or the company name.

@@ -69,7 +69,7 @@ class WonderConditions(TypedDict, total=False):
 
 
 class WonderFilter(CustomerFilter["Wonder"]):
-    """A filter for lists of Wonder's customers. A customer must satisfy all conditions. None is ignored.
+    """A filter for lists of Wonder's customers. A customer must satisfy all conditions that are set.
 
     A condition is the name of a field for equality, or the name, two underscores and an operator of Wonder's query
     language: ``name="Ada"``, ``name__contains="Ada"``, ``reference__in=["c-1", "c-2"]``,
