@@ -256,6 +256,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         Raises:
             UnsupportedOperationError: The gateway does not offer the operation. Nothing was sent.
             NotFoundError: The customer does not exist.
+            OutcomeUnknownError: The customer may have been deleted. Call `resolve`.
             InvalidRecordError, CallError: `id` is invalid, or the call failed for another reason.
         """
         await self.raw.delete(id)

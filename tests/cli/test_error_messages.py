@@ -106,7 +106,7 @@ def test_journal_in_use_is_refused(command: Command, server: SimulatorServer, fo
         first.release()
     assert (code, out) == (STOPPED, "")
     assert err.startswith("wonder-customers: another run is using this journal")
-    assert "Nothing was sent. Wait until the other run ends, or stop it." in err
+    assert "Nothing was sent or changed. Wait until the other run ends, or stop it." in err
     assert letters.stat().st_ino == before
 
 

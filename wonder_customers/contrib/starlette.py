@@ -7,8 +7,8 @@ For example:
 
 
     @app.get("/customers/{id}")
-    async def show(id: str, customers: Annotated[CustomerSession[Wonder], Depends(customer_session)]) -> ...:
-        return await customers.get(id)
+    async def name(id: str, customers: Annotated[CustomerSession[Wonder], Depends(customer_session)]) -> str | None:
+        return (await customers.get(id)).name
 """
 
 import logging

@@ -51,8 +51,8 @@ class FileLock:
     def in_use(self) -> BulkError:
         """Return the error for a lock that is held."""
         return BulkError(
-            f"another run is using this journal (lock file: {self.path.name}). Nothing was sent. Wait until the"
-            " other run ends, or stop it."
+            f"another run is using this journal (lock file: {self.path.name}). Nothing was sent or changed. Wait"
+            " until the other run ends, or stop it."
         )
 
     def release(self) -> None:

@@ -40,16 +40,12 @@ class WriteQueue:
     failure: sqlite3.Error | None = None
     again: str | None = None
     _rows: "deque[Statement]" = field(factory=deque, init=False)
-    _woken: bool = field(default=False, init=False)
     _signals: "queue.SimpleQueue[anyio.Event | str]" = field(factory=queue.SimpleQueue, init=False)
 
     def post(self, sql: str, parameters: Sequence[object]) -> None:
         """Queue a row without waiting, from any thread."""
+        # The thread is not woken, because waking it costs more than writing the row.
         self._rows.append((sql, parameters))
-        # Waking the thread for each row would cost more than writing the row.
-        if not self._woken:
-            self._woken = True
-            self._signals.put("rows")
 
     async def commit(self, rows: Sequence[Statement]) -> None:
         """Queue rows and wait until they are on disk."""
@@ -84,19 +80,16 @@ class WriteQueue:
             while not ended:
                 signals = self._wait()
                 ended = "stop" in signals
-                # Before the rows are taken: a row that is queued from now on wakes the thread again.
-                self._woken = False
                 self._write(connection, [self._rows.popleft() for _ in range(len(self._rows))])
                 waiting = [signal for signal in signals if not isinstance(signal, str)]
                 if waiting:
                     anyio.from_thread.run_sync(_notify, waiting)
 
     def _wait(self) -> "list[anyio.Event | str]":
-        """Wait for the signals of the next commit."""
-        signals = [self._signals.get()]
+        """Wait for the signals of the next commit, but not longer than `PATIENCE`."""
+        signals: list[anyio.Event | str] = []
         with suppress(queue.Empty):
-            if signals == ["rows"]:
-                signals.append(self._signals.get(timeout=PATIENCE))
+            signals.append(self._signals.get(timeout=PATIENCE))
             while True:
                 signals.append(self._signals.get_nowait())
         return signals

@@ -229,7 +229,8 @@ def rows_of_file(
             with path.open("rb") as file_start:
                 if file_start.read(4) not in {b"PAR1", b"PARE"}:  # PARE: an encrypted file
                     raise ConfigurationError(
-                        f"{path.name} is not a Parquet file. Export the data again, or set --format."
+                        f"{path.name} is not a Parquet file. Export the data again, or set the actual format with"
+                        " --format."
                     )
             return (yield from query_rows("SELECT * FROM source", path, number, reading, where, own=False))
         if form == "excel":

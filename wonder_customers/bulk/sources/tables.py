@@ -69,7 +69,7 @@ def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool 
                 kinds = [it.type.name for it in connection.extract_statements(query)]
                 if kinds != ["SELECT"]:
                     found = ", ".join(kinds) or "no statement"
-                    raise ConfigurationError(f"the query must be exactly one SELECT statement, not {found}.")
+                    raise ConfigurationError(f"the query must be exactly one SELECT statement, but contains {found}.")
             # One thread and insertion order, so that rows have the same numbers when they are read again.
             connection.execute("SET threads = 1; SET preserve_insertion_order = true")
             # Large results are written to temporary files, which only this user can read.
