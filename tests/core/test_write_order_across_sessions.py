@@ -3,13 +3,13 @@
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import orjson
 import pytest
 from gateway_responses import UUID, monri_customer
 
 from scripted_transport import NO_RESPONSE, draft, make_harness, respond, wonder_account
 from wonder_customers import CustomerPatch, CustomerSession, Monri, OutcomeUnknownError, RateLimit, RetryPolicy, Wonder
+from wonder_customers.rate_limit import RequestResult
 from wonder_customers.testing import CustomerSimulator
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError
 
@@ -134,18 +134,36 @@ async def test_lookups_count_for_the_rate_limit_and_waits_are_reported() -> None
     assert [it.reason for it in events if it.name == "waiting"] == ["rate_limit"]
 
 
+class SecondRequestWaits:
+    """A rate limit that permits the second request when `open` is set."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.waiting, self.open = anyio.Event(), anyio.Event()
+
+    async def acquire(self, transmission: Transmission) -> None:
+        self.requests += 1
+        if self.requests == 2:
+            self.waiting.set()
+            await self.open.wait()
+
+    def release(self, transmission: Transmission, result: RequestResult) -> None:
+        pass
+
+
 async def test_update_that_waits_for_the_rate_limit_undoes_no_write(customer_simulator: CustomerSimulator) -> None:
     """Wonder's update reads and writes; the customer is locked while the write waits for its permit."""
-    account = customer_simulator.account("wonder")
+    account, limit = customer_simulator.account("wonder"), SecondRequestWaits()
     async with (
-        CustomerSession(account, rate_limit=RateLimit(1, per=0.2)) as slow,
+        CustomerSession(account, rate_limit=limit) as slow,
         CustomerSession(account) as quick,
         anyio.create_task_group() as group,
     ):
         made = await quick.upsert(draft(email="old@example.org"))
         group.start_soon(slow.update, made.id, CustomerPatch(name="Grace"))
-        while not slow.stats().waiting_for_rate_limit:
-            await anyio.lowlevel.checkpoint()
-        await quick.upsert(draft(email="new@example.org"))
+        await limit.waiting.wait()
+        group.start_soon(quick.upsert, draft(email="new@example.org"))
+        await anyio.wait_all_tasks_blocked()
+        limit.open.set()
     (held,) = customer_simulator.customers("wonder")
     assert held["email"] == "new@example.org"
