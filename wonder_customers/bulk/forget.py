@@ -34,7 +34,7 @@ class Forgotten:
 
     Attributes:
         rows: Number of rows removed from the journal.
-        unconfirmed: Number of removed rows whose requests may still be applied.
+        unconfirmed: Number of removed rows with a write or deletion that may have been applied, or may still be.
         entries: Number of entries removed from each file. A deleted saved plan counts as one entry.
         left: Searched files that still contain one of the references, such as the source.
     """

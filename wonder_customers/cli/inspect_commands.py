@@ -216,8 +216,8 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
         print_message(f"{missing} not in the journal. Check the spelling, including case and spaces.", "yellow")
     if found.unconfirmed:
         print_message(
-            f"Unconfirmed rows among the removed rows: {found.unconfirmed:,}. The gateway may still apply their"
-            " requests.",
+            f"Unconfirmed rows among the removed rows: {found.unconfirmed:,}. The gateway may have applied their"
+            " requests, or may still apply them.",
             "yellow",
         )
     for path, count in found.entries.items():

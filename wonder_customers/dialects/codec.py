@@ -32,7 +32,7 @@ T = TypeVar("T")
 def _read_time(value: Any, _: object) -> datetime:
     moment = datetime.fromisoformat(value)
     if moment.year in {1, 9999}:
-        raise ValueError("expected a time whose UTC value is in the range of datetime")
+        raise ValueError("expected a time that is not in the year 1 or 9999")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

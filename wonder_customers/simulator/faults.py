@@ -303,7 +303,9 @@ class Faults:
             return
         with self._lock:
             if len(self._active) >= _MAX_ACTIVE:
-                raise RuntimeError(f"the maximum of {_MAX_ACTIVE} faults is already active. Remove faults first.")
+                raise RuntimeError(
+                    f"the maximum of {_MAX_ACTIVE} faults is already active. Deactivate all faults first."
+                )
             self._active.append(created)
 
     def clear(self) -> None:

@@ -113,7 +113,7 @@ class ClientConnection:
         """Read the body of the current request.
 
         Raises:
-            ConnectionAbortedError: The client closed the connection.
+            ConnectionAbortedError, h11.ProtocolError: The body is incomplete or not valid HTTP.
             RequestTooLargeError: The body is larger than `MAX_BODY_BYTES`.
         """
         if self._http.they_are_waiting_for_100_continue:
@@ -184,7 +184,7 @@ class GatewayConnection:
         """Send a request to the gateways, and return their response.
 
         Raises:
-            OSError: The connection failed.
+            OSError, h11.ProtocolError: The connection failed, or the response is incomplete or not valid HTTP.
         """
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._address)

@@ -79,7 +79,7 @@ def _run_gateways(
 
 @contextmanager
 def _stop_on_signals() -> Iterator[None]:
-    """Handle signals like Ctrl-C, and exit with the code of the signal."""
+    """Treat SIGTERM and SIGHUP as Ctrl-C, and then exit with the code of the signal."""
     received: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -73,7 +73,7 @@ class PaydockFilter(CustomerFilter["Paydock"]):
         return "search" if name == "email" else name
 
     def select(self, page: Page[Customer]) -> Page[Customer]:
-        """Return a page without the customers that have another e-mail address than the condition `email`, if any."""
+        """Return a page with only the customers whose e-mail address equals the condition `email`, if it is set."""
         email = self._values.get("email")
         if email is None:
             return page
