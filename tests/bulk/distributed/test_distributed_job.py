@@ -222,7 +222,7 @@ async def test_failures_are_counted_over_all_workers(
         max_failures=30,
         rate_limit=LeasedRateLimit(grant),
     )
-    with pytest.raises(BulkError, match="the maximum number of failed rows was reached"):
+    with pytest.raises(BulkError, match="the maximum number of failed rows, 30, was reached"):
         await collect(job)
     assert job.exit_status == "failures"
     assert 30 <= job.stats.counts["failed"] < 2000
