@@ -1,4 +1,4 @@
-"""Messages of the library's errors in terms of commands and environment variables."""
+"""Messages in terms of commands, options and environment variables."""
 
 import re
 from shlex import quote
@@ -6,9 +6,20 @@ from shlex import quote
 from attrs import fields
 
 from wonder_customers.dialects import package
-from wonder_customers.errors import CallError, DeadlineExceededError, NotFoundError, OutcomeUnknownError
+from wonder_customers.errors import (
+    CallError,
+    ConfigurationError,
+    DeadlineExceededError,
+    NotFoundError,
+    OutcomeUnknownError,
+)
 
-__all__ = ["error_message", "with_variables"]
+__all__ = ["error_message", "no_effect", "with_variables"]
+
+
+def no_effect(option: str, why: str) -> ConfigurationError:
+    """Return the error for an option that has no effect. `why` completes the sentence."""
+    return ConfigurationError(f"{option} has no effect{why}. Remove {option}.")
 
 
 def with_variables(message: str, gateway: str) -> str:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.left_customers import RemovedRule
 from wonder_customers.bulk.options import check_rate
+from wonder_customers.cli.error_messages import no_effect
 from wonder_customers.cli.monitoring import Monitor, webhook
 from wonder_customers.cli.shared_options import POSITIVE
 from wonder_customers.errors import ConfigurationError
@@ -107,7 +108,7 @@ class EngineOptions:
             ("--shared-name", self.shared_name, "--shared-limit", self.shared_limit),
         ):
             if value is not None and given is None:
-                raise ConfigurationError(f"{option} has no effect without {required}. Remove {option}.")
+                raise no_effect(option, f" without {required}")
 
     def facts(self, gateway: str) -> dict[str, Any]:
         """Return the options as settings of a run."""
@@ -139,7 +140,7 @@ class RemovalOptions:
     def rules(self) -> dict[str, Any]:
         """Return the arguments of `Options`. Raise `ConfigurationError` if --max-removed has no effect."""
         if self.max_removed is not None and self.removed != "delete":
-            raise ConfigurationError("--max-removed has no effect without --removed delete. Remove --max-removed.")
+            raise no_effect("--max-removed", " without --removed delete")
         return {"removed": self.removed or "report", "max_removed": self.max_removed or "5%"}
 
 
@@ -160,9 +161,7 @@ class AgainOptions:
     def check_unused(self, journal: Journal) -> None:
         """Raise `ConfigurationError` if an option is set, because the journal is the journal of a migration."""
         for name in (it.name for it in fields(type(self)) if getattr(self, it.name) is not None):
-            raise ConfigurationError(
-                f"--{name} has no effect, because {journal.path} is the journal of a migration. Remove --{name}."
-            )
+            raise no_effect(f"--{name}", f", because {journal.path} is the journal of a migration")
 
 
 @Parameter(name="*")

@@ -15,6 +15,7 @@ from wonder_customers.bulk.sources import ColumnMapping, RowReader, files, finge
 from wonder_customers.bulk.sources.databases import check_database
 from wonder_customers.bulk.sources.notes import NO_COUNTRY, SourceNotes
 from wonder_customers.cli.accounts import account_from_environment
+from wonder_customers.cli.error_messages import no_effect
 from wonder_customers.cli.exit_codes import SUCCESS
 from wonder_customers.cli.job_outputs import new_file
 from wonder_customers.cli.output import cell, console, print_line, print_message
@@ -130,8 +131,7 @@ class SourceOptions:
             what, used = f"on {' or '.join(formats)} files", frozenset({"format"}.union(*(_USED[it] for it in formats)))
         for name in ("format", "sheet", "encoding", "delimiter", "quote", "skip_lines"):
             if getattr(self, name) is not None and name not in used:
-                option = f"--{name.replace('_', '-')}"
-                raise ConfigurationError(f"{option} has no effect {what}. Remove {option}.")
+                raise no_effect(f"--{name.replace('_', '-')}", f" {what}")
 
     def column_mapping(self) -> ColumnMapping:
         """Return the mapping from the mapping file and the options."""

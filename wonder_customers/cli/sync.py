@@ -12,6 +12,7 @@ from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.sources.source import Source
 from wonder_customers.cli.accounts import account_from_environment, account_of, confirm_production
+from wonder_customers.cli.error_messages import no_effect
 from wonder_customers.cli.inspect_commands import (
     erase,
     export_ids,
@@ -164,7 +165,7 @@ def plan(
 ) -> int:
     """Show what `sync` would do: new, changed, unchanged and invalid rows, requests, duration. No changes are sent."""
     if diff and not look_up:
-        raise ConfigurationError("--diff has no effect with --look-up 0, because no customer is read. Remove --diff.")
+        raise no_effect("--diff", " with --look-up 0, because no customer is read")
     facts, rate = columns.facts(file), limits.per_second()
     options = Options(workers=limits.workers, empty=empty, **removal.rules())
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:

@@ -144,13 +144,11 @@ def _checked_rate(value: Any) -> float | None:
     if value is None:
         return None
     expected = f"a number greater than 0 and at most {_MAX_RATE:,.0f}, or null for no limit"
-    if rate := _number("rate_limit", value, expected, _MAX_RATE):
-        return rate
-    raise ValueError(f"rate_limit must be {expected}, not {value!r}")
+    return _number("rate_limit", value, expected, _MAX_RATE, zero=False)
 
 
-def _number(name: str, value: object, expected: str, highest: float) -> float:
+def _number(name: str, value: object, expected: str, highest: float, *, zero: bool = True) -> float:
     valid = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
-    if not valid or not 0 <= value <= highest:  # type: ignore[operator]  # a number
+    if not valid or not 0 <= value <= highest or not (value or zero):  # type: ignore[operator]  # a number
         raise ValueError(f"{name} must be {expected}, not {value!r:.100}")
     return float(value)  # type: ignore[arg-type]  # a number
