@@ -164,12 +164,14 @@ def test_latency_rate_limit_and_seed_options(simulate: Simulate, tmp_path: Path)
             "wrong.json is not a state exported by the simulator: a state must be a JSON object",
         ),
         (("--seed", "text.json"), "text.json is not a state exported by the simulator: the file is not JSON"),
+        (("--seed", "deep.json"), "deep.json is not a state exported by the simulator: the file is not JSON"),
         (("--db", "notes.db"), "notes.db"),
     ],
 )
 def test_invalid_simulator_options(command: Command, tmp_path: Path, options: tuple[str, str], text: str) -> None:
     (tmp_path / "wrong.json").write_text('{"version": 7}')
     (tmp_path / "text.json").write_bytes(b"reference,name\xff")
+    (tmp_path / "deep.json").write_text("[" * 200_000)
     with sqlite3.connect(tmp_path / "notes.db") as other:
         other.execute("CREATE TABLE notes (text TEXT)")
     other.close()

@@ -111,7 +111,7 @@ def _refused(what: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigurationError(f"{error.filename} cannot be read: {error.strerror}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise ConfigurationError(f"{what}the file is not JSON") from None
     except ValueError as error:
         raise ConfigurationError(f"{what}{error}") from None

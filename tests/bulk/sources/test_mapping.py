@@ -93,6 +93,7 @@ def test_inspection_writes_a_mapping_that_reads_the_same(tmp_path: Path) -> None
         ('[text]\ndelimiter = "ab"', "delimiter must be one character"),
         ("recognise = 2", "recognise must be one of true, false, not 2"),
         ("nulls = 5", "nulls must be a string or a list of strings"),
+        pytest.param(f"nulls = {'[' * 5000}{']' * 5000}", "is not a TOML file: ", id="nested lists"),
     ],
 )
 def test_invalid_mapping_file_is_refused(text: str, words: str, tmp_path: Path) -> None:

@@ -162,6 +162,7 @@ def test_ids_that_a_spreadsheet_keeps_as_decimals_are_whole_numbers(tmp_path: Pa
     assert [row.reference for row in sources.read(path)] == ["12345", "00124"]
 
 
+DEEP = "[" * 200_000 + "]" * 200_000
 OBJECTS = '[{"reference": "1", "name": "Ada"}, {"reference": "2", "name": "Bo"}]'
 
 
@@ -190,6 +191,10 @@ def test_list_in_a_json_object_is_read(data: str, member: str, encoding: str, tm
             r"several members are lists of objects \('new customers', 'orders'\).* jq '.\"new customers\"' FILE >",
         ),
         (f'{{"customers": {OBJECTS[:-3]}', "line 1: the file is not valid JSON"),
+        pytest.param(f'[\n{{"reference": {DEEP}}}]', "line 2: a value has more than 64 nested levels", id="deep row"),
+        pytest.param(
+            f'{{"customers": {OBJECTS}, "x": {DEEP}}}', "a value has more than 64 nested levels", id="deep member"
+        ),
         ('{"reference": "1", "name": "Ada", "orders": [{"id": 1}]}', "unknown columns: 'orders'"),
         ('{"x": [{"a": 1}]}\n{"x": [{"a": 1}]}\n', "no column of the source"),
     ],

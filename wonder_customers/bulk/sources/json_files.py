@@ -17,7 +17,7 @@ from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Readin
 from wonder_customers.bulk.sources.encodings import is_line_based
 from wonder_customers.bulk.sources.presets import synonym
 from wonder_customers.bulk.sources.text import decoded, has_invalid_bytes, text_lines
-from wonder_customers.dialects.json import UnreadableJsonError, parse_source_json
+from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, parse_source_json
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["DEAD_LETTER", "Forms", "json_rows"]
@@ -205,6 +205,11 @@ class _Buffer:
                     raise ConfigurationError(
                         f"{self.where}line {line}: the file is not valid JSON{alternative}. Export the data again."
                     ) from None
+            except RecursionError:
+                raise ConfigurationError(
+                    f"{self.where}line {self.line}: a value has more than {DEPTH} nested levels. Export the data again"
+                    " without this value."
+                ) from None
             else:
                 return self.drop(end - self._at)
 

@@ -193,8 +193,9 @@ class ColumnMapping:
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise read_error(Path(path), error) from None
-        except ValueError as error:
-            reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
+        except (ValueError, RecursionError) as error:
+            known = {UnicodeDecodeError: "it is not UTF-8 text", RecursionError: "it has too many nested levels"}
+            reason = known.get(type(error), error)
             raise ConfigurationError(f"{path} is not a TOML file: {reason}. Correct the mapping file.") from None
         try:
             return cls.from_dict(values)
