@@ -204,6 +204,19 @@ def test_json_object_without_one_list_is_refused_before_the_first_row(data: str,
         read_rows(tmp_path, data, "c.json")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        '[{{"reference": {}, "name": "Ada"}}, {{"reference": "2", "name": "Bo"}}]',
+        '{{"customers": [{{"reference": "2", "name": "Bo"}}], "x": {}}}',
+    ],
+)
+def test_integer_of_thousands_of_digits_does_not_hide_other_rows(data: str, tmp_path: Path) -> None:
+    *before, last = read_drafts(tmp_path, data.format("9" * 5000), "c.json")
+    assert before in ([], ["line 1: the row is not valid JSON (at character 13)"])
+    assert last.name == "Bo"
+
+
 def test_invalid_first_line_of_json_lines_is_a_row(tmp_path: Path) -> None:
     drafts = read_drafts(tmp_path, '{"reference": }\n{"reference": "2", "name": "Bo"}\n', "c.jsonl")
     assert (drafts[0], drafts[1].name) == ("line 1: the row is not valid JSON (at character 14)", "Bo")

@@ -32,7 +32,7 @@ _HEAD = 4096
 _PIECE = 1 << 16
 _BLANK = re.compile(r"[\s,]*")
 _DOCUMENT = re.compile(r"\[\s*(\{|\]|$)|\{\s*\n\s+\"")
-_DECODER = json.JSONDecoder()
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # only finds ends; numbers may be too long to convert
 _NESTED = frozenset({"phone", "address", "payment_source", "metadata", "billing", "billing_address", "default_address"})
 
 
