@@ -72,7 +72,7 @@ async def test_cancellation_does_not_lose_journal_entries(tmp_path: Path) -> Non
         outer.start_soon(journal.writer.serve)
         with anyio.CancelScope() as scope:
             for number in range(300):
-                journal.writer.post("INSERT INTO about VALUES (?, 'x')", [str(number)])
+                journal.writer.post(("INSERT INTO about VALUES (?, 'x')", [str(number)]))
             scope.cancel()
             await anyio.lowlevel.checkpoint()
         outer.cancel_scope.cancel()
@@ -126,7 +126,7 @@ async def test_failed_journal_write_fails_all_later_writes(facts: dict[str, Any]
     journal.begin(facts)
     async with anyio.create_task_group() as group:
         group.start_soon(journal.writer.serve)
-        journal.writer.post("INSERT INTO nowhere VALUES (1)", [])
+        journal.writer.post(("INSERT INTO nowhere VALUES (1)", []))
         for number in range(2):
             with pytest.raises(BulkError, match=command):
                 await journal.announce([(f"c-{number}", number, None, b"payload", "{}")])

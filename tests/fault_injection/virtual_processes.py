@@ -76,8 +76,8 @@ class InlineQueue(WriteQueue):
         self._connection = self.connect()
         self._queued: list[Statement] = []
 
-    def post(self, sql: str, parameters: Sequence[object]) -> None:
-        self._queued.append((sql, parameters))
+    def post(self, row: Statement) -> None:
+        self._queued.append(row)
 
     async def commit(self, rows: Sequence[Statement]) -> None:
         self._queued += rows

@@ -4,7 +4,6 @@ import os
 from collections.abc import Coroutine, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import orjson
 from attrs import define, field, frozen
 
 from wonder_customers._core.account_state import AccountState, AccountStates, identity
@@ -251,11 +250,7 @@ class RawOperations:
         dialect = self._account_context.dialect
         expect(dialect, "draft", draft, CustomerDraft)
         check_card_data(dialect, draft)
-        body = dialect.checked_body(draft)
-        if draft.metadata is not None:
-            # A copy, because a caller can change the metadata before the body is sent.
-            body = orjson.loads(orjson.dumps(body))
-        return CheckedDraft(draft, body, dialect)
+        return CheckedDraft(draft, dialect.checked_body(draft), dialect)
 
     def _upsert_checked(self, checked: CheckedDraft) -> Coroutine[Any, Any, Response[Customer]]:
         """Upsert a checked draft."""

@@ -6,8 +6,10 @@ from types import GeneratorType
 from typing import Any, Self, TypeVar
 
 import anyio
+import anyio.lowlevel
 from attrs import define, field
 
+from wonder_customers._support import clock
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.options import Rows
 from wonder_customers.bulk.rows import Outcome, Row
@@ -21,8 +23,14 @@ T = TypeVar("T")
 
 BATCH = 1000
 """The maximum number of rows in a batch of a `RowReader`."""
-SMALL_BATCH = 50
-"""The maximum number of rows in a batch of another iterable, which may produce its rows slowly."""
+SMALL_BATCH = 200
+"""The maximum number of rows in a batch of another iterable."""
+_PATIENCE = 0.05
+"""Seconds after which such a batch ends, because the iterable may produce its rows slowly."""
+_STEP = 10
+"""The number of rows after which the time is checked."""
+_AT_ONCE = 50
+"""The number of rows that are checked without a pause of the event loop."""
 
 
 @define(eq=False)
@@ -68,7 +76,13 @@ class Batches:
         else:
             batch = await self._take(SMALL_BATCH)
             # A thread that checks rows competes with the event loop for the interpreter, so it only reads.
-            split = change_filter.decide(batch, await anyio.to_thread.run_sync(change_filter.find, batch))
+            found = await anyio.to_thread.run_sync(change_filter.find, batch)
+            split = list[Outcome](), list[PendingRow]()
+            for first in range(0, len(batch), _AT_ONCE):
+                outcomes, pending = change_filter.decide(batch[first : first + _AT_ONCE], found)
+                split[0].extend(outcomes)
+                split[1].extend(pending)
+                await anyio.lowlevel.checkpoint()
         self._count(batch)
         return split if batch else None
 
@@ -99,15 +113,19 @@ class Batches:
         return usual if self.left is None else min(usual, self.left)
 
     async def _take(self, usual: int) -> list[Row]:
-        size, found = self._size(usual), list[Row | CustomerDraft]()
+        size, found, end = self._size(usual), list[Row | CustomerDraft](), clock.monotonic() + _PATIENCE
         if isinstance(self._iterator, AsyncIterator):
-            while len(found) < size:
+            while len(found) < size and (not found or clock.monotonic() < end):
                 try:
                     found.append(await anext(self._iterator))
                 except StopAsyncIteration:
                     break
         else:
-            found.extend(islice(self._iterator, size))
+            while len(found) < size and (not found or clock.monotonic() < end):
+                more = list(islice(self._iterator, min(_STEP, size - len(found))))
+                if not more:
+                    break
+                found.extend(more)
         return [_row(it, self._numbers) for it in found]
 
     async def _has_more(self) -> bool:
@@ -140,8 +158,8 @@ async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[Any]], work
 
 def _row(given: Row | CustomerDraft, numbers: "count[int]") -> Row:
     number = next(numbers)
-    if isinstance(given, Row):
-        return given
-    if not isinstance(given, CustomerDraft):
+    if isinstance(given, CustomerDraft):
+        return Row(number, given)
+    if not isinstance(given, Row):
         raise ConfigurationError(f"row {number} must be a CustomerDraft or a Row, not {type(given).__name__}")
-    return Row(number, given)
+    return given

@@ -55,8 +55,11 @@ class PendingRow:
         return self.reference, self.row.number, self.raw, self.payload, self.cells.announced
 
 
-_Found = tuple[Mapping[int, int], Mapping[int, bytes], Mapping[str, Confirmed], Mapping[str, Entry]]
-"""The first rows of repeated references, the digests of raw values, the confirmed rows and the other known rows."""
+_Found = tuple[
+    Mapping[int, int], Mapping[int, bytes], Mapping[str, Confirmed], Mapping[str, Entry], dict[int, int | None]
+]
+"""The first rows of repeated references, the digests of raw values, the confirmed rows, the other known rows, and the
+rows that are sent instead of an invalid first row of a reference (None without such a row)."""
 
 Inspect = Callable[[Sequence[Outcome], Sequence[Any]], None]
 """Receives the outcomes of the rows of a batch that need no request, and the rows to send (`PendingRow`)."""
@@ -117,15 +120,13 @@ class ChangeFilter:
         confirmed = self._find_confirmed(raw) if raw else {}
         others = [reference for reference, _ in named if reference not in confirmed]
         entries = self._find(others) if others else {}
-        return repeats, digests, confirmed, entries
+        return repeats, digests, confirmed, entries, {}
 
     def decide(self, rows: Sequence[Row], found: _Found) -> tuple[list[Outcome], list[PendingRow]]:
-        """Return the result of `split` for rows for which `find` returned `found`."""
-        repeats, digests, confirmed, entries = found
+        """Return the result of `split` for rows, or the next part of rows, for which `find` returned `found`."""
+        repeats, digests, confirmed, entries, replaced = found
         outcomes: list[Outcome] = []
         pending: list[PendingRow] = []
-        # Maps the first row of a reference, if it is invalid, to the row that is sent instead.
-        replaced: dict[int, int | None] = {}
         for row in rows:
             reference = row.reference or ""
             if (settled := confirmed.get(reference)) is not None and row.number not in repeats:
@@ -233,15 +234,14 @@ class ChangeFilter:
         draft = row.draft
         if draft is None:
             return _invalid(row, row.problem or "the row cannot be read", row.code)
-        place = row.place or f"row {row.number}"
         if draft.reference is None:
-            return _invalid(row, f"{place}: the row has no reference", "no reference")
+            return _invalid(row, f"{row.place or f'row {row.number}'}: the row has no reference", "no reference")
         try:
             return self.session.raw._checked(draft)  # noqa: SLF001 - not for applications
         except InvalidRecordError as error:
             listed = "; ".join(map(str, error.violations))
             names = ", ".join(sorted({it.field for it in error.violations}))
-            return _invalid(row, f"{place}: {listed}", f"invalid {names}"[:120])
+            return _invalid(row, f"{row.place or f'row {row.number}'}: {listed}", f"invalid {names}"[:120])
 
 
 class ReferenceIndex:

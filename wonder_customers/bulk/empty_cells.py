@@ -60,7 +60,7 @@ def apply_rule(
     journaled: bool,
 ) -> EmptyCells:
     """Apply the rule for empty cells to one row."""
-    owned = _recorded(recorded)
+    owned = {} if recorded is None else _recorded(recorded)
     if not owned and rule != "clear" and not draft.clear:  # most rows
         names = _filled_json(tuple(flat_values(draft))) if journaled else ""
         return EmptyCells(draft, names, names)
@@ -88,9 +88,7 @@ def _filled_json(names: tuple[str, ...]) -> str:
     return _to_json(dict.fromkeys(names, _FILLED))
 
 
-def _recorded(text: str | None) -> dict[str, str]:
-    if text is None:
-        return {}  # most rows of a first run
+def _recorded(text: str) -> dict[str, str]:
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -108,13 +106,14 @@ def flat_values(draft: CustomerDraft) -> dict[str, Any]:
     for name, value in zip(_NAMES, _values_of(draft), strict=True):
         if value is None:
             continue
-        if type(value) is str:
+        kind = type(value)
+        if kind is str:
             found[name] = value  # most values, before the slower checks of types
-        elif isinstance(value, Address):
+        elif kind is Address:
             found |= {key: part for key, part in zip(_ADDRESS_FIELDS, _parts_of(value), strict=True) if part}
-        elif isinstance(value, Phone):
+        elif kind is Phone:
             found[name] = f"{value.dial_code or ''} {value.number}"
-        elif isinstance(value, Mapping):
+        elif kind is dict or isinstance(value, Mapping):
             found |= {f"{name}.{key}": item for key, item in value.items() if item is not None}
         else:
             found[name] = value

@@ -34,6 +34,7 @@ from wonder_customers.errors import (
     ConfigurationError,
     OutcomeUnknownError,
     PermissionDeniedError,
+    WonderCustomersError,
 )
 from wonder_customers.session import CustomerSession
 
@@ -45,7 +46,7 @@ _BETWEEN_WRITES = 0.5
 """Seconds until a row that failed in an outage is sent again."""
 _FATAL: Final = (AuthenticationError, PermissionDeniedError, BulkError)
 """The errors of a row that stop the job."""
-AHEAD = 50
+AHEAD = 100
 """The maximum number of rows that are queued together."""
 
 
@@ -223,7 +224,7 @@ class LocalJob(Job):
             self._busy += 1
             try:
                 outcome = await self._writer.write(row)
-                while outcome is not None and self._waits_for_gateway(outcome):
+                while outcome is not None and outcome.error is not None and self._waits_for_gateway(outcome.error):
                     with self._stop.interrupting():
                         await system_clock.sleep(_BETWEEN_WRITES)
                     outcome = await self._writer.write_again(row, outcome)
@@ -234,7 +235,9 @@ class LocalJob(Job):
                 self._busy -= 1
             if outcome is not None:
                 self._count(outcome)
-                await self._report([outcome])
+                self.stats.add([outcome])
+                if self._outcomes.add([outcome]):
+                    await self._outcomes.put()
 
     def _halt_for(self, error: CallError | BulkError) -> None:
         """Stop the job because of a fatal error."""
@@ -276,11 +279,11 @@ class LocalJob(Job):
         except _FATAL as error:
             self._halt_for(error)
 
-    def _waits_for_gateway(self, outcome: Outcome) -> bool:
+    def _waits_for_gateway(self, error: WonderCustomersError) -> bool:
         # A row is repeated only while another is in progress, because a single row may cause the failures.
         if self._options.give_up_after is None or not self._outages.lasts or self._busy < 2 or self._stop.is_set:
             return False
-        return isinstance(outcome.error, (*TRANSIENT, OutcomeUnknownError))
+        return isinstance(error, (*TRANSIENT, OutcomeUnknownError))
 
     def _count(self, outcome: Outcome) -> None:
         """Count an outcome, and apply the failure thresholds."""

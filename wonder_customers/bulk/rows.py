@@ -104,20 +104,22 @@ class Row:
     @property
     def draft(self) -> CustomerDraft | None:
         """The draft; None if the row has a `problem`."""
-        self._resolve()
+        if self._table is not None:
+            self._resolve(self._table)
         return self._draft
 
     @property
     def problem(self) -> str | None:
         """Why the row has no draft; None if the row has a draft."""
-        self._resolve()
+        if self._table is not None:
+            self._resolve(self._table)
         return self._problem
 
-    def _resolve(self) -> None:
-        if self._table is None or self._draft is not None or self._problem is not None:
+    def _resolve(self, table: Table) -> None:
+        if self._draft is not None or self._problem is not None:
             return
         try:
-            self._draft = self._table.draft(self._values, self.place)
+            self._draft = table.draft(self._values, self.place)
         except RowProblem as problem:
             self._problem, self.code = str(problem), problem.code
 

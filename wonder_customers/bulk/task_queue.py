@@ -25,11 +25,12 @@ class TaskQueue(Generic[T]):
     _items: "deque[T]" = field(factory=deque, init=False)
     _changed: anyio.Event | None = field(default=None, init=False)
 
-    def add(self, *items: T) -> None:
-        """Add items without waiting."""
+    def add(self, *items: T) -> bool:
+        """Add items without waiting. Return whether the queue has more than `size` items."""
         self._items.extend(items)
         if self._changed is not None:
             self._wake()
+        return len(self._items) > self.size
 
     async def put(self, *items: T) -> None:
         """Add items, and wait until the queue has at most `size` items."""

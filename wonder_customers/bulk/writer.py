@@ -30,6 +30,8 @@ from wonder_customers.session import CustomerSession
 
 __all__ = ["TRANSIENT", "RowWriter", "error_code"]
 
+_CREATION: Final = timedelta(seconds=1)
+"""The maximum difference between the times of creation and of the last change of a customer that is new."""
 TRANSIENT: Final = (
     NotSentError,
     NoResponseError,
@@ -49,7 +51,7 @@ class RowWriter:
     Attributes:
         stop: Ends all waits when the job is stopping.
         confirm_after: The end of the confirmation window for writes of earlier processes, on the monotonic clock.
-        observe: Called with the duration of each row in seconds.
+        observe: Called with the duration of each successful call in seconds.
     """
 
     session: CustomerSession[Any]
@@ -60,7 +62,7 @@ class RowWriter:
 
     async def write(self, row: PendingRow) -> Outcome | None:
         """Send one row and return its outcome; None if the row is left to a later run."""
-        started, unconfirmed = clock.monotonic(), row.unconfirmed
+        unconfirmed = row.unconfirmed
         try:
             response = await self._confirm(row) if unconfirmed else None
             # A lookup shows that one attempt was applied. Another attempt may still be in progress.
@@ -78,7 +80,7 @@ class RowWriter:
                 late = response.late_attempt
         except CallError as error:
             return self._failed(row, error, unconfirmed=unconfirmed)
-        self.observe(clock.monotonic() - started)
+        self.observe(response.elapsed)
         return self._succeeded(row, response, late=late)
 
     async def write_again(self, row: PendingRow, outcome: Outcome) -> Outcome | None:
@@ -125,16 +127,11 @@ class RowWriter:
         if self.journal is not None:
             confirmed = (row.reference, source.number, row.raw, row.payload, row.cells.confirmed)
             self.journal.done(confirmed, result=result, id=held, attempts=attempts, late=late)
+        # Positional arguments are faster, and this is called for every row that is sent.
         return Outcome(
-            source.number,
-            row.reference,
-            result,
-            held,
-            applied="yes",
-            attempts=attempts,
-            place=source.place,
-            cleared=row.cells.cleared,
-        )
+            source.number, row.reference, result, held, None, None, "yes", attempts, None, source.place,
+            row.cells.cleared,
+        )  # fmt: skip
 
     def _failed(self, row: PendingRow, error: CallError, *, unconfirmed: bool) -> Outcome | None:
         fatal = isinstance(error, (AuthenticationError, PermissionDeniedError))
@@ -190,7 +187,7 @@ def _result(row: PendingRow, response: Response[Customer]) -> Status:
     # Wonder's responses have no time of creation.
     if made is None:
         return "written"
-    return "created" if changed is None or changed - made < timedelta(seconds=1) else "updated"
+    return "created" if changed is None or changed - made < _CREATION else "updated"
 
 
 def _is_comparable(draft: CustomerDraft, customer: Customer) -> bool:

@@ -161,6 +161,11 @@ def json_object_problem(value: Any) -> str | None:
     return f"must have at most {DEPTH // 2} nested levels" if deep else None
 
 
+def json_copy(value: Any) -> Any:
+    """Return a copy of a JSON value, because a caller can change metadata before the request is sent."""
+    return orjson.loads(orjson.dumps(value))
+
+
 JSON_OBJECT: Final = Limit("a JSON object", json_object_problem)
 UUID: Final = pattern(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}", "a UUID")
 HEX24: Final = pattern(r"[0-9a-fA-F]{24}", "24 hexadecimal digits")

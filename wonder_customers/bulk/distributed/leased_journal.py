@@ -128,7 +128,7 @@ class LeasedJournal(RowJournal):
         # This machine may be lost at any moment, so the coordinator must know the rows before they are sent.
         written = anyio.Event()
         for number, row in enumerate(rows, 1):
-            self._post("sending", *row, written=written if number == len(rows) else None)
+            self._post("sending", row, written=written if number == len(rows) else None)
         if rows:
             await written.wait()
         if self.failure is not None:
@@ -136,10 +136,10 @@ class LeasedJournal(RowJournal):
 
     def same(self, reference: str, raw: bytes) -> None:
         """Record new raw values of a row whose request body has not changed."""
-        anyio.from_thread.run_sync(self._post, "same", reference, raw)
+        anyio.from_thread.run_sync(self._post, "same", (reference, raw))
 
-    def _post(self, kind: str, *values: Any, written: anyio.Event | None = None) -> None:
-        self._changes.add(((kind, list(values)), written))
+    def _post(self, kind: str, values: Sequence[Any], written: anyio.Event | None = None) -> None:
+        self._changes.add(((kind, values), written))
 
     @contextmanager
     def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:

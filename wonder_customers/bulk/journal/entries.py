@@ -106,20 +106,20 @@ class RowJournal(Protocol):
 
     def done(self, row: Announcement, *, result: str, id: str, attempts: int, late: bool) -> None:
         """Record that the gateway confirmed the row. If `late`, an earlier attempt may still be applied."""
-        self._post("done", *row, result, id, attempts, LATE_ATTEMPT if late else None)
+        self._post("late" if late else "done", (*row, result, id, attempts))
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
         """Record the result of a row that the gateway did not confirm."""
-        self._post("ended", reference, state, attempts, code)
+        self._post("ended", (reference, state, attempts, code))
 
     def same(self, reference: str, raw: bytes) -> None:
         """Record new raw values of a row whose request body has not changed.
 
         This method may be called in a worker thread.
         """
-        self._post("same", reference, raw)
+        self._post("same", (reference, raw))
 
-    def _post(self, kind: str, *values: Any) -> None:
+    def _post(self, kind: str, values: Sequence[Any]) -> None:
         """Queue a change of a row."""
 
     def reader(self) -> AbstractContextManager[Callable[[Sequence[str]], dict[str, Entry]]]:

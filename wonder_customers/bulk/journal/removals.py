@@ -89,10 +89,10 @@ class Removals:
     def done(self, reference: str, id: str | None, *, late: bool) -> None:
         """Record that the gateway no longer has the customer."""
         journal = self.journal
-        journal.writer.post(_REMOVED, [id, LATE_ATTEMPT if late else None, journal.run, journal.clock(), reference])
+        values = [id, LATE_ATTEMPT if late else None, journal.run, journal.clock(), reference]
+        journal.writer.post((_REMOVED, values))
 
     def revert(self, it: Candidate) -> None:
         """Restore the state that a customer had before `announce`."""
-        self.journal.writer.post(
-            "UPDATE rows SET state = ?, code = ? WHERE reference = ?", [it.state, it.code, it.reference]
-        )
+        restore = "UPDATE rows SET state = ?, code = ? WHERE reference = ?"
+        self.journal.writer.post((restore, [it.state, it.code, it.reference]))

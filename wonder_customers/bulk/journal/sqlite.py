@@ -19,7 +19,7 @@ from wonder_customers._support import clock as system_clock
 from wonder_customers.bulk.continuation import continuation
 from wonder_customers.bulk.journal.database import check_columns, check_file, check_schema, connect, reading, writing
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
-from wonder_customers.bulk.journal.entries import Announcement, Confirmed, Entry, RowJournal, Run
+from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Confirmed, Entry, RowJournal, Run
 from wonder_customers.bulk.journal.file_lock import FileLock
 from wonder_customers.bulk.journal.write_queue import WriteQueue
 from wonder_customers.errors import BulkError, ConfigurationError
@@ -48,10 +48,14 @@ ON CONFLICT (reference) DO UPDATE SET number = excluded.number, run = excluded.r
     id = CASE rows.state WHEN 'removed' THEN NULL ELSE rows.id END, raw = excluded.raw, payload = excluded.payload,
     fields = excluded.fields, attempts = 0, code = NULL, at = excluded.at
 """
+_DONE = """
+INSERT OR REPLACE INTO rows (run, at, reference, number, raw, payload, fields, result, id, attempts, code, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {}, 'done')
+"""
 _CHANGES: Final = {
     "sending": _SENDING,
-    "done": "INSERT OR REPLACE INTO rows (run, at, reference, number, raw, payload, fields, result, id, attempts, code,"
-    " state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'done')",
+    "done": _DONE.format("NULL"),
+    "late": _DONE.format(f"'{LATE_ATTEMPT}'"),
     "ended": "UPDATE rows SET at = ?2, state = ?4, attempts = ?5, code = ?6 WHERE reference = ?3",
     "same": "UPDATE rows SET raw = ?4 WHERE reference = ?3",
 }
@@ -317,8 +321,8 @@ class Journal(RowJournal):
             begin = (self.run, self.clock())
             await self.writer.commit([(_CHANGES[kind], (*begin, *values)) for kind, values in changes])
 
-    def _post(self, kind: str, *values: Any) -> None:
-        self.writer.post(_CHANGES[kind], (self.run, self.clock(), *values))
+    def _post(self, kind: str, values: Sequence[Any]) -> None:
+        self.writer.post((_CHANGES[kind], (self.run, self.clock(), *values)))
 
     async def serve(self) -> None:
         """Write queued entries until `stop` is called."""

@@ -42,10 +42,10 @@ class WriteQueue:
     _rows: "deque[Statement]" = field(factory=deque, init=False)
     _signals: "queue.SimpleQueue[anyio.Event | str]" = field(factory=queue.SimpleQueue, init=False)
 
-    def post(self, sql: str, parameters: Sequence[object]) -> None:
+    def post(self, row: Statement) -> None:
         """Queue a row without waiting, from any thread."""
         # The thread is not woken, because waking it costs more than writing the row.
-        self._rows.append((sql, parameters))
+        self._rows.append(row)
 
     async def commit(self, rows: Sequence[Statement]) -> None:
         """Queue rows and wait until they are on disk."""

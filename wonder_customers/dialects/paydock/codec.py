@@ -69,7 +69,7 @@ _CUSTOMER_RULES = (
     FieldRule("email", "email", text()),
     FieldRule("phone", "phone", E164, write=Phone.e164),
     FieldRule("default_payment_token", "default_source", HEX24),
-    FieldRule("metadata", "meta", Limit("a dictionary of strings", _metadata_problem)),
+    FieldRule("metadata", "meta", Limit("a dictionary of strings", _metadata_problem), write=dict),
 )
 _ADDRESS = {
     "line1": "address_line1",
