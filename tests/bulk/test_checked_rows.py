@@ -65,6 +65,13 @@ async def test_metadata_changed_after_the_check_of_a_row_is_not_sent(gateway: st
     assert checked.body == before
 
 
+async def test_body_does_not_share_nested_metadata_with_the_draft() -> None:
+    given = evolve(draft(1), metadata={"plan": {"name": "gold"}})
+    body = MockGateway().session(monri()).payload(given)
+    cast("dict[str, Any]", given.metadata)["plan"]["name"] = "4111111111111111"
+    assert body["metadata"] == {"plan": {"name": "gold"}}
+
+
 async def test_draft_checked_by_another_session_is_checked_again() -> None:
     wire = MockGateway()
     async with wire.session(paydock()) as first, wire.session(monri()) as second:

@@ -85,6 +85,15 @@ async def test_drafts_from_iterables_and_rows_are_sent(account: AccountFactory) 
         assert job.rows_read == size
 
 
+async def test_valid_row_replaces_an_invalid_row_with_its_reference_far_before_it(account: AccountFactory) -> None:
+    drafts = [draft(number) for number in range(120)]
+    drafts[0] = evolve(drafts[0], email="e" * 300)
+    drafts[110] = evolve(drafts[0], email="ada@example.com")
+    _, outcomes = await run_job(account("monri"), drafts)
+    assert count_statuses(outcomes) == {"created": 119, "invalid": 1}
+    assert {outcome.number for outcome in outcomes if outcome.status == "invalid"} == {1}
+
+
 async def test_invalid_rows_do_not_stop_the_job(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:

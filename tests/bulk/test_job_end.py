@@ -115,12 +115,12 @@ def _broken() -> Iterator[CustomerDraft]:
     raise LookupError
 
 
-async def test_row_of_a_slow_source_is_sent_before_the_source_has_the_next(account: AccountFactory) -> None:
+async def test_rows_of_a_slow_source_are_sent_before_their_batch_is_full(account: AccountFactory) -> None:
     completed = anyio.Event()
 
     async def slow() -> AsyncIterator[CustomerDraft]:
         yield draft(1)
-        await anyio.sleep(0.1)  # the batch has to end although it has only one row
+        await anyio.sleep(0.1)  # the batch ends with the next row
         yield draft(2)
         await completed.wait()
         yield draft(3)
@@ -232,7 +232,7 @@ async def test_too_many_failures_stop_the_job(
         with pytest.raises(BulkError, match=words):
             await collect(job)
     assert job.exit_status == "failures"
-    assert job.rows_read <= 200
+    assert job.rows_read < 200
 
 
 async def test_stop_completes_rows_in_progress(
@@ -299,7 +299,7 @@ async def test_source_is_closed_when_the_job_stops(account: AccountFactory) -> N
 
 async def test_cancelled_job_can_be_resumed(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
     journal = open_journal(tmp_path / "j", account("paydock"), "paydock")
-    drafts = [draft(number) for number in range(400)]
+    drafts = [draft(number) for number in range(200)]
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         with anyio.move_on_after(10) as scope:
             async with sync(session, drafts, journal=journal, options=OPTIONS) as job:
@@ -307,11 +307,11 @@ async def test_cancelled_job_can_be_resumed(account: AccountFactory, server: Sim
                     if outcome.number == 10:
                         scope.cancel()
     assert job.exit_status == "interrupted"
-    assert sum(journal.states().values()) < 400
+    assert sum(journal.states().values()) < 200
     _, outcomes = await run_job(account("paydock"), drafts, journal, resume=True)
-    assert len(outcomes) == 400
+    assert len(outcomes) == 200
     assert all(outcome.ok for outcome in outcomes)
-    assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(400)}
+    assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(200)}
 
 
 async def test_error_in_the_loop_body_is_raised_unchanged(account: AccountFactory, tmp_path: Path) -> None:

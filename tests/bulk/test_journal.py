@@ -1,5 +1,6 @@
 """The journal: durability, key and lock."""
 
+import hmac
 import os
 import sqlite3
 import threading
@@ -155,6 +156,12 @@ def test_journal_is_released_if_the_run_cannot_be_recorded(tmp_path: Path) -> No
         database.execute("DROP TRIGGER full")
     assert journal.begin({}).number == 1
     journal.end("finished", {})
+
+
+@pytest.mark.parametrize("key", [b"k" * 32, b"k" * 100])
+def test_digest_of_a_body_is_hmac_sha256(key: bytes) -> None:
+    expected = hmac.digest(key, b'{"a":1,"b":2}', "sha256")[:16]
+    assert [Digests(key).payload({"b": 2, "a": 1}) for _ in range(2)] == [expected, expected]
 
 
 def test_digests_depend_on_the_key(tmp_path: Path) -> None:

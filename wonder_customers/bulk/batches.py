@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 BATCH = 1000
 """The maximum number of rows in a batch of a `RowReader`."""
-SMALL_BATCH = 200
+SMALL_BATCH = 180
 """The maximum number of rows in a batch of another iterable."""
 _PATIENCE = 0.05
-"""Seconds after which such a batch ends, because the iterable may produce its rows slowly."""
+"""Seconds after which such a batch ends with its next row, because the iterable may produce its rows slowly."""
 _STEP = 10
 """The number of rows after which the time is checked."""
 _AT_ONCE = 50
@@ -73,17 +73,18 @@ class Batches:
             return None
         if isinstance(self._iterator, RowReader):
             batch, split = await anyio.to_thread.run_sync(self._read_and_split, self._iterator, change_filter)
+            self._count(batch)
         else:
             batch = await self._take(SMALL_BATCH)
             # A thread that checks rows competes with the event loop for the interpreter, so it only reads.
             found = await anyio.to_thread.run_sync(change_filter.find, batch)
+            self._count(batch)
             split = list[Outcome](), list[PendingRow]()
             for first in range(0, len(batch), _AT_ONCE):
                 outcomes, pending = change_filter.decide(batch[first : first + _AT_ONCE], found)
                 split[0].extend(outcomes)
                 split[1].extend(pending)
                 await anyio.lowlevel.checkpoint()
-        self._count(batch)
         return split if batch else None
 
     async def batch(self) -> list[Row]:

@@ -235,13 +235,13 @@ class ChangeFilter:
         if draft is None:
             return _invalid(row, row.problem or "the row cannot be read", row.code)
         if draft.reference is None:
-            return _invalid(row, f"{row.place or f'row {row.number}'}: the row has no reference", "no reference")
+            return _invalid(row, f"{row.position}: the row has no reference", "no reference")
         try:
             return self.session.raw._checked(draft)  # noqa: SLF001 - not for applications
         except InvalidRecordError as error:
             listed = "; ".join(map(str, error.violations))
             names = ", ".join(sorted({it.field for it in error.violations}))
-            return _invalid(row, f"{row.place or f'row {row.number}'}: {listed}", f"invalid {names}"[:120])
+            return _invalid(row, f"{row.position}: {listed}", f"invalid {names}"[:120])
 
 
 class ReferenceIndex:

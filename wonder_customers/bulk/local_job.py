@@ -46,7 +46,7 @@ _BETWEEN_WRITES = 0.5
 """Seconds until a row that failed in an outage is sent again."""
 _FATAL: Final = (AuthenticationError, PermissionDeniedError, BulkError)
 """The errors of a row that stop the job."""
-AHEAD = 100
+AHEAD = 90
 """The maximum number of rows that are queued together."""
 
 
@@ -198,7 +198,8 @@ class LocalJob(Job):
             if batch is None:
                 self._source_ended = not self._batches.cut_short
                 return
-            await self._report(batch[0])
+            if batch[0] and self._report(batch[0]):
+                await self._outcomes.wait_for_room()
             systematic = self._thresholds.count_invalid(batch[0], len(batch[0]) + len(batch[1]))
             if systematic:
                 self._halt("failures", systematic)
@@ -235,9 +236,8 @@ class LocalJob(Job):
                 self._busy -= 1
             if outcome is not None:
                 self._count(outcome)
-                self.stats.add([outcome])
-                if self._outcomes.add([outcome]):
-                    await self._outcomes.put()
+                if self._report([outcome]):
+                    await self._outcomes.wait_for_room()
 
     def _halt_for(self, error: CallError | BulkError) -> None:
         """Stop the job because of a fatal error."""
@@ -293,10 +293,10 @@ class LocalJob(Job):
         if too_many:
             self._halt("failures", too_many)
 
-    async def _report(self, batch: list[Outcome]) -> None:
-        if batch:
-            self.stats.add(batch)
-            await self._outcomes.put(batch)
+    def _report(self, batch: list[Outcome]) -> bool:
+        """Count outcomes and queue them for the caller. Return whether the queue is full."""
+        self.stats.add(batch)
+        return self._outcomes.add(batch)
 
     async def _tick(self) -> None:
         while True:

@@ -231,7 +231,7 @@ async def _look_up(
 
 
 def _kept_by_deleted(item: PendingRow, error: NotFoundError) -> Outcome:
-    reason = f"{item.row.place or f'row {item.row.number}'}: {error.reason}, so the row cannot be sent"
+    reason = f"{item.row.position}: {error.reason}, so the row cannot be sent"
     return Outcome(item.row.number, item.reference, "invalid", error.id, reason, "deleted customer")
 
 

@@ -92,6 +92,11 @@ class Row:
         return f"<Row {self.number} {self.reference!r}>"
 
     @property
+    def position(self) -> str:
+        """The row's `place`, or its number if the place is not known, for messages."""
+        return self.place or f"row {self.number}"
+
+    @property
     def columns(self) -> frozenset[str] | None:
         """The fields of the row's table; None without a table."""
         return None if self._table is None else self._table.fields

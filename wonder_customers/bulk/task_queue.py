@@ -34,7 +34,11 @@ class TaskQueue(Generic[T]):
 
     async def put(self, *items: T) -> None:
         """Add items, and wait until the queue has at most `size` items."""
-        self.add(*items)
+        if self.add(*items):
+            await self.wait_for_room()
+
+    async def wait_for_room(self) -> None:
+        """Wait until the queue has at most `size` items."""
         # Unlike a stream of anyio, this yields to the event loop only if the queue is full.
         while len(self._items) > self.size:
             await self._wait()

@@ -3,6 +3,7 @@
 A plain hash of an e-mail address or telephone number can be reversed by trying all values.
 """
 
+import hmac
 import os
 import re
 import secrets
@@ -23,8 +24,6 @@ __all__ = ["Digests", "key_mark", "key_of"]
 
 VARIABLE = "WONDER_CUSTOMERS_SYNC_KEY"
 _SORTED = orjson.OPT_SORT_KEYS
-_BLOCK = 64
-"""The number of bytes in a block of SHA-256."""
 
 
 @frozen
@@ -38,7 +37,7 @@ class Digests:
     key: bytes = field(repr=False)
     _short: bytes = field(init=False, repr=False)
     _empty: "blake2b" = field(init=False, repr=False, eq=False)
-    _padded: "tuple[Any, Any]" = field(init=False, repr=False, eq=False)
+    _without_body: "hmac.HMAC" = field(init=False, repr=False, eq=False)
 
     @_short.default
     def _hashed(self) -> bytes:
@@ -49,12 +48,9 @@ class Digests:
         # Keyed BLAKE2 (RFC 7693) is as strong as HMAC-SHA256 and faster. A copy takes half the time of a new digest.
         return blake2b(digest_size=16, key=self._short)
 
-    @_padded.default
-    def _hmac_states(self) -> "tuple[Any, Any]":
-        # The two states of HMAC-SHA256 (RFC 2104), which do not depend on the text. Their copies take a third of the
-        # time of `hmac.digest`.
-        key = (self.key if len(self.key) <= _BLOCK else sha256(self.key).digest()).ljust(_BLOCK, b"\0")
-        return sha256(bytes(it ^ 0x36 for it in key)), sha256(bytes(it ^ 0x5C for it in key))
+    @_without_body.default
+    def _hmac(self) -> "hmac.HMAC":
+        return hmac.new(self.key, digestmod="sha256")  # a copy takes less time than `hmac.digest`
 
     def row(self, raw_values: bytes) -> bytes:
         """Return the digest of the bytes of a row's raw values."""
@@ -68,10 +64,9 @@ class Digests:
 
     def payload(self, payload: dict[str, Any]) -> bytes:
         """Return the digest of a request body."""
-        inner, outer = self._padded[0].copy(), self._padded[1].copy()
-        inner.update(orjson.dumps(payload, option=_SORTED))
-        outer.update(inner.digest())
-        return outer.digest()[:16]  # type: ignore[no-any-return]
+        digest = self._without_body.copy()
+        digest.update(orjson.dumps(payload, option=_SORTED))
+        return digest.digest()[:16]
 
 
 def key_mark(digests: Digests) -> bytes:
