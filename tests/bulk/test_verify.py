@@ -35,6 +35,9 @@ async def test_verify_skips_invalid_rows(account: AccountFactory, server: Simula
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         found = await verify(session, [CustomerDraft(), CustomerDraft("c-1", "x", phone=Phone(None, "1"))])
     assert found.counts == {"unreadable": 2}
+    missing, invalid = (it.reason or "" for it in found.findings)
+    assert missing == "row 1: the row has no reference"
+    assert invalid.startswith("row 2: phone")
     assert found.checked == 0
     assert server.faults.requests.total() == 0
 

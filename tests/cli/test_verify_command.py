@@ -75,3 +75,13 @@ def test_verify_shows_removed_customers(gateway: str, verified: Run, folder: Pat
     assert verified("sync", "c.csv", "--to", gateway, "--removed", "delete", "--max-removed", "1")[0] == SUCCESS
     code, out, _ = verified("verify", f"c.csv.{gateway}.journal")
     assert (code, "removed, as expected │ 1" in out, "2 of 2 rows were read back" in out) == (SUCCESS, True, True)
+
+
+def test_verify_shows_why_a_row_cannot_be_read(verified: Run, folder: Path) -> None:
+    source = write_csv(folder / "c.csv", 2)
+    source.write_text(f"{source.read_text()},Ada,ada@example.org,\nc-3,Ada,none,\n")
+    verified("sync", "c.csv", "--to", "monri")
+    _, out, _ = verified("verify", "c.csv.monri.journal")
+    found = " ".join(out.split())
+    assert "row 3, without a reference: unreadable: line 4: the row has no reference" in found
+    assert "row 4, c-3: unreadable: line 5, column email: the value is not an e-mail address" in found

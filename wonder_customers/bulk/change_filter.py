@@ -18,7 +18,7 @@ from wonder_customers.errors import InvalidRecordError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.session import CustomerSession
 
-__all__ = ["ChangeFilter", "Inspect", "Only", "PendingRow", "ReferenceIndex"]
+__all__ = ["ChangeFilter", "Inspect", "Only", "PendingRow", "ReferenceIndex", "checked_row"]
 
 MOST_TWINS = 5
 
@@ -175,7 +175,7 @@ class ChangeFilter:
             settled = self._settled_by_raw_values(row, entry, journal, raw)
             if settled is not None:
                 return settled
-        checked = self._checked(row)
+        checked = checked_row(self.session, row)
         if isinstance(checked, Outcome):
             return checked
         draft = checked.draft
@@ -229,19 +229,20 @@ class ChangeFilter:
     def _failed_in_run(self, entry: Entry, journal: RowJournal) -> bool:
         return entry.state == "failed" and entry.run == journal.run and self.only == "all"
 
-    def _checked(self, row: Row) -> CheckedDraft | Outcome:
-        """Return the checked draft of a row, or the outcome of an invalid row."""
-        draft = row.draft
-        if draft is None:
-            return _invalid(row, row.problem or "the row cannot be read", row.code)
-        if draft.reference is None:
-            return _invalid(row, f"{row.position}: the row has no reference", "no reference")
-        try:
-            return self.session.raw._checked(draft)  # noqa: SLF001 - not for applications
-        except InvalidRecordError as error:
-            listed = "; ".join(map(str, error.violations))
-            names = ", ".join(sorted({it.field for it in error.violations}))
-            return _invalid(row, f"{row.position}: {listed}", f"invalid {names}"[:120])
+
+def checked_row(session: CustomerSession[Any], row: Row) -> CheckedDraft | Outcome:
+    """Return the checked draft of a row, or the outcome of an invalid row."""
+    draft = row.draft
+    if draft is None:
+        return _invalid(row, row.problem or "the row cannot be read", row.code)
+    if draft.reference is None:
+        return _invalid(row, f"{row.position}: the row has no reference", "no reference")
+    try:
+        return session.raw._checked(draft)  # noqa: SLF001 - not for applications
+    except InvalidRecordError as error:
+        listed = "; ".join(map(str, error.violations))
+        names = ", ".join(sorted({it.field for it in error.violations}))
+        return _invalid(row, f"{row.position}: {listed}", f"invalid {names}"[:120])
 
 
 class ReferenceIndex:

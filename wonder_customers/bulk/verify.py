@@ -10,14 +10,14 @@ from typing import Any, Final, Literal
 from attrs import define, field, frozen
 
 from wonder_customers.bulk.batches import Batches, for_each
-from wonder_customers.bulk.change_filter import ReferenceIndex
+from wonder_customers.bulk.change_filter import ReferenceIndex, checked_row
 from wonder_customers.bulk.empty_cells import EmptyRule, apply_rule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.entries import Entry
 from wonder_customers.bulk.journal.removals import Removals
 from wonder_customers.bulk.options import BULK, Rows
-from wonder_customers.bulk.rows import Row
-from wonder_customers.errors import AmbiguousReferenceError, ConfigurationError, InvalidRecordError, NotFoundError
+from wonder_customers.bulk.rows import Outcome, Row
+from wonder_customers.errors import AmbiguousReferenceError, ConfigurationError, NotFoundError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
@@ -48,6 +48,7 @@ class Finding:
         result: The result.
         fields: The fields that differ.
         changed: Whether the row has changed since the journal recorded it.
+        reason: For an ``unreadable`` row, its location and why it cannot be sent; otherwise None.
     """
 
     number: int
@@ -55,6 +56,7 @@ class Finding:
     result: Result
     fields: tuple[str, ...] = ()
     changed: bool = False
+    reason: str | None = None
 
 
 @define
@@ -225,41 +227,34 @@ class _Comparison:
         self.found.add(Finding(0, reference, result))
 
     async def _finding(self, row: Row) -> Finding:
-        draft = row.draft
-        if draft is None or draft.reference is None or not _valid(self.session, draft):
+        checked = checked_row(self.session, row)
+        if isinstance(checked, Outcome):
             self._invalid.add(row.number)
-            return Finding(row.number, row.reference, "unreadable")
+            return Finding(row.number, row.reference, "unreadable", reason=checked.reason)
+        draft, reference = checked.draft, checked.draft.reference or ""
         first = self._repeats.get(row.number)
         if first is not None and first not in self._invalid:
-            return Finding(row.number, draft.reference, "unsent")
+            return Finding(row.number, reference, "unsent")
         self._invalid.discard(first or 0)  # this row is the first valid row with the reference
-        entry = None if self.find is None else self.find([draft.reference]).get(draft.reference)
+        entry = None if self.find is None else self.find([reference]).get(reference)
         if self.find is not None and (entry is None or entry.state in {"failed", "held", "removed"}):
-            return Finding(row.number, draft.reference, "unsent")
+            return Finding(row.number, reference, "unsent")
         recorded = None if entry is None else entry.fields
         cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, journaled=False)
         changed = bool(cells.cleared) or self._changed(draft if self.empty == "own" else cells.draft, entry)
         try:
-            response = await self.session.raw.get_by_reference(draft.reference)
+            response = await self.session.raw.get_by_reference(reference)
         except NotFoundError:
-            return Finding(row.number, draft.reference, "missing", changed=changed)
+            return Finding(row.number, reference, "missing", changed=changed)
         except AmbiguousReferenceError:
-            return Finding(row.number, draft.reference, "ambiguous", changed=changed)
+            return Finding(row.number, reference, "ambiguous", changed=changed)
         compared = self.session.compare(cells.draft, response.record)
         self.found.normalized.update(compared.normalized)
         result: Result = "different" if compared.different else "normalized" if compared.normalized else "equal"
-        return Finding(row.number, draft.reference, result, compared.different, changed)
+        return Finding(row.number, reference, result, compared.different, changed)
 
     def _changed(self, draft: CustomerDraft, entry: Entry | None) -> bool:
         """Return whether the row has changed since the journal recorded it."""
         if self.journal is None or entry is None or entry.payload is None:
             return False
         return self.journal.digests.payload(self.session.payload(draft)) != entry.payload
-
-
-def _valid(session: CustomerSession[Any], draft: CustomerDraft) -> bool:
-    try:
-        session.validate(draft)
-    except InvalidRecordError:
-        return False
-    return True

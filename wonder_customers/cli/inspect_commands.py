@@ -278,7 +278,8 @@ def show_verification(
         since = " (the row changed in the source after it was sent)" if finding.changed else ""
         row = f"row {finding.number}" if finding.number else "missing from the source"
         result = _RESULTS.get(finding.result, finding.result)
-        print_line(f"{row}, {finding.reference or 'without a reference'}: {result}{fields}{since}", "red")
+        reason = "" if finding.reason is None else f": {finding.reason}"
+        print_line(f"{row}, {finding.reference or 'without a reference'}: {result}{fields}{since}{reason}", "red")
     _print_rest("row", "with a difference or without a comparison", found.not_equal - MOST_SHOWN, "red")
     if found.counts["missing"] or found.counts["different"]:
         again = "`sync` with --full" if isinstance(source, Source) else "`migrate` with a new journal"
