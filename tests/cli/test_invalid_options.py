@@ -109,6 +109,15 @@ def test_number_that_is_too_low_is_refused_with_the_name_of_the_option(
             ("c.csv", "--query", "SELECT 1", "--format", "csv"),
             "--format has no effect with --query.",
         ),
+        (
+            ("c.xlsx", "--query", "SELECT 1", "--delimiter", ";"),
+            "--delimiter has no effect with --query over files that are not CSV. Remove --delimiter.",
+        ),
+        (("c.xlsx", "--query", "SELECT 1", "--sheet", "a"), "--sheet has no effect with --query. Remove --sheet."),
+        (
+            ("-", "--query", "SELECT * FROM 'c.jsonl'", "--encoding", "cp1250"),
+            "--encoding has no effect with --query over files that are not CSV. Remove --encoding.",
+        ),
         (("-", "--query", "SELECT 1", "--database", "X", "--quote", "'"), "--quote has no effect with --database."),
         (("c.csv", "--query", "SELECT 1", "--database", "X"), "with --database, the source must be -, not 'c.csv'"),
         (

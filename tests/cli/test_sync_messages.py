@@ -265,10 +265,21 @@ def test_plan_names_the_option_for_national_phones(run_at_simulator: Command, fo
     assert code == 0
     assert (
         "phone: no calling code in 1 number, such as 999 999 9999, because the row has no country. To add the code,"
-        " set the country with --default-country, such as HR."
+        " run `sync` with --default-country and the country, such as HR."
     ) in f"{out}{err}".replace("\n", " ")
     code, out, err = run_at_simulator("plan", "c.csv", "--to", "monri", "--default-country", "HR")
     assert (code, "calling code" in f"{out}{err}") == (0, False)
+
+
+def test_resume_advises_sync_for_options_that_it_does_not_have(run_at_simulator: Command, folder: Path) -> None:
+    rows = [f"c-{number},Žarko,091 234 567{number}" for number in range(4)]
+    (folder / "c.csv").write_text("\n".join(["reference,name,phone", *rows]), encoding="cp1250")
+    assert run_at_simulator("sync", "c.csv", "--to", "monri", "--encoding", "detect", "--first", "2")[0] == 0
+    code, out, err = run_at_simulator("resume", "c.csv.monri.journal")
+    text = " ".join(f"{out}{err}".split())
+    assert code == 0
+    assert "If words look wrong, run `sync` with --encoding and the correct encoding." in text
+    assert "To add the code, run `sync` with --default-country and the country, such as HR." in text
 
 
 def test_plan_and_verify_count_the_entries_that_they_do_not_list(run_at_simulator: Command, folder: Path) -> None:

@@ -14,6 +14,7 @@ from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.sources import ColumnMapping, RowReader, files, fingerprint, read, unsupported_fields
 from wonder_customers.bulk.sources.databases import check_database
 from wonder_customers.bulk.sources.notes import NO_COUNTRY, SourceNotes
+from wonder_customers.bulk.sources.tables import reads_csv
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.error_messages import no_effect
 from wonder_customers.cli.exit_codes import SUCCESS
@@ -124,14 +125,18 @@ class SourceOptions:
 
     def _check_effects(self, file: Path) -> None:
         """Raise `ConfigurationError` if an option has no effect on the source."""
-        if self.query is not None:
-            what, used = ("with --query", _USED["csv"]) if self.database is None else ("with --database", frozenset())
+        used: frozenset[str] = frozenset()
+        if self.database is not None:
+            what = "with --database"
+        elif self.query is not None:
+            what, used = "with --query", _USED["csv"] if reads_csv(file, self.query) else used
         else:
             formats = sorted({form for _, form in files(file, self.format)})
             what, used = f"on {' or '.join(formats)} files", frozenset({"format"}.union(*(_USED[it] for it in formats)))
         for name in ("format", "sheet", "encoding", "delimiter", "quote", "skip_lines"):
             if getattr(self, name) is not None and name not in used:
-                raise no_effect(f"--{name.replace('_', '-')}", f" {what}")
+                which = " over files that are not CSV" if what == "with --query" and name in _USED["csv"] else ""
+                raise no_effect(f"--{name.replace('_', '-')}", f" {what}{which}")
 
     def column_mapping(self) -> ColumnMapping:
         """Return the mapping from the mapping file and the options."""
@@ -234,7 +239,8 @@ def print_changes(notes: SourceNotes) -> None:
     """Print what was changed or noticed while a source was read."""
     for name, encoding in notes.encodings.items():
         print_message(
-            f"{name} was read as {encoding}. If words look wrong, set the correct encoding with --encoding.", "yellow"
+            f"{name} was read as {encoding}. If words look wrong, run `sync` with --encoding and the correct encoding.",
+            "yellow",
         )
     for (column, what), count in notes.changes.most_common():
         shown = "; ".join(f"{before} → {after or '(empty)'}" for before, after in notes.examples[column, what])
@@ -242,7 +248,8 @@ def print_changes(notes: SourceNotes) -> None:
         print_line(f"{column}: {values} changed by `{what}`: {shown}")
     for (column, reason), (count, example) in notes.national.items():
         values = counted(count, "number", "numbers")
-        advice = "set the country with --default-country, such as HR" if reason == NO_COUNTRY else "correct the source"
+        with_country = "run `sync` with --default-country and the country, such as HR"
+        advice = with_country if reason == NO_COUNTRY else "correct the source"
         print_message(
             f"{column}: no calling code in {values}, such as {example}, because {reason}. To add the code, {advice}.",
             "yellow",

@@ -18,7 +18,7 @@ from wonder_customers.bulk.sources.packed import read_error, unpacked, unreadabl
 from wonder_customers.bulk.sources.values import typed_rows
 from wonder_customers.errors import ConfigurationError, needed
 
-__all__ = ["glob_escaped", "opened", "query_rows", "quoted_name"]
+__all__ = ["glob_escaped", "opened", "query_rows", "quoted_name", "reads_csv"]
 
 _BATCH = 2000
 _LOCKED = "; ".join(
@@ -100,16 +100,29 @@ def _attach(connection: Any, path: Path | None, reading: Reading, folder: Path) 
 def _attach_named(connection: Any, query: str, reading: Reading, folder: Path) -> None:
     """Attach the files that a query names in quotes."""
     allowed: dict[str, None] = {}
-    found = (it[1].replace("''", "'") if it[1] else it[2] for it in _QUOTED.finditer(query))
-    for name in dict.fromkeys(filter(None, found)):
+    for name in _quoted_names(query):
         matches = [name] if Path(name).is_file() else glob.glob(name)  # noqa: PTH207 - DuckDB's paths are texts
         allowed |= dict.fromkeys([*matches, *map(glob_escaped, matches), *([name] if matches else [])])
-        if _CSV_NAME.fullmatch(f"'{name}'") and Path(name).is_file():
+        if _is_csv(name) and Path(name).is_file():
             file, table = _table(Path(name), reading, folder)
             allowed |= dict.fromkeys([str(file), glob_escaped(file)])
             _create_view(connection, name, table)
     connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, allowed))}]")
     connection.execute("SET enable_external_access = false")
+
+
+def reads_csv(path: Path, query: str) -> bool:
+    """Return whether the options for CSV files have an effect on a query. `path` is ``-`` if the query names files."""
+    return any(map(_is_csv, _quoted_names(query) if str(path) == "-" else [path.name]))
+
+
+def _quoted_names(query: str) -> list[str]:
+    found = (it[1].replace("''", "'") if it[1] else it[2] for it in _QUOTED.finditer(query))
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def _is_csv(name: str) -> bool:
+    return _CSV_NAME.fullmatch(f"'{name}'") is not None
 
 
 def _create_view(connection: Any, name: str, table: str) -> None:
@@ -118,7 +131,7 @@ def _create_view(connection: Any, name: str, table: str) -> None:
 
 def _table(path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
     """Return the file that DuckDB reads for `path`, and its table in SQL."""
-    if not _CSV_NAME.fullmatch(f"'{path.name}'"):
+    if not _is_csv(path.name):
         return path, _quoted(glob_escaped(path))
     text = reading.mapping.text
     # Types would change ids such as 000123.
