@@ -302,3 +302,13 @@ def test_metadata_is_proposed_only_for_gateways_with_metadata(run_at_simulator: 
     code, _, err = run_at_simulator("plan", "c.csv", "--to", "wonder")
     assert (code, "--unsupported metadata" in err) == (USAGE, False)
     assert "Leave them out with --unsupported ignore." in err
+
+
+@pytest.mark.parametrize("gateway", ["wonder", "paydock", "monri"])
+def test_columns_of_a_gateway_need_no_credentials(gateway: str, command: Command, folder: Path) -> None:
+    (folder / "c.csv").write_text("reference,name\nc-1,Ada\n")
+    code, out, err = command("columns", "c.csv", "--to", gateway)
+    assert (code, "Axx" in out, err) == (0, True, "")
+    (folder / "c.csv").write_text("reference,name,metadata.tier\nc-1,Ada,gold\n")
+    code, _, err = command("columns", "c.csv", "--to", gateway)
+    assert (code, "does not have these fields" in err) == ((USAGE, True) if gateway == "wonder" else (0, False))

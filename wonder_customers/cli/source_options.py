@@ -15,7 +15,7 @@ from wonder_customers.bulk.sources import ColumnMapping, RowReader, files, finge
 from wonder_customers.bulk.sources.databases import check_database
 from wonder_customers.bulk.sources.notes import NO_COUNTRY, SourceNotes
 from wonder_customers.bulk.sources.tables import reads_csv
-from wonder_customers.cli.accounts import account_from_environment
+from wonder_customers.cli.accounts import offline_account
 from wonder_customers.cli.error_messages import no_effect
 from wonder_customers.cli.exit_codes import SUCCESS
 from wonder_customers.cli.job_outputs import new_file
@@ -169,7 +169,7 @@ SOURCE = SourceOptions()
 def show_columns(file: Path, options: SourceOptions, to: str | None, output: Path | None) -> int:
     """Print the columns of a source, and return the exit code."""
     options.facts(file)
-    unsupported = () if to is None else unsupported_fields(account_from_environment(to))
+    unsupported = () if to is None else unsupported_fields(offline_account(to))
     with_samples = read(
         file,
         mapping=options.column_mapping(),
