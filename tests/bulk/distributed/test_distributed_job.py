@@ -270,7 +270,8 @@ async def test_repeated_deaths_of_a_worker_stop_the_job(
     job, _ = await make_job(
         account("monri"), "monri", source, tmp_path / "j", server.environment(), kind=DyingWorkers, workers=1
     )
-    with pytest.raises(BulkError, match="w0 died 21 times without completing a partition"):
+    advice = r"w0 died 21 times without completing a partition\. Check the worker's log\. .* After fixing the cause,"
+    with pytest.raises(BulkError, match=advice):
         await collect(job)
     assert job.exit_status == "workers"
 

@@ -241,7 +241,11 @@ class DistributedJob(Job):
                 deaths, done = (1 if snapshot["done"] > done else deaths + 1), snapshot["done"]
                 if deaths <= MOST_DEATHS:
                     continue
-                reason = f"{name} died {deaths} times without completing a partition"
+                reason = (
+                    f"{name} died {deaths} times without completing a partition. Check the worker's log. If the machine"
+                    " has too little memory, use fewer workers. If the worker dies at one row of the source, correct or"
+                    " remove this row"
+                )
             except WonderCustomersError as error:
                 reason = str(error)
             return await reach(self._backend.coordinator.stop, "workers", reason)
