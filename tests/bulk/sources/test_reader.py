@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from bulk.customers import HEADER, line
 from bulk.sources.read_rows import read_drafts
+from bulk.sources.spreadsheet import write_xlsx
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources
@@ -67,3 +68,27 @@ def test_fraction_of_a_query_is_none_and_of_a_closed_file_one(tmp_path: Path) ->
     assert len(list(rows)) == 2
     rows.close()
     assert rows.fraction == 1.0
+
+
+def test_fraction_of_spreadsheets_is_that_of_their_lines(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine", reason="needs the extra excel")
+    rows = [["reference", "name"], *([f"c-{number}", "Ada"] for number in range(99))]
+    write_xlsx(tmp_path / "a.xlsx", {"customers": rows})
+    (tmp_path / "b.csv").write_bytes(b"reference,name\n".ljust((tmp_path / "a.xlsx").stat().st_size, b"\n"))
+    write_xlsx(tmp_path / "c.xlsx", {"customers": rows})
+    alone, folder = sources.read(tmp_path / "a.xlsx"), sources.read(tmp_path)
+    assert [alone.fraction for _ in alone] == pytest.approx([number / 100 for number in range(2, 101)])
+    # The three files have the same size.
+    expected = [(start + number / 100) / 3 for start in (0, 2) for number in range(2, 101)]
+    assert [folder.fraction for _ in folder] == pytest.approx(expected)
+    assert (alone.fraction, folder.fraction) == (1.0, 1.0)
+    write_xlsx(tmp_path / "a.xlsx", {"customers": rows[:1]})
+    assert list(sources.read(tmp_path / "a.xlsx", mapping=sources.ColumnMapping(sheet="customers"))) == []
+
+
+def test_fraction_of_a_parquet_file_is_none(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    path = tmp_path / "c.parquet"
+    duckdb.sql("SELECT 'c-1' AS reference, 'Ada' AS name").write_parquet(str(path))
+    reader = sources.read(path)
+    assert (reader.fraction, len(list(reader)), reader.fraction) == (None, 1, None)

@@ -45,7 +45,8 @@ class RowReader(Iterator[Row]):
         self.notes: SourceNotes = notes or SourceNotes()
         self.file: BinaryIO | None = None
         self.packed: bool = False
-        self.before: int = 0
+        # Bytes that were read before `file`. A spreadsheet counts in proportion to its lines.
+        self.before: float = 0.0
         self._size = size
         self._stack = ExitStack()
         self._closed = False
@@ -73,11 +74,10 @@ class RowReader(Iterator[Row]):
         """The fraction of the source that was read, from 0 to 1; None if unknown."""
         if not self._size:
             return None
-        if self.file is None or self.file.closed:
-            return 1.0 if self._closed else 0.0
         # The thread that reads the file may close it at any time.
         with suppress(ValueError):
-            return min(1.0, (self.before + self.file.tell()) / self._size)
+            place = 0 if self.file is None or self.file.closed else self.file.tell()
+            return 1.0 if self._closed else min(1.0, (self.before + place) / self._size)
         return 1.0
 
     def open(self, path: Path) -> BinaryIO:
@@ -178,7 +178,8 @@ def read(
     chosen = files(where, form)
     if len(chosen) > 1 or chosen[0][1] == "jsonl":
         reading = evolve(reading, one_table=False)
-    size = sum(file.stat().st_size for file, _ in chosen)
+    known = all(kind != "parquet" for _, kind in chosen)  # DuckDB does not report how much it has read
+    size = sum(file.stat().st_size for file, _ in chosen) if known else None
     return RowReader(partial(_all_rows, chosen, reading), size, reading.notes)
 
 
@@ -234,7 +235,12 @@ def rows_of_file(
                     )
             return (yield from query_rows("SELECT * FROM source", path, number, reading, where, own=False))
         if form == "excel":
-            return (yield from sheet_rows(path, number, reading, where))
+            begin, size = reader.before, path.stat().st_size
+
+            def advance(part: float) -> None:
+                reader.before = begin + part * size
+
+            return (yield from sheet_rows(path, number, reading, where, advance=advance))
         if byte_range.encoding is None:
             byte_range.encoding = _file_encoding(path, reading)
         read_rows, before = csv_rows if form == "csv" else json_rows, _version(path)

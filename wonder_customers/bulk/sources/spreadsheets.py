@@ -1,6 +1,6 @@
 """Spreadsheets, read by python-calamine."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
@@ -18,13 +18,17 @@ _DIGITS = 15
 """The number of significant digits that a spreadsheet stores."""
 
 
-def sheet_rows(path: Path, number: int, reading: Reading, where: str = "") -> Generator[Row, None, int]:
+def sheet_rows(
+    path: Path, number: int, reading: Reading, where: str, *, advance: Callable[[float], None]
+) -> Generator[Row, None, int]:
     """Yield the rows of a spreadsheet, and return the number of the last row.
+
+    `advance` is called with the fraction of the lines that was read.
 
     Raises:
         ConfigurationError: The spreadsheet or its columns cannot be read.
     """
-    lines = enumerate(_lines(path, reading.mapping.sheet), 1)
+    lines = enumerate(_lines(path, reading.mapping.sheet, advance), 1)
     skipped = reading.mapping.text.skip_lines
     header: list[Any] = next((line for place, line in lines if place > skipped and not is_blank(_texts(line))), [])
     if not header:
@@ -52,7 +56,7 @@ def sheet_rows(path: Path, number: int, reading: Reading, where: str = "") -> Ge
     return number
 
 
-def _lines(path: Path, sheet: str | None) -> Iterator[list[Any]]:
+def _lines(path: Path, sheet: str | None, advance: Callable[[float], None]) -> Iterator[list[Any]]:
     with needed("excel", "python_calamine", by="reading spreadsheets"):
         import python_calamine  # noqa: PLC0415 - optional dependency
     with path.open("rb") as file:
@@ -78,7 +82,11 @@ def _lines(path: Path, sheet: str | None) -> Iterator[list[Any]]:
                     " with --sheet."
                 )
             if sheet or filled:
-                yield from book.get_sheet_by_name(sheet or filled[0]).iter_rows()
+                chosen = book.get_sheet_by_name(sheet or filled[0])
+                last = 1 + (chosen.end or (0, 0))[0]
+                for place, line in enumerate(chosen.iter_rows(), 1):
+                    advance(place / last)
+                    yield line
     except (python_calamine.CalamineError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(
