@@ -86,6 +86,28 @@ def test_entries_stay_until_their_rows_arrive(tmp_path: Path) -> None:
     assert (rows(path), letters.earlier) == ([(None, 5)], 1)
 
 
+@pytest.mark.parametrize(
+    ("complete", "whole", "outcome", "kept"),
+    [
+        (True, True, Outcome(5, "c-5", "created"), []),
+        (True, False, Outcome(5, "c-5", "created"), [("c-1", 3), (None, 6)]),
+        (False, True, Outcome(5, "c-5", "created"), [("c-1", 3), (None, 6)]),
+        (True, True, invalid(7, "c-7"), [("c-1", 3), (None, 6), ("c-7", 7)]),
+    ],
+    ids=["the whole source", "possibly a part", "stopped", "a row failed"],
+)
+def test_entries_go_when_all_rows_of_the_whole_source_arrived(
+    complete: bool, whole: bool, outcome: Outcome, kept: list[tuple[str | None, int]], tmp_path: Path
+) -> None:
+    path = tmp_path / "f.jsonl"
+    run(path, FAILED, invalid(6, None), source="a.csv")
+    run(path, FAILED, source="b.csv")
+    with DeadLetters(path, source="a.csv") as letters:
+        letters.add(outcome)
+    letters.settle(complete=complete, whole=whole)
+    assert sorted(rows(path), key=str) == sorted([*kept, ("c-1", 3)], key=str)
+
+
 def test_newer_entry_replaces_an_earlier_one_of_the_same_reference(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     run(path, invalid(4, "c-4"), invalid(7, "c-7"))

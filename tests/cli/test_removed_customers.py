@@ -99,3 +99,17 @@ def test_failed_removal_ends_with_exit_code_2_and_is_listed(
     assert (code, "Removed: 0. Not removed: 1." in err) == (FAILED, True)
     (letter,) = [orjson.loads(line) for line in (folder / "c.csv.paydock.failed.jsonl").read_bytes().splitlines()]
     assert (letter["status"], letter["reference"], letter["row"]) == ("kept", "c-3", 0)
+
+
+@pytest.mark.parametrize("gateway", ["paydock", "monri"])
+def test_failed_row_that_left_the_source_leaves_the_list_when_customers_are_deleted(
+    gateway: str, at_simulator: Run, folder: Path
+) -> None:
+    source, letters = write_csv(folder / "c.csv", 3), folder / f"c.csv.{gateway}.failed.jsonl"
+    source.write_text(f"{source.read_text()}c-9,Ada,none,\n,Ada,ada@example.org,\n")
+    assert at_simulator("sync", "c.csv", "--to", gateway)[0] == FAILED
+    write_csv(source, 3)
+    code, _, err = at_simulator("sync", "c.csv", "--to", gateway)
+    assert (code, "still contains 2 failed rows from earlier runs" in err, letters.exists()) == (SUCCESS, True, True)
+    code, _, err = at_simulator("sync", "c.csv", "--to", gateway, "--removed", "delete")
+    assert (code, "from earlier runs" in err, letters.exists()) == (SUCCESS, False, False)

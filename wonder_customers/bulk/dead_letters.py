@@ -56,6 +56,7 @@ class DeadLetters:
         self._failed: dict[str, set[int]] = {}
         self._unnamed: set[tuple[int, str | None]] = set()
         self._arrived: set[str] = set()
+        self._all_settled = False
 
     def __enter__(self) -> Self:
         self._old_size = self.path.stat().st_size if self.path.is_file() else 0
@@ -128,14 +129,21 @@ class DeadLetters:
             self._old_size += self._file.write(b"\n")
             self._file.flush()
 
-    def settle(self, *, complete: bool, find: Find | None = None) -> None:
+    def settle(self, *, complete: bool, whole: bool = False, find: Find | None = None) -> None:
         """Remove each entry of an earlier run if its row has arrived or failed again.
+
+        Args:
+            complete: Whether the run processed every row of the source.
+            whole: Whether customers missing from the source are no longer needed. If every row of a complete run has
+                arrived, all entries of earlier runs for the source and the gateway are then removed.
+            find: Finds the journal's entries; None without a journal.
 
         Raises:
             BulkError: The file cannot be updated.
         """
         if not self._old_size or not self.path.is_file():
             return
+        self._all_settled = complete and whole and not self.count
         target, removed, size = self.path.resolve(), False, self.path.stat().st_size
         rest = target.with_name(f".{target.name}.{os.getpid()}")
         try:
@@ -179,6 +187,8 @@ class DeadLetters:
     def _is_settled(self, letter: Mapping[str, Any], *, complete: bool) -> bool:
         """Return whether `settle` removes an entry of an earlier run."""
         reference, number = letter["reference"], letter["row"]
+        if self._all_settled:
+            return True
         if reference is None:
             return (number, letter["reason"]) in self._unnamed
         if (reference, number) in self._kept:

@@ -199,7 +199,8 @@ async def run_job(task: SyncTask, job: Job) -> int:
     try:
         with task.journal.reader() as find:
             # Rows of earlier runs that have arrived are removed from the file of failed rows.
-            letters.settle(complete=job.exit_status == "finished" and not job.skipped, find=find)
+            complete, whole = job.exit_status == "finished" and not job.skipped, task.options.removed == "delete"
+            letters.settle(complete=complete, whole=whole, find=find)
         last = task.journal.last_run()
     except ConfigurationError as error:  # the journal was damaged during the run
         raise BulkError(str(error)) from None
