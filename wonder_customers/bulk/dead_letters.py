@@ -134,8 +134,8 @@ class DeadLetters:
 
         Args:
             complete: Whether the run processed every row of the source.
-            whole: Whether customers missing from the source are no longer needed. If every row of a complete run has
-                arrived, all entries of earlier runs for the source and the gateway are then removed.
+            whole: Whether the source contains all customers that the gateway should have. If every row of a
+                complete run has arrived, all entries of earlier runs for the source and the gateway are then removed.
             find: Finds the journal's entries; None without a journal.
 
         Raises:

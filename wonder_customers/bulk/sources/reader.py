@@ -134,6 +134,10 @@ def read(
     ``address.city``, ``metadata.tier``. Common other names and the exports of other programs are recognised;
     `RowReader.notes` contains the fields of each column.
 
+    Error messages name options of the command line. The corresponding arguments are `mapping` (``--map``),
+    ``unknown="ignore"`` (``--ignore-unknown``), `form` (``--format``) and `encoding` (``--encoding``). The other
+    options are attributes of `ColumnMapping` and of its ``text``.
+
     Args:
         path: A file; a folder, whose files are read in the order of their names; or ``-`` for a query that names its
             own files in quotes, and for a database.
