@@ -170,6 +170,7 @@ def test_phone_parse_splits_the_calling_code(text: str, dial_code: str | None, n
         (Phone(None, "+85212345678"), "+85212345678"),
         (Phone(None, "12345678"), None),
         (Phone("852", "12345678"), "+85212345678"),
+        (Phone("00852", "12345678"), "+85212345678"),
         (Phone("+999", "12345678"), None),
         (Phone("+852", ""), None),
         (Phone("+852", "1234 5678 ext 9"), None),

@@ -161,7 +161,7 @@ def _has_length(facts: Mapping[str, Any]) -> bool:
 
 
 def _texts(name: str) -> list[tuple[Table, str]]:
-    return [it for it in _fields(name) if _has_length(it[0].facts[it[1]])]
+    return [it for it in _fields(name) if _has_length(it[0].facts[it[1]]) and it[1] != "dial_code"]
 
 
 EACH_TABLE = pytest.mark.parametrize("name", TABLES)
@@ -215,12 +215,37 @@ def test_phone_without_digits_is_refused(text: str) -> None:
             assert "digit" in broken.limit
 
 
+@pytest.mark.parametrize(
+    "code", ["abc", "+", "+38591", "38591", "+1-242", " +385", "+385\n", "+\u0663\u0668\u0665", 385]
+)
+def test_dial_code_that_is_not_1_to_4_digits_is_refused(code: Any) -> None:
+    for gateway in DOCUMENTS:
+        table = TABLES["paydock flow 1" if gateway == "paydock" else gateway]
+        (broken,) = table.broken(evolve(table.valid, phone=Phone(code, "912345678")))
+        assert broken.field == ("phone.dial_code" if gateway == "wonder" else "phone")
+        assert "dial code" in broken.limit or gateway == "wonder"
+        assert "abc" not in broken.limit
+
+
+@pytest.mark.parametrize("code", ["+385", "385", "00385"])
+def test_dial_code_is_accepted_with_and_without_a_prefix(code: str) -> None:
+    phone = Phone(code, "912345678")
+    for gateway in DOCUMENTS:
+        table = TABLES["paydock flow 1" if gateway == "paydock" else gateway]
+        record = evolve(table.valid, phone=phone)
+        assert table.broken(record) == []
+        sent = table.body(record)
+        assert (sent.get("dial_code"), sent["phone"]) == (
+            (code, "912345678") if gateway == "wonder" else (None, "+385912345678")
+        )
+
+
 @EACH_TABLE
 def test_text_shorter_than_documented_is_refused(name: str) -> None:
     for table, wire in _texts(name):
         row, (shortest, _) = _row(table, wire), _limits(table.facts[wire])
-        # References in paths, names on cards and dial codes must not be empty.
-        shortest = max(shortest, 1) if wire in {"reference", "dial_code"} else shortest
+        # References in paths and names on cards must not be empty.
+        shortest = max(shortest, 1) if wire == "reference" else shortest
         fits = _put(table.valid, row.field, "1" * shortest)
         assert table.broken(fits) == []
         assert _at(table.body(fits), wire) == "1" * shortest

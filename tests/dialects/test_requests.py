@@ -63,6 +63,13 @@ WONDER = {
         (None, {"customer": {**WONDER_SENT["customer"], "name": "Augusta", "email": None}}),
         returns_customer(UUID),
     ),
+    "update keeps an unusual dial code": Case(
+        lambda s: s.update(UUID, CustomerPatch(name="Augusta")),
+        ((200, wonder_customer(**HELD | {"dial_code": "HK"})), (200, wonder_customer(**HELD | {"name": "Augusta"}))),
+        (f"GET {WONDER_PATH}/{UUID}", f"POST {WONDER_PATH}"),
+        (None, {"customer": {**WONDER_SENT["customer"], "name": "Augusta", "dial_code": "HK"}}),
+        returns_customer(UUID),
+    ),
     "update keeps the default token": Case(
         lambda s: s.update(UUID, CustomerPatch(name="Augusta")),
         (

@@ -20,7 +20,8 @@ class Phone:
     """A phone number.
 
     Attributes:
-        dial_code: The country calling code with a plus sign, such as ``+852``; None if it is unknown.
+        dial_code: The country calling code with a plus sign, such as ``+852``; None if it is unknown. The digits alone
+            and ``00852`` are also accepted.
         number: The rest of the number as the customer writes it, including spaces.
     """
 
@@ -48,8 +49,10 @@ class Phone:
 
         A trunk prefix is removed where the country's numbering plan requires it.
         """
-        plus = "+" if self.dial_code and self.dial_code.isdecimal() else ""  # some gateways store only the digits
-        parts = _split()(f"{plus}{self.dial_code or ''}{self.number}")
+        code = self.dial_code or ""
+        if code.isdecimal():  # some gateways store only the digits
+            code = f"+{code.removeprefix('00')}"
+        parts = _split()(f"{code}{self.number}")
         if parts is None or len(parts[0]) + len(parts[1]) > 15:
             return None
         return f"+{parts[0]}{parts[1]}"

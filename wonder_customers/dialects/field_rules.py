@@ -132,10 +132,13 @@ def _country_problem(value: Any) -> str | None:
 COUNTRY: Final = Limit("an ISO 3166-1 alpha-2 code", _country_problem)
 
 
+DIAL_CODE: Final = pattern(r"(\+|00)?[0-9]{1,4}", "1 to 4 digits, with or without a leading + or 00")
+
+
 def _e164_problem(value: Any) -> str | None:
     if not isinstance(value, Phone):
         return f"must be a Phone, not {type(value).__name__}"
-    known = value.dial_code is not None and value.e164() is not None
+    known = DIAL_CODE.check(value.dial_code) is None and value.e164() is not None
     return None if known else "must be a dial code, such as +852, and digits that form an international number (E.164)"
 
 

@@ -18,6 +18,7 @@ from wonder_customers.dialects.codec import (
 from wonder_customers.dialects.comparison import Comparison, compare_values
 from wonder_customers.dialects.field_rules import (
     COUNTRY,
+    DIAL_CODE,
     JSON_OBJECT,
     FieldRule,
     Limit,
@@ -47,6 +48,8 @@ def _phone_problem(value: Any) -> str | None:
     parts: tuple[object, object] = (value.dial_code or "", value.number)
     if not isinstance(parts[0], str) or not isinstance(parts[1], str):
         return "must be a Phone whose dial code and number are strings"
+    if parts[0] and DIAL_CODE.check(parts[0]):
+        return f"must have a dial code of {DIAL_CODE.description}"
     return None if value.e164() else _PHONE_TEXT.check(_phone_text(value))
 
 

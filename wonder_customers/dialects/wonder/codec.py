@@ -15,6 +15,7 @@ from wonder_customers.dialects.codec import Json, make_converter, make_reader, m
 from wonder_customers.dialects.comparison import Comparison, compare_values
 from wonder_customers.dialects.field_rules import (
     CARD_NUMBER,
+    DIAL_CODE,
     UUID,
     FieldRule,
     field_names,
@@ -47,7 +48,7 @@ from wonder_customers.records import (
 FIELD_RULES = (
     FieldRule("name", "name", text(1, 255), required=True),
     FieldRule("email", "email", text(0, 255)),
-    FieldRule("phone.dial_code", "dial_code", text(1, 6)),
+    FieldRule("phone.dial_code", "dial_code", DIAL_CODE),
     FieldRule("phone.number", "phone", phone_text(1, 255), required=True),
     FieldRule("company_name", "company_name", text(0, 255)),
     FieldRule("default_payment_method", "default_payment_method", one_of("Credit Card", "Alipay", "Wechat Pay")),
