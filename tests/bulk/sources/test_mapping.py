@@ -13,6 +13,8 @@ from wonder_customers.bulk.distributed.partition import Partition
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.plan import plan
 from wonder_customers.bulk.sources import ColumnMapping
+from wonder_customers.bulk.sources.countries import country_code
+from wonder_customers.bulk.sources.presets import country_aliases
 from wonder_customers.bulk.sources.source import Source
 from wonder_customers.errors import BulkError
 from wonder_customers.records import Phone
@@ -152,6 +154,26 @@ async def test_twins_and_changes_are_counted_in_plan_and_report(account: Callabl
     }
     assert job.notes.examples["address.country", "country"] == [("Croatia", "HR")]
     assert found.samples[0] == {"merchant_customer_id": "A-9", "name": "Axx", "country": "Hx"}
+
+
+def test_olympic_and_vehicle_codes_are_read_as_countries(tmp_path: Path) -> None:
+    codes = {"CRO": "HR", "SLO": "SI", "GER": "DE", "SUI": "CH", "NED": "NL", "D": "DE", "a": "AT", "I": "IT"}
+    lines = "".join(f"r-{code},{code}\n" for code in codes)
+    found = read_drafts(tmp_path, f"reference,address.country\n{lines}")
+    assert [it.address and it.address.country for it in found] == list(codes.values())
+
+
+def test_codes_of_iso_3166_have_no_other_meaning() -> None:
+    # The codes of ISO 3166 are looked up first.
+    assert {name: country_code(name) for name in country_aliases()} == country_aliases()
+
+
+def test_unknown_country_is_reported_with_its_line_and_without_its_value(tmp_path: Path) -> None:
+    (problem,) = read_drafts(tmp_path, "reference,address.country\nr-1,Narnia\n")
+    assert problem == (
+        "line 2, column address.country: the value is not a known country; use an ISO 3166-1 code, such as HR, or the"
+        " name of the country"
+    )
 
 
 def test_field_that_has_a_column_is_not_suggested_again(tmp_path: Path) -> None:

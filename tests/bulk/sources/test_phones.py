@@ -77,7 +77,7 @@ def test_first_filled_phone_of_several_recognised_columns_is_used(tmp_path: Path
 
 
 def test_unknown_country_that_is_not_sent_does_not_make_a_row_invalid(tmp_path: Path) -> None:
-    data = "reference,phone,address.country\nf-1,091 234 5678,CRO\nf-2,091 234 5678,HR\n"
+    data = "reference,phone,address.country\nf-1,091 234 5678,Narnia\nf-2,091 234 5678,HR\n"
     mapping = sources.ColumnMapping(unsupported="ignore", default_country="HR")
     first, second = read_drafts(tmp_path, data, unsupported={"address"}, mapping=mapping)
     # The default country is not the country of the first row.

@@ -240,7 +240,9 @@ def _country(text: str) -> str:
     except MissingExtraError as error:
         raise ValueError(str(error)) from None
     if found is None:
-        raise ValueError("the value is not a known country; use an ISO 3166-1 code, such as HR")
+        raise ValueError(
+            "the value is not a known country; use an ISO 3166-1 code, such as HR, or the name of the country"
+        )
     return found
 
 
