@@ -1,6 +1,8 @@
 """The mock responds to each operation of each gateway with the documented example and the requested ids."""
 
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -28,6 +30,8 @@ from wonder_customers.testing import GatewayMock, make_customer, make_draft, mak
 from wonder_customers.testing.accounts import account_at, mock_origin
 from wonder_customers.testing.examples import examples
 from wonder_customers.testing.factories import make_source
+from wonder_customers.testing.mock import MockedGateway
+from wonder_customers.testing.refusals import STATUSES
 
 pytestmark = pytest.mark.anyio
 
@@ -165,6 +169,24 @@ async def test_refusals_with_times_end() -> None:
     assert len(skipped.waits) == 2
     with pytest.raises(ConfigurationError, match=r"refuse\(times=…\) requires operation=…"):
         mock.wonder.refuse("server_error", times=2)
+
+
+def test_every_code_with_its_own_status_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
+    for text, mark in ((page, "`"), (MockedGateway.refuse.__doc__ or "", "``")):
+        listed = re.search(r"These codes have their own.*?503\)", text, re.DOTALL)
+        assert listed is not None
+        found: dict[str, int] = {}
+        for names, status in re.findall(r"([^()]+)\(([0-9]{3})\)", listed[0]):
+            found |= dict.fromkeys(re.findall(rf"{mark}(\w+){mark}", names), int(status))
+        assert found == STATUSES
+
+
+def test_unknown_operation_is_refused_with_the_names_of_the_operations() -> None:
+    with pytest.raises(
+        ValueError, match=r"'gett' is unknown\. The operations are create, upsert, get, get_by_reference"
+    ):
+        GatewayMock().wonder.refuse("not_found", operation="gett")
 
 
 async def test_skipped_waits_count_towards_the_deadline() -> None:

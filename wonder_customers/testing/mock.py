@@ -106,11 +106,15 @@ class MockedGateway:
         """Mock an error response in the gateway's format.
 
         Args:
-            code: The gateway's error code, such as ``invalid_token``.
-            status: The HTTP status; None for the status of the code in `STATUSES`, or 400.
+            code: The gateway's error code. Any code is accepted. These codes have their own status: ``invalid_token``,
+                ``invalid_signature`` and ``unauthorized`` (401), ``token_required`` and ``forbidden`` (403),
+                ``not_found`` (404), ``duplicate`` (409), ``rate_limited`` (429), ``server_error`` (500) and
+                ``unavailable`` (503).
+            status: The HTTP status; None for the status of the code, which is 400 for all other codes.
             message: The gateway's message; None for the standard phrase of the status, or ``Error`` if there is none.
             fields: The gateway's messages by wire field, for `InvalidRequestError.fields` (Paydock and Monri).
-            operation: The operation whose first request is refused; None for all requests without an earlier route.
+            operation: The operation whose first request is refused, named like the method of the session, such as
+                ``get_by_reference``; None for all requests without an earlier route.
             times: The number of error responses; None for no limit. Later requests get the response of an earlier
                 helper call, or the example. Requires `operation`.
             retry_after: The value of the ``Retry-After`` header in seconds; None for no header.
@@ -118,7 +122,7 @@ class MockedGateway:
         Raises:
             ConfigurationError: `times` was passed without `operation`, the error responses of the gateway do not name
                 fields, or the gateway does not support the operation.
-            ValueError: The operation is unknown.
+            ValueError: The operation is unknown. The message lists the operations.
         """
         number = STATUSES.get(code, 400) if status is None else status
         headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
@@ -134,6 +138,8 @@ class MockedGateway:
                 )
             under = rf"^https?://[^/]+{offline_simulator(self.name).prefix}(?=[/?]|$)"
             return self._add(None, under, f"refuse({code!r})", refused, "")
+        if operation not in set(Operation):
+            raise ValueError(f"the operation {operation!r} is unknown. The operations are {', '.join(Operation)}.")
         first = routes(self.name, Operation(operation))[0]
         label = f"refuse({code!r}, operation={operation!r})"
         effect = refused if times is None else _first(times, refused, self._current_effect(Operation(operation)))
