@@ -287,6 +287,16 @@ def test_failed_start_leaves_neither_actors_nor_a_local_ray(machine: Machine, tm
     assert machine.processes("ray::") == []
 
 
+def test_address_is_not_ignored_if_the_process_is_already_connected(machine: Machine, tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "c.csv", 3)
+    process = machine.start(str(DRIVER), "paydock", str(source), str(tmp_path / "journal"), "0", "elsewhere")
+    connected, refused, *read = orjson.loads(machine.finish(process).splitlines()[-1])
+    assert refused.startswith(
+        f"this process is already connected to Ray at {connected}, not at other.example:6379. Nothing was sent."
+    )
+    assert read == [3, 3]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -58,6 +58,16 @@ def _connect(address: str | None) -> None:
         raise ConfigurationError(f"{failed}: {message}.{advice}") from None
 
 
+def _check_connected(address: str) -> None:
+    """Raise `ConfigurationError` unless this process is connected to Ray at `address`."""
+    connected = ray.get_runtime_context().gcs_address
+    if connected != address:
+        raise ConfigurationError(
+            f"this process is already connected to Ray at {connected}, not at {address}. Nothing was sent. To use the"
+            ' connection, pass on="ray". To connect to the other address, call ray.shutdown() first.'
+        )
+
+
 class _Remote:
     """A stub with the methods of an actor."""
 
@@ -114,10 +124,16 @@ class RayBackend:
     _started_ray: bool = field(default=False, init=False)
 
     def start(self) -> None:
-        """Connect to Ray, unless this process is already connected, and start the actors."""
+        """Connect to Ray, unless this process is already connected, and start the actors.
+
+        Raises:
+            ConfigurationError: Ray cannot be started or reached, or the process is connected to another address.
+        """
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _connect(self.address)
+        elif self.address is not None:
+            _check_connected(self.address)
         # The journal is on this node, and the rate requires one clock.
         node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         # Ray must not repeat a call: a repeated call would send requests again unchecked.
@@ -184,7 +200,7 @@ async def sync_on_ray(
         source: The source.
         journal: The journal's file.
         on: ``ray`` for this machine, or ``ray://HOST:PORT`` for a running cluster. If this process is already connected
-            to Ray, the connection is used instead.
+            to Ray, ``ray`` uses the connection, and another address is an error.
         workers: The number of workers, each with its own session.
         rate: The maximum number of requests per second, over all workers; None to adapt to the gateway.
         options: The settings of the job. `Options.max_failures` applies to all workers together; `Options.workers` is
@@ -194,7 +210,8 @@ async def sync_on_ray(
 
     Raises:
         ConfigurationError: An argument is invalid, the source cannot be read or divided, the journal or its key cannot
-            be used, or `Options.removed` is ``delete``. When the job is opened: Ray cannot be started or reached.
+            be used, or `Options.removed` is ``delete``. When the job is opened: Ray cannot be started or reached, or
+            this process is connected to another address.
         BulkError: Another job uses the journal, or the journal's lock file cannot be opened.
     """
     address = _address(on)
