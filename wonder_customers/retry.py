@@ -112,7 +112,7 @@ class RetryPolicy:
 
 
 def with_deadline(policy: RetryPolicy, deadline: float) -> RetryPolicy:
-    """Return the policy with another deadline. A default confirmation window is computed again.
+    """Return the policy with another deadline. A confirmation window that equals the default is computed again.
 
     Raises:
         ConfigurationError: The deadline is invalid, or not longer than a confirmation window that was set.

@@ -237,6 +237,17 @@ def test_rows_with_card_data_leave_no_trace(
     assert b"917" not in letters
 
 
+@pytest.mark.parametrize("card", [it for it in CARDS if len(it) <= 16])
+def test_card_number_with_an_exponent_is_found_in_files(tmp_path: Path, card: str) -> None:
+    # A JSON number with more digits is rounded when it is read.
+    for written in (f"{card[0]}.{card[1:]}{mark}{len(card) - 1}" for mark in ("e", "E+")):
+        (tmp_path / "c.jsonl").write_text(f'{{"reference": "r", "metadata": {{"a": {written}, "b": "{written}"}}}}\n')
+        (tmp_path / "c.csv").write_text(f"reference,metadata.a,description\nr,{written},{written}\n")
+        for name, fields in (("c.jsonl", ["metadata.a", "metadata.b"]), ("c.csv", ["description", "metadata.a"])):
+            draft = next(iter(sources.read(tmp_path / name))).draft
+            assert [field for field, _ in find_card_data(draft)] == fields
+
+
 def test_column_that_is_left_out_is_not_in_the_digest(tmp_path: Path) -> None:
     for card in CARDS[:2]:
         write_csv(tmp_path / "c.csv", 1)
