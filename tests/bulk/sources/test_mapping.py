@@ -157,7 +157,7 @@ async def test_twins_and_changes_are_counted_in_plan_and_report(account: Callabl
 
 
 def test_olympic_and_vehicle_codes_are_read_as_countries(tmp_path: Path) -> None:
-    codes = {"CRO": "HR", "SLO": "SI", "GER": "DE", "SUI": "CH", "NED": "NL", "D": "DE", "a": "AT", "I": "IT"}
+    codes = {"CRO": "HR", "SLO": "SI", "GER": "DE", "SUI": "CH", "POR": "PT", "D": "DE", "a": "AT", "I": "IT"}
     lines = "".join(f"r-{code},{code}\n" for code in codes)
     found = read_drafts(tmp_path, f"reference,address.country\n{lines}")
     assert [it.address and it.address.country for it in found] == list(codes.values())
