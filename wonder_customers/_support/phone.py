@@ -20,8 +20,8 @@ class Phone:
     """A phone number.
 
     Attributes:
-        dial_code: The country calling code with a plus sign, such as ``+852``; None if it is unknown. The digits alone
-            and ``00852`` are also accepted.
+        dial_code: The country calling code with a plus sign, such as ``+852``; None if it is unknown. The digits alone,
+            ``00852`` and separators, as in ``+1-684``, are also accepted.
         number: The rest of the number as the customer writes it, including spaces.
     """
 
@@ -49,7 +49,7 @@ class Phone:
 
         A trunk prefix is removed where the country's numbering plan requires it.
         """
-        code = self.dial_code or ""
+        code = (self.dial_code or "").replace("-", "").replace(" ", "")
         if code.isdecimal():  # some gateways store only the digits
             code = f"+{code.removeprefix('00')}"
         parts = _split()(f"{code}{self.number}")

@@ -132,7 +132,9 @@ def _country_problem(value: Any) -> str | None:
 COUNTRY: Final = Limit("an ISO 3166-1 alpha-2 code", _country_problem)
 
 
-DIAL_CODE: Final = pattern(r"(\+|00)?[0-9]{1,4}", "1 to 4 digits, with or without a leading + or 00")
+DIAL_CODE: Final = pattern(
+    r"(?=.{1,10}$)\+?[0-9][0-9 -]*", "1 to 10 characters: digits with an optional leading +, spaces and hyphens"
+)
 
 
 def _e164_problem(value: Any) -> str | None:
