@@ -254,3 +254,16 @@ async def test_journal_contains_no_personal_data(account: AccountFactory, tmp_pa
         assert personal not in written
     assert b"c-17" in written
     assert oct((tmp_path / "j.key").stat().st_mode & 0o777) == "0o600"
+
+
+async def test_invalid_rows_of_a_slow_source_stop_the_job(account: AccountFactory, server: SimulatorServer) -> None:
+    """A batch of a slow source has few rows."""
+
+    async def slow() -> AsyncIterator[CustomerDraft]:
+        for number in range(1000):
+            await anyio.sleep(0.01)
+            yield CustomerDraft(f"c-{number}", email="a" * 256)
+
+    with pytest.raises(BulkError, match=r"5\d of 5\d rows cannot be sent for the same reason \(invalid email\)"):
+        await run_job(account("paydock"), slow(), failure_share=0.2)
+    assert server.store.ledger("paydock") == {}

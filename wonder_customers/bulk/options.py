@@ -58,8 +58,8 @@ class Options:
         give_up_after: The duration in seconds of an outage at which the job stops. Until then, a row that fails in the
             outage may be sent again. None to do neither.
         failure_share: The fraction of failures among the last 500 rows that were sent, from 0 to 1, above which the job
-            stops. It applies after 50 rows, and also to the rows of a batch that are invalid for the same reason. None
-            for no limit.
+            stops. It applies after 50 rows, and also to each 50 or more rows read together that are invalid for the
+            same reason. None for no limit.
         facts: The settings that the journal records to repeat the run, such as source and mapping. JSON values.
         resume: Whether to continue the journal's last run instead of starting a new run.
 

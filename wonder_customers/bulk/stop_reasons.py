@@ -66,16 +66,23 @@ class Thresholds:
     failed: int = field(default=0, init=False)
     _rows: int = field(default=0, init=False)
     _failed_recently: "deque[int]" = field(factory=deque, init=False)
+    _read: int = field(default=0, init=False)
+    _invalid: list[Outcome] = field(factory=list, init=False)
 
     def count_invalid(self, outcomes: Sequence[Outcome], rows: int) -> str | None:
-        """Return why a batch with invalid rows stops the job; None if it does not."""
-        if self.share is None or rows < self.least:
+        """Count a batch. Return why invalid rows stop the job, or None."""
+        if self.share is None:
             return None
-        invalid = Counter(it.code for it in outcomes if it.status == "invalid")
-        for code, count in invalid.most_common(1):
-            if count > self.share * rows:
-                example = next(it.reason for it in outcomes if it.status == "invalid" and it.code == code)
-                return f"{count} of {rows} rows cannot be sent for the same reason ({code}). An example: {example}"
+        # The batches of a slow source are small, so they are judged together.
+        self._read += rows
+        self._invalid += [it for it in outcomes if it.status == "invalid"]
+        if self._read < self.least:
+            return None
+        read, invalid, self._read, self._invalid = self._read, self._invalid, 0, []
+        for code, count in Counter(it.code for it in invalid).most_common(1):
+            if count > self.share * read:
+                example = next(it.reason for it in invalid if it.code == code)
+                return f"{count} of {read} rows cannot be sent for the same reason ({code}). An example: {example}"
         return None
 
     def count(self, *, ok: bool) -> str | None:
