@@ -1,18 +1,30 @@
 """A job checks each row once: for card data, and for the gateway's limits."""
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import pytest
 from attrs import evolve
-from bulk.customers import AccountFactory, count_statuses, draft, open_journal, run_job
+from bulk.customers import (
+    OPTIONS,
+    QUICK,
+    AccountFactory,
+    collect,
+    count_statuses,
+    draft,
+    open_journal,
+    run_job,
+)
 from mock_gateway import ACCOUNTS, MockGateway, monri, paydock
 
-from wonder_customers import CustomerDraft, InvalidRecordError
+from wonder_customers import CustomerDraft, CustomerPatch, CustomerSession, InvalidRecordError
 from wonder_customers._core import operations
+from wonder_customers.bulk import sync
 from wonder_customers.dialects import names
 
 pytestmark = pytest.mark.anyio
@@ -70,6 +82,45 @@ async def test_body_does_not_share_nested_metadata_with_the_draft() -> None:
     body = MockGateway().session(monri()).payload(given)
     cast("dict[str, Any]", given.metadata)["plan"]["name"] = "4111111111111111"
     assert body["metadata"] == {"plan": {"name": "gold"}}
+
+
+@pytest.mark.parametrize("gateway", ["monri", "paydock"])
+@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize("clear", [(), ("email",)])
+async def test_metadata_changed_while_a_job_runs_is_not_sent(
+    gateway: str, exists: bool, clear: tuple[str, ...], account: AccountFactory, tmp_path: Path
+) -> None:
+    metadata = {"plan": "gold"}
+    given = evolve(draft(1), metadata=metadata, email=None, clear=clear)
+    changed = cast("dict[str, Any]", given.metadata)
+    async with CustomerSession(account(gateway), retry=QUICK) as session:
+        if exists:
+            await session.upsert(evolve(given, metadata={"plan": "silver"}))
+        journal = open_journal(tmp_path / "j", account(gateway), gateway)
+        options = evolve(OPTIONS, inspect=lambda *_: changed.update(plan=object()))
+        outcomes = await collect(sync(session, [given], journal=journal, options=options))
+        assert all(outcome.ok for outcome in outcomes)
+        assert (await session.get_by_reference("c-1")).metadata == metadata
+
+
+@pytest.mark.parametrize("gateway", ["monri", "paydock"])
+async def test_metadata_changed_during_a_call_is_not_sent(gateway: str, account: AccountFactory) -> None:
+    given = evolve(draft(1), metadata={"plan": "gold"})
+    patch = CustomerPatch(metadata={"plan": "platinum"})
+    found = list[Any]()
+    async with CustomerSession(account(gateway), retry=QUICK) as session:
+        held = await session.upsert(evolve(given, metadata={"plan": "silver"}))
+
+        async def write(call: Callable[[], Awaitable[Any]]) -> None:
+            found.append((await call()).metadata)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(write, lambda: session.upsert(given))
+            group.start_soon(write, lambda: session.update(held.id, patch))  # waits for the upsert
+            await anyio.wait_all_tasks_blocked()
+            for record in (given, patch):
+                cast("dict[str, Any]", record.metadata)["plan"] = object()
+    assert found == [{"plan": "gold"}, {"plan": "platinum"}]
 
 
 async def test_draft_checked_by_another_session_is_checked_again() -> None:

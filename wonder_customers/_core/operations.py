@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Coroutine, Hashable, Mapping
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from wonder_customers._core.account_state import AccountState, AccountStates, identity
 from wonder_customers._core.context import AccountContext
@@ -240,17 +241,19 @@ class RawOperations:
 
     async def upsert(self, draft: CustomerDraft) -> Response[Customer]:
         """See `CustomerSession.upsert`."""
-        dialect = self._ready(Operation.UPSERT)
-        expect(dialect, "draft", draft, CustomerDraft)
-        check_card_data(dialect, draft)
-        return await self._run(Operation.UPSERT, dialect.upsert(draft), ("reference", draft.reference))
+        self._ready(Operation.UPSERT)
+        return await self._upsert_checked(self._checked(draft))
 
     def _checked(self, draft: CustomerDraft) -> CheckedDraft:
         """Check a draft, and return it with its request body."""
         dialect = self._account_context.dialect
         expect(dialect, "draft", draft, CustomerDraft)
         check_card_data(dialect, draft)
-        return CheckedDraft(draft, dialect.checked_body(draft), dialect)
+        body = dialect.checked_body(draft)
+        if draft.metadata is not None:
+            # An upsert writes a body again after its lookup, and a caller can change the metadata until then.
+            draft = evolve(draft, metadata=deepcopy(draft.metadata))
+        return CheckedDraft(draft, body, dialect)
 
     def _upsert_checked(self, checked: CheckedDraft) -> Coroutine[Any, Any, Response[Customer]]:
         """Upsert a checked draft."""

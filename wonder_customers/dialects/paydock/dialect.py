@@ -131,7 +131,8 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         A payment source in the patch is added to the customer's other sources; see `Paydock.keep_default_source`.
         """
         valid_body(self.gateway, *codec.checked_body(patch))
-        return self._change(id, patch)
+        # A copy, because the caller can change the metadata before the body is written.
+        return self._change(id, evolve(patch))
 
     def _change(self, id: str, record: CustomerDraft | CustomerPatch, held: Customer | None = None) -> Steps[Customer]:
         """Update a customer, whose state before the update is `held`, if known."""
