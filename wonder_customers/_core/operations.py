@@ -250,8 +250,8 @@ class RawOperations:
         expect(dialect, "draft", draft, CustomerDraft)
         check_card_data(dialect, draft)
         body = dialect.checked_body(draft)
-        if draft.metadata is not None:
-            # An upsert writes a body again after its lookup, and a caller can change the metadata until then.
+        if draft.metadata is not None and (draft.clear or not dialect.reuses_body):
+            # The upsert writes a body after its lookup, and the caller can change the metadata until then.
             draft = evolve(draft, metadata=deepcopy(draft.metadata))
         return CheckedDraft(draft, body, dialect)
 

@@ -50,6 +50,7 @@ class MonriDialect(CustomerDeletion):
     """
 
     gateway = "monri"
+    reuses_body = True
     # The maximum cannot be less than the default, so a page with fewer records than both limits is the last page.
     page_limit = 50
     missing: ClassVar[Mapping[Operation, str]] = {

@@ -51,6 +51,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
     """
 
     gateway = "wonder"
+    reuses_body = True
     page_limit = 100
     filter_type: ClassVar[type[WonderFilter]] = WonderFilter
     signs_slowly = True
