@@ -7,7 +7,17 @@ import anyio
 import anyio.lowlevel
 import pytest
 from attrs import evolve
-from bulk.customers import OPTIONS, QUICK, AccountFactory, count_statuses, draft, open_journal, run_job, write_csv
+from bulk.customers import (
+    OPTIONS,
+    QUICK,
+    AccountFactory,
+    collect,
+    count_statuses,
+    draft,
+    open_journal,
+    run_job,
+    write_csv,
+)
 
 from wonder_customers import (
     BulkError,
@@ -267,3 +277,25 @@ async def test_invalid_rows_of_a_slow_source_stop_the_job(account: AccountFactor
     with pytest.raises(BulkError, match=r"5\d of 5\d rows cannot be sent for the same reason \(invalid email\)"):
         await run_job(account("paydock"), slow(), failure_share=0.2)
     assert server.store.ledger("paydock") == {}
+
+
+async def test_stop_ends_the_wait_for_the_next_row_of_a_source(account: AccountFactory) -> None:
+    waiting, closed = anyio.Event(), False
+
+    async def live() -> AsyncIterator[CustomerDraft]:
+        nonlocal closed
+        try:
+            yield CustomerDraft("c-0", name="Ada")
+            waiting.set()
+            await anyio.sleep_forever()
+        finally:
+            closed = True
+
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        job = sync(session, live())
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(collect, job)
+                await waiting.wait()
+                job.stop()
+    assert (job.exit_status, closed) == ("interrupted", True)

@@ -1,6 +1,7 @@
 """Reads any source in batches."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import count, islice
 from types import GeneratorType
 from typing import Any, Self, TypeVar
@@ -9,6 +10,7 @@ import anyio
 import anyio.lowlevel
 from attrs import define, field
 
+from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.options import Rows
@@ -40,12 +42,14 @@ class Batches:
     Attributes:
         rows: The source.
         left: The number of rows that may still be read; None for all.
+        stop: Ends a wait for the next row of an async source.
         cut_short: Whether reading ended because `left` is 0, although the source has another row.
         read: The number of rows read so far.
     """
 
     rows: Rows
     left: int | None = None
+    stop: StopSignal = field(factory=StopSignal)
     cut_short: bool = field(default=False, init=False)
     read: int = field(default=0, init=False)
     _numbers: "count[int]" = field(factory=lambda: count(1), init=False)
@@ -116,11 +120,9 @@ class Batches:
     async def _take(self, usual: int) -> list[Row]:
         size, found, end = self._size(usual), list[Row | CustomerDraft](), clock.monotonic() + _PATIENCE
         if isinstance(self._iterator, AsyncIterator):
-            while len(found) < size and (not found or clock.monotonic() < end):
-                try:
+            with self.stop.interrupting(), suppress(StopAsyncIteration):
+                while len(found) < size and (not found or clock.monotonic() < end):
                     found.append(await anext(self._iterator))
-                except StopAsyncIteration:
-                    break
         else:
             while len(found) < size and (not found or clock.monotonic() < end):
                 more = list(islice(self._iterator, min(_STEP, size - len(found))))

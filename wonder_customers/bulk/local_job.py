@@ -79,7 +79,7 @@ class LocalJob(Job):
             self._session, journal, options.only, options.full, empty=options.empty, repeats=repeats, notes=self.notes,
             inspect=options.inspect,
         )  # fmt: skip
-        self._batches = Batches(rows, options.first)
+        self._batches = Batches(rows, options.first, self._stop)
         self._pending = TaskQueue[PendingRow](max(options.workers, AHEAD))
         self._thresholds = Thresholds(options.max_failures, options.failure_share)
         self._source_ended, self._whole_source = False, repeats is None
