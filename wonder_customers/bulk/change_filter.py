@@ -62,7 +62,7 @@ _Found = tuple[
 rows that are sent instead of an invalid first row of a reference (None without such a row)."""
 
 Inspect = Callable[[Sequence[Outcome], Sequence[Any]], None]
-"""Receives the outcomes of the rows of a batch that need no request, and the rows to send (`PendingRow`)."""
+"""Receives the outcomes of the rows that need no request, and the rows to send (`PendingRow`), of a part of a batch."""
 
 
 @define(eq=False)

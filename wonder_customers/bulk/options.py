@@ -51,8 +51,8 @@ class Options:
             or archives them after a complete run without failed rows. Deleting requires a journal.
         max_removed: The maximum number of customers to delete, as a number or as a percentage of the rows of the last
             finished run. If more are missing from the source, the job stops before it deletes any.
-        inspect: Called with the outcomes and the rows to send of each batch before the batch is sent. If it raises an
-            error, the job ends.
+        inspect: Called with the outcomes and the rows to send of each part of a batch before it is sent. If it raises
+            an error, the job ends.
         retry: How often and how long each row is retried. It replaces the session's policy.
         max_failures: The number of failed rows at which the job stops; None for no limit.
         give_up_after: The duration in seconds of an outage at which the job stops. Until then, a row that fails in the
