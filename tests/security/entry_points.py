@@ -16,11 +16,13 @@ from typing import Any, Final
 
 import orjson
 from attrs import asdict
+from bulk.sources.spreadsheet import write_xlsx
 from examples import CARD, DRAFT
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, monri_oauth
 
 from wonder_customers import (
+    ConfigurationError,
     Customer,
     CustomerPatch,
     Page,
@@ -34,7 +36,7 @@ from wonder_customers import (
     dialects,
 )
 from wonder_customers._core.redaction import Redactor
-from wonder_customers.bulk.sources import read
+from wonder_customers.bulk.sources import ColumnMapping, read
 from wonder_customers.cli.output import printable
 from wonder_customers.dialects.accounts import check_credential, parse_base_url
 from wonder_customers.dialects.base import Call, Dialect, LockCustomer, path_segment
@@ -43,6 +45,7 @@ from wonder_customers.dialects.pagination import parse_offset, query_string
 from wonder_customers.errors import CallError
 from wonder_customers.records import Response
 from wonder_customers.retry import retry_after
+from wonder_customers.testing.cassettes import ReplayTransport, to_har
 from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.wire import (
     HttpRequest,
@@ -281,8 +284,12 @@ def json_lines(data: bytes) -> None:
     )
 
 
-def _rows(data: bytes, form: Any, mapping: dict[str, str]) -> None:
+def _rows(data: bytes, form: Any, mapping: Any) -> None:
     _file().write_bytes(data)
+    _read(form, mapping)
+
+
+def _read(form: Any, mapping: Any) -> None:
     try:
         for row in read(_file(), form=form, mapping=mapping):
             assert (row.draft is None) != (row.problem is None)
@@ -293,6 +300,32 @@ def _rows(data: bytes, form: Any, mapping: dict[str, str]) -> None:
                         dialect.payload(row.draft)
     except WonderCustomersError as error:
         str(error)
+
+
+def spreadsheet(data: bytes) -> None:
+    """Read any bytes as the XML of the first sheet of a spreadsheet."""
+    write_xlsx(_file(), {"A": []}, data[:_MAX_BYTES])
+    _read("excel", {})
+
+
+def mapping_file(data: bytes) -> None:
+    """Read any bytes as a mapping file, and a row with it."""
+    _file().write_bytes(data[:_MAX_BYTES])
+    with suppress(ConfigurationError):
+        mapping = ColumnMapping.load(_file())
+        assert ColumnMapping.from_dict(mapping.as_dict()) == mapping
+        _rows(b"reference,name,Phone,City\n1,Ada,+385 91 234 5678,Zagreb\n", "csv", mapping)
+
+
+def cassette(data: bytes) -> None:
+    """Read any bytes as a cassette, and replay it."""
+    _file().write_bytes(data)
+    with suppress(ConfigurationError):
+        to_har(_file())
+        replay = ReplayTransport(_file())
+        assert all(" " in it for it in replay.unused)
+        with suppress(TransportError):
+            _loop().run_until_complete(replay.send(_OUTGOING, Transmission()))
 
 
 def settings(data: bytes) -> None:
@@ -326,6 +359,9 @@ ENTRY_POINTS: Final[tuple[Callable[[bytes], None], ...]] = (
     csv_file,
     csv_rows,
     json_lines,
+    spreadsheet,
+    mapping_file,
+    cassette,
     settings,
 )
 """The entry points, selected by the first byte of an input; response bodies are the most frequent input."""

@@ -35,6 +35,14 @@ RAW = (
     b'"\\u0022"',
     b"\xef\xbb\xbf",
 )
+SHEET = (
+    b'<worksheet><sheetData><row><c t="inlineStr"><is><t>reference</t></is></c></row><row r="3"><c><v>1.5</v></c>'
+    b'<c r="C3" s="1" t="s"><v>0</v></c></row></sheetData></worksheet>'
+)
+CASSETTE = (
+    b'{"version":1,"interactions":[{"request":{"method":"GET","target":"/v2/customers/1","headers":["a"],"body":null},'
+    b'"response":{"status":200,"headers":{"a":"b"},"body":{"id":{"redacted":1,"type":"text"}},"raw":"x"}}]}'
+)
 MAX_LENGTH = 4096
 
 
@@ -67,6 +75,12 @@ def seeds(folder: Path) -> None:
         ),
         entry_points.csv_rows: (b'1,Ada,a@example.org,+385 91,"{}",Zadar,gold\n', b'"1\n"'),
         entry_points.json_lines: (b'{"id":1,"phone":{"number":"1"}}\n', b'{"row":1,"reason":"","status":"failed"}\n'),
+        entry_points.spreadsheet: (SHEET,),
+        entry_points.mapping_file: (
+            b'[columns]\nName = "name"\nPhone = "phone"\n[fields."address.city"]\nfrom = ["City"]\ndefault = "Split"\n',
+            b'unknown = "ignore"\nsheet = "A"\n[text]\nencoding = "cp1250"\ndelimiter = ";"\n',
+        ),
+        entry_points.cassette: (CASSETTE,),
         entry_points.settings: (b"https://[::1]:8/v1/", b"+44 7911 123456", b"50", b".."),
     }
     for entry_point, samples in others.items():
@@ -82,7 +96,7 @@ def mutate(data: bytes, longest: int, seed: int) -> bytes:
     rng = random.Random(seed)
     kind = entry_points.ENTRY_POINTS[data[0] % len(entry_points.ENTRY_POINTS)] if data else None
     start = 4 if kind is entry_points.response_bodies else 1
-    if kind in {entry_points.response_bodies, entry_points.json_bodies} and rng.random() < 0.6:
+    if kind in {entry_points.response_bodies, entry_points.json_bodies, entry_points.cassette} and rng.random() < 0.6:
         try:
             body = orjson.loads(data[start:])
             changed = orjson.dumps(_changed(body, rng))

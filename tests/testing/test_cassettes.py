@@ -1,5 +1,6 @@
 """Cassettes contain no personal data and no credentials, and are replayed on both event loops."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,25 @@ async def test_response_with_a_code_of_another_type_is_recorded(tmp_path: Path) 
 def test_missing_cassette_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="does not exist"):
         ReplayTransport(tmp_path / "cassette.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b'{"version":2,"interactions":[]}',
+        b'{"version":1,"interactions":[null]}',
+        b'{"version":1,"interactions":[{"request":{},"response":{"status":200,"headers":{},"body":null}}]}',
+        b'{"version":1,"interactions":[{"request":{"method":"GET","target":"/x","headers":[],"body":null},"response":{}}]}',
+    ],
+)
+@pytest.mark.parametrize("read", [ReplayTransport, to_har])
+def test_damaged_cassette_is_reported(read: Callable[[Path], object], content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "cassette.json"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"is not a cassette of version 1\. Record it again"):
+        read(path)
 
 
 async def test_request_that_was_not_recorded_is_not_sent(customer_simulator: CustomerSimulator, tmp_path: Path) -> None:

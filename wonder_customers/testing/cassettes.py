@@ -219,15 +219,24 @@ def read_cassette(path: Path) -> list[Json]:
     """
     try:
         cassette = orjson.loads(path.read_bytes())
-        if cassette["version"] == 1:
+        if cassette["version"] == 1 and all(map(_is_interaction, cassette["interactions"])):
             return list(cassette["interactions"])
     except FileNotFoundError:
         raise ConfigurationError(f"the cassette {path} does not exist. Record it with `pytest --record`.") from None
     except OSError as error:
         raise ConfigurationError(f"the cassette {path} cannot be read: {error.strerror}.") from None
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         pass
     raise ConfigurationError(f"{path} is not a cassette of version 1. Record it again with `pytest --record`.")
+
+
+def _is_interaction(value: Json) -> bool:
+    """Return whether a value of a cassette is an interaction, or raise an error of the first missing part."""
+    request, response = value["request"], value["response"]
+    texts = [request["method"], request["target"], *request["headers"], *response["headers"].values()]
+    texts += [] if response.get("raw") is None else [response["raw"]]
+    parts = {"body"} <= request.keys() & response.keys() and type(response["status"]) is int
+    return parts and all(isinstance(it, str) for it in texts)
 
 
 def to_har(path: Path | str) -> dict[str, Any]:
@@ -310,7 +319,7 @@ def _leaves(value: Json, redacted: Json) -> Iterator[tuple[Json, Json]]:
 
 def _number(value: Json) -> int | None:
     marked = isinstance(value, Mapping) and value.keys() == {"redacted", "type"}
-    return int(value["redacted"]) if marked else None
+    return value["redacted"] if marked and isinstance(value["redacted"], int) else None
 
 
 def _matches(recorded: Json, value: Json, values: dict[int, Any]) -> bool:

@@ -26,8 +26,11 @@ def _cell(value: object) -> str:
     return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(str(value))}</t></is></c>'
 
 
-def write_xlsx(path: Path, sheets: Mapping[str, Sequence[Sequence[object]]]) -> Path:
-    """Write a spreadsheet; values are strings, numbers, Booleans and dates."""
+def write_xlsx(path: Path, sheets: Mapping[str, Sequence[Sequence[object]]], xml: bytes | None = None) -> Path:
+    """Write a spreadsheet; values are strings, numbers, Booleans and dates.
+
+    `xml` replaces the contents of each sheet.
+    """
     numbers = range(1, len(sheets) + 1)
     listed = "".join(
         f'<sheet name="{escape(name)}" sheetId="{number}" r:id="rId{number}"/>'
@@ -55,6 +58,6 @@ def write_xlsx(path: Path, sheets: Mapping[str, Sequence[Sequence[object]]]) -> 
             lines = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in rows)
             file.writestr(
                 f"xl/worksheets/sheet{number}.xml",
-                f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>{lines}</sheetData></worksheet>',
+                xml or f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>{lines}</sheetData></worksheet>',
             )
     return path
