@@ -37,7 +37,7 @@ RAW = (
 )
 SHEET = (
     b'<worksheet><sheetData><row><c t="inlineStr"><is><t>reference</t></is></c></row><row r="3"><c><v>1.5</v></c>'
-    b'<c r="C3" s="1" t="s"><v>0</v></c></row></sheetData></worksheet>'
+    b'<c r="C3" s="1"><v>45000</v></c><c t="b"><v>1</v></c></row></sheetData></worksheet>'
 )
 CASSETTE = (
     b'{"version":1,"interactions":[{"request":{"method":"GET","target":"/v2/customers/1","headers":["a"],"body":null},'
