@@ -2,6 +2,7 @@
 
 import inspect
 from importlib import import_module
+from types import FunctionType
 from typing import Any
 
 import attrs
@@ -46,4 +47,5 @@ def _shown(default: object) -> str | None:
         return None
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # a function to type checkers, a class at run time
         return f"{default.factory.__name__}()"  # type: ignore[attr-defined]
-    return repr(default)
+    # The repr of a function contains its address.
+    return default.__name__ if isinstance(default, FunctionType) else repr(default)
