@@ -1,10 +1,14 @@
 """Spreadsheets, read by python-calamine."""
 
+import re
+import zlib
 from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
+from functools import reduce
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading, UnknownColumns
@@ -16,6 +20,17 @@ __all__ = ["sheet_rows"]
 
 _DIGITS = 15
 """The number of significant digits that a spreadsheet stores."""
+_PLACE = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]*)([0-9]+)""")
+"""The column and row of a cell or the number of a row, which is the attribute ``r`` of its element."""
+_LONGEST = 12
+"""The maximum number of characters of a column or row that are read."""
+_PIECE = 1 << 20
+_TAG = 100
+"""The bytes at the end of a piece that may contain the beginning of a cell."""
+_MANY = 50_000_000
+"""The number of cells up to which a sheet is read, which take about 1.5 GB."""
+_SPARSE = 20
+"""A larger sheet is read if one of so many cells is not empty."""
 
 
 def sheet_rows(
@@ -67,6 +82,8 @@ def _lines(path: Path, sheet: str | None, advance: Callable[[float], None]) -> I
             " spreadsheet. Try --format csv, or open the file in a spreadsheet program and save it as .xlsx."
         )
     try:
+        if start.startswith(b"PK"):
+            _check_extent(path)
         with python_calamine.CalamineWorkbook.from_path(path) as book:
             names = book.sheet_names
             shown = {it.name for it in book.sheets_metadata if it.visible == python_calamine.SheetVisibleEnum.Visible}
@@ -87,12 +104,38 @@ def _lines(path: Path, sheet: str | None, advance: Callable[[float], None]) -> I
                 for place, line in enumerate(chosen.iter_rows(), 1):
                     advance(place / last)
                     yield line
-    except (python_calamine.CalamineError, OSError) as error:
+    except (python_calamine.CalamineError, OSError, BadZipFile, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(
             f"{path.name} cannot be read as a spreadsheet: {reason}. Open the file in a spreadsheet program and save"
             " it as .xlsx."
         ) from None
+
+
+def _check_extent(path: Path) -> None:
+    """Raise `ConfigurationError` if a sheet of an .xlsx file is too large because of distant cells.
+
+    The library that reads spreadsheets allocates memory for each cell between the first and the last, empty or not.
+    """
+    with ZipFile(path) as archive:
+        for name in archive.namelist():
+            rows, columns, cells, rest = 0, 0, 0, b""
+            with archive.open(name) as file:
+                while piece := file.read(_PIECE):
+                    found = _PLACE.findall(rest + piece)
+                    cells += len(found)
+                    rows = max(rows, *(int(it[:_LONGEST]) for it in {row for _, row in found}), 0)
+                    columns = max(columns, *(_column(it[:_LONGEST]) for it in {column for column, _ in found}), 0)
+                    rest = piece[-_TAG:]
+            if rows * columns > max(_MANY, _SPARSE * cells):
+                raise ConfigurationError(
+                    f"{path.name} has a sheet of {rows:,} rows and {columns:,} columns, and almost all of its cells are"
+                    " empty. Delete the cells that are far from the data, or save the sheet as CSV."
+                )
+
+
+def _column(letters: bytes) -> int:
+    return reduce(lambda number, letter: 26 * number + (letter & 31), letters, 0)
 
 
 def _texts(line: list[Any]) -> list[str]:
