@@ -37,6 +37,7 @@ SETTLE = 10.0
 """Seconds before an unconfirmed row is sent again."""
 DEATHS = 1 / 86_400
 """Deaths per worker and second: one per day."""
+FIELDS = '{"email":"+","name":"+","phone":"+"}'
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
@@ -124,19 +125,24 @@ def _journaled(folder: Path, source: Path) -> Journal:
     """Write a journal with two entries per row, as a run does: sending and done."""
     journal = Journal.open(folder / "journal", gateway="monri", endpoint=ACCOUNT.base_url)
 
+    async def write_rows() -> None:
+        changes: list[Change] = []
+        for row in sources.read(source):
+            raw = journal.digests.row(row.raw_values or b"")
+            confirmed = (row.reference, row.number, raw, raw, FIELDS)
+            changes += [("sending", confirmed), ("done", (*confirmed, "created", ID, 1))]
+            if len(changes) >= 400:
+                await journal.merge(changes)
+                changes = []
+        await journal.merge(changes)
+
     async def write() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(journal.serve)
-            changes: list[Change] = []
-            for row in sources.read(source):
-                raw = journal.digests.row(row.raw_values or b"")
-                changes.append(("sending", [row.reference, row.number, raw, raw]))
-                changes.append(("done", [row.reference, row.number, raw, raw, "created", ID, 1]))
-                if len(changes) >= 400:
-                    await journal.merge(changes)
-                    changes = []
-            await journal.merge(changes)
-            journal.stop()
+            try:
+                await write_rows()
+            finally:
+                journal.stop()
 
     journal.begin({})
     anyio.run(write)
