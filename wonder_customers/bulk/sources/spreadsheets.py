@@ -119,7 +119,7 @@ def _check_extent(path: Path) -> None:
     """
     with ZipFile(path) as archive:
         for name in archive.namelist():
-            rows, columns, cells, rest = 0, 0, 0, b""
+            rows, columns, cells, rest = 0, 1, 0, b""
             with archive.open(name) as file:
                 while piece := file.read(_PIECE):
                     found = _PLACE.findall(rest + piece)
