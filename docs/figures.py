@@ -26,10 +26,10 @@ from wonder_customers import CustomerDraft, CustomerSession, Monri
 from wonder_customers.dialects import names, package, simulator
 from wonder_customers.dialects.base import Dialect, Operation
 from wonder_customers.dialects.facts import facts_of
+from wonder_customers.dialects.offline import account_at, mock_origin
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.retry import Evidence, Resolve, Retry, RetryPolicy, RetryState, decide
 from wonder_customers.simulator import SimulatorServer
-from wonder_customers.testing.accounts import account_at, mock_origin
 from wonder_customers.testing.routes import routes
 from wonder_customers.wire import Replay
 

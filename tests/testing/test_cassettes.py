@@ -21,7 +21,7 @@ from wonder_customers import (
     PaydockFilter,
     Phone,
 )
-from wonder_customers.testing.accounts import account_at, mock_origin
+from wonder_customers.dialects.offline import account_at, mock_origin
 from wonder_customers.testing.cassettes import RecordingTransport, ReplayTransport, to_har
 from wonder_customers.testing.factories import make_source
 from wonder_customers.testing.simulated import CustomerSimulator

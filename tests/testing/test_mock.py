@@ -26,8 +26,8 @@ from wonder_customers import (
     dialects,
 )
 from wonder_customers.dialects.base import Operation
+from wonder_customers.dialects.offline import account_at, mock_origin
 from wonder_customers.testing import GatewayMock, make_customer, make_draft, make_token, no_waits
-from wonder_customers.testing.accounts import account_at, mock_origin
 from wonder_customers.testing.examples import examples
 from wonder_customers.testing.factories import make_source
 from wonder_customers.testing.mock import MockedGateway

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wonder_customers import dialects
+from wonder_customers.dialects.offline import account_at, mock_origin
 from wonder_customers.testing import strategies
-from wonder_customers.testing.accounts import account_at, mock_origin
 
 GATEWAYS = ("wonder", "paydock", "monri")
 

@@ -6,7 +6,7 @@ from os import environ
 from typing import TYPE_CHECKING
 
 from wonder_customers.cli.error_messages import with_variables
-from wonder_customers.dialects import package, simulator
+from wonder_customers.dialects import package
 from wonder_customers.dialects.accounts import environment
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
@@ -15,7 +15,7 @@ from wonder_customers.secret import concealed
 if TYPE_CHECKING:  # loaded only for bulk jobs
     from wonder_customers.bulk.journal import Journal
 
-__all__ = ["account_from_environment", "account_of", "confirm_production", "is_configured", "offline_account"]
+__all__ = ["account_from_environment", "account_of", "confirm_production", "is_configured"]
 
 
 def is_configured(gateway: str, variables: Mapping[str, str] = environ) -> bool:
@@ -38,14 +38,6 @@ def account_from_environment(gateway: str, variables: Mapping[str, str] = enviro
         )
         raise ConfigurationError(f"{gateway}: {with_variables(str(error), gateway)}{hint}") from error
     return account
-
-
-def offline_account(gateway: str) -> Account:
-    """Return an account of `gateway` with generated credentials, for commands that send no request."""
-    kind = simulator(gateway)
-    from wonder_customers.simulator import Store  # noqa: PLC0415 - loads slowly, and most commands do not need it
-
-    return account_from_environment(gateway, kind(Store()).environment(f"https://{gateway}.invalid"))
 
 
 def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:

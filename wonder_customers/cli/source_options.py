@@ -1,6 +1,6 @@
 """The options for reading a source, and the command ``columns``."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import islice
 from pathlib import Path
 from shlex import quote
@@ -15,7 +15,6 @@ from wonder_customers.bulk.sources import ColumnMapping, RowReader, files, finge
 from wonder_customers.bulk.sources.databases import check_database
 from wonder_customers.bulk.sources.notes import NO_COUNTRY, SourceNotes
 from wonder_customers.bulk.sources.tables import reads_csv
-from wonder_customers.cli.accounts import offline_account
 from wonder_customers.cli.error_messages import no_effect
 from wonder_customers.cli.exit_codes import SUCCESS
 from wonder_customers.cli.job_outputs import new_file
@@ -169,7 +168,11 @@ SOURCE = SourceOptions()
 def show_columns(file: Path, options: SourceOptions, to: str | None, output: Path | None) -> int:
     """Print the columns of a source, and return the exit code."""
     options.facts(file)
-    unsupported = () if to is None else unsupported_fields(offline_account(to))
+    unsupported: Collection[str] = ()
+    if to is not None:
+        from wonder_customers.dialects.offline import account_at, mock_origin  # noqa: PLC0415 - loads slowly
+
+        unsupported = unsupported_fields(account_at(to, mock_origin(to)))
     with_samples = read(
         file,
         mapping=options.column_mapping(),

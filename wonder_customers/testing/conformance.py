@@ -25,6 +25,7 @@ from wonder_customers import dialects
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.base import Account, Call, Dialect, Operation
 from wonder_customers.dialects.capabilities import CustomerDeletion, PaymentTokenStorage
+from wonder_customers.dialects.offline import account_at, offline_simulator
 from wonder_customers.dialects.provided_secrets import with_secrets
 from wonder_customers.errors import (
     AuthenticationError,
@@ -40,7 +41,6 @@ from wonder_customers.records import Customer, CustomerPatch
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.secret import Secret, fields_of
 from wonder_customers.session import CustomerSession
-from wonder_customers.testing.accounts import account_at, offline_simulator
 from wonder_customers.testing.examples import examples
 from wonder_customers.testing.factories import OPTIONAL_FIELDS, make_draft, make_source, supported_fields
 from wonder_customers.testing.routes import routes

@@ -10,10 +10,10 @@ from respx.models import AllMockedAssertionError
 
 from wonder_customers.dialects import names
 from wonder_customers.dialects.base import Operation
+from wonder_customers.dialects.offline import account_at, mock_origin, offline_simulator
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
-from wonder_customers.testing.accounts import account_at, mock_origin, offline_simulator
 from wonder_customers.testing.refusals import STATUSES, refusal_body
 from wonder_customers.testing.responses import MockedResponses
 from wonder_customers.testing.routes import routes

@@ -8,8 +8,8 @@ from typing import Any, Final
 import orjson
 
 from wonder_customers.dialects.base import Call
+from wonder_customers.dialects.offline import account_at, mock_origin, offline_simulator
 from wonder_customers.errors import CallError, ConfigurationError, GatewayError
-from wonder_customers.testing.accounts import account_at, mock_origin, offline_simulator
 from wonder_customers.testing.examples import examples, swapped
 from wonder_customers.wire import HttpResponse
 

@@ -8,7 +8,7 @@ import httpx
 import orjson
 from attrs import evolve
 
-from wonder_customers.testing.accounts import account_at, mock_origin
+from wonder_customers.dialects.offline import account_at, mock_origin
 from wonder_customers.testing.examples import ResponseContent, examples
 from wonder_customers.testing.factories import make_draft
 from wonder_customers.testing.routes import Route

@@ -10,9 +10,9 @@ import orjson
 from attrs import evolve, field, frozen
 
 from wonder_customers.dialects.base import Call, Dialect, LockCustomer, Operation, Steps
+from wonder_customers.dialects.offline import account_at, mock_origin
 from wonder_customers.errors import CallError, ConfigurationError
 from wonder_customers.records import Customer, CustomerPatch, Page, PaymentToken, Response
-from wonder_customers.testing.accounts import account_at, mock_origin
 from wonder_customers.testing.examples import Example, Examples, ResponseContent, examples
 from wonder_customers.testing.factories import make_draft, make_source
 from wonder_customers.wire import HttpResponse, Replay

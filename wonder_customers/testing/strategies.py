@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from wonder_customers.dialects.base import Account
+from wonder_customers.dialects.offline import account_at, mock_origin
 from wonder_customers.records import Customer, CustomerDraft, PaymentToken, Phone
-from wonder_customers.testing.accounts import account_at, mock_origin
 from wonder_customers.testing.examples import examples
 from wonder_customers.testing.factories import supported_fields
 

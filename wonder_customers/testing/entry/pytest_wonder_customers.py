@@ -196,12 +196,13 @@ def customer_retry_policy() -> "RetryPolicy | None":
 def _session_target(request: pytest.FixtureRequest) -> _SessionTarget:
     """Return the mock, the cassette or the simulator that the test uses."""
     if "gateway_mock" in request.fixturenames:
-        from wonder_customers.testing.accounts import account_at, mock_origin  # noqa: PLC0415
+        from wonder_customers.dialects.offline import account_at, mock_origin  # noqa: PLC0415
 
         transport = request.getfixturevalue("gateway_mock").transport
         return _SessionTarget(lambda gateway: account_at(gateway, mock_origin(gateway)), transport)
     if "gateway_cassette" in request.fixturenames:
-        from wonder_customers.testing.accounts import account_at, configured_account, mock_origin  # noqa: PLC0415
+        from wonder_customers.dialects.offline import account_at, mock_origin  # noqa: PLC0415
+        from wonder_customers.testing.accounts import configured_account  # noqa: PLC0415
 
         cassette = request.getfixturevalue("gateway_cassette")
         if request.config.getoption("record"):
