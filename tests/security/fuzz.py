@@ -43,6 +43,12 @@ CASSETTE = (
     b'{"version":1,"interactions":[{"request":{"method":"GET","target":"/v2/customers/1","headers":["a"],"body":null},'
     b'"response":{"status":200,"headers":{"a":"b"},"body":{"id":{"redacted":1,"type":"text"}},"raw":"x"}}]}'
 )
+MAPPINGS = (
+    b'[columns]\nPhone = ["phone", "metadata.tel"]\n[fields]\n"address.city" = {first = ["City"], default = "Split"}\n',
+    b'unknown = "ignore"\n[fields]\n"description" = {join = ["Name"], separator = ""}\n"metadata.a" = {constant=""}\n',
+    b'several = "first"\nnulls = ["-"]\ndefault_country = "HR"\ntransformations = ["phone", "country"]\nsheet = "A"\n',
+    b'recognise = false\n[text]\nencoding = "cp1250"\ndelimiter = ";"\n',
+)
 MAX_LENGTH = 4096
 
 
@@ -76,10 +82,7 @@ def seeds(folder: Path) -> None:
         entry_points.csv_rows: (b'1,Ada,a@example.org,+385 91,"{}",Zadar,gold\n', b'"1\n"'),
         entry_points.json_lines: (b'{"id":1,"phone":{"number":"1"}}\n', b'{"row":1,"reason":"","status":"failed"}\n'),
         entry_points.spreadsheet: (SHEET,),
-        entry_points.mapping_file: (
-            b'[columns]\nName = "name"\nPhone = "phone"\n[fields."address.city"]\nfrom = ["City"]\ndefault = "Split"\n',
-            b'unknown = "ignore"\nsheet = "A"\n[text]\nencoding = "cp1250"\ndelimiter = ";"\n',
-        ),
+        entry_points.mapping_file: MAPPINGS,
         entry_points.cassette: (CASSETTE,),
         entry_points.settings: (b"https://[::1]:8/v1/", b"+44 7911 123456", b"50", b".."),
     }
