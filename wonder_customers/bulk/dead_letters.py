@@ -56,7 +56,6 @@ class DeadLetters:
         self._failed: dict[str, set[int]] = {}
         self._unnamed: set[tuple[int, str | None]] = set()
         self._arrived: set[str] = set()
-        self._all_settled = False
 
     def __enter__(self) -> Self:
         self._old_size = self.path.stat().st_size if self.path.is_file() else 0
@@ -143,12 +142,12 @@ class DeadLetters:
         """
         if not self._old_size or not self.path.is_file():
             return
-        self._all_settled = complete and whole and not self.count
+        none_left = complete and whole and not self.count
         target, removed, size = self.path.resolve(), False, self.path.stat().st_size
         rest = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             with open(rest, "wb", opener=private_opener) as file:
-                for line, letter in self._decided(complete=complete, find=find):
+                for line, letter in self._decided(complete=complete, none_left=none_left, find=find):
                     if line is None:
                         removed = True
                         continue
@@ -172,7 +171,9 @@ class DeadLetters:
         finally:
             rest.unlink(missing_ok=True)
 
-    def _decided(self, *, complete: bool, find: Find | None) -> Iterator[tuple[bytes | None, dict[str, Any] | None]]:
+    def _decided(
+        self, *, complete: bool, none_left: bool, find: Find | None
+    ) -> Iterator[tuple[bytes | None, dict[str, Any] | None]]:
         """Yield each line of earlier runs, or None to remove it, and its entry."""
         old = self._old()
         while batch := list(islice(old, _BATCH)):
@@ -181,14 +182,12 @@ class DeadLetters:
                 if entry.state == "done" and _time(entry.at) > str(failed[reference].get("at", "~")):
                     self._arrived.add(reference)
             for line, letter in batch:
-                settled = letter is not None and self._is_settled(letter, complete=complete)
+                settled = letter is not None and (none_left or self._is_settled(letter, complete=complete))
                 yield None if settled else line, letter
 
     def _is_settled(self, letter: Mapping[str, Any], *, complete: bool) -> bool:
         """Return whether `settle` removes an entry of an earlier run."""
         reference, number = letter["reference"], letter["row"]
-        if self._all_settled:
-            return True
         if reference is None:
             return (number, letter["reason"]) in self._unnamed
         if (reference, number) in self._kept:

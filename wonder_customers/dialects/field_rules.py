@@ -132,9 +132,13 @@ def _country_problem(value: Any) -> str | None:
 COUNTRY: Final = Limit("an ISO 3166-1 alpha-2 code", _country_problem)
 
 
-DIAL_CODE: Final = pattern(
-    r"(?=.{1,10}$)\+?[0-9][0-9 -]*", "1 to 10 characters: digits with an optional leading +, spaces and hyphens"
-)
+def dial_code(longest: int) -> Limit:
+    """Return a limit for dial codes of at most `longest` characters."""
+    characters = "digits with an optional leading +, spaces and hyphens"
+    return pattern(rf"(?=.{{1,{longest}}}$)\+?[0-9][0-9 -]*", f"1 to {longest} characters: {characters}")
+
+
+DIAL_CODE: Final = dial_code(10)
 
 
 def _e164_problem(value: Any) -> str | None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import reduce
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
 
 from wonder_customers.bulk.rows import Row
@@ -119,19 +119,25 @@ def _check_extent(path: Path) -> None:
     """
     with ZipFile(path) as archive:
         for name in archive.namelist():
-            rows, columns, cells, rest = 0, 1, 0, b""
             with archive.open(name) as file:
-                while piece := file.read(_PIECE):
-                    found = _PLACE.findall(rest + piece)
-                    cells += len(found)
-                    rows = max(rows, *(int(it[:_LONGEST]) for it in {row for _, row in found}), 0)
-                    columns = max(columns, *(_column(it[:_LONGEST]) for it in {column for column, _ in found}), 0)
-                    rest = piece[-_TAG:]
+                rows, columns, cells = _extent(file)
             if rows * columns > max(_MANY, _SPARSE * cells):
                 raise ConfigurationError(
                     f"{path.name} has a sheet of {rows:,} rows and {columns:,} columns, and almost all of its cells are"
                     " empty. Delete the cells that are far from the data, or save the sheet as CSV."
                 )
+
+
+def _extent(file: IO[bytes]) -> tuple[int, int, int]:
+    """Return the number of rows, of columns and of cells in the XML of a sheet."""
+    rows, columns, cells, rest = 0, 1, 0, b""
+    while piece := file.read(_PIECE):
+        found = _PLACE.findall(rest + piece)
+        cells += len(found)
+        rows = max(rows, *(int(it[:_LONGEST]) for it in {row for _, row in found}), 0)
+        columns = max(columns, *(_column(it[:_LONGEST]) for it in {column for column, _ in found}), 0)
+        rest = piece[-_TAG:]
+    return rows, columns, cells
 
 
 def _column(letters: bytes) -> int:

@@ -5,7 +5,7 @@ mobile client.
 """
 
 from collections.abc import Iterable
-from typing import Any, Final, get_args
+from typing import Any, get_args
 
 from attrs import asdict
 
@@ -17,6 +17,7 @@ from wonder_customers.dialects.field_rules import (
     CARD_NUMBER,
     UUID,
     FieldRule,
+    dial_code,
     field_names,
     merge_names,
     not_clearable,
@@ -44,13 +45,10 @@ from wonder_customers.records import (
     WonderTransactionType,
 )
 
-_DIAL_CODE: Final = pattern(
-    r"(?=.{1,6}$)\+?[0-9][0-9 -]*", "1 to 6 characters: digits with an optional leading +, spaces and hyphens"
-)
 FIELD_RULES = (
     FieldRule("name", "name", text(1, 255), required=True),
     FieldRule("email", "email", text(0, 255)),
-    FieldRule("phone.dial_code", "dial_code", _DIAL_CODE),
+    FieldRule("phone.dial_code", "dial_code", dial_code(6)),
     FieldRule("phone.number", "phone", phone_text(1, 255), required=True),
     FieldRule("company_name", "company_name", text(0, 255)),
     FieldRule("default_payment_method", "default_payment_method", one_of("Credit Card", "Alipay", "Wechat Pay")),
