@@ -3,9 +3,9 @@
 import os
 from collections.abc import Coroutine, Hashable, Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from wonder_customers._core.account_state import AccountState, AccountStates, identity
 from wonder_customers._core.context import AccountContext
@@ -65,13 +65,15 @@ def check_card_data(dialect: Dialect, record: object) -> None:
         raise InvalidRecordError(dialect.gateway, found)
 
 
-@frozen(eq=False, repr=False, slots=False)  # created faster than with slots, for every row of a job
-class CheckedDraft:
+class CheckedDraft(NamedTuple):  # a tuple is created faster than other objects, for every row of a job
     """A draft that a session has checked, and its request body."""
 
     draft: CustomerDraft
     body: dict[str, Any]
     dialect: Dialect
+
+    def __repr__(self) -> str:
+        return "<CheckedDraft>"  # the body contains personal data
 
 
 @define(eq=False)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
-from attrs import evolve, fields, frozen
+from attrs import evolve, fields
 
 from wonder_customers.records import Address, CustomerDraft, Phone
 from wonder_customers.session import CustomerSession
@@ -29,8 +29,7 @@ _FILLED: Final = "+"
 strings."""
 
 
-@frozen(slots=False)  # created faster than with slots, for every row
-class EmptyCells:
+class EmptyCells(NamedTuple):  # a tuple is created faster than other objects, for every row
     """The result of the rule for one row.
 
     Attributes:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
-from attrs import define, evolve, fields
+from attrs import define, fields
 
 from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock
@@ -86,7 +86,7 @@ class RowWriter:
     async def write_again(self, row: PendingRow, outcome: Outcome) -> Outcome | None:
         """Resend a row that failed in an outage."""
         if outcome.applied != "no":
-            row = evolve(row, unconfirmed=True)
+            row = row._replace(unconfirmed=True)
         elif self.journal is not None and not row.unconfirmed:
             await self.journal.announce([row.announcement])
         return await self.write(row)
