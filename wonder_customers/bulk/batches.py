@@ -25,13 +25,15 @@ T = TypeVar("T")
 
 BATCH = 1000
 """The maximum number of rows in a batch of a `RowReader`."""
-SMALL_BATCH = 180
-"""The maximum number of rows in a batch of another iterable."""
+AHEAD = 90
+"""The maximum number of rows that are queued together."""
+SMALL_BATCH = 2 * AHEAD
+"""The maximum number of rows that are read together from another iterable."""
 _PATIENCE = 0.05
 """Seconds after which such a batch ends with its next row, because the iterable may produce its rows slowly."""
 _STEP = 10
 """The number of rows after which the time is checked."""
-_AT_ONCE = 50
+_AT_ONCE = 45
 """The number of rows that are checked without a pause of the event loop."""
 
 
@@ -54,6 +56,8 @@ class Batches:
     read: int = field(default=0, init=False)
     _numbers: "count[int]" = field(factory=lambda: count(1), init=False)
     _iterator: Iterator[Row | CustomerDraft] | AsyncIterator[Row | CustomerDraft] = field(init=False)
+    _undecided: list[Row] = field(factory=list, init=False)
+    _found: Any = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._iterator = aiter(self.rows) if isinstance(self.rows, AsyncIterable) else iter(self.rows)
@@ -72,24 +76,32 @@ class Batches:
 
     async def next(self, change_filter: ChangeFilter) -> tuple[list[Outcome], list[PendingRow]] | None:
         """Return the next batch, split by `change_filter`; None after the last batch."""
+        if self._undecided:
+            return await self._decide(change_filter)
         if self.left == 0:
             self.cut_short = await self._has_more()
             return None
         if isinstance(self._iterator, RowReader):
             batch, split = await anyio.to_thread.run_sync(self._read_and_split, self._iterator, change_filter)
             self._count(batch)
-        else:
-            batch = await self._take(SMALL_BATCH)
-            # A thread that checks rows competes with the event loop for the interpreter, so it only reads.
-            found = await anyio.to_thread.run_sync(change_filter.find, batch)
-            self._count(batch)
-            split = list[Outcome](), list[PendingRow]()
-            for first in range(0, len(batch), _AT_ONCE):
-                outcomes, pending = change_filter.decide(batch[first : first + _AT_ONCE], found)
-                split[0].extend(outcomes)
-                split[1].extend(pending)
-                await anyio.lowlevel.checkpoint()
-        return split if batch else None
+            return split if batch else None
+        self._undecided = await self._take(SMALL_BATCH)
+        # A thread that checks rows competes with the event loop for the interpreter, so it only reads.
+        self._found = await anyio.to_thread.run_sync(change_filter.find, self._undecided)
+        self._count(self._undecided)
+        return await self._decide(change_filter) if self._undecided else None
+
+    async def _decide(self, change_filter: ChangeFilter) -> tuple[list[Outcome], list[PendingRow]]:
+        """Split the next rows of those that were read together."""
+        # Fewer rows at a time than were read: the objects of a whole batch would start the garbage collector.
+        split = list[Outcome](), list[PendingRow]()
+        rows, self._undecided = self._undecided[:AHEAD], self._undecided[AHEAD:]
+        for first in range(0, len(rows), _AT_ONCE):
+            outcomes, pending = change_filter.decide(rows[first : first + _AT_ONCE], self._found)
+            split[0].extend(outcomes)
+            split[1].extend(pending)
+            await anyio.lowlevel.checkpoint()
+        return split
 
     async def batch(self) -> list[Row]:
         """Return the next rows; an empty list at the end."""

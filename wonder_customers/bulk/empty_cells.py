@@ -1,7 +1,6 @@
 """The rule for empty cells."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple
 
@@ -24,6 +23,8 @@ _ADDRESS_NAMES: Final = tuple(it.name for it in fields(Address))
 _ADDRESS_FIELDS: Final = tuple(f"address.{it}" for it in _ADDRESS_NAMES)
 _values_of: Final = attrgetter(*_NAMES)
 _parts_of: Final = attrgetter(*_ADDRESS_NAMES)
+_SHAPES: Final = dict[tuple[object, ...], str]()
+_MOST_SHAPES: Final = 1024
 _FILLED: Final = "+"
 """The record of a filled field. The record of a cleared field is an empty string. Earlier versions recorded other
 strings."""
@@ -61,7 +62,7 @@ def apply_rule(
     """Apply the rule for empty cells to one row."""
     owned = {} if recorded is None else _recorded(recorded)
     if not owned and rule != "clear" and not draft.clear:  # most rows
-        names = _filled_json(tuple(flat_values(draft))) if journaled else ""
+        names = _filled_json(draft) if journaled else ""
         return EmptyCells(draft, names, names)
     values = flat_values(draft)
     filled = dict.fromkeys(values, _FILLED)
@@ -82,9 +83,21 @@ def apply_rule(
     )
 
 
-@lru_cache(1024)
-def _filled_json(names: tuple[str, ...]) -> str:
-    return _to_json(dict.fromkeys(names, _FILLED))
+def _filled_json(draft: CustomerDraft) -> str:
+    """Return the filled fields of a draft as JSON."""
+    # Most rows of a source fill the same fields, and comparing these takes less time than naming them.
+    address, metadata = draft.address, draft.metadata
+    shape = (
+        *map(type, _values_of(draft)),
+        *map(bool, () if address is None else _parts_of(address)),
+        *([key for key, item in metadata.items() if item is not None] if metadata else ()),
+    )
+    known = _SHAPES.get(shape)
+    if known is None:
+        if len(_SHAPES) >= _MOST_SHAPES:
+            _SHAPES.clear()
+        known = _SHAPES[shape] = _to_json(dict.fromkeys(flat_values(draft), _FILLED))
+    return known
 
 
 def _recorded(text: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import anyio
 
 from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock as system_clock
-from wonder_customers.bulk.batches import Batches
+from wonder_customers.bulk.batches import AHEAD, Batches
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.continuation import continuation
 from wonder_customers.bulk.job import Job
@@ -46,8 +46,6 @@ _BETWEEN_WRITES = 0.5
 """Seconds until a row that failed in an outage is sent again."""
 _FATAL: Final = (AuthenticationError, PermissionDeniedError, BulkError)
 """The errors of a row that stop the job."""
-AHEAD = 90
-"""The maximum number of rows that are queued together."""
 
 
 class LocalJob(Job):
