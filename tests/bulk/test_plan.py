@@ -49,6 +49,15 @@ async def test_plan_counts_every_row_and_writes_nothing(
     assert "Twice" not in repr(found)
 
 
+async def test_plan_and_job_note_drafts_whose_references_differ_only_in_case(account: AccountFactory) -> None:
+    drafts = [draft(0), evolve(draft(1), reference="C-0")]
+    async with CustomerSession(account("monri"), retry=QUICK) as session:
+        found, job = await plan(session, drafts), sync(session, drafts)
+        assert all(outcome.ok for outcome in await collect(job))
+    assert found.notes.as_dict() == job.notes.as_dict()
+    assert (job.notes.twins, job.notes.twin_rows) == (1, [(1, 2)])
+
+
 async def test_plan_looks_up_unconfirmed_rows(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
     journal = open_journal(tmp_path / "j", account("wonder"), "wonder")
     server.faults.add("read_close", times=None, method="POST")

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from wonder_customers.bulk.left_customers import LeftCustomers
-from wonder_customers.bulk.outage import Outage
+from wonder_customers.bulk.outage import Outage, OutageWatch
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.stats import JobStats
@@ -32,6 +32,8 @@ class Job(AsyncIterator[Outcome], ABC):
     Attributes:
         stats: Counts and curves so far.
         left: The customers missing from the source.
+        notes: The decisions and changes made while the source was read; empty if they are not known.
+        begun: Whether the job has started.
         stopped: Why the job is stopping or stopped early; None otherwise.
     """
 
@@ -41,20 +43,18 @@ class Job(AsyncIterator[Outcome], ABC):
         self.workers = workers
         self.stats: JobStats = JobStats()
         self.left: LeftCustomers = LeftCustomers()
+        self.notes: SourceNotes = SourceNotes()
+        self.begun: bool = False
         self.stopped: Stop | None = None
         self._again = again
         self._used = self._open = False
+        self._outages = OutageWatch()
         self._outcomes = TaskQueue[list[Outcome]](workers)
         self._batch: Iterator[Outcome] = iter(())
 
     @abstractmethod
     def stop(self) -> None:
         """Stop reading and sending rows. Requests in progress are completed. Further calls have no effect."""
-
-    @property
-    @abstractmethod
-    def begun(self) -> bool:
-        """Whether the job has started."""
 
     @property
     @abstractmethod
@@ -74,17 +74,12 @@ class Job(AsyncIterator[Outcome], ABC):
     @property
     def outage(self) -> Outage | None:
         """The gateway's current outage; None if none is known."""
-        return None
+        return self._outages.current
 
     @property
     def past_outages(self) -> Sequence[Outage]:
         """The known outages that have ended."""
-        return ()
-
-    @property
-    def notes(self) -> SourceNotes:
-        """The decisions and changes made while the source was read; empty if they are not known."""
-        return SourceNotes()
+        return self._outages.past
 
     @property
     @abstractmethod

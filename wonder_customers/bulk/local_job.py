@@ -1,7 +1,7 @@
 """Bulk jobs in this process."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -18,11 +18,9 @@ from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.journal.removals import Removals
 from wonder_customers.bulk.left_customers import RemovalLimit
 from wonder_customers.bulk.options import Options, Rows
-from wonder_customers.bulk.outage import Outage, OutageWatch
 from wonder_customers.bulk.removal import Removal, check_deletion, count_left, removal_problem
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
-from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.stats import LimitMonitor
 from wonder_customers.bulk.stop_reasons import ExitStatus, Stop, Thresholds
 from wonder_customers.bulk.task_queue import TaskQueue
@@ -66,10 +64,11 @@ class LocalJob(Job):
         name = None if journal is None else journal.name
         again = None if name is None else continuation(name, options.facts, gateway=session.gateway)
         super().__init__(options.workers, again)
-        self._outages = OutageWatch()
         self._stop = StopSignal(observe=self._outages.record)
         self._session = session.with_options(retry=options.retry, stop=self._stop)
         self._rows, self._journal, self._options = rows, journal, options
+        if isinstance(rows, RowReader):
+            self.notes = rows.notes
         self._clock = clock
         self._limit = LimitMonitor(session.rate_limit)
         self._drift_before = Counter(session.stats().drift)
@@ -87,11 +86,6 @@ class LocalJob(Job):
     def stop(self) -> None:
         """Request the job to stop."""
         self._halt("interrupted", "the job was interrupted")
-
-    @property
-    def begun(self) -> bool:
-        """Whether the job has started."""
-        return self._used
 
     @property
     def fraction(self) -> float | None:
@@ -113,21 +107,6 @@ class LocalJob(Job):
         return self._batches.read
 
     @property
-    def outage(self) -> Outage | None:
-        """The gateway's current outage; None if none is known."""
-        return self._outages.current
-
-    @property
-    def past_outages(self) -> Sequence[Outage]:
-        """The known outages that have ended."""
-        return self._outages.past
-
-    @property
-    def notes(self) -> SourceNotes:
-        """The decisions and changes made while the source was read."""
-        return self._rows.notes if isinstance(self._rows, RowReader) else SourceNotes()
-
-    @property
     def skipped(self) -> int:
         """The number of rows that were read but do not belong to this run."""
         return self._change_filter.skipped
@@ -145,7 +124,7 @@ class LocalJob(Job):
             self._journal.check(self._session.gateway, self._session.account.base_url)
             self._journal.begin(self._options.facts, resume=self._options.resume)
             stack.callback(self._end, self._journal)
-        self._used = True
+        self._used = self.begun = True
         self.stats.begin(self._clock())
         confirm_after = system_clock.monotonic() + self._options.retry.confirmation_window
         if self._journal is not None:

@@ -139,18 +139,13 @@ class DistributedJob(Job):
         super().__init__(workers, again)
         self._backend, self._source, self._ceiling, self._values = backend, source, rate, values
         self._results, self._rows = 0, Counter[str]()
-        self._stop_requested = self._begun = self._workers_ended = False
+        self._stop_requested = self._workers_ended = False
         self._ended, self._decided = anyio.Event(), anyio.Event()
         self._refused: ConfigurationError | BulkError | None = None
 
     def stop(self) -> None:
         """Stop reading and sending rows. Requests in progress are completed."""
         self._stop_requested = True
-
-    @property
-    def begun(self) -> bool:
-        """Whether the job has started."""
-        return self._begun
 
     @property
     def fraction(self) -> float | None:
@@ -264,7 +259,7 @@ class DistributedJob(Job):
         if self._stop_requested:
             await self._backend.coordinator.stop("interrupted", "the job was interrupted")
         snapshot = await self._backend.coordinator.snapshot(self._results)
-        self._begun = True
+        self.begun = True
         self._decided.set()
         self._count(snapshot["progress"])
         self.stopped = snapshot["stopped"] or self.stopped
