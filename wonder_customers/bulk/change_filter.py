@@ -114,7 +114,10 @@ class ChangeFilter:
         """Find what `decide` needs to know about rows."""
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
         repeats = (self.repeats or {}) if self._references is None else self._references.find_repeats(named)
-        digests = self._digests(rows)
+        digests: dict[int, bytes] = {}
+        if self.journal is not None:
+            digest = self.journal.digests.row
+            digests = {row.number: digest(values) for row in rows if (values := row.raw_values) is not None}
         raw = {name: digests[number] for name, number in named if name and number in digests and number not in repeats}
         confirmed = self._find_confirmed(raw) if raw else {}
         others = [reference for reference, _ in named if reference not in confirmed]
@@ -159,13 +162,6 @@ class ChangeFilter:
     def missing(self, references: str) -> list[str]:
         """Return the references in a JSON array that have no row. The list is empty for a part of a source."""
         return [] if self._references is None else self._references.missing(references)
-
-    def _digests(self, rows: Sequence[Row]) -> dict[int, bytes]:
-        """Return the available digests of raw values by row number."""
-        if self.journal is None:
-            return {}
-        digest = self.journal.digests.row
-        return {row.number: digest(raw) for row in rows if (raw := row.raw_values) is not None}
 
     def _decide(self, row: Row, entry: Entry | None, raw: bytes | None) -> Outcome | PendingRow:
         """Return the outcome of a row, or the row to send."""
@@ -233,15 +229,15 @@ def checked_row(session: CustomerSession[Any], row: Row) -> CheckedDraft | Outco
     """Return the checked draft of a row, or the outcome of an invalid row."""
     draft = row.draft
     if draft is None:
-        return _invalid(row, row.problem or "the row cannot be read", row.code)
+        return _not_sent(row, "invalid", row.problem or "the row cannot be read", row.code)
     if draft.reference is None:
-        return _invalid(row, f"{row.position}: the row has no reference", "no reference")
+        return _not_sent(row, "invalid", f"{row.position}: the row has no reference", "no reference")
     try:
         return session.raw._checked(draft)  # noqa: SLF001 - not for applications
     except InvalidRecordError as error:
         listed = "; ".join(map(str, error.violations))
         names = ", ".join(sorted({it.field for it in error.violations}))
-        return _invalid(row, f"{row.position}: {listed}", f"invalid {names}"[:120])
+        return _not_sent(row, "invalid", f"{row.position}: {listed}", f"invalid {names}"[:120])
 
 
 class ReferenceIndex:
@@ -259,13 +255,12 @@ class ReferenceIndex:
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for setting in ("journal_mode = OFF", "synchronous = OFF"):
             self._connection.execute(f"PRAGMA {setting}").close()
-        self._connection.execute(
-            "CREATE TABLE seen (reference TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID"
-        )
-        self._connection.execute("CREATE TABLE invalid (reference TEXT PRIMARY KEY) WITHOUT ROWID")
-        self._connection.execute(
-            "CREATE TABLE folds (fold TEXT PRIMARY KEY, reference TEXT NOT NULL, number INTEGER NOT NULL) WITHOUT ROWID"
-        )
+        for table in (
+            "seen (reference TEXT PRIMARY KEY, number INTEGER NOT NULL)",
+            "invalid (reference TEXT PRIMARY KEY)",
+            "folds (fold TEXT PRIMARY KEY, reference TEXT NOT NULL, number INTEGER NOT NULL)",
+        ):
+            self._connection.execute(f"CREATE TABLE {table} WITHOUT ROWID")
 
     def close(self) -> None:
         """Delete the temporary database."""
@@ -357,10 +352,6 @@ def _failed_before(row: Row, entry: Entry) -> Outcome:
         place=row.place,
         replayed=True,
     )
-
-
-def _invalid(row: Row, reason: str, code: str) -> Outcome:
-    return _not_sent(row, "invalid", reason, code)
 
 
 def _duplicate(row: Row, first: int) -> Outcome:

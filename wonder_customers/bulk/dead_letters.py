@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
 import orjson
-from attrs import asdict, fields
+from attrs import asdict
 
 from wonder_customers._support.card_data import find_card_data, names_security_code
 from wonder_customers.bulk.journal.entries import Entry
@@ -29,6 +29,7 @@ from wonder_customers.records import CustomerDraft
 __all__ = ["DeadLetters", "check_dead_letters"]
 
 _BATCH: Final = 500
+_COPIED: Final = ("reference", "status", "reason", "code", "applied", "attempts", "request_id")
 _KEY: Final = re.compile(r"[\"']?([^\W\d][\w. -]{0,60}?)[\"']?\s*[:=]")
 
 Find = Callable[[Sequence[str]], Mapping[str, Entry]]
@@ -98,13 +99,7 @@ class DeadLetters:
         assert file is not None  # noqa: S101 - opened above
         entry: dict[str, Any] = {
             "row": outcome.number,
-            "reference": outcome.reference,
-            "status": outcome.status,
-            "reason": outcome.reason,
-            "code": outcome.code,
-            "applied": outcome.applied,
-            "attempts": outcome.attempts,
-            "request_id": outcome.request_id,
+            **{name: getattr(outcome, name) for name in _COPIED},
             "at": _time(time.time()),
             **self._belongs,
         }
@@ -272,10 +267,6 @@ def _original(row: bytes) -> dict[str, str]:
 
 def _values(draft: CustomerDraft) -> Mapping[str, Any]:
     """Return the values of a draft for an entry."""
-    names = [attribute.name for attribute in fields(CustomerDraft) if attribute.name not in {"payment_source", "clear"}]
-    found = {name: getattr(draft, name) for name in names if getattr(draft, name) is not None}
-    found |= dict.fromkeys(sorted(draft.clear))
-    for part in ("phone", "address"):
-        if found.get(part) is not None:
-            found[part] = {name: value for name, value in asdict(found[part]).items() if value is not None}
-    return found
+    left_out = {"payment_source", "clear"}
+    found = asdict(draft, filter=lambda attribute, value: value is not None and attribute.name not in left_out)
+    return found | dict.fromkeys(sorted(draft.clear))

@@ -13,7 +13,7 @@ from wonder_customers.errors import ConfigurationError, InvalidRecordError
 from wonder_customers.records import Address, Customer, CustomerDraft, Phone
 from wonder_customers.session import CustomerSession
 
-__all__ = ["Losses", "draft_of", "losses", "migrated"]
+__all__ = ["Losses", "losses", "migrated"]
 
 _MOST_READS: Final = 10
 _TOKENS = ("default_payment_method", "default_payment_token")
@@ -65,9 +65,9 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
         found.without_reference += customer.reference is None
         found.fields.update(name for name in _TOKENS if getattr(customer, name))
         found.fields.update(["payment_tokens"] if customer.payment_tokens else [])
-        draft, left = adapted(target, draft_of(customer))
+        draft, left = adapted(target, _draft_of(customer))
         found.fields.update(left)
-        found.refused.update(_broken(target, draft))
+        found.refused.update(sorted({violation.field for violation in _violations(target, draft)}))
     found.unreadable = listing.unreadable
     return found
 
@@ -91,7 +91,7 @@ async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -
                     continue
                 found += 1
                 if not customer.deleted:
-                    draft, _ = adapted(target, draft_of(customer))
+                    draft, _ = adapted(target, _draft_of(customer))
                     yield draft
             if not found:
                 return
@@ -101,7 +101,7 @@ async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -
     )
 
 
-def draft_of(customer: Customer) -> CustomerDraft:
+def _draft_of(customer: Customer) -> CustomerDraft:
     """Convert a customer into a draft."""
     # Gateways return empty strings and objects for fields that were never set.
     shared: dict[str, Any] = {name: getattr(customer, name) or None for name in _SHARED}
@@ -132,10 +132,6 @@ def _violations(target: CustomerSession[Any], draft: CustomerDraft) -> tuple[Any
     except InvalidRecordError as error:
         return error.violations
     return ()
-
-
-def _broken(target: CustomerSession[Any], draft: CustomerDraft) -> list[str]:
-    return sorted({violation.field for violation in _violations(target, draft)})
 
 
 def _without(draft: CustomerDraft, name: str) -> CustomerDraft:

@@ -84,12 +84,10 @@ class Options:
 
     def __attrs_post_init__(self) -> None:
         RemovalLimit.parse(self.max_removed)
-        if self.workers < 1:
-            raise ConfigurationError(f"workers must be at least 1, not {self.workers}")
-        if self.first is not None and self.first < 1:
-            raise ConfigurationError(f"first must be at least 1, not {self.first}")
-        if self.max_failures is not None and self.max_failures < 1:
-            raise ConfigurationError(f"max_failures must be at least 1, not {self.max_failures}")
+        for name in ("workers", "first", "max_failures"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigurationError(f"{name} must be at least 1, not {value}")
         if self.give_up_after is not None and not 0 < self.give_up_after < inf:
             raise ConfigurationError(
                 f"give_up_after must be a finite, positive number of seconds, not {self.give_up_after:g}"

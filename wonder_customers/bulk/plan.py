@@ -164,18 +164,17 @@ async def plan(
         if removed == "delete":
             check_deletion(session.account)
         with change_filter:
-            while (sifted := await batches.next(change_filter)) is not None:
-                _settled(found, sifted[0])
-                found.systematic = found.systematic or thresholds.count_invalid(
-                    sifted[0], len(sifted[0]) + len(sifted[1])
-                )
-                for item in sifted[1][: MOST_SAMPLES - len(found.samples)]:
+            while (batch := await batches.next(change_filter)) is not None:
+                outcomes, pending = batch
+                _settled(found, outcomes)
+                found.systematic = found.systematic or thresholds.count_invalid(outcomes, len(outcomes) + len(pending))
+                for item in pending[: MOST_SAMPLES - len(found.samples)]:
                     found.samples.append(_masked(session.payload(item.draft)))
-                asked = [item for item in sifted[1] if diff or item.unconfirmed or not item.known]
+                asked = [item for item in pending if diff or item.unconfirmed or not item.known]
                 asked = asked[: max(0, look_up - found.looked_up)]
                 found.looked_up += len(asked)
                 there = await _look_up(patient, asked, workers)
-                for item in sifted[1]:
+                for item in pending:
                     _count(found, item, there, most=look_up if diff else MOST_EXAMPLES, diff=diff)
             if journal is not None and (removed == "delete" or isinstance(rows, RowReader)):
                 await anyio.to_thread.run_sync(count_left, Removals(journal), found.left, change_filter.missing)
@@ -220,7 +219,9 @@ async def _look_up(
         try:
             response = await session.raw.get_by_reference(item.reference)
         except NotFoundError as error:
-            answers[item.reference] = None if error.id is None else _kept_by_deleted(item, error)
+            reason = f"{item.row.position}: {error.reason}, so the row cannot be sent"
+            deleted = Outcome(item.row.number, item.reference, "invalid", error.id, reason, "deleted customer")
+            answers[item.reference] = None if error.id is None else deleted
         else:
             names, sent = session.differences(item.draft, response.record), flat_values(item.draft)
             values = tuple((_shown(response.record, name, {}), _shown(item.draft, name, sent)) for name in names)
@@ -228,11 +229,6 @@ async def _look_up(
 
     await for_each(items, ask, workers)
     return answers
-
-
-def _kept_by_deleted(item: PendingRow, error: NotFoundError) -> Outcome:
-    reason = f"{item.row.position}: {error.reason}, so the row cannot be sent"
-    return Outcome(item.row.number, item.reference, "invalid", error.id, reason, "deleted customer")
 
 
 def _shown(record: CustomerDraft | Customer, name: str, values: Mapping[str, Any]) -> str:

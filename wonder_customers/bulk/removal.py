@@ -99,7 +99,7 @@ class Removal:
         if it.state != "done" or it.code == LATE_ATTEMPT:
             # An earlier write may still be applied, and would create the customer again.
             await self.wait_for_window()
-        if self._stopped():
+        if self.stop.is_set:
             self.records.revert(it)
             return
         try:
@@ -111,11 +111,8 @@ class Removal:
             if error.applied == "no":
                 self.records.revert(it)
             outcome = _kept(it, error.reason, error_code(error), error)
-        if outcome.ok or outcome.applied != "no" or not self._stopped():
+        if outcome.ok or outcome.applied != "no" or not self.stop.is_set:
             await self.report(outcome)
-
-    def _stopped(self) -> bool:
-        return self.stop.is_set
 
     async def _delete(self, it: Candidate) -> Outcome:
         customer = await self._existing(it)

@@ -314,15 +314,10 @@ async def check_plan(
     async with Batches(rows) as batches:
         saved = await anyio.to_thread.run_sync(SavedPlan.load, path, journal.digests)
         saved.check(await anyio.to_thread.run_sync(plan_facts, session, journal, chosen, source or {}))
-        with ChangeFilter(
-            session,
-            journal,
-            chosen.only,
-            chosen.full,
-            read_only=True,
-            empty=chosen.empty,
-            inspect=saved.checker(),
-        ) as change_filter:
+        change_filter = ChangeFilter(
+            session, journal, chosen.only, chosen.full, read_only=True, empty=chosen.empty, inspect=saved.checker()
+        )
+        with change_filter:
             while await batches.next(change_filter) is not None:
                 pass
         saved.check_rows(batches.read)

@@ -10,15 +10,7 @@ import anyio.to_thread
 from attrs import define, field
 
 from wonder_customers.bulk.options import check_rate
-from wonder_customers.bulk.permits import (
-    HORIZON,
-    LONGEST,
-    MARGIN,
-    VALIDITY,
-    Grant,
-    LeasedRateLimit,
-    Unreachable,
-)
+from wonder_customers.bulk.permits import HORIZON, LONGEST, MARGIN, VALIDITY, Grant, LeasedRateLimit, Unreachable
 from wonder_customers.errors import ConfigurationError, needed
 from wonder_customers.rate_limit import RequestResult, spacing
 from wonder_customers.secret import guarded
@@ -50,9 +42,6 @@ return {{tostring(first - now), tostring(count)}}
 """
 
 
-def _silent(_reason: str) -> None: ...
-
-
 @guarded
 @define(eq=False)
 class SharedLimit:
@@ -76,7 +65,7 @@ class SharedLimit:
     url: str
     rate: float
     name: str = "default"
-    notify: Callable[[str], None] = _silent
+    notify: Callable[[str], None] = lambda _: None
     _leased: LeasedRateLimit = field(init=False)
     _script: Callable[..., Any] = field(init=False)
     _errors: type[Exception] = field(init=False)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import asdict, define, field
+from attrs import asdict, define, evolve, field
 
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.rate_limit import RateLimit, RateLimiter
@@ -149,7 +149,7 @@ class JobStats:
     points: list[Point] = field(factory=list)
     interval: float = 0.2
     _latencies: Latencies = field(factory=Latencies, init=False)
-    _recent: Latencies = field(factory=Latencies, init=False)
+    _latencies_before: "Counter[int]" = field(factory=Counter, init=False)
     _durations: list[float] = field(factory=list, init=False)
     _closed_at: float = field(default=0.0, init=False)
     _before: tuple[int, ...] = field(default=(0, 0, 0, 0, 0), init=False)
@@ -188,9 +188,6 @@ class JobStats:
     ) -> None:
         """Set the counts to the totals of other processes."""
         self.counts, self.reasons, self.sent = Counter(counts), Counter(reasons), sent
-        since = Counter(latencies)
-        since.subtract(self._latencies.classes)
-        self._recent.classes.update(since)
         self._latencies = Latencies(Counter(latencies))
 
     def observe(self, seconds: float) -> None:
@@ -205,10 +202,8 @@ class JobStats:
 
     def _count_durations(self) -> None:
         # Counted in groups, which is faster than counting each row.
-        buckets = [bisect_right(_BOUNDS, seconds) for seconds in self._durations]
+        self._latencies.classes.update([bisect_right(_BOUNDS, seconds) for seconds in self._durations])
         self._durations.clear()
-        self._latencies.classes.update(buckets)
-        self._recent.classes.update(buckets)
 
     def tick(self, now: float, *, last: bool = False) -> None:
         """Add a point to the curves if it is due."""
@@ -216,7 +211,8 @@ class JobStats:
         seconds = now - self._closed_at
         if seconds < self.interval and not (last and seconds > 0 and self.rows > self._before[0]):
             return
-        requests, recent = self.requests, self._recent
+        requests, latencies = self.requests, self._latencies.classes.copy()
+        recent = Latencies(latencies - self._latencies_before)
         counts = (self.rows, self.sent, requests.issued, requests.throttled, requests.failed)
         rows, sent, issued, throttled, failed = (count - old for count, old in zip(counts, self._before, strict=True))
         self.points.append(
@@ -234,7 +230,7 @@ class JobStats:
                 None if requests.rate is None else round(requests.rate, 1),
             )
         )
-        self._before, self._recent, self._closed_at = counts, Latencies(), now
+        self._before, self._latencies_before, self._closed_at = counts, latencies, now
         if len(self.points) >= MOST_POINTS:
             # Keep the number of points bounded: merge pairs, and make the following intervals twice as long.
             self.points = [_joined(*pair) for pair in zip(self.points[::2], self.points[1::2], strict=False)]
@@ -246,18 +242,11 @@ class JobStats:
 
 
 def _joined(first: Point, second: Point) -> Point:
-    worst = max((it for it in (first.p95, second.p95) if it is not None), default=None)
+    summed = ("seconds", "rows", "sent", "requests", "throttled", "failed")
     middle = [it for it in (first.p50, second.p50) if it is not None]
-    return Point(
-        second.at,
-        first.seconds + second.seconds,
-        first.rows + second.rows,
-        first.sent + second.sent,
-        first.requests + second.requests,
-        first.throttled + second.throttled,
-        first.failed + second.failed,
-        sum(middle) / len(middle) if middle else None,
-        worst,
-        second.concurrency,
-        second.rate,
+    return evolve(
+        second,
+        **{name: getattr(first, name) + getattr(second, name) for name in summed},
+        p50=sum(middle) / len(middle) if middle else None,
+        p95=max((it for it in (first.p95, second.p95) if it is not None), default=None),
     )

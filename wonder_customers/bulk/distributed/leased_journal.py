@@ -1,7 +1,7 @@
 """The journal of a worker for one partition."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import anyio
@@ -141,16 +141,14 @@ class LeasedJournal(RowJournal):
     def _post(self, kind: str, values: Sequence[Any], written: anyio.Event | None = None) -> None:
         self._changes.add(((kind, values), written))
 
-    @contextmanager
-    def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:
+    def reader(self) -> AbstractContextManager[Callable[[Sequence[str]], dict[str, Entry]]]:
         """Provide a function, for worker threads, that finds the entries of references."""
-        yield lambda references: anyio.from_thread.run(self._find, list(references))
+        return nullcontext(lambda references: anyio.from_thread.run(self._find, list(references)))
 
-    @contextmanager
-    def confirmations(self) -> Iterator[Callable[[Mapping[str, bytes]], dict[str, Confirmed]]]:
+    def confirmations(self) -> AbstractContextManager[Callable[[Mapping[str, bytes]], dict[str, Confirmed]]]:
         """Provide a function that finds nothing."""
         # Each query would be a message, and `reader` finds all entries.
-        yield lambda _: {}
+        return nullcontext(lambda _: {})
 
     async def _find(self, references: list[str]) -> dict[str, Entry]:
         # Shielded, because the waiting thread cannot be abandoned when its task is cancelled, and a cancellation
