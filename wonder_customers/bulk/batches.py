@@ -42,7 +42,6 @@ class Batches:
     """Reads the rows of a source in batches.
 
     Attributes:
-        rows: The source.
         left: The number of rows that may still be read; None for all.
         stop: Ends a wait for the next row of an async source.
         cut_short: Whether reading ended because `left` is 0, although the source has another row.

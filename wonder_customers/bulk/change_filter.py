@@ -66,11 +66,9 @@ Inspect = Callable[[Sequence[Outcome], Sequence[Any]], None]
 
 @define(eq=False)
 class ChangeFilter:
-    """Compares rows with the journal and with each other.
+    """Compares rows with the journal and with each other. `Options` describes its settings.
 
     Attributes:
-        only: The rows that belong to the run.
-        full: Whether to send unchanged rows too, once in each run.
         read_only: Whether the journal must not be changed.
         repeats: The first row of each repeated reference, by the number of the repeating row; None to find them, which
             requires the whole source.
@@ -195,15 +193,9 @@ class ChangeFilter:
         superseded = unconfirmed and (entry is None or entry.state == "removing" or not same)
         return PendingRow(row, cells.draft, reference, raw, payload, known, unconfirmed, superseded, cells, kept)
 
-    def _resend(self, entry: Entry, journal: RowJournal, draft: CustomerDraft | None = None) -> bool:
-        """Return whether a confirmed row is sent again."""
-        # Digests do not cover card fields, so a card may have changed.
-        with_card = draft is not None and draft.payment_source is not None
-        return (self.full or with_card) and entry.run != journal.run
-
     def _settled_by_raw_values(self, row: Row, entry: Entry, journal: RowJournal, raw: bytes | None) -> Outcome | None:
         """Return the outcome of a row with unchanged raw values; None if other checks are needed."""
-        if raw is None or raw != entry.raw or (self.full and self._resend(entry, journal)):
+        if raw is None or raw != entry.raw or (self.full and entry.run != journal.run):
             return None
         if entry.state == "done":
             return _confirmed(row, entry.confirmed(journal.run))
@@ -215,7 +207,9 @@ class ChangeFilter:
         """Return the outcome of a row with an unchanged request body; None if the row is sent."""
         if self._failed_in_run(entry, journal):
             return _failed_before(row, entry)
-        if entry.state != "done" or self._resend(entry, journal, draft):
+        # Digests do not cover card fields, so a card may have changed.
+        again = (self.full or draft.payment_source is not None) and entry.run != journal.run
+        if entry.state != "done" or again:
             return None
         if raw is not None and not self.read_only:
             journal.same(row.reference or "", raw)
@@ -241,11 +235,7 @@ def checked_row(session: CustomerSession[Any], row: Row) -> CheckedDraft | Outco
 
 
 class ReferenceIndex:
-    """The references read so far, in a temporary database.
-
-    Attributes:
-        twins, twin_rows: See `SourceNotes`.
-    """
+    """The references read so far, in a temporary database. `SourceNotes` describes `twins` and `twin_rows`."""
 
     def __init__(self) -> None:
         self.twins: int = 0
@@ -277,7 +267,8 @@ class ReferenceIndex:
         self._connection.execute("COMMIT")
         if added == len(named):
             return {}
-        first = {reference: self._first(reference) for reference, _ in named}
+        select = "SELECT number FROM seen WHERE reference = ?"
+        first = {name: int(self._connection.execute(select, [name]).fetchone()[0]) for name, _ in named}
         return {number: first[reference] for reference, number in named if first[reference] != number}
 
     def _find_twins(self, named: Sequence[tuple[str, int]]) -> None:
@@ -323,10 +314,6 @@ class ReferenceIndex:
             " AND value NOT IN (SELECT reference FROM invalid)"
         )
         return [it for (it,) in self._connection.execute(select, [references])]
-
-    def _first(self, reference: str) -> int:
-        select = "SELECT number FROM seen WHERE reference = ?"
-        return int(self._connection.execute(select, [reference]).fetchone()[0])
 
 
 def _confirmed(row: Row, found: Confirmed) -> Outcome:

@@ -10,7 +10,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
 import orjson
@@ -65,9 +64,7 @@ class DeadLetters:
                 self._known.setdefault(letter["reference"], set()).add(letter["row"])
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def _close(self) -> None:
@@ -93,10 +90,7 @@ class DeadLetters:
         self.count += 1
 
     def _write(self, outcome: Outcome) -> None:
-        if self._file is None:
-            self._open()
-        file = self._file
-        assert file is not None  # noqa: S101 - opened above
+        file = self._file or self._open()
         entry: dict[str, Any] = {
             "row": outcome.number,
             **{name: getattr(outcome, name) for name in _COPIED},
@@ -115,13 +109,14 @@ class DeadLetters:
         else:
             self._failed.setdefault(outcome.reference, set()).add(outcome.number)
 
-    def _open(self) -> None:
+    def _open(self) -> BinaryIO:
         unfinished = self.path.is_file() and _ends_incomplete(self.path)
-        self._file = open(self.path, "ab", opener=private_opener)  # noqa: SIM115 - see _close
+        file = self._file = open(self.path, "ab", opener=private_opener)  # noqa: SIM115 - see _close
         if unfinished:
             # A killed process may have left an incomplete line, which must not corrupt the next line.
-            self._old_size += self._file.write(b"\n")
-            self._file.flush()
+            self._old_size += file.write(b"\n")
+            file.flush()
+        return file
 
     def settle(self, *, complete: bool, whole: bool = False, find: Find | None = None) -> None:
         """Remove each entry of an earlier run if its row has arrived or failed again.
@@ -131,9 +126,6 @@ class DeadLetters:
             whole: Whether the source contains all customers that the gateway should have. If every row of a
                 complete run has arrived, all entries of earlier runs for the source and the gateway are then removed.
             find: Finds the journal's entries; None without a journal.
-
-        Raises:
-            BulkError: The file cannot be updated.
         """
         if not self._old_size or not self.path.is_file():
             return
@@ -208,11 +200,7 @@ class DeadLetters:
 
 
 def check_dead_letters(path: Path) -> None:
-    """Check that a file can be used for failed rows.
-
-    Raises:
-        ConfigurationError: The file is not a list of failed rows.
-    """
+    """Raise `ConfigurationError` if a file exists and is not a list of failed rows."""
     if not path.is_file():
         return
     with path.open("rb") as file:

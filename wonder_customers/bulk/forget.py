@@ -97,16 +97,16 @@ def _from_file(path: Path, wanted: set[str], ids: set[str], pattern: re.Pattern[
     """Remove customers from one file; return the number of removed entries."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
+    line = head.partition(b"\n")[0]
+    first = _parsed(line)
     if head.startswith(_PLAN):
-        plan = _parsed(head.partition(b"\n")[0])
-        if not isinstance(plan, dict) or plan.get("key") != mark:
+        if not isinstance(first, dict) or first.get("key") != mark:
             return 0
         # A plan contains digests of all rows, and is invalid after rows were removed from its journal.
         path.unlink()
         return 1
-    if head.partition(b"\n")[0].strip() == _IDS:
+    if line.strip() == _IDS:
         return _rewritten(path, lambda content: _without_ids(content, wanted, ids))
-    first = _parsed(head.partition(b"\n")[0])
     if isinstance(first, dict) and first.keys() >= DEAD_LETTER:
         return _rewritten(path, lambda content: _without_letters(content, wanted, pattern))
     if head.startswith(b"{") and b'"versions"' in path.read_bytes():
@@ -153,8 +153,7 @@ def _report_without(content: bytes, ids: set[str]) -> Edited:
     held = left.get("ids") if isinstance(left, dict) else None
     if not isinstance(held, list) or ids.isdisjoint(held):
         return content, 0
-    kept = [it for it in held if it not in ids]
-    left["ids"] = kept
+    left["ids"] = kept = [it for it in held if it not in ids]
     return orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE), len(held) - len(kept)
 
 

@@ -34,11 +34,7 @@ class RemovalLimit:
 
     @classmethod
     def parse(cls, given: int | str) -> "RemovalLimit":
-        """Parse a number of customers such as ``120``, or a percentage such as ``5%``.
-
-        Raises:
-            ConfigurationError: `given` is not a valid limit.
-        """
+        """Parse a number such as ``120`` or a percentage such as ``5%``, or raise `ConfigurationError`."""
         text = str(given).strip()
         try:
             if text.endswith("%") and 0 <= float(text[:-1]) <= 100:

@@ -27,11 +27,7 @@ SLOWEST = 1 / 3600
 
 
 def check_rate(rate: float | None) -> None:
-    """Check that a rate in requests per second is valid.
-
-    Raises:
-        ConfigurationError: The rate is invalid.
-    """
+    """Raise `ConfigurationError` unless a rate in requests per second is valid."""
     if rate is not None and not SLOWEST <= rate < inf:
         raise ConfigurationError(f"the rate must be finite and at least 1 request per hour, not {rate:g} per second")
 

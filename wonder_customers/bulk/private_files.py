@@ -35,11 +35,7 @@ def make_private(path: Path) -> None:
 
 
 def check_trusted(path: Path, *, secret: bool = False) -> None:
-    """Check that no other user can have written a file, or can read a secret file.
-
-    Raises:
-        ConfigurationError: The file cannot be trusted.
-    """
+    """Raise `ConfigurationError` if another user can have written a file, or can read a secret file."""
     if not hasattr(os, "geteuid"):
         return
     try:

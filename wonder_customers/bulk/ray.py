@@ -124,11 +124,7 @@ class RayBackend:
     _started_ray: bool = field(default=False, init=False)
 
     def start(self) -> None:
-        """Connect to Ray, unless this process is already connected, and start the actors.
-
-        Raises:
-            ConfigurationError: Ray cannot be started or reached, or the process is connected to another address.
-        """
+        """Connect to Ray, unless this process is already connected, and start the actors."""
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _connect(self.address)

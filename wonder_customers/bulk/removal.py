@@ -33,11 +33,7 @@ _TOGETHER = 50
 
 
 def check_deletion(account: Account) -> None:
-    """Check that the gateway can delete customers.
-
-    Raises:
-        ConfigurationError: The gateway cannot delete customers.
-    """
+    """Raise `ConfigurationError` unless the gateway can delete customers."""
     dialect = account.dialect()
     reason = dialect.unsupported_operations.get(Operation.DELETE)
     if reason is not None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, Final
 
+from attrs import asdict
+
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk.job import Job
 from wonder_customers.errors import BulkError
@@ -80,7 +82,7 @@ def build(
             "requests_per_second": None if requests.rate is None else round(requests.rate, 1),
         },
         "outages": [outage.as_dict() for outage in job.past_outages],
-        "curves": stats.curves(),
+        "curves": [asdict(point) for point in stats.points],
         "versions": {"wonder_customers": _version(), "python": platform.python_version()},
     }
 
@@ -183,11 +185,7 @@ def adds_up(job: Job) -> bool:
 
 
 def check_balance(job: Job) -> None:
-    """Check that no row was lost between the source and the report.
-
-    Raises:
-        BulkError: The counts do not add up.
-    """
+    """Raise `BulkError` if a row was lost between the source and the report."""
     if not adds_up(job):
         raise BulkError(
             f"the counts do not add up: {job.rows_read} rows were read, and {job.stats.rows + job.skipped} rows"

@@ -137,14 +137,7 @@ class PlanWriter:
 
 @frozen
 class SavedPlan:
-    """A plan in a file.
-
-    Attributes:
-        path: The file.
-        facts: The facts for which the plan was made; see `plan_facts`.
-        counts: The counts of the plan.
-        digests: The digests of the journal.
-    """
+    """A plan in a file. Its facts are those of `plan_facts` when it was made."""
 
     path: Path
     facts: Mapping[str, str]
@@ -153,11 +146,7 @@ class SavedPlan:
 
     @classmethod
     def load(cls, path: Path, digests: Digests) -> "SavedPlan":
-        """Load a plan.
-
-        Raises:
-            ConfigurationError: The file cannot be used as a plan.
-        """
+        """Load a plan, or raise `ConfigurationError`."""
         running = digests.running()
         first = last = counts = b""
         try:

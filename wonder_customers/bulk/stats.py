@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import asdict, define, evolve, field
+from attrs import define, evolve, field
 
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.rate_limit import RateLimit, RateLimiter
@@ -51,13 +51,10 @@ class Point:
         seconds: The length of the interval.
         rows: Rows that ended in the interval.
         sent: Rows that the gateway accepted.
-        requests: Requests sent.
-        throttled: Requests refused by the gateway's rate limit.
-        failed: Requests that failed with a server error or without a response.
+        requests, throttled, failed: Requests in the interval, as `issued`, `throttled` and `failed` of `RequestStats`.
         p50: The median duration of a sent row in seconds; None if no such row ended.
         p95: The 95th percentile of that duration in seconds; None if no such row ended.
-        concurrency: The limit on concurrent rows.
-        rate: The measured number of requests per second that the gateway accepts; None if it is not measured.
+        concurrency, rate: As in `RequestStats`.
     """
 
     at: float
@@ -113,10 +110,9 @@ class LimitMonitor:
     def update(self, requests: RequestStats, workers: int) -> None:
         """Write the current values into `requests`."""
         it: Any = self._limit
-        requests.throttled = getattr(it, "throttled", 0) - self._before["throttled"]
-        requests.failed = getattr(it, "failed", 0) - self._before["failed"]
-        accepted = getattr(it, "accepted", 0) - self._before["accepted"]
-        requests.issued = max(requests.sent, accepted + requests.throttled)
+        new = {name: getattr(it, name, 0) - before for name, before in self._before.items()}
+        requests.throttled, requests.failed = new["throttled"], new["failed"]
+        requests.issued = max(requests.sent, new["accepted"] + requests.throttled)
         requests.concurrency = min(float(workers), getattr(it, "concurrency", workers))
         requests.rate = getattr(it, "rate", None) if hasattr(it, "ceiling") else None
 
@@ -235,10 +231,6 @@ class JobStats:
             # Keep the number of points bounded: merge pairs, and make the following intervals twice as long.
             self.points = [_joined(*pair) for pair in zip(self.points[::2], self.points[1::2], strict=False)]
             self.interval *= 2
-
-    def curves(self) -> list[dict[str, Any]]:
-        """Return the points as plain data."""
-        return [asdict(point) for point in self.points]
 
 
 def _joined(first: Point, second: Point) -> Point:

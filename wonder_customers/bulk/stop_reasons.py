@@ -32,11 +32,7 @@ class Stop:
 
 
 def raise_stop(stopped: Stop | None, rows: int, again: str | None) -> None:
-    """Raise an error if the job stopped because of a problem.
-
-    Raises:
-        BulkError: The job stopped because of a problem.
-    """
+    """Raise `BulkError` if the job stopped because of a problem."""
     if stopped is None or stopped.exit_status in {"paused", "interrupted"}:
         return
     message = f"the job stopped after {counted(rows, 'row', 'rows')}: {stopped.reason.rstrip('.')}."

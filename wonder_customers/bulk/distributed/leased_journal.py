@@ -32,9 +32,6 @@ class LeasedJournal(RowJournal):
     """The lease of a partition, and the journal of its rows.
 
     Attributes:
-        coordinator: The coordinator.
-        config: The worker's configuration.
-        digests: Computes digests with the journal's key.
         key: The lease.
         until: When the lease ends, on the monotonic clock.
         quiet_at: When the workers of an earlier run have stopped sending, on the monotonic clock.

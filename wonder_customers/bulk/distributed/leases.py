@@ -38,7 +38,6 @@ class Leases:
     """The partitions of one job, their leases, and the results of their workers.
 
     Attributes:
-        path: The file.
         clock: A monotonic clock in seconds.
         duration: Seconds after which a lease ends if it is not renewed.
         left: The number of partitions that are not completed.

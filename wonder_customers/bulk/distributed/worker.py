@@ -72,9 +72,7 @@ class Worker:
     """Runs partitions until the job is over.
 
     Attributes:
-        coordinator: The coordinator.
         rate_limit: The rate limit of all workers; None for a separate limit that adapts to the gateway.
-        options: The settings of the job.
         variables: The environment with the credentials.
         patience: Seconds after which an unreachable coordinator is an error.
     """
@@ -86,12 +84,7 @@ class Worker:
     patience: float = 120.0
 
     async def work(self) -> None:
-        """Take partitions and run them, until the job is over.
-
-        Raises:
-            ConfigurationError: The account or the key of this worker cannot be used.
-            BulkError: The coordinator cannot be reached.
-        """
+        """Take partitions and run them, until the job is over."""
         config = await self._reach(self.coordinator.worker_config)
         quiet_at = clock.monotonic() + config.grace
         account = package(config.gateway).ACCOUNT.from_environment(self.variables)
@@ -151,11 +144,7 @@ class Worker:
 
 
 def digests_for(config: WorkerConfig) -> Digests:
-    """Return the digests with the journal's key.
-
-    Raises:
-        ConfigurationError: This worker does not have the journal's key.
-    """
+    """Return the digests with the journal's key, or raise `ConfigurationError` if this worker has another key."""
     digests = Digests(key_of(Path(config.journal), make=False))
     if not compare_digest(key_mark(digests), config.mark):
         raise ConfigurationError(
