@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 from bulk.customers import OPTIONS, AccountFactory, collect, draft, line, open_journal, run_job, write_csv
 
-from wonder_customers import BulkError, ConfigurationError, CustomerSession, Paydock
+from wonder_customers import BulkError, ConfigurationError, CustomerSession, Paydock, Phone
 from wonder_customers.bulk import Journal, check_plan, plan, save_plan, sources, sync
 from wonder_customers.bulk.saved_plan import SavedPlan
 from wonder_customers.dialects import names
@@ -206,3 +206,12 @@ async def test_diff_has_masked_values(gateway: str, account: AccountFactory, tmp
     found = dict(zip(difference.fields, difference.values, strict=True))
     assert found == {"email": ("axx.9@xxxxxxx.xxx", "exx@xxxxxxx.xxx")}
     assert dict(zip(new.fields, new.values, strict=True))["email"] == ("", "axx.9@xxxxxxx.xxx")
+
+
+async def test_diff_shows_a_national_phone_number_without_a_dial_code(account: AccountFactory) -> None:
+    changed, new = (evolve(draft(number), phone=Phone(number="0912345678")) for number in (1, 2))
+    await run_job(account("monri"), [evolve(changed, phone=Phone(number="0911111111"))])
+    async with CustomerSession(account("monri")) as session:
+        found = (await plan(session, [changed, new], diff=True)).differences
+    shown = [dict(zip(it.fields, it.values, strict=True))["phone"] for it in found]
+    assert shown == [("0999999999", "0999999999"), ("", "0999999999")]

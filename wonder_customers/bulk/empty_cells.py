@@ -124,7 +124,7 @@ def flat_values(draft: CustomerDraft) -> dict[str, Any]:
         elif kind is Address:
             found |= {key: part for key, part in zip(_ADDRESS_FIELDS, _parts_of(value), strict=True) if part}
         elif kind is Phone:
-            found[name] = f"{value.dial_code or ''} {value.number}"
+            found[name] = f"{value.dial_code} {value.number}" if value.dial_code else value.number
         elif kind is dict or isinstance(value, Mapping):
             found |= {f"{name}.{key}": item for key, item in value.items() if item is not None}
         else:

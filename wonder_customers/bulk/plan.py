@@ -223,20 +223,19 @@ async def _look_up(
             deleted = Outcome(item.row.number, item.reference, "invalid", error.id, reason, "deleted customer")
             answers[item.reference] = None if error.id is None else deleted
         else:
-            names, sent = session.differences(item.draft, response.record), flat_values(item.draft)
-            values = tuple((_shown(response.record, name, {}), _shown(item.draft, name, sent)) for name in names)
+            names = session.differences(item.draft, response.record)
+            values = tuple((_shown(response.record, name), _shown(item.draft, name)) for name in names)
             answers[item.reference] = Difference(item.row.number, item.reference, names, values)
 
     await for_each(items, ask, workers)
     return answers
 
 
-def _shown(record: CustomerDraft | Customer, name: str, values: Mapping[str, Any]) -> str:
+def _shown(record: CustomerDraft | Customer, name: str) -> str:
     """Return the masked value of a field."""
-    value: Any = values.get(name, record)
-    if value is record:
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
+    value: Any = record
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
     if value is None and name in {"name", "first_name", "last_name"}:
         value = record.name or " ".join(filter(None, (record.first_name, record.last_name)))
     if isinstance(value, Phone):
