@@ -233,6 +233,28 @@ async def test_failures_are_counted_over_all_workers(
     assert 30 <= job.stats.counts["failed"] < 2000
 
 
+async def test_failed_rows_of_a_partition_that_stops_the_job_are_reported(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    lines = [f"c-{number},Ada Nr {number},not an address," for number in range(60)]
+    (tmp_path / "c.csv").write_text("\n".join([HEADER, *lines, ""]), encoding="utf-8")
+    job, _ = await make_job(
+        account("monri"), "monri", Source(str(tmp_path / "c.csv")), tmp_path / "j", server.environment(),
+        size=100, options=Options(retry=QUICK),
+    )  # fmt: skip
+    outcomes: list[Outcome] = []
+
+    async def receive() -> None:
+        async with job:
+            async for outcome in job:
+                outcomes.append(outcome)  # noqa: PERF401 - the job ends with an error
+
+    with pytest.raises(BulkError, match="60 of 60 rows cannot be sent for the same reason"):
+        await receive()
+    assert [outcome.number for outcome in outcomes] == list(range(1, 61))
+    assert job.stats.counts == {"invalid": 60}
+
+
 @pytest.mark.parametrize("wrong", ["credentials", "none", "endpoint"])
 async def test_worker_with_wrong_settings_reports_the_reason(
     wrong: str, account: AccountFactory, server: SimulatorServer, tmp_path: Path

@@ -16,11 +16,10 @@ from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Change, Journal
 from wonder_customers.bulk.journal.digest import key_mark
 from wonder_customers.bulk.journal.entries import Entry
-from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.stop_reasons import ExitStatus, Stop
 from wonder_customers.errors import BulkError
 
-__all__ = ["Coordinator", "Totals", "WorkerConfig", "outcome_to_dict", "progress_of"]
+__all__ = ["Coordinator", "Totals", "WorkerConfig", "progress_of"]
 
 Progress = Mapping[str, Mapping[str, Any]]
 """The progress of a part of a job: counts by group and name. `progress_of` shows the groups and names."""
@@ -38,7 +37,6 @@ class WorkerConfig:
     Attributes:
         gateway: The gateway's name, which selects the account in the worker's own environment.
         endpoint: The gateway's base URL according to the journal.
-        journal: The journal's path.
         mark: Identifies the journal's key.
         duration: Seconds for which a lease is valid.
         grace: Seconds for which workers of an earlier run may still send requests.
@@ -218,9 +216,3 @@ def _add(total: Totals, part: Progress, *groups: str) -> None:
     """Add groups of a part's progress to `total`."""
     for group in groups:
         total[group].update(part.get(group, {}))
-
-
-def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome of a failed row as plain data."""
-    names = ("number", "reference", "status", "id", "reason", "code", "applied", "attempts", "request_id", "place")
-    return {name: getattr(outcome, name) for name in names}

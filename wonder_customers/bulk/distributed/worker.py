@@ -11,7 +11,7 @@ import anyio
 from attrs import define, field
 
 from wonder_customers._support import clock
-from wonder_customers.bulk.distributed.coordinator import Coordinator, WorkerConfig, outcome_to_dict, progress_of
+from wonder_customers.bulk.distributed.coordinator import Coordinator, WorkerConfig, progress_of
 from wonder_customers.bulk.distributed.leased_journal import LeasedJournal
 from wonder_customers.bulk.distributed.partition import Partition, run_partition
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
@@ -28,6 +28,8 @@ __all__ = ["FencedRateLimit", "Worker", "digests_for"]
 
 T = TypeVar("T")
 
+_SENT = ("number", "reference", "status", "id", "reason", "code", "applied", "attempts", "request_id", "place")
+"""The attributes of the outcome of a failed row that the job receives."""
 IDLE = 0.1
 """Seconds after which a worker without a partition requests a partition again."""
 
@@ -122,7 +124,9 @@ class Worker:
             group.start_soon(journal.heartbeat, job)
             try:
                 async with job:
-                    failures.extend([outcome_to_dict(outcome) async for outcome in job if not outcome.ok])
+                    async for it in job:
+                        if not it.ok:  # not a comprehension, which loses its items if the job ends with an error
+                            failures.append({name: getattr(it, name) for name in _SENT})  # noqa: PERF401
             except BulkError:
                 pass  # the reason is in `job.stopped`
             group.cancel_scope.cancel()
