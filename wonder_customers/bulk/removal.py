@@ -68,7 +68,6 @@ class Removal:
 
     Attributes:
         missing: Returns the references that are not in the source.
-        stop: Set when the job is stopping.
         wait_for_window: Waits until the confirmation window of earlier processes ends or the job stops.
         report: Called with the outcome of each customer.
     """

@@ -1,7 +1,7 @@
 """The report of a run as plain data."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,6 +26,9 @@ MEANINGS: Final = {
     "duplicate": "not sent: an earlier row has the same reference",
 }
 """The statuses of the rows of a source, and their meanings."""
+
+_Step = tuple[str, str | None]
+"""What the user can do next, and the command for it; None without a command."""
 
 
 def build(
@@ -61,8 +64,11 @@ def build(
         "adds_up": adds_up(job),
         "arrived": _arrived(job),
         "next_steps": [
-            *_failed_rows(job, failed_rows, earlier_failures),
-            *_next_steps(job, source, journal, given_again),
+            {"text": text, "command": command}
+            for text, command in (
+                *_failed_rows(job, failed_rows, earlier_failures),
+                *_next_steps(job, source, journal, given_again),
+            )
         ],
         "source_changes": job.notes.as_dict(),
         "failures": dict(stats.reasons.most_common()),
@@ -125,43 +131,34 @@ def _percent(part: int, whole: int) -> str:
     return f"{part * 1000 // whole / 10:.1f} %".replace(".0 %", " %")
 
 
-def _failed_rows(job: Job, file: Path | None, earlier: int) -> list[dict[str, str | None]]:
-    """Return the steps about the file with the failed rows."""
-    steps, failures = [], job.stats.failures
+def _failed_rows(job: Job, file: Path | None, earlier: int) -> Iterator[_Step]:
+    failures = job.stats.failures
     if file is not None and failures:
         rows = counted(failures, "row was", "rows were")
-        steps.append(_step(f"{rows} not sent or not confirmed. The reasons are in {file}."))
+        yield f"{rows} not sent or not confirmed. The reasons are in {file}.", None
     if earlier:
         rows = counted(earlier, "failed row", "failed rows")
         end = "Correct the rows in the source and run the job again, or delete the file if the rows are not needed."
-        steps.append(_step(f"{file} still contains {rows} from earlier runs. {end}"))
-    return steps
+        yield f"{file} still contains {rows} from earlier runs. {end}", None
 
 
-def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequence[str]) -> list[dict[str, str | None]]:
-    """Return what the user can do next."""
-    steps: list[dict[str, str | None]] = []
+def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequence[str]) -> Iterator[_Step]:
     if not job.rows_read and job.exit_status == "finished":
-        steps.append(_step(f"{source} has no rows. Check that the source is the right file."))
-    text = _left_text(job) if job.left.counted and job.exit_status != "removal" else None
-    if text is not None:
-        steps.append(_step(text))
-    if journal is None or job.exit_status == "removal":
-        return steps
+        yield f"{source} has no rows. Check that the source is the right file.", None
+    if job.exit_status == "removal":
+        return
+    if job.left.counted and (text := _left_text(job)) is not None:
+        yield text, None
+    if journal is None:
+        return
     again = f" (with the same {' and '.join(given_again)})" if given_again else ""
     resume = f"wonder-customers resume {quote(str(journal))}{again}"
     if job.exit_status in {"interrupted", "paused"}:
-        steps.append(_step("To continue, run:", resume))
+        yield "To continue, run:", resume
     elif job.exit_status != "finished":
-        steps.append(_step("To continue after fixing the cause, run:", resume))
+        yield "To continue after fixing the cause, run:", resume
     elif job.stats.counts["failed"]:
-        command = f"wonder-customers retry-failed {quote(str(journal))}{again}"
-        steps.append(_step("To send the failed rows again, run:", command))
-    return steps
-
-
-def _step(text: str, command: str | None = None) -> dict[str, str | None]:
-    return {"text": text, "command": command}
+        yield "To send the failed rows again, run:", f"wonder-customers retry-failed {quote(str(journal))}{again}"
 
 
 def format_duration(seconds: float) -> str:
