@@ -222,9 +222,9 @@ async def test_fixed_rate_is_kept(account: AccountFactory) -> None:
 
 
 async def test_invalid_options_and_journals_are_refused(account: AccountFactory, tmp_path: Path) -> None:
-    for wrong in ({"workers": 0}, {"first": 0}, {"max_failures": 0}):
+    for wrong in ({"workers": 0}, {"first": 0}, {"max_failures": 0}, {"failure_share": 20}, {"failure_share": -0.1}):
         with pytest.raises(ConfigurationError):
-            Options(**wrong)  # type: ignore[arg-type]
+            Options(**wrong)
     journal = open_journal(tmp_path / "j", account("monri"), "monri")
     with pytest.raises(ConfigurationError, match="is the journal of monri"):
         open_journal(tmp_path / "j", account("wonder"), "wonder")

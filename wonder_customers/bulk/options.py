@@ -88,3 +88,5 @@ class Options:
             raise ConfigurationError(
                 f"give_up_after must be a finite, positive number of seconds, not {self.give_up_after:g}"
             )
+        if self.failure_share is not None and not 0 <= self.failure_share <= 1:
+            raise ConfigurationError(f"failure_share must be from 0 to 1, not {self.failure_share:g}")
