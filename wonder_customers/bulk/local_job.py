@@ -49,8 +49,6 @@ _FATAL: Final = (AuthenticationError, PermissionDeniedError, BulkError)
 class LocalJob(Job):
     """A job in this process."""
 
-    stopped: Stop | None
-
     def __init__(
         self,
         session: CustomerSession[Any],

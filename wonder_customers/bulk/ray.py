@@ -105,13 +105,10 @@ class _Worker:
 
 @define(eq=False)
 class RayBackend:
-    """Runs the coordinator, the rate limit and the workers as actors.
+    """Runs the coordinator, the rate limit and the workers as actors. `sync_on_ray` describes its settings.
 
     Attributes:
         address: The address of a running cluster; None to start Ray on this machine.
-        options: The settings of the job; `workers` is the number of rows in progress in each worker.
-        workers: The number of workers.
-        rate: The maximum number of requests per second of all workers; None to adapt to the gateway.
     """
 
     address: str | None
