@@ -86,7 +86,11 @@ class DeadLetters:
             except OSError as error:
                 with suppress(OSError):
                     self._close()
-                raise _unwritable(self.path, error) from None
+                raise BulkError(
+                    f"the failed rows could not be written to {self.path}: {error.strerror}. Fix the cause, such as a"
+                    " full disk, or choose another file with --failures. Then continue the run with `resume`, or a"
+                    " migration with `migrate`."
+                ) from None
         self.count += 1
 
     def _write(self, outcome: Outcome) -> None:
@@ -225,13 +229,6 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         return None
     reference = letter.setdefault("reference", None)
     return letter if reference is None or isinstance(reference, str) else None
-
-
-def _unwritable(path: Path, error: OSError) -> BulkError:
-    return BulkError(
-        f"the failed rows could not be written to {path}: {error.strerror}. Fix the cause, such as a full disk, or"
-        " choose another file with --failures. Then continue the run with `resume`, or a migration with `migrate`."
-    )
 
 
 def _ends_incomplete(path: Path) -> bool:

@@ -105,7 +105,7 @@ class LeftCustomers:
 def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
     """Return why the customers must not be deleted; None if deletion is allowed."""
     warning = left.warning(rows)
-    if not left.count or (rows and limit.number is not None and left.count <= limit.number):
+    if rows and limit.number is not None and left.count <= limit.number:
         return None
     if not rows or (warning is not None and limit.number is None):
         return f"{warning}; {left.share} would be removed"

@@ -13,7 +13,7 @@ from wonder_customers.errors import ConfigurationError, InvalidRecordError
 from wonder_customers.records import Address, Customer, CustomerDraft, Phone
 from wonder_customers.session import CustomerSession
 
-__all__ = ["Losses", "losses", "migrated"]
+__all__ = ["Losses", "adapted", "losses", "migrated"]
 
 _MOST_READS: Final = 10
 _TOKENS = ("default_payment_method", "default_payment_token")

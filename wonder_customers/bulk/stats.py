@@ -148,7 +148,7 @@ class JobStats:
     _latencies_before: "Counter[int]" = field(factory=Counter, init=False)
     _durations: list[float] = field(factory=list, init=False)
     _closed_at: float = field(default=0.0, init=False)
-    _before: tuple[int, ...] = field(default=(0, 0, 0, 0, 0), init=False)
+    _before: "Counter[str]" = field(factory=Counter, init=False)
 
     def begin(self, now: float) -> None:
         """Record the start of the run."""
@@ -205,25 +205,21 @@ class JobStats:
         """Add a point to the curves if it is due."""
         self._count_durations()
         seconds = now - self._closed_at
-        if seconds < self.interval and not (last and seconds > 0 and self.rows > self._before[0]):
+        if seconds < self.interval and not (last and seconds > 0 and self.rows > self._before["rows"]):
             return
         requests, latencies = self.requests, self._latencies.classes.copy()
         recent = Latencies(latencies - self._latencies_before)
-        counts = (self.rows, self.sent, requests.issued, requests.throttled, requests.failed)
-        rows, sent, issued, throttled, failed = (count - old for count, old in zip(counts, self._before, strict=True))
+        counts = Counter(rows=self.rows, sent=self.sent, requests=requests.issued)
+        counts.update(throttled=requests.throttled, failed=requests.failed)
         self.points.append(
             Point(
-                round(now - self.started, 3),
-                round(seconds, 3),
-                rows,
-                sent,
-                issued,
-                throttled,
-                failed,
-                recent.quantile(0.5),
-                recent.quantile(0.95),
-                round(requests.concurrency, 1),
-                None if requests.rate is None else round(requests.rate, 1),
+                at=round(now - self.started, 3),
+                seconds=round(seconds, 3),
+                **{name: count - self._before[name] for name, count in counts.items()},
+                p50=recent.quantile(0.5),
+                p95=recent.quantile(0.95),
+                concurrency=round(requests.concurrency, 1),
+                rate=None if requests.rate is None else round(requests.rate, 1),
             )
         )
         self._before, self._latencies_before, self._closed_at = counts, latencies, now
