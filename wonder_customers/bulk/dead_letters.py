@@ -73,7 +73,7 @@ class DeadLetters:
             file.close()
 
     def add(self, outcome: Outcome) -> None:
-        """Record an outcome."""
+        """Record an outcome, or raise `BulkError` if the file cannot be written."""
         if outcome.ok:
             if outcome.reference in self._known and outcome.reference is not None:
                 self._arrived.add(outcome.reference)
@@ -123,7 +123,7 @@ class DeadLetters:
         return file
 
     def settle(self, *, complete: bool, whole: bool = False, find: Find | None = None) -> None:
-        """Remove each entry of an earlier run if its row has arrived or failed again.
+        """Remove each entry of an earlier run if its row has arrived or failed again, or raise `BulkError`.
 
         Args:
             complete: Whether the run processed every row of the source.

@@ -152,7 +152,11 @@ class Coordinator:
         return self._leases.take() or "wait"
 
     async def write(self, key: Key, changes: list[Change]) -> bool:
-        """Write changes to the journal if the lease is valid; return whether the lease is still valid."""
+        """Write changes to the journal if the lease is valid; return whether the lease is still valid.
+
+        Raises:
+            BulkError: The journal is closed, or the changes could not be written.
+        """
         await self._open.wait()
         if self._closed:
             raise BulkError(

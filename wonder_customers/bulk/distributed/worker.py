@@ -86,7 +86,12 @@ class Worker:
     patience: float = 120.0
 
     async def work(self) -> None:
-        """Take partitions and run them, until the job is over."""
+        """Take partitions and run them, until the job is over.
+
+        Raises:
+            ConfigurationError: The account or the key of this worker cannot be used.
+            BulkError: The coordinator cannot be reached.
+        """
         config = await self._reach(self.coordinator.worker_config)
         quiet_at = clock.monotonic() + config.grace
         account = package(config.gateway).ACCOUNT.from_environment(self.variables)
