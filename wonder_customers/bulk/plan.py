@@ -234,7 +234,7 @@ async def _look_up(
 def _shown(record: CustomerDraft | Customer, name: str) -> str:
     """Return the masked value of a field."""
     value: Any = record
-    for part in name.split("."):
+    for part in name.split(".", 1):
         value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
     if value is None and name in {"name", "first_name", "last_name"}:
         value = record.name or " ".join(filter(None, (record.first_name, record.last_name)))
