@@ -136,10 +136,17 @@ def test_invalid_journal_is_reported(
     assert err.removesuffix("\nNothing was sent.\n").endswith(advice)
 
 
-def test_empty_source_is_reported(command: Command, server: SimulatorServer, folder: Path) -> None:
-    (folder / "c.csv").write_text("reference,name\n", encoding="utf-8")
-    code, _, err = command("sync", "c.csv", "--to", "monri", env=server.environment())
-    assert (code, err) == (0, f"{folder / 'c.csv'} has no rows. Check that the source is the right file.\n")
+@pytest.mark.parametrize(
+    ("text", "found"), [("reference,name\n", "no rows, only column names (fields: reference, name)"), ("", "no rows")]
+)
+def test_empty_source_is_reported(
+    command: Command, server: SimulatorServer, folder: Path, text: str, found: str
+) -> None:
+    (folder / "c.csv").write_text(text, encoding="utf-8")
+    message = f"{folder / 'c.csv'} has {found}. Check that the source is the right file.\n"
+    for name in ("plan", "sync"):
+        code, _, err = command(name, "c.csv", "--to", "monri", env=server.environment())
+        assert (code, err) == (0, message)
 
 
 @pytest.mark.parametrize(

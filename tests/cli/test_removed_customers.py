@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 from bulk.customers import write_csv
+from bulk.sources.spreadsheet import write_xlsx
 
 from wonder_customers.cli.exit_codes import FAILED, STOPPED, SUCCESS, USAGE
 from wonder_customers.dialects import names
@@ -72,6 +73,27 @@ def test_limit_stops_the_job_and_the_printed_command_removes(
     assert "The source no longer contains 1 customer (25.0%). Removed: 1. Not removed: 0." in err
     code, out, _ = at_simulator("ids", journal)
     assert [line.split(",")[2] for line in out.splitlines()[1:]] == ["done", "done", "done", "removed"]
+
+
+@pytest.mark.parametrize("empty", ["header.csv", "blank.csv", "header.xlsx", "utf16.xlsx", "empty.json", "total.csv"])
+def test_source_that_is_read_as_empty_deletes_no_customer(
+    empty: str, at_simulator: Run, server: SimulatorServer, folder: Path
+) -> None:
+    write_csv(folder / "c.csv", 4)
+    journal = ("--to", "paydock", "--journal", "j")
+    assert at_simulator("sync", "c.csv", *journal)[0] == SUCCESS
+    texts = {"header.csv": "reference,name\n", "blank.csv": "\n\n", "empty.json": "[]"}
+    (folder / empty).write_text(texts.get(empty, "reference,name\nTotal,4\n"), encoding="utf-8")
+    if empty.endswith("xlsx"):
+        sheet = "<worksheet><sheetData><row><c><v>1</v></c></row></sheetData></worksheet>".encode("utf-16")
+        write_xlsx(folder / empty, {"A": [["reference", "name"]]}, sheet if empty == "utf16.xlsx" else None)
+    delete = ("--removed", "delete", "--max-removed", "100%")
+    code, _, err = at_simulator("plan", empty, *journal, *delete)
+    refused = "utf16" in empty
+    assert code == (USAGE if refused else FAILED)
+    code, _, err = at_simulator("sync", empty, *journal, *delete)
+    assert (code, requests(server)) == (USAGE if refused else STOPPED, 0)
+    assert ("XML that is not UTF-8" if refused else "the source has no rows; 4 customers (100.0%) would be") in err
 
 
 def test_removal_is_refused_at_wonder_and_on_ray(at_simulator: Run, server: SimulatorServer, folder: Path) -> None:

@@ -12,9 +12,10 @@ from attrs import asdict
 
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk.job import Job
+from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.errors import BulkError
 
-__all__ = ["MEANINGS", "build", "check_balance", "format_duration"]
+__all__ = ["MEANINGS", "build", "check_balance", "format_duration", "no_rows"]
 
 MEANINGS: Final = {
     "created": "new at the gateway",
@@ -144,7 +145,7 @@ def _failed_rows(job: Job, file: Path | None, earlier: int) -> Iterator[_Step]:
 
 def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequence[str]) -> Iterator[_Step]:
     if not job.rows_read and job.exit_status == "finished":
-        yield f"{source} has no rows. Check that the source is the right file.", None
+        yield no_rows(source, job.notes), None
     if job.exit_status == "removal":
         return
     if job.left.counted and (text := _left_text(job)) is not None:
@@ -159,6 +160,13 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
         yield "To continue after fixing the cause, run:", resume
     elif job.stats.counts["failed"]:
         yield "To send the failed rows again, run:", f"wonder-customers retry-failed {quote(str(journal))}{again}"
+
+
+def no_rows(source: str, notes: SourceNotes) -> str:
+    """Return the message for a source without rows."""
+    fields = dict.fromkeys(path for paths, _ in notes.columns.values() for path in paths)
+    names = f", only column names (fields: {', '.join(fields)})" if fields else ""
+    return f"{source} has no rows{names}. Check that the source is the right file."
 
 
 def format_duration(seconds: float) -> str:

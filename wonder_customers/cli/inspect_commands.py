@@ -24,7 +24,7 @@ from wonder_customers.bulk.local_job import LocalJob
 from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import Options, Rows
 from wonder_customers.bulk.plan import Difference, Plan, plan
-from wonder_customers.bulk.report import format_duration
+from wonder_customers.bulk.report import format_duration, no_rows
 from wonder_customers.bulk.saved_plan import save_plan
 from wonder_customers.bulk.sources.source import Source
 from wonder_customers.bulk.verify import Verification, verify
@@ -96,13 +96,12 @@ def show_plan(
     time = "" if found.seconds is None else f", {format_duration(found.seconds)} at {found.rate:g} requests/s"
     looked_up = counted(found.looked_up, "customer was", "customers were")
     print_line(f"`sync` would send {counted(found.requests, 'request', 'requests')}{time}. {looked_up} looked up.")
+    if not found.rows:
+        print_message(no_rows(source.path, found.notes), "yellow")
     if found.unconfirmed:
         rows = "Unconfirmed rows of an earlier run, which will be looked up before they are sent:"
         print_line(f"{rows} {found.unconfirmed:,}.")
-    for name, count in found.clears.most_common():
-        print_line(f"clears {name}: {count:,}", "yellow")
-    for name, count in found.uncleared.most_common():
-        print_line(f"cannot clear {name} at this gateway: {count:,} (the old values are kept)", "red")
+    _show_clears(found)
     if journal is None and options.empty == "own":
         print_line("Without a journal, empty cells do not clear fields.", "dim")
     _show_left(found.left, found.rows)
@@ -125,6 +124,14 @@ def show_plan(
         )
     failed = found.invalid or found.duplicates or not found.adds_up or found.left.problem is not None
     return FAILED if failed else SUCCESS
+
+
+def _show_clears(found: Plan) -> None:
+    """Print the fields of empty cells."""
+    for name, count in found.clears.most_common():
+        print_line(f"clears {name}: {count:,}", "yellow")
+    for name, count in found.uncleared.most_common():
+        print_line(f"cannot clear {name} at this gateway: {count:,} (the old values are kept)", "red")
 
 
 def _print_rest(noun: str, what: str, count: int, style: str = "") -> None:

@@ -11,6 +11,7 @@ __all__ = ["write_xlsx"]
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
+_HIDDEN = ' state="hidden"'
 _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
 
 
@@ -26,14 +27,16 @@ def _cell(value: object) -> str:
     return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(str(value))}</t></is></c>'
 
 
-def write_xlsx(path: Path, sheets: Mapping[str, Sequence[Sequence[object]]], xml: bytes | None = None) -> Path:
+def write_xlsx(
+    path: Path, sheets: Mapping[str, Sequence[Sequence[object]]], xml: bytes | None = None, hidden: Sequence[str] = ()
+) -> Path:
     """Write a spreadsheet; values are strings, numbers, Booleans and dates.
 
-    `xml` replaces the contents of each sheet.
+    `xml` replaces the contents of each sheet. `hidden` are the names of hidden sheets.
     """
     numbers = range(1, len(sheets) + 1)
     listed = "".join(
-        f'<sheet name="{escape(name)}" sheetId="{number}" r:id="rId{number}"/>'
+        f'<sheet name="{escape(name)}" sheetId="{number}" r:id="rId{number}"{_HIDDEN if name in hidden else ""}/>'
         for number, name in zip(numbers, sheets, strict=True)
     )
     relations = "".join(

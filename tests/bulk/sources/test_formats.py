@@ -50,6 +50,35 @@ def test_spreadsheet_with_several_sheets_needs_a_choice(tmp_path: Path) -> None:
         sources.read(path, mapping=sources.ColumnMapping(sheet="C"))
 
 
+def test_spreadsheet_with_a_header_only_shows_its_columns(tmp_path: Path) -> None:
+    path = write_xlsx(tmp_path / "c.xlsx", {"Empty": [], "A": [["reference", "name"]]})
+    reader = sources.read(path)
+    assert (list(reader), list(reader.notes.columns)) == ([], ["reference", "name"])
+    with pytest.raises(ConfigurationError, match="unknown columns: 'Colour'"):
+        sources.read(write_xlsx(tmp_path / "c.xlsx", {"A": [["reference", "Colour"]]}))
+
+
+def test_spreadsheet_with_data_only_in_a_hidden_sheet_needs_a_choice(tmp_path: Path) -> None:
+    path = write_xlsx(tmp_path / "c.xlsx", {"A": [], "B": [["reference"], ["c-1"]]}, hidden=["B"])
+    with pytest.raises(ConfigurationError, match=r"has data only in hidden sheets: 'B'\. Choose a sheet with --sheet"):
+        sources.read(path)
+    assert [row.reference for row in sources.read(path, mapping=sources.ColumnMapping(sheet="B"))] == ["c-1"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_spreadsheet_in_another_encoding_is_not_an_empty_table(encoding: str, tmp_path: Path) -> None:
+    sheet = (
+        '<worksheet><sheetData><row><c t="inlineStr"><is><t>reference</t></is></c></row>'
+        "<row><c><v>7</v></c></row></sheetData></worksheet>"
+    )
+    path = write_xlsx(tmp_path / "c.xlsx", {"A": []}, sheet.encode(encoding))
+    if encoding == "utf-8-sig":
+        assert [row.reference for row in sources.read(path)] == ["7"]
+    else:
+        with pytest.raises(ConfigurationError, match=r"c\.xlsx contains XML that is not UTF-8.* save it as \.xlsx"):
+            sources.read(path)
+
+
 def test_file_that_is_not_a_spreadsheet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.xlsx").write_bytes(b"PK\x03\x04 not a workbook")
     with pytest.raises(ConfigurationError, match=r"c\.xlsx cannot be read as a spreadsheet: .* Open the file"):

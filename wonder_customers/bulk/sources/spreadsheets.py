@@ -83,23 +83,11 @@ def _lines(path: Path, sheet: str | None, advance: Callable[[float], None]) -> I
         )
     try:
         if start.startswith(b"PK"):
-            _check_extent(path)
+            _check_parts(path)
         with python_calamine.CalamineWorkbook.from_path(path) as book:
-            names = book.sheet_names
-            shown = {it.name for it in book.sheets_metadata if it.visible == python_calamine.SheetVisibleEnum.Visible}
-            filled = [name for name in names if name in shown and book.get_sheet_by_name(name).total_height]
-            if sheet is not None and sheet not in names:
-                raise ConfigurationError(
-                    f"{path.name} does not have a sheet {sheet!r}. Choose one of its sheets with --sheet:"
-                    f" {', '.join(names)}."
-                )
-            if sheet is None and len(filled) > 1:
-                raise ConfigurationError(
-                    f"{path.name} has more than one sheet with data: {', '.join(map(repr, filled))}. Choose a sheet"
-                    " with --sheet."
-                )
-            if sheet or filled:
-                chosen = book.get_sheet_by_name(sheet or filled[0])
+            name = _chosen(book, sheet, path.name, python_calamine.SheetVisibleEnum.Visible)
+            if name is not None:
+                chosen = book.get_sheet_by_name(name)
                 last = 1 + (chosen.end or (0, 0))[0]
                 for place, line in enumerate(chosen.iter_rows(), 1):
                     advance(place / last)
@@ -112,14 +100,44 @@ def _lines(path: Path, sheet: str | None, advance: Callable[[float], None]) -> I
         ) from None
 
 
-def _check_extent(path: Path) -> None:
-    """Raise `ConfigurationError` if a sheet of an .xlsx file is too large because of distant cells.
+def _chosen(book: Any, sheet: str | None, file: str, visible: object) -> str | None:
+    """Return the name of the sheet to read; None if all sheets are empty."""
+    names: list[str] = book.sheet_names
+    if sheet is not None:
+        if sheet not in names:
+            raise ConfigurationError(
+                f"{file} does not have a sheet {sheet!r}. Choose one of its sheets with --sheet: {', '.join(names)}."
+            )
+        return sheet
+    shown: list[str] = [it.name for it in book.sheets_metadata if it.visible == visible]
+    ends = {name: end for name in shown if (end := book.get_sheet_by_name(name).end) is not None}
+    # A sheet with a single line is a note beside a table, or a table without rows.
+    filled = [name for name, (last, _) in ends.items() if last] or list(ends)
+    if len(filled) == 1:
+        return filled[0]
+    problem = "more than one sheet with data"
+    if not filled:
+        filled = [name for name in names if book.get_sheet_by_name(name).end is not None]
+        problem = "data only in hidden sheets"
+    if not filled:
+        return None
+    raise ConfigurationError(f"{file} has {problem}: {', '.join(map(repr, filled))}. Choose a sheet with --sheet.")
 
-    The library that reads spreadsheets allocates memory for each cell between the first and the last, empty or not.
+
+def _check_parts(path: Path) -> None:
+    """Raise `ConfigurationError` if a part of an .xlsx file is not in UTF-8, or too large because of distant cells.
+
+    The library that reads spreadsheets finds no cells in other encodings. It allocates memory for each cell between the
+    first and the last, empty or not.
     """
     with ZipFile(path) as archive:
         for name in archive.namelist():
             with archive.open(name) as file:
+                if name.endswith((".xml", ".rels")) and b"\0" in file.read(4):
+                    raise ConfigurationError(
+                        f"{path.name} contains XML that is not UTF-8, so its cells cannot be read. Open the file in a"
+                        " spreadsheet program and save it as .xlsx."
+                    )
                 rows, columns, cells = _extent(file)
             if rows * columns > max(_MANY, _SPARSE * cells):
                 raise ConfigurationError(
