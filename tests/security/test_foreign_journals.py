@@ -388,7 +388,7 @@ def test_file_name_is_not_a_pattern(inside: Path, name: str) -> None:
     duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
     from wonder_customers.bulk import sources
     from wonder_customers.bulk.distributed.partition import Index
-    from wonder_customers.bulk.sources.source import Source
+    from wonder_customers.bulk.sources.reader import Source
 
     for number, file in enumerate(("d1.parquet", name)):
         duckdb.sql(f"COPY (SELECT 'f-{number}' AS reference, 'x' AS name) TO '{file.replace(chr(39), chr(39) * 2)}'")

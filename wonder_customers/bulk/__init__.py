@@ -17,8 +17,7 @@ from wonder_customers.bulk.saved_plan import check_plan, save_plan
 from wonder_customers.bulk.sources import ColumnMapping, FieldSource
 from wonder_customers.bulk.sources.columns import Reading
 from wonder_customers.bulk.sources.notes import SourceNotes
-from wonder_customers.bulk.sources.reader import RowReader
-from wonder_customers.bulk.sources.source import Source
+from wonder_customers.bulk.sources.reader import RowReader, Source
 from wonder_customers.bulk.sources.text import TextOptions
 from wonder_customers.bulk.verify import Finding, Verification, verify
 

@@ -16,7 +16,7 @@ from wonder_customers.bulk.distributed.partition import SIZE
 from wonder_customers.bulk.distributed.worker import Worker
 from wonder_customers.bulk.options import Options, check_rate
 from wonder_customers.bulk.permits import LeasedRateLimit, PermitServer, Unreachable, reach
-from wonder_customers.bulk.sources.source import Source
+from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.errors import ConfigurationError, WonderCustomersError, needed
 
 # Set before Ray is imported: no usage reports, and only clients with a token can submit work.

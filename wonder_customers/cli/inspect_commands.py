@@ -26,7 +26,7 @@ from wonder_customers.bulk.options import Options, Rows
 from wonder_customers.bulk.plan import Difference, Plan, plan
 from wonder_customers.bulk.report import format_duration, no_rows
 from wonder_customers.bulk.saved_plan import save_plan
-from wonder_customers.bulk.sources.source import Source
+from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE

@@ -12,7 +12,7 @@ from wonder_customers.bulk.continuation import GIVEN_AGAIN, continuation
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.sources import ColumnMapping, fingerprint, unsupported_fields
-from wonder_customers.bulk.sources.source import Source
+from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.cli.output import print_message
 from wonder_customers.dialects import names
 from wonder_customers.dialects.base import Account

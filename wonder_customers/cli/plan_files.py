@@ -11,7 +11,7 @@ from wonder_customers.bulk.journal.database import reading
 from wonder_customers.bulk.journal.digest import Digests, key_of
 from wonder_customers.bulk.saved_plan import contents
 from wonder_customers.bulk.sources import files
-from wonder_customers.bulk.sources.source import Source
+from wonder_customers.bulk.sources.reader import Source
 
 __all__ = ["described", "empty_journal"]
 

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options
-from wonder_customers.bulk.sources.source import Source
+from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.cli.accounts import account_from_environment, account_of, confirm_production
 from wonder_customers.cli.error_messages import no_effect
 from wonder_customers.cli.inspect_commands import (

@@ -21,7 +21,7 @@ from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.removal import check_deletion
 from wonder_customers.bulk.saved_plan import check_plan
 from wonder_customers.bulk.shared_limit import SharedLimit
-from wonder_customers.bulk.sources.source import Source
+from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCESS

@@ -16,7 +16,7 @@ from wonder_customers.bulk.distributed.distributed_job import DistributedJob, Pa
 from wonder_customers.bulk.distributed.worker import Worker
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.permits import Unreachable
-from wonder_customers.bulk.sources.source import Source
+from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.rate_limit import RateLimiter
 
 

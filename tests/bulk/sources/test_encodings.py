@@ -11,7 +11,7 @@ from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources
 from wonder_customers.bulk.distributed.partition import Index, Partition
 from wonder_customers.bulk.sources.encodings import _shown, _Survey
-from wonder_customers.bulk.sources.source import Source
+from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.bulk.sources.text import TextOptions
 
 CROATIAN = "reference,name\nh-1,Ana Marić\nh-2,Željko Šćepanović\nh-3,Ivana Horvatić\n"

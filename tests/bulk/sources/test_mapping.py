@@ -15,7 +15,7 @@ from wonder_customers.bulk.plan import plan
 from wonder_customers.bulk.sources import ColumnMapping
 from wonder_customers.bulk.sources.countries import country_code
 from wonder_customers.bulk.sources.presets import country_aliases
-from wonder_customers.bulk.sources.source import Source
+from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.errors import BulkError
 from wonder_customers.records import Phone
 

@@ -21,7 +21,7 @@ from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.permits import Unreachable, reach
 from wonder_customers.bulk.rows import Outcome, Row
-from wonder_customers.bulk.sources.source import Source
+from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.bulk.stop_reasons import Stop
 from wonder_customers.errors import BulkError, ConfigurationError, WonderCustomersError
 

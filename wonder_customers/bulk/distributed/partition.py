@@ -18,11 +18,10 @@ from wonder_customers.bulk.local_job import LocalJob
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, files, fingerprint, rows_of_file
-from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.columns import Columns
-from wonder_customers.bulk.sources.reader import encodings_of
-from wonder_customers.bulk.sources.source import Source
+from wonder_customers.bulk.sources.reader import Source, encodings_of
 from wonder_customers.bulk.sources.tables import glob_escaped, opened, query_rows, quoted_name
+from wonder_customers.bulk.sources.text import ByteRange
 from wonder_customers.bulk.sources.values import plain
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.session import CustomerSession

@@ -11,10 +11,9 @@ from attrs import define, field
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.assignment import known_fields, plain
-from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, UnknownColumns
 from wonder_customers.bulk.sources.presets import synonym
-from wonder_customers.bulk.sources.text import TextOptions, decoded, has_invalid_bytes, text_lines
+from wonder_customers.bulk.sources.text import ByteRange, TextOptions, decoded, has_invalid_bytes, text_lines
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["csv_rows", "is_blank", "is_footer", "is_remark", "title_hint"]

@@ -12,11 +12,10 @@ from attrs import define, field
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.assignment import known_fields, plain
-from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading
 from wonder_customers.bulk.sources.encodings import is_line_based
 from wonder_customers.bulk.sources.presets import synonym
-from wonder_customers.bulk.sources.text import decoded, has_invalid_bytes, text_lines
+from wonder_customers.bulk.sources.text import ByteRange, decoded, has_invalid_bytes, text_lines
 from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, parse_source_json
 from wonder_customers.errors import ConfigurationError
 

@@ -1,6 +1,6 @@
 """Reads the rows of files, folders and queries."""
 
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from itertools import chain, islice
@@ -8,11 +8,10 @@ from pathlib import Path
 from types import GeneratorType
 from typing import Any, BinaryIO
 
-from attrs import evolve, fields
+from attrs import asdict, evolve, field, fields, frozen
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.assignment import known_fields
-from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.columns import Reading
 from wonder_customers.bulk.sources.csv_files import csv_rows
 from wonder_customers.bulk.sources.databases import check_database, database_rows
@@ -24,11 +23,12 @@ from wonder_customers.bulk.sources.packed import read_error, unpacked, unreadabl
 from wonder_customers.bulk.sources.paths import Format, existing, files
 from wonder_customers.bulk.sources.spreadsheets import sheet_rows
 from wonder_customers.bulk.sources.tables import query_rows
+from wonder_customers.bulk.sources.text import ByteRange
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError, InvalidRecordError
 from wonder_customers.records import Address, CustomerDraft, Phone
 
-__all__ = ["RowReader", "encodings_of", "read", "rows_of_file", "unsupported_fields"]
+__all__ = ["RowReader", "Source", "encodings_of", "read", "rows_of_file", "unsupported_fields"]
 
 
 class RowReader(Iterator[Row]):
@@ -185,6 +185,48 @@ def read(
     known = all(kind != "parquet" for _, kind in chosen)  # DuckDB does not report how much it has read
     size = sum(file.stat().st_size for file, _ in chosen) if known else None
     return RowReader(partial(_all_rows, chosen, reading), size, reading.notes)
+
+
+def _mapping(given: ColumnMapping | Mapping[str, Any]) -> ColumnMapping:
+    return given if isinstance(given, ColumnMapping) else ColumnMapping(columns=given)
+
+
+def _sorted(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(given))
+
+
+@frozen
+class Source:
+    """The arguments of `read` as data, to be sent to other processes.
+
+    Attributes:
+        path: A file, a folder, or ``-`` for a query that names its own files, or for a database.
+        mapping: The field of each column; or a `ColumnMapping`, which also defines how values are read.
+        query: SQL that selects the rows; None to read all rows.
+        form: The format; None to determine it from the name.
+        database: The database of the query, as for `read`; None for files.
+        unsupported: The fields that the gateway does not have.
+    """
+
+    path: str
+    mapping: ColumnMapping = field(factory=ColumnMapping, converter=_mapping)
+    query: str | None = None
+    form: Format | None = None
+    database: str | None = None
+    unsupported: tuple[str, ...] = field(default=(), converter=_sorted)
+
+    @property
+    def reading(self) -> Reading:
+        """The settings for reading the columns."""
+        return Reading(self.mapping, unsupported=frozenset(self.unsupported))
+
+    def read(self) -> RowReader:
+        """Return an iterator over all rows.
+
+        Raises:
+            ConfigurationError: The source cannot be read, or its columns cannot be used.
+        """
+        return read(**asdict(self, recurse=False))
 
 
 def unsupported_fields(account: Account) -> frozenset[str]:

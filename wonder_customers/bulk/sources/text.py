@@ -2,16 +2,17 @@
 
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
+from math import inf
 from typing import Any, BinaryIO
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.encodings import is_line_based
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["TextOptions", "decoded", "has_invalid_bytes", "text_lines"]
+__all__ = ["ByteRange", "TextOptions", "decoded", "has_invalid_bytes", "text_lines"]
 
 
 def _delimiter(value: Any) -> Any:
@@ -50,17 +51,47 @@ class TextOptions:
             raise ConfigurationError(f"skip_lines must be a non-negative integer, not {self.skip_lines!r}")
 
 
+@define
+class ByteRange:
+    """A byte range of a text file, and the position of its reader.
+
+    Attributes:
+        offset: The byte at which the next row starts; 0 for the start of the file, including its column names.
+        line: The number of lines before `offset`.
+        encoding: The encoding of the file; None if it is not determined yet.
+        end: The byte after the range; `inf` for the end of the file.
+        whole: Whether the file can be read only from its start.
+        broken: Whether the next row is the rest of the current row.
+        recent: The lines read since the last call of `take_recent`.
+    """
+
+    offset: int = 0
+    line: int = 0
+    encoding: str | None = None
+    end: float = inf
+    whole: bool = False
+    broken: bool = False
+    recent: list[bytes] = field(factory=list)
+
+    def take_recent(self) -> bytes:
+        """Return the recent lines, and add their length to `offset`."""
+        recent = self.recent
+        found = recent[0] if len(recent) == 1 else b"".join(recent)
+        recent.clear()
+        self.offset += len(found)
+        return found
+
+
 def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
     """Decode the lines of a file from its start."""
     encoding = head.encoding or "utf-8"
     first = file.readline()
-    if not is_line_based(encoding):
-        # The text layer reads the byte order mark, so the line is put back.
+    by_line = is_line_based(encoding)
+    if not by_line or b"\r" in first.rstrip(b"\r\n"):
         head.whole = True
-        return _checked(_text_layer(first, file, encoding, "strict", ""), encoding, head)
-    if b"\r" in first.rstrip(b"\r\n"):
-        head.whole = True
-        return _checked(_text_layer(first, file, encoding, "surrogateescape", None), encoding, head)
+        file.seek(0)
+        errors, newline = ("surrogateescape", None) if by_line else ("strict", "")
+        return _checked(io.TextIOWrapper(file, encoding, errors, newline), encoding, head)
     bare = first.removeprefix(b"\xef\xbb\xbf") if encoding == "utf-8" else first
     head.offset = len(first) - len(bare)
     return decoded(chain([bare] if bare else [], file), head)
@@ -81,11 +112,7 @@ def has_invalid_bytes(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _text_layer(first: bytes, file: BinaryIO, encoding: str, errors: str, newline: str | None) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BufferedReader(_Rejoined(first, file)), encoding, errors, newline=newline)
-
-
-def _checked(lines: Iterable[str], encoding: str, head: ByteRange) -> Iterator[str]:
+def _checked(lines: io.TextIOWrapper, encoding: str, head: ByteRange) -> Iterator[str]:
     number = 0
     try:
         for number, line in enumerate(lines, 1):
@@ -95,19 +122,7 @@ def _checked(lines: Iterable[str], encoding: str, head: ByteRange) -> Iterator[s
         raise ConfigurationError(
             f"the file is not valid {encoding} after line {number}. Export the data again as UTF-8."
         ) from None
-
-
-class _Rejoined(io.RawIOBase):
-    """A file whose first bytes have already been read."""
-
-    def __init__(self, first: bytes, rest: BinaryIO) -> None:
-        self._first, self._rest = first, rest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        piece = self._first[: len(buffer)] or self._rest.read(len(buffer))
-        self._first = self._first[len(buffer) :]
-        buffer[: len(piece)] = piece
-        return len(piece)
+    finally:
+        # The reader closes the file. It may have done so already.
+        with suppress(ValueError):
+            lines.detach()
