@@ -40,7 +40,7 @@ class Feed:
     why: str
     separator: str | None = None
     default: str | None = None
-    target: str | None = field(default=None)
+    target: str | None = None
 
     @property
     def automatic(self) -> bool:
@@ -136,11 +136,7 @@ class Assignment:
                 yield name, (), self.left_out.get(place, "unknown")
 
     def check_fields(self) -> None:
-        """Check that every mapped field is a field of a customer.
-
-        Raises:
-            ConfigurationError: A mapped field is not a field of a customer.
-        """
+        """Raise `ConfigurationError` if a mapped field is not a field of a customer."""
         for feed in self.feeds:
             if feed.path not in known_fields() and not re.match(r"metadata\..", feed.path):
                 raise ConfigurationError(

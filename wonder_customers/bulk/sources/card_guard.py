@@ -20,11 +20,7 @@ _AMBIGUOUS = frozenset({"account_number", "accountnumber", "cc", "cid"})
 
 
 def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, str]) -> None:
-    """Check the column names for card data.
-
-    Raises:
-        ConfigurationError: Columns seem to contain card data.
-    """
+    """Raise `ConfigurationError` if columns seem to contain card data, according to their names."""
     codes = [name for name, plain in names if _has_security_codes(plain, mapping.get(plain))]
     if codes:
         raise ConfigurationError(

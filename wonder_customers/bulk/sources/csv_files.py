@@ -55,8 +55,7 @@ def csv_rows(
 ) -> Generator[Row, None, int]:
     """Yield the rows of a CSV file, and return the number of the last row.
 
-    Raises:
-        ConfigurationError: The file or its columns cannot be read.
+    Raise `ConfigurationError` if the file or its columns cannot be read.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
     byte_range = byte_range or ByteRange()

@@ -17,11 +17,7 @@ PASSWORD = "WONDER_CUSTOMERS_DATABASE_PASSWORD"  # noqa: S105 - the name of a va
 
 
 def check_database(given: str) -> None:
-    """Check that a database is given without a password.
-
-    Raises:
-        ConfigurationError: The URL contains a password or cannot be used.
-    """
+    """Raise `ConfigurationError` if the URL of a database contains a password or cannot be used."""
     url = _url(given)
     if "://" in given and url.password is not None:
         raise ConfigurationError(
@@ -36,8 +32,7 @@ def database_rows(
 ) -> Generator[Row, None, int]:
     """Yield the rows of a query, and return the number of the last row.
 
-    Raises:
-        ConfigurationError: The database cannot be used, the query fails, or its columns cannot be used.
+    Raise `ConfigurationError` if the database or its columns cannot be used, or the query fails.
     """
     with _connected(database) as connection:
         import sqlalchemy  # noqa: PLC0415 - optional dependency
@@ -73,8 +68,7 @@ def _connected(database: str) -> Iterator[Any]:
         ) from None
     try:
         with engine.connect() as connection:
-            streaming = connection.execution_options(stream_results=True, yield_per=_BATCH)
-            yield streaming
+            yield connection.execution_options(stream_results=True, yield_per=_BATCH)
     except SQLAlchemyError as error:
         # The messages of all other errors may quote values.
         reason = f"the database reported {type(error).__name__}"

@@ -13,18 +13,14 @@ __all__ = ["assembled", "metadata"]
 
 
 def metadata(path: str, value: Any, where: str) -> Any:
-    """Convert the value of a metadata field.
-
-    Raises:
-        RowProblem: The value cannot be used.
-    """
+    """Convert the value of a metadata field. Raise `RowProblem` if it cannot be used."""
     if path != "metadata":
         return value
     if isinstance(value, str):
         try:
             value = parse_source_json(value)
         except orjson.JSONDecodeError:
-            raise RowProblem(f"{where}: the value must be a JSON object", "invalid metadata") from None
+            value = None
         except UnreadableJsonError as error:
             raise RowProblem(f"{where}: the value contains {error}", "invalid metadata") from None
     if not isinstance(value, Mapping):
@@ -33,11 +29,7 @@ def metadata(path: str, value: Any, where: str) -> Any:
 
 
 def assembled(found: Mapping[str, Any], place: str) -> CustomerDraft:
-    """Build a draft from the values of a row, by field.
-
-    Raises:
-        RowProblem: Values contradict each other, or a required value is missing.
-    """
+    """Build a draft from the values of a row, by field. Raise `RowProblem` if they contradict each other."""
     whole: dict[str, Any] = {}
     parts: dict[str, dict[str, Any]] = {}
     for path, value in found.items():

@@ -40,11 +40,7 @@ _SHOWN_WORDS = 4
 
 
 def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
-    """Return the encoding of a text file.
-
-    Raises:
-        ConfigurationError: The encoding cannot be determined or used.
-    """
+    """Return the encoding of a text file. Raise `ConfigurationError` if it cannot be determined or used."""
     head = file.read(_HEAD)
     if head[:100].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise ConfigurationError(

@@ -46,11 +46,10 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         piece = self._contents.read(len(buffer))
         if self._contents.tell() > self._limit:
-            reason = (
+            raise ConfigurationError(
                 f"{self.path.name} expands to more than {self._limit >> 20} MB, which is more than {_RATIO} times its"
-                " size"
+                " size. Decompress the file, and use the result as the source."
             )
-            raise ConfigurationError(f"{reason}. Decompress the file, and use the result as the source.")
         buffer[: len(piece)] = piece
         return len(piece)
 

@@ -161,13 +161,13 @@ def read(
         ConfigurationError: The source cannot be read, an extra is not installed, the encoding has to be named, or
             columns cannot be used, such as security codes or card data that was not mapped explicitly.
     """
-    given = mapping if isinstance(mapping, ColumnMapping) else ColumnMapping(columns=mapping or {})
+    given = _mapping(mapping or {})
     if unknown is not None:
         given = evolve(given, unknown=unknown)
     if encoding is not None:
         given = evolve(given, text=evolve(given.text, encoding=encoding))
-    where, reading = Path(path), Reading(given, one_table=True, unsupported=frozenset(unsupported))
-    reading = evolve(reading, inspecting=inspecting)
+    where = Path(path)
+    reading = Reading(given, one_table=True, unsupported=frozenset(unsupported), inspecting=inspecting)
     if database is not None:
         check_database(database)
         if query is None:

@@ -38,10 +38,8 @@ def sheet_rows(
 ) -> Generator[Row, None, int]:
     """Yield the rows of a spreadsheet, and return the number of the last row.
 
-    `advance` is called with the fraction of the lines that was read.
-
-    Raises:
-        ConfigurationError: The spreadsheet or its columns cannot be read.
+    `advance` is called with the fraction of the lines that was read. Raise `ConfigurationError` if the spreadsheet or
+    its columns cannot be read.
     """
     lines = enumerate(_lines(path, reading.mapping.sheet, advance), 1)
     skipped = reading.mapping.text.skip_lines
@@ -179,5 +177,4 @@ def _cell(value: Any) -> Any:
 
 
 def _number(value: float) -> str:
-    text = repr(value)
-    return f"{value:.5E}" if abs(value) >= 10**_DIGITS else text
+    return f"{value:.5E}" if abs(value) >= 10**_DIGITS else repr(value)

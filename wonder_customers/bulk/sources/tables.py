@@ -3,7 +3,7 @@
 import glob
 import io
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -24,6 +24,7 @@ _BATCH = 2000
 _LOCKED = "; ".join(
     f"SET {setting}"
     for setting in (
+        "enable_external_access = false",
         "allow_community_extensions = false",
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
@@ -59,10 +60,10 @@ def query_rows(
 def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool = True) -> Iterator[Any]:
     """Open a DuckDB connection that can read only the source.
 
-    Raises:
-        ConfigurationError: The source cannot be read, or the query fails.
+    Raise `ConfigurationError` if the source cannot be read, or the query fails.
     """
-    duckdb = _duckdb()
+    with needed("duckdb", "duckdb", by="reading Parquet files and queries"):
+        import duckdb  # noqa: PLC0415 - optional dependency
     with TemporaryDirectory(prefix="wonder-customers-") as folder, duckdb.connect() as connection:
         try:
             if query is not None:
@@ -74,31 +75,30 @@ def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool 
             connection.execute("SET threads = 1; SET preserve_insertion_order = true")
             # Large results are written to temporary files, which only this user can read.
             connection.execute(f"SET temp_directory = {_quoted(folder)}")
-            _attach(connection, path, reading, Path(folder))
             if path is None:
-                _attach_named(connection, query or "", reading, Path(folder))
+                allowed = _attach_named(connection, query or "", reading, Path(folder))
+            else:
+                allowed = _attach(connection, path, reading, Path(folder))
+            connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, allowed))}]")
             connection.execute(_LOCKED)
             yield connection
         except duckdb.Error as error:
             raise ConfigurationError(_message(error, None if own else path)) from None
 
 
-def _attach(connection: Any, path: Path | None, reading: Reading, folder: Path) -> None:
-    """Attach the source of a query."""
-    if path is None:
-        return
+def _attach(connection: Any, path: Path, reading: Reading, folder: Path) -> Iterable[str]:
+    """Attach the source of a query, and return the paths that DuckDB may read."""
     file, table = _table(path, reading, folder)
-    connection.execute(f"SET allowed_paths = [{_quoted(file)}, {_quoted(glob_escaped(file))}]")
     if path.suffix.lower() in {".db", ".sqlite", ".sqlite3", ".duckdb"}:
         kind = "" if path.suffix.lower() == ".duckdb" else ", TYPE sqlite"
         connection.execute(f"ATTACH {_quoted(path)} AS source (READ_ONLY{kind}); USE source")
     else:
         _create_view(connection, "source", table)
-    connection.execute("SET enable_external_access = false")
+    return str(file), glob_escaped(file)
 
 
-def _attach_named(connection: Any, query: str, reading: Reading, folder: Path) -> None:
-    """Attach the files that a query names in quotes."""
+def _attach_named(connection: Any, query: str, reading: Reading, folder: Path) -> Iterable[str]:
+    """Attach the files that a query names in quotes, and return the paths that DuckDB may read."""
     allowed: dict[str, None] = {}
     for name in _quoted_names(query):
         matches = [name] if Path(name).is_file() else glob.glob(name)  # noqa: PTH207 - DuckDB's paths are texts
@@ -107,8 +107,7 @@ def _attach_named(connection: Any, query: str, reading: Reading, folder: Path) -
             file, table = _table(Path(name), reading, folder)
             allowed |= dict.fromkeys([str(file), glob_escaped(file)])
             _create_view(connection, name, table)
-    connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, allowed))}]")
-    connection.execute("SET enable_external_access = false")
+    return allowed
 
 
 def reads_csv(path: Path, query: str) -> bool:
@@ -194,9 +193,3 @@ def _message(error: Exception, path: Path | None) -> str:
     else:
         advice = "Check the query and its files."
     return f"the query failed: {reason}. {advice}"
-
-
-def _duckdb() -> Any:
-    with needed("duckdb", "duckdb", by="reading Parquet files and queries"):
-        import duckdb  # noqa: PLC0415 - optional dependency
-    return duckdb
