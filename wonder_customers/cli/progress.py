@@ -50,19 +50,15 @@ class ProgressDisplay:
         self._task: TaskID = self._progress.add_task(printable(title), total=1.0, facts="")
         self._started = 0.0
 
-    @property
-    def _is_terminal(self) -> bool:
-        return self._console.is_terminal
-
     def __enter__(self) -> Self:
-        if self._is_terminal:
+        if self._console.is_terminal:
             self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._is_terminal:
+        if self._console.is_terminal:
             with ignoring_closed(sys.stderr):
                 self._progress.stop()
 
@@ -70,7 +66,7 @@ class ProgressDisplay:
         """Update the display repeatedly."""
         self._started = anyio.current_time()
         with ignoring_closed(sys.stderr):
-            await (self._draw() if self._is_terminal else self._write_lines())
+            await (self._draw() if self._console.is_terminal else self._write_lines())
 
     async def _draw(self) -> None:
         while True:

@@ -4,15 +4,16 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from attrs import evolve, frozen
 from cyclopts import Parameter
 
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk.empty_cells import EmptyRule
-from wonder_customers.bulk.sources import ColumnMapping, RowReader, files, fingerprint, read, unsupported_fields
+from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, files, fingerprint, read, unsupported_fields
 from wonder_customers.bulk.sources.databases import check_database
+from wonder_customers.bulk.sources.mapping import UnsupportedFields
 from wonder_customers.bulk.sources.notes import NO_COUNTRY, SourceNotes
 from wonder_customers.bulk.sources.tables import reads_csv
 from wonder_customers.cli.error_messages import no_effect
@@ -59,7 +60,7 @@ class SourceOptions:
     mapping: Annotated[Path | None, Parameter(help="A mapping file, written by `columns FILE -o mapping.toml`.")] = None
     ignore_unknown: Annotated[bool, Parameter(help="Ignore columns that are not fields of a customer.")] = False
     unsupported: Annotated[
-        Literal["refuse", "metadata", "ignore"] | None,
+        UnsupportedFields | None,
         Parameter(
             help="What to do with fields that the gateway does not have: stop (refuse), keep the values as metadata"
             " (where the gateway has metadata), or ignore the fields. Default: refuse for columns that are mapped or"
@@ -81,7 +82,7 @@ class SourceOptions:
         ),
     ] = None
     format: Annotated[
-        Literal["csv", "jsonl", "parquet", "excel"] | None,
+        Format | None,
         Parameter(help="The format of the file. Default: determined from the file's name."),
     ] = None
     sheet: Annotated[str | None, Parameter(help="The name of the sheet to read from a spreadsheet.")] = None
@@ -100,11 +101,7 @@ class SourceOptions:
     )
 
     def facts(self, file: Path) -> dict[str, Any]:
-        """Return the settings of a run that describe its source.
-
-        Raises:
-            ConfigurationError: The file or an option is invalid, or an option has no effect.
-        """
+        """Return the settings of a run that describe its source. Raise `ConfigurationError` if one is invalid."""
         if self.database is not None:
             check_database(self.database)
             if str(file) != "-":

@@ -1,9 +1,10 @@
 """Run a bulk job for the command line."""
 
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +17,7 @@ from wonder_customers.bulk.continuation import given_again
 from wonder_customers.bulk.dead_letters import DeadLetters
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
-from wonder_customers.bulk.local_job import sync
+from wonder_customers.bulk.local_job import LocalJob, sync
 from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.removal import check_deletion
 from wonder_customers.bulk.saved_plan import check_plan
@@ -31,7 +32,6 @@ from wonder_customers.cli.monitoring import Monitor
 from wonder_customers.cli.output import ignoring_closed, print_message
 from wonder_customers.cli.plan_files import described
 from wonder_customers.cli.progress import ProgressDisplay, print_summary
-from wonder_customers.cli.signals import handle_signals
 from wonder_customers.cli.source_options import print_changes
 from wonder_customers.dialects import simulator
 from wonder_customers.dialects.accounts import environment
@@ -41,6 +41,9 @@ from wonder_customers.rate_limit import AdaptiveRateLimit, RateLimiter
 from wonder_customers.session import CustomerSession
 
 __all__ = ["SyncTask", "account", "before_sending", "bulk_session", "journal_path", "run", "run_job"]
+
+_GRACE = 1.5
+"""Seconds for the requests in progress after the first signal. With the end of the process, a stop takes up to 2 s."""
 
 
 @frozen
@@ -235,7 +238,7 @@ async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> 
     began = anyio.current_time()
     with ProgressDisplay(job, task.title) as display:
         async with anyio.create_task_group() as group:
-            group.start_soon(handle_signals, job, group.cancel_scope)
+            group.start_soon(_handle_signals, job, group.cancel_scope)
             group.start_soon(display.refresh)
             group.start_soon(task.monitor.beat, lambda: display.facts(anyio.current_time() - began))
             try:
@@ -250,6 +253,28 @@ async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> 
             group.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+async def _handle_signals(job: Job, scope: anyio.CancelScope) -> None:
+    """Stop a job when the process receives a signal."""
+    # Windows delivers no signals to the event loop. Ctrl-C ends the process there, and `resume` continues the job.
+    with suppress(NotImplementedError), anyio.open_signal_receiver(*_stop_signals()) as received:
+        await anext(received)
+        job.stop()
+        limit = _GRACE if isinstance(job, LocalJob) else None
+        within = "" if limit is None else " (at most 2 seconds)"
+        print_message(f"Finishing the requests in progress{within}. A second signal stops immediately.", "yellow")
+        with anyio.move_on_after(limit):
+            await anext(received)
+        print_message("Stopping now. The next run looks up the rows whose outcome is unknown.", "yellow")
+        scope.cancel()
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """Return the signals that stop a job."""
+    found = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
+    # ``nohup`` disables SIGHUP.
+    return [it for it in found if it.name != "SIGHUP" or signal.getsignal(it) is not signal.SIG_IGN]
 
 
 _END_STATES = {

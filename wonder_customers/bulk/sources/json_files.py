@@ -3,8 +3,8 @@
 import codecs
 import json
 import re
-from collections.abc import Generator, Iterator
-from functools import partial
+from collections.abc import Callable, Generator, Iterator
+from functools import lru_cache, partial
 from shlex import quote
 from typing import Any, BinaryIO
 
@@ -19,13 +19,13 @@ from wonder_customers.bulk.sources.text import ByteRange, decoded, has_invalid_b
 from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, parse_source_json
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["DEAD_LETTER", "Forms", "json_rows"]
+__all__ = ["DEAD_LETTER", "json_rows"]
 
 DEAD_LETTER = frozenset({"row", "reason", "status"})
 """The keys that identify an entry of a dead-letter file."""
 
 _FORMS = 256
-"""The maximum number of sets of keys that are cached."""
+"""The maximum number of sets of keys whose columns are cached. Optional keys produce many sets."""
 _LONGEST = 16 << 20
 _HEAD = 4096
 _PIECE = 1 << 16
@@ -35,28 +35,16 @@ _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # only finds ends; 
 _NESTED = frozenset({"phone", "address", "payment_source", "metadata", "billing", "billing_address", "default_address"})
 
 
-class Forms:
-    """Caches the columns of objects by their keys."""
-
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-        self._found: dict[tuple[str, ...], Columns | None] = {}
-
-    def columns(self, names: tuple[str, ...]) -> Columns | None:
-        """Return the columns of objects with these keys; None if their rows cannot be used."""
-        if names not in self._found:
-            # Optional keys produce many sets of keys; clearing the cache bounds the memory.
-            if len(self._found) >= _FORMS:
-                self._found.clear()
-            self._found[names] = Columns.optional(names, self._reading)
-        return self._found[names]
+_Forms = Callable[[tuple[str, ...]], Columns | None]
+"""Returns the columns of objects with these keys; None if their rows cannot be used."""
 
 
 def json_rows(
     file: BinaryIO, number: int, reading: Reading, where: str = "", byte_range: ByteRange | None = None
 ) -> Generator[Row, None, int]:
     """Yield the rows of a JSON file, and return the number of the last row."""
-    forms, byte_range = Forms(reading), byte_range or ByteRange()
+    forms: _Forms = lru_cache(_FORMS)(partial(Columns.optional, reading=reading))
+    byte_range = byte_range or ByteRange()
     if byte_range.offset:
         file.seek(byte_range.offset)
         lines = decoded(file, byte_range)
@@ -221,7 +209,7 @@ class _Buffer:
         return len(self._text) > before
 
 
-def _row(text: str, number: int, place: str, forms: Forms, original: bytes) -> Row:
+def _row(text: str, number: int, place: str, forms: _Forms, original: bytes) -> Row:
     try:
         record = parse_source_json(text)
     except json.JSONDecodeError as error:
@@ -245,7 +233,7 @@ def _row(text: str, number: int, place: str, forms: Forms, original: bytes) -> R
     return _object_row(record, number, place, forms, original)
 
 
-def _object_row(given: dict[str, Any], number: int, place: str, forms: Forms, original: bytes) -> Row:
+def _object_row(given: dict[str, Any], number: int, place: str, forms: _Forms, original: bytes) -> Row:
     """Convert an object into a row."""
     record: dict[str, Any] = {}
     count = 0
@@ -257,7 +245,7 @@ def _object_row(given: dict[str, Any], number: int, place: str, forms: Forms, or
     if len(record) != count:
         problem = f"{place}: the row contains a field twice, in a nested object and with a dotted name"
         return Row(number, problem=problem, place=place, original=original)
-    columns = forms.columns(tuple(record))
+    columns = forms(tuple(record))
     if columns is None:
         return Row(number, problem=f"{place}: the row has no reference", place=place, original=original)
     values = list(record.values())

@@ -146,7 +146,7 @@ class Cleaner:
             if kind == "reference" and self.several == "first":
                 named.append(("email", _first_part))
             if path in _NUMBERS:
-                named.append(("shortened", _number_check(_NUMBERS[path])))
+                named.append(("shortened", partial(_check_number, pattern=_NUMBERS[path])))
             if kind == "email":
                 named.append(("email", self._email))
             if path == "address.country":
@@ -246,11 +246,8 @@ def _country(text: str) -> str:
     return found
 
 
-def _number_check(pattern: re.Pattern[str]) -> Callable[[str], str]:
-    def check(text: str) -> str:
-        if pattern.fullmatch(text):
-            what = "a spreadsheet shortened this number" if "e" in text.lower() else "a program added decimals to an id"
-            raise ValueError(f"{what}; format the column as text and export the data again")
-        return text
-
-    return check
+def _check_number(text: str, pattern: re.Pattern[str]) -> str:
+    if pattern.fullmatch(text):
+        what = "a spreadsheet shortened this number" if "e" in text.lower() else "a program added decimals to an id"
+        raise ValueError(f"{what}; format the column as text and export the data again")
+    return text

@@ -32,13 +32,9 @@ class GatewayResult:
     """The result of the demo at one gateway.
 
     Attributes:
-        gateway: The gateway's name.
         unsupported: The columns that were not sent.
-        outcomes: The outcome of each row.
-        read_back: The number of customers that were read back.
         mismatches: The columns in which a customer differs from the CSV file, by row number.
         unexpected: Messages about rows with an unexpected result.
-        requests: The number of requests sent.
         seconds: The duration, including the time for reading back.
     """
 
