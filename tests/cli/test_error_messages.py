@@ -137,6 +137,31 @@ def test_invalid_journal_is_reported(
 
 
 @pytest.mark.parametrize(
+    ("name", "data", "advice"),
+    [
+        ("c.csv", "reference,Card'Number,CC\n", "with --map 'COLUMN=payment_source.number', or"),
+        ("c.csv", """reference,"Card}""'Number",CC\n""", """out with --map 'Card}"'"'"'Number=' --map 'CC='. If"""),
+        ("c.csv", "reference,Shoe\n", "leave the column out with --map 'COLUMN=', or leave"),
+        ("c.csv", "reference,Shoe\n", "leave all unknown columns out with --ignore-unknown."),
+        ("c.csv", "Email 1,name\n", "For example: --map 'Email 1=reference,email'."),
+        ("c.csv", "reference,name\n1,Želj\n2,Šćep\n".encode("cp1250"), " --encoding cp1250, or export the data"),
+        ("c.csv", "reference\n1\n".encode("utf-32-le"), "Set the encoding with --encoding utf-32-le, or"),
+        ("c.csv", "'reference','name'\n1,2\n", """Add --quote "'"."""),
+        ("c.csv", "Customers\nreference,name\n1,2\n", "add --skip-lines 1."),
+        ("c.csv", "reference~name\n1~2\n", "set this character with --delimiter."),
+        ("c.data", "", "Set the format with --format: csv,"),
+        ("c.xlsx", "reference\n", "Try --format csv, or open"),
+    ],
+)
+def test_advice_about_a_source_names_options(
+    command: Command, server: SimulatorServer, folder: Path, name: str, data: str | bytes, advice: str
+) -> None:
+    (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+    code, _, err = command("sync", name, "--to", "monri", env=server.environment())
+    assert (code, advice in " ".join(err.split())) == (USAGE, True), err
+
+
+@pytest.mark.parametrize(
     ("text", "found"), [("reference,name\n", "no rows, only column names (fields: reference, name)"), ("", "no rows")]
 )
 def test_empty_source_is_reported(

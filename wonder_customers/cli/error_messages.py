@@ -1,6 +1,7 @@
 """Messages in terms of commands, options and environment variables."""
 
 import re
+from ast import literal_eval
 from shlex import quote
 
 from attrs import fields
@@ -14,12 +15,41 @@ from wonder_customers.errors import (
     OutcomeUnknownError,
 )
 
-__all__ = ["error_message", "no_effect", "with_variables"]
+__all__ = ["error_message", "no_effect", "with_options", "with_variables"]
+
+_TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_ARGUMENT = re.compile(
+    rf"""mapping=(\{{(?:{_TEXT}|[^{{}}'"])*\}})"""
+    rf"|\b(encoding|form|quote|skip_lines|unknown|unsupported)=({_TEXT}|\d+)"
+    r"|`(delimiter|encoding|form|sheet)`"
+)
+"""An argument of `read`, or an attribute of a mapping, as it is in messages."""
 
 
 def no_effect(option: str, why: str) -> ConfigurationError:
     """Return the error for an option that has no effect. `why` completes the sentence."""
     return ConfigurationError(f"{option} has no effect{why}. Remove {option}.")
+
+
+def with_options(message: str) -> str:
+    """Replace the arguments in a message about a source with options."""
+    return _ARGUMENT.sub(_option, message)
+
+
+def _option(found: re.Match[str]) -> str:
+    columns, name, value, bare = found.groups()
+    if columns is not None:
+        return " ".join(_map_option(column, field) for column, field in literal_eval(columns).items())
+    if name == "unknown":
+        return "--ignore-unknown"
+    option = f"--{name or bare}".replace("_", "-").replace("--form", "--format")
+    return " ".join(filter(None, (option, (value or "").strip("'"))))
+
+
+def _map_option(column: str, field: str | list[str]) -> str:
+    """Return the option ``--map`` for a column, quoted for a shell."""
+    pair = f"{column}={field if isinstance(field, str) else ','.join(field)}"
+    return "--map '{}'".format(pair.replace("'", "'\"'\"'"))
 
 
 def with_variables(message: str, gateway: str) -> str:
@@ -32,7 +62,7 @@ def error_message(error: Exception) -> str:
     """Return the message of an error, with a hint about commands instead of a hint about the library's functions."""
     message = str(error)
     if not isinstance(error, CallError):
-        return message
+        return with_options(message)
     bare = message.removesuffix(error.hint)
     if isinstance(error, OutcomeUnknownError):
         by_reference = error.id is None and error.reference is not None

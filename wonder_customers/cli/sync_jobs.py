@@ -25,6 +25,7 @@ from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
+from wonder_customers.cli.error_messages import error_message
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCESS
 from wonder_customers.cli.job_options import EngineOptions, OutputOptions
 from wonder_customers.cli.job_outputs import check_outputs, default_path, write_reports
@@ -132,7 +133,7 @@ def run(task: SyncTask, source: Source) -> int:
             try:
                 distributed_job = await _distributed_job(task, source, task.engine.on)
             except BulkError as error:
-                print_message(f"wonder-customers: {error}", "red")
+                print_message(f"wonder-customers: {error_message(error)}", "red")
                 return STOPPED
             return await run_job(task, distributed_job)
         async with bulk_session(task.account, task.options.workers, task.rate, shared=shared) as session:
@@ -194,7 +195,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
     try:
         await _run_with_progress(job, letters, task)
     except BulkError as error:
-        message = str(error)
+        message = error_message(error)
         if not job.begun:
             print_message(f"wonder-customers: {message}", "red")
             await task.monitor.end(Path(task.source).name, {"gateway": task.gateway, "ending": "not started"}, STOPPED)

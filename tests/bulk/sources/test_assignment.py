@@ -64,7 +64,7 @@ def test_reference_is_not_guessed_from_a_part_of_a_name(tmp_path: Path) -> None:
 def test_title_is_explained_if_unknown_columns_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
     path.write_text("Customer list;;\nCustomer ID;Name;Email\n1;Ana;a@example.test\n")
-    with pytest.raises(ConfigurationError, match="Line 2 seems to contain the column names: add --skip-lines 1"):
+    with pytest.raises(ConfigurationError, match="Line 2 seems to contain the column names: add skip_lines=1"):
         sources.read(path, unknown="ignore")
 
 

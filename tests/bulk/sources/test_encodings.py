@@ -47,7 +47,7 @@ def test_other_encodings_are_refused_with_a_suggestion_and_samples(
     with pytest.raises(ConfigurationError) as caught:
         names(tmp_path, text.encode(encoding))
     message = str(caught.value)
-    assert f"--encoding {encoding}" in message
+    assert f"encoding='{encoding}'" in message
     assert f"line 2: {word}" in message
 
 
@@ -147,7 +147,7 @@ def test_stray_byte_in_the_column_names_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", WIDE)
 def test_utf_16_without_byte_order_mark_and_utf_32_are_named(encoding: str, tmp_path: Path) -> None:
     data = CROATIAN.encode(encoding)
-    with pytest.raises(ConfigurationError, match=f"--encoding {encoding}"):
+    with pytest.raises(ConfigurationError, match=f"encoding='{encoding}'"):
         names(tmp_path, data)
     assert names(tmp_path, data, encoding=encoding)[0] == "Ana Marić"
     assert names(tmp_path, data, encoding="detect")[0] == "Ana Marić"

@@ -21,7 +21,7 @@ Expected = tuple[dict[str, Any] | str, ...] | str
 COMPOSED = "caf\u00e9-7"
 
 CASES: Mapping[str, tuple[dict[str, Any], Expected]] = {
-    "c02_cp1250": ({}, "--encoding cp1250"),
+    "c02_cp1250": ({}, "encoding='cp1250'"),
     "c03_cp1251": ({"encoding": "cp1251"}, ({"name": "Иван Петров"}, {"name": "Мария Сидорова"})),
     "c05_gb18030": ({"encoding": "detect"}, ({"name": "王小明"}, {"name": "李娜"}, {"name": "陈伟"}, {"name": "赵敏"})),
     "c12_scientific": ({}, ("column reference: a spreadsheet shortened", "column phone: a spread", "phone: a spread")),
@@ -101,7 +101,7 @@ CASES: Mapping[str, tuple[dict[str, Any], Expected]] = {
     ),
     "c24_dup_headers": ({"mapping": {"Phone[2]": ""}}, ({"phone": "+385912345678", "email": "ada@example.test"},)),
     "c25_units": ({}, ({"phone": "+385912345678", "email": "ada@example.test", "address.postcode": "10000"},)),
-    "c29_title_lines": ({}, "Line 5 seems to contain the column names: add --skip-lines 4"),
+    "c29_title_lines": ({}, "Line 5 seems to contain the column names: add skip_lines=4"),
     "c33_array.json": ({}, ({"reference": "a-1", "name": "Ada"}, {"reference": "a-2", "name": "Bo"})),
     "c37_cid": ({"mapping": {"CID": "reference"}}, ({"reference": "1001", "name": "Ada"},)),
     "c39_typo": ({}, "'Referenze' (did you mean reference?)"),
@@ -381,9 +381,9 @@ async def test_export_arrives_and_verify_finds_it_equal(name: str, gateway: str,
 
 
 def test_title_of_a_spreadsheet_and_missing_reference_are_explained() -> None:
-    with pytest.raises(ConfigurationError, match="Line 2 seems to contain the column names: add --skip-lines 1"):
+    with pytest.raises(ConfigurationError, match="Line 2 seems to contain the column names: add skip_lines=1"):
         sources.read(path_of("e17_title.xlsx"))
-    with pytest.raises(ConfigurationError, match="For example: --map 'Email 1=reference,email'"):
+    with pytest.raises(ConfigurationError, match=r"For example: mapping=\{'Email 1': \['reference', 'email'\]\}"):
         sources.read(path_of("e24_wix"), unknown="ignore")
 
 

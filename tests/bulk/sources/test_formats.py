@@ -42,7 +42,7 @@ def test_spreadsheet_with_several_sheets_needs_a_choice(tmp_path: Path) -> None:
     table = [["reference", "name"], ["c-1", "Ada"]]
     path = write_xlsx(tmp_path / "c.xlsx", {"A": table, "B": [["reference"], ["c-2"]]})
     with pytest.raises(
-        ConfigurationError, match=r"has more than one sheet with data: 'A', 'B'.*Choose a sheet with --sheet"
+        ConfigurationError, match=r"has more than one sheet with data: 'A', 'B'.*Choose a sheet with `sheet`"
     ):
         sources.read(path)
     assert [row.reference for row in sources.read(path, mapping=sources.ColumnMapping(sheet="B"))] == ["c-2"]
@@ -60,7 +60,7 @@ def test_spreadsheet_with_a_header_only_shows_its_columns(tmp_path: Path) -> Non
 
 def test_spreadsheet_with_data_only_in_a_hidden_sheet_needs_a_choice(tmp_path: Path) -> None:
     path = write_xlsx(tmp_path / "c.xlsx", {"A": [], "B": [["reference"], ["c-1"]]}, hidden=["B"])
-    with pytest.raises(ConfigurationError, match=r"has data only in hidden sheets: 'B'\. Choose a sheet with --sheet"):
+    with pytest.raises(ConfigurationError, match=r"has data only in hidden sheets: 'B'\. Choose a sheet with `sheet`"):
         sources.read(path)
     assert [row.reference for row in sources.read(path, mapping=sources.ColumnMapping(sheet="B"))] == ["c-1"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from wonder_customers._support.card_data import names_security_code
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["CARD_DATA", "check_card_columns", "is_ambiguous", "map_option", "may_have_cards"]
+__all__ = ["CARD_DATA", "check_card_columns", "is_ambiguous", "may_have_cards"]
 
 CARD_DATA = "possible card data; read only if mapped"
 """Why a column that may contain card data is left out."""
@@ -26,23 +26,16 @@ def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, s
         raise ConfigurationError(
             f"{_columns(codes)} card security codes, which must not be stored (PCI DSS 3.3.1). Delete the codes from"
             " the source. If a column contains other values, rename it; a column named `cid` can also be mapped with"
-            " --map 'COLUMN=FIELD'."
+            " mapping={'COLUMN': 'FIELD'}."
         )
     cards = [name for name, plain in names if may_have_cards(plain, mapping.get(plain))]
     if cards:
-        left_out = " ".join(map_option(name, "") for name in cards)
         raise ConfigurationError(
             f"{_columns(cards)} card data, which is read only if it is mapped to payment_source. Map each column to a"
-            " field of payment_source, for example with --map 'COLUMN=payment_source.number', or leave the columns out"
-            f" with {left_out}. If a column contains other values, rename it; a column named `account_number` or `cc`"
-            " can also be mapped to any other field."
+            " field of payment_source, for example with mapping={'COLUMN': 'payment_source.number'}, or leave the"
+            f" columns out with mapping={dict.fromkeys(cards, '')}. If a column contains other values, rename it; a"
+            " column named `account_number` or `cc` can also be mapped to any other field."
         )
-
-
-def map_option(column: str, field: str) -> str:
-    """Return the option ``--map`` for a column, quoted for a shell."""
-    quoted = f"{column}={field}".replace("'", "'\"'\"'")
-    return f"--map '{quoted}'"
 
 
 def is_ambiguous(plain: str) -> bool:

@@ -11,7 +11,7 @@ from attrs import asdict, define, evolve, field, frozen
 from wonder_customers._support.card_data import contains_card_number
 from wonder_customers.bulk.rows import RowProblem
 from wonder_customers.bulk.sources.assignment import Assignment, Feed, known_fields, plain, unique_names
-from wonder_customers.bulk.sources.card_guard import check_card_columns, is_ambiguous, map_option, may_have_cards
+from wonder_customers.bulk.sources.card_guard import check_card_columns, is_ambiguous, may_have_cards
 from wonder_customers.bulk.sources.drafts import assembled, metadata
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 from wonder_customers.bulk.sources.notes import SourceNotes
@@ -107,10 +107,10 @@ class Columns:
         found = cls.optional(names, reading)
         if found is None:
             emails = [name for name, (paths, _) in reading.notes.columns.items() if paths == ("email",)]
-            example = f" For example: {map_option(emails[0], 'reference,email')}." if emails else ""
+            example = f" For example: mapping={ {emails[0]: ['reference', 'email']} }." if emails else ""
             raise UnknownColumns(
                 "the source does not have a column for the reference, which identifies a customer. Name a column"
-                f" `reference`, or map a column with --map 'COLUMN=reference'.{example}"
+                f" `reference`, or map a column with mapping={{'COLUMN': 'reference'}}.{example}"
             )
         return found
 
@@ -255,7 +255,7 @@ def _check_export(names: Sequence[str]) -> None:
     if what is not None:
         raise ConfigurationError(
             f"the source is an export of {what}, not of customers. Export the customers, or map each required column"
-            " with --map 'COLUMN=FIELD'."
+            " with mapping={'COLUMN': 'FIELD'}."
         )
 
 
@@ -286,10 +286,10 @@ def _targets(found: Assignment, reading: Reading) -> list[Feed]:
             use = (*others, elsewhere) if kept else others
             reading.notes.columns[found.names[place]] = (use, f"{why}; the gateway does not have {feed.path}")
     if refused:
-        keep = "Leave" if "metadata" in missing else "Keep the values as metadata with --unsupported metadata, or leave"
+        keep = "Leave" if "metadata" in missing else "Keep the values as metadata with unsupported='metadata', or leave"
         raise ConfigurationError(
             f"the gateway does not have these fields (with their columns in parentheses): {', '.join(refused)}."
-            f" {keep} them out with --unsupported ignore."
+            f" {keep} them out with unsupported='ignore'."
         )
     # The country is read first, because a national phone number depends on it.
     return sorted(feeds, key=lambda feed: feed.path != "address.country")
@@ -302,7 +302,8 @@ def _check_fields(found: Assignment) -> None:
     if repeated:
         feeds = [feed for feed in found.feeds if feed.path in repeated]
         places = [place for feed in feeds for place in feed.places]
-        listed, left_out = ", ".join(repr(found.names[it]) for it in places), map_option(found.names[places[-1]], "")
+        listed = ", ".join(repr(found.names[it]) for it in places)
+        left_out = f"mapping={ {found.names[places[-1]]: ''} }"
         if not all(feed.places for feed in feeds):
             raise ConfigurationError(
                 f"{', '.join(repeated)} has a constant in the [fields] table of the mapping, and a column ({listed})."
@@ -325,8 +326,8 @@ def _unknown(found: Assignment) -> ConfigurationError:
     if not any(feed.places for feed in found.feeds) and not any(hints.values()):
         return UnknownColumns(
             "no column of the source is a field of a customer. If the first line contains column names, map each"
-            " column with --map 'COLUMN=FIELD'. If the first line contains the first customer, insert a line of column"
-            " names above it."
+            " column with mapping={'COLUMN': 'FIELD'}. If the first line contains the first customer, insert a line of"
+            " column names above it."
         )
     # Such a name may belong to the data of a customer.
     texts = ["a name that looks like data" if _LOOKS_LIKE_DATA.search(it) else repr(it[:40]) for it in names[:8]]
@@ -336,8 +337,8 @@ def _unknown(found: Assignment) -> ConfigurationError:
     ]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return UnknownColumns(
-        f"the source has unknown columns: {', '.join(texts)}{more}. Map each column to a field with --map"
-        " 'COLUMN=FIELD', keep its values with --map 'COLUMN=metadata.KEY', leave the column out with --map 'COLUMN=',"
-        " or leave all unknown columns out with --ignore-unknown. `wonder-customers columns FILE -o mapping.toml`"
-        " writes a mapping to edit."
+        f"the source has unknown columns: {', '.join(texts)}{more}. Map each column to a field with"
+        " mapping={'COLUMN': 'FIELD'}, keep its values with mapping={'COLUMN': 'metadata.KEY'}, leave the column out"
+        " with mapping={'COLUMN': ''}, or leave all unknown columns out with unknown='ignore'. `wonder-customers"
+        " columns FILE -o mapping.toml` writes a mapping to edit."
     )

@@ -82,12 +82,12 @@ def csv_rows(
     except csv.Error as error:
         raise ConfigurationError(
             f"{where}line {skipped + reader.line_num}: the column names cannot be read ({error}). Check the quotes and"
-            " --delimiter."
+            " `delimiter`."
         ) from None
     except UnknownColumns as error:
         hint = title_hint(_cells(lines, options), skipped + reader.line_num, header or [])
         if not hint and len(header or []) == 1:
-            hint = " If the columns are separated by another character, set this character with --delimiter."
+            hint = " If the columns are separated by another character, set this character with `delimiter`."
         raise ConfigurationError(f"{error}{hint}") from None
     head.take_recent()
     if byte_range.offset:
@@ -134,7 +134,7 @@ def _valid(header: list[str], where: str) -> list[str]:
             " the data again as UTF-8."
         )
     if all(len(name) > 2 and name[0] == name[-1] == "'" for name in map(str.strip, header)):
-        raise ConfigurationError(f"{where}the quote character of the column names is '. Add --quote \"'\".")
+        raise ConfigurationError(f"{where}the quote character of the column names is '. Add quote=\"'\".")
     return header
 
 
@@ -157,7 +157,7 @@ def title_hint(lines: Iterator[list[str]], before: int, header: Sequence[str]) -
     for number, cells in enumerate(islice(lines, _TITLE_LINES), before):
         known = _known(cells)
         if known > max(least, 1) or (known > least and len(cells) == 1):
-            return f" Line {number + 1} seems to contain the column names: add --skip-lines {number}."
+            return f" Line {number + 1} seems to contain the column names: add skip_lines={number}."
     return ""
 
 

@@ -160,7 +160,7 @@ def _named(given: str, mark: str | None, name: str) -> str:
     if mark is not None and not own.startswith(mark):
         raise ConfigurationError(
             f"{name} starts with the byte order mark of {mark}, so its encoding is not {given}. Remove"
-            " --encoding, or the encoding in the mapping file."
+            " `encoding`, or the encoding in the mapping file."
         )
     return mark or own
 
@@ -216,12 +216,12 @@ def _choose(name: str, why: str, likely: list[str], shown: str) -> str:
     """Return the message for a file whose encoding has to be named."""
     if not likely:
         return (
-            f"{name} {why}. Set the encoding, such as --encoding cp1252 or --encoding cp1250, or export the data as"
-            " UTF-8."
+            f"{name} {why}. Set the encoding, such as encoding='cp1252' or encoding='cp1250', or export the data"
+            " as UTF-8."
         )
     advice = "Set the encoding that shows the words correctly, such as" if shown else "Set the encoding with"
     return (
-        f"{name} {why}. The encoding is probably {' or '.join(likely)}.{shown} {advice} --encoding {likely[0]}, or"
+        f"{name} {why}. The encoding is probably {' or '.join(likely)}.{shown} {advice} encoding='{likely[0]}', or"
         " export the data as UTF-8."
     )
 

@@ -125,7 +125,7 @@ def _format(path: Path) -> Format:
                 f"{path.name} is an archive. Unpack the archive, and give the path of the unpacked file or folder."
             ) from None
         raise ConfigurationError(
-            f"the format of {path.name} cannot be determined from its name. Set the format with --format csv, jsonl,"
+            f"the format of {path.name} cannot be determined from its name. Set the format with `form`: csv, jsonl,"
             " parquet or excel."
         ) from None
 

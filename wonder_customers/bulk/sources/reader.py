@@ -134,9 +134,7 @@ def read(
     ``address.city``, ``metadata.tier``. Common other names and the exports of other programs are recognised;
     `RowReader.notes` contains the fields of each column.
 
-    Error messages name options of the command line. The corresponding arguments are `mapping` (``--map``),
-    ``unknown="ignore"`` (``--ignore-unknown``), `form` (``--format``) and `encoding` (``--encoding``). The other
-    options are attributes of `ColumnMapping` and of its ``text``.
+    Error messages name arguments, and attributes of `ColumnMapping` and of its ``text``.
 
     Args:
         path: A file; a folder, whose files are read in the order of their names; or ``-`` for a query that names its
@@ -277,7 +275,7 @@ def rows_of_file(
                 if file_start.read(4) not in {b"PAR1", b"PARE"}:  # PARE: an encrypted file
                     raise ConfigurationError(
                         f"{path.name} is not a Parquet file. Export the data again, or set the actual format with"
-                        " --format."
+                        " `form`."
                     )
             return (yield from query_rows("SELECT * FROM source", path, number, reading, where, own=False))
         if form == "excel":

@@ -77,7 +77,7 @@ def _lines(path: Path, sheet: str | None, advance: Callable[[float], None]) -> I
     if start and not start.startswith((b"PK", b"\xd0\xcf\x11\xe0", b"\t\x08")):
         raise ConfigurationError(
             f"{path.name} is not a spreadsheet: some programs export text or a web page under the name of a"
-            " spreadsheet. Try --format csv, or open the file in a spreadsheet program and save it as .xlsx."
+            " spreadsheet. Try form='csv', or open the file in a spreadsheet program and save it as .xlsx."
         )
     try:
         if start.startswith(b"PK"):
@@ -104,7 +104,7 @@ def _chosen(book: Any, sheet: str | None, file: str, visible: object) -> str | N
     if sheet is not None:
         if sheet not in names:
             raise ConfigurationError(
-                f"{file} does not have a sheet {sheet!r}. Choose one of its sheets with --sheet: {', '.join(names)}."
+                f"{file} does not have a sheet {sheet!r}. Choose one of its sheets with `sheet`: {', '.join(names)}."
             )
         return sheet
     shown: list[str] = [it.name for it in book.sheets_metadata if it.visible == visible]
@@ -119,7 +119,7 @@ def _chosen(book: Any, sheet: str | None, file: str, visible: object) -> str | N
         problem = "data only in hidden sheets"
     if not filled:
         return None
-    raise ConfigurationError(f"{file} has {problem}: {', '.join(map(repr, filled))}. Choose a sheet with --sheet.")
+    raise ConfigurationError(f"{file} has {problem}: {', '.join(map(repr, filled))}. Choose a sheet with `sheet`.")
 
 
 def _check_parts(path: Path) -> None:
