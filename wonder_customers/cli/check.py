@@ -11,10 +11,9 @@ from rich.text import Text
 from wonder_customers.cli.accounts import account_from_environment, is_configured
 from wonder_customers.cli.error_messages import error_message
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
-from wonder_customers.cli.output import cell, console, json_line
+from wonder_customers.cli.output import cell, console, json_line, plain_table
 from wonder_customers.cli.runtime import run_with_session
 from wonder_customers.cli.shared_options import GATEWAYS, Json
-from wonder_customers.cli.tables import plain_table
 from wonder_customers.dialects import names, package
 from wonder_customers.errors import AuthenticationError, CallError, ConfigurationError, PermissionDeniedError
 from wonder_customers.retry import RetryPolicy

@@ -1,15 +1,17 @@
 """Commands that show, list and delete customers."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Annotated, Any, Final
 
+from attrs import asdict
 from cyclopts import Parameter
 from cyclopts.validators import Number
+from rich.table import Table
 
-from wonder_customers.cli.output import console, json_line, print_message
+from wonder_customers.cli.output import cell, console, json_line, plain_table, print_message
 from wonder_customers.cli.runtime import run_with_session
 from wonder_customers.cli.shared_options import WHOLE, Gateway, Json
-from wonder_customers.cli.tables import customer_details, customer_list
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import Customer, Page
 from wonder_customers.session import CustomerSession
@@ -39,7 +41,7 @@ def get(
     if json:
         json_line(customer)
     else:
-        console().print(customer_details(customer))
+        console().print(_customer_details(customer))
 
 
 def list(  # noqa: A001 - the name of the command
@@ -72,7 +74,7 @@ def list(  # noqa: A001 - the name of the command
             json_line(customer)
     elif found.items:
         screen = console()
-        screen.print(customer_list(found.items, narrow=screen.width < _FULL_WIDTH))
+        screen.print(_customer_list(found.items, narrow=screen.width < _FULL_WIDTH))
     else:
         print_message(f"No customers found at {gateway}.")
     if found.cursor is not None:
@@ -107,3 +109,41 @@ def _conditions(pairs: tuple[str, ...]) -> dict[str, str]:
     if wrong:
         raise ConfigurationError(f"--filter must be NAME=VALUE, not {wrong[0]!r}")
     return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _customer_details(customer: Customer) -> Table:
+    """Return a table of the fields of a customer."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _flatten(asdict(customer)):
+        table.add_row(name, cell(value))
+    return table
+
+
+def _flatten(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{path}{name}.")
+        elif isinstance(value, Sequence) and any(isinstance(item, Mapping) for item in value):
+            for index, item in enumerate(value):
+                yield from _flatten(item, f"{path}{name}.{index}.") if isinstance(item, Mapping) else [(name, item)]
+        elif value is not None and value not in ("", (), []):
+            yield f"{path}{name}", value
+
+
+def _customer_list(customers: Iterable[Customer], *, narrow: bool) -> Table:
+    """Return a table of customers."""
+    columns = ("id", "reference", "name") if narrow else ("id", "reference", "name", "email", "phone")
+    table = plain_table(*columns)
+    for column in table.columns:
+        column.no_wrap, column.overflow = True, "ellipsis"
+    for customer in customers:
+        name = customer.name or " ".join(filter(None, (customer.first_name, customer.last_name)))
+        phone = None if customer.phone is None else f"{customer.phone.dial_code or ''} {customer.phone.number}".strip()
+        values = (customer.id, customer.reference, name, customer.email, phone)
+        style = "dim strike" if customer.deleted else ""
+        table.add_row(*(cell(value, style) for value in values[: len(columns)]))
+        # Only the id is never cut, because it is needed for other commands.
+        table.columns[0].min_width = max(table.columns[0].min_width or 0, len(customer.id))
+    return table

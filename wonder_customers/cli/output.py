@@ -9,7 +9,9 @@ from typing import Any, Final, TextIO
 
 import orjson
 from attrs import asdict
+from rich import box
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from wonder_customers._support.printable import UNSAFE, printable
@@ -20,6 +22,7 @@ __all__ = [
     "discard",
     "ignoring_closed",
     "json_line",
+    "plain_table",
     "print_line",
     "print_message",
     "printable",
@@ -46,6 +49,14 @@ def console(*, stderr: bool = False, wide: bool = True) -> Console:
 def cell(value: object, style: str = "") -> Text:
     """Return `value` as text for a table or a line."""
     return Text("" if value is None else printable(value), style)
+
+
+def plain_table(*columns: str) -> Table:
+    """Return an empty table."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def print_line(text: str, style: str = "") -> None:

@@ -11,10 +11,9 @@ from wonder_customers import probing
 from wonder_customers.cli.error_messages import error_message
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
 from wonder_customers.cli.job_outputs import new_file
-from wonder_customers.cli.output import cell, console, print_line, print_message
+from wonder_customers.cli.output import cell, console, plain_table, print_line, print_message
 from wonder_customers.cli.runtime import run_with_session
 from wonder_customers.cli.shared_options import Gateway
-from wonder_customers.cli.tables import plain_table
 from wonder_customers.errors import CallError, ConfigurationError
 
 __all__ = ["probe"]

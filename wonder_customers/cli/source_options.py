@@ -19,9 +19,8 @@ from wonder_customers.bulk.sources.tables import reads_csv
 from wonder_customers.cli.error_messages import no_effect
 from wonder_customers.cli.exit_codes import SUCCESS
 from wonder_customers.cli.job_outputs import new_file
-from wonder_customers.cli.output import cell, console, print_line, print_message
+from wonder_customers.cli.output import cell, console, plain_table, print_line, print_message
 from wonder_customers.cli.shared_options import WHOLE
-from wonder_customers.cli.tables import plain_table
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["SOURCE", "Empty", "SourceOptions", "print_changes", "print_columns", "print_fields", "show_columns"]

@@ -13,8 +13,7 @@ from wonder_customers.bulk.distributed.partition import Partition
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.plan import plan
 from wonder_customers.bulk.sources import ColumnMapping
-from wonder_customers.bulk.sources.countries import country_code
-from wonder_customers.bulk.sources.presets import country_aliases
+from wonder_customers.bulk.sources.presets import country_aliases, country_code
 from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.errors import BulkError
 from wonder_customers.records import Phone

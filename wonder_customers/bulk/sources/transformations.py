@@ -8,9 +8,9 @@ from unicodedata import is_normalized, normalize
 from attrs import define, field
 
 from wonder_customers.bulk.rows import RowProblem
-from wonder_customers.bulk.sources.countries import country_code
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 from wonder_customers.bulk.sources.notes import NO_COUNTRY, NOT_VALID, SourceNotes
+from wonder_customers.bulk.sources.presets import country_code
 from wonder_customers.bulk.sources.text import has_invalid_bytes
 from wonder_customers.errors import MissingExtraError
 

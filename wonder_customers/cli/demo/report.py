@@ -9,8 +9,7 @@ from rich.text import Text
 
 from wonder_customers.cli.demo.gateway_run import GatewayResult
 from wonder_customers.cli.demo.people import Person
-from wonder_customers.cli.output import cell
-from wonder_customers.cli.tables import plain_table
+from wonder_customers.cli.output import cell, plain_table
 
 __all__ = ["print_report"]
 
