@@ -30,9 +30,9 @@ from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
+from wonder_customers.cli.job_facts import described
 from wonder_customers.cli.job_outputs import check_outputs, new_file
 from wonder_customers.cli.output import cell, console, json_line, print_line, print_message
-from wonder_customers.cli.plan_files import described
 from wonder_customers.cli.source_options import print_changes, print_fields
 from wonder_customers.cli.sync_jobs import SyncTask, bulk_session, run_job
 from wonder_customers.dialects.base import Account

@@ -11,7 +11,8 @@ from typing import Any, Final, get_args
 from wonder_customers.bulk.continuation import GIVEN_AGAIN, continuation
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
-from wonder_customers.bulk.sources import ColumnMapping, fingerprint, unsupported_fields
+from wonder_customers.bulk.saved_plan import contents
+from wonder_customers.bulk.sources import ColumnMapping, files, fingerprint, unsupported_fields
 from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.cli.output import print_message
 from wonder_customers.dialects import names
@@ -21,6 +22,7 @@ from wonder_customers.errors import ConfigurationError
 __all__ = [
     "check_unchanged",
     "combined",
+    "described",
     "last_facts",
     "migrated_from",
     "report_change",
@@ -160,6 +162,19 @@ def migrated_from(journal: Journal) -> str | None:
             " the package of this gateway. If the journal is damaged, restore it from a backup."
         )
     return origin
+
+
+def described(source: Source) -> dict[str, Any]:
+    """Return the facts about a source that must not change after a plan was saved."""
+    chosen = [] if source.path == "-" else files(Path(source.path), source.form)
+    return {
+        "source": Path(source.path).name,
+        "contents": contents(path for path, _ in chosen),
+        "mapping": source.mapping.as_dict(),
+        "query": source.query,
+        "database": source.database,
+        "format": source.form,
+    }
 
 
 def source_of(facts: Mapping[str, Any], owner: Account) -> Source:

@@ -40,10 +40,9 @@ from wonder_customers.cli.job_options import (
     RemovalOptions,
 )
 from wonder_customers.cli.job_outputs import default_letters
-from wonder_customers.cli.plan_files import empty_journal
 from wonder_customers.cli.shared_options import GATEWAYS, POSITIVE, WHOLE
 from wonder_customers.cli.source_options import SOURCE, Empty, SourceOptions, print_columns, show_columns
-from wonder_customers.cli.sync_jobs import SyncTask, account, before_sending, journal_path, run
+from wonder_customers.cli.sync_jobs import SyncTask, account, before_sending, empty_journal, journal_path, run
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 

@@ -17,6 +17,8 @@ from wonder_customers.bulk.continuation import given_again
 from wonder_customers.bulk.dead_letters import DeadLetters
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.journal.database import reading
+from wonder_customers.bulk.journal.digest import Digests, key_of
 from wonder_customers.bulk.local_job import LocalJob, sync
 from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.removal import check_deletion
@@ -27,11 +29,11 @@ from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.error_messages import error_message
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCESS
+from wonder_customers.cli.job_facts import described
 from wonder_customers.cli.job_options import EngineOptions, OutputOptions
 from wonder_customers.cli.job_outputs import check_outputs, default_path, write_reports
 from wonder_customers.cli.monitoring import Monitor
 from wonder_customers.cli.output import ignoring_closed, print_message
-from wonder_customers.cli.plan_files import described
 from wonder_customers.cli.progress import ProgressDisplay, print_summary
 from wonder_customers.cli.source_options import print_changes
 from wonder_customers.dialects import simulator
@@ -41,7 +43,7 @@ from wonder_customers.errors import BulkError, ConfigurationError
 from wonder_customers.rate_limit import AdaptiveRateLimit, RateLimiter
 from wonder_customers.session import CustomerSession
 
-__all__ = ["SyncTask", "account", "before_sending", "bulk_session", "journal_path", "run", "run_job"]
+__all__ = ["SyncTask", "account", "before_sending", "bulk_session", "empty_journal", "journal_path", "run", "run_job"]
 
 _GRACE = 1.5
 """Seconds for the requests in progress after the first signal. With the end of the process, a stop takes up to 2 s."""
@@ -111,6 +113,17 @@ def journal_path(given: Path | None, source: Path, gateway: str, *, simulated: b
             yield Path(folder) / "journal"
     else:
         yield default_path(source, f"{gateway}.journal")
+
+
+@contextmanager
+def empty_journal(path: Path, gateway: str, endpoint: str) -> Iterator[Journal]:
+    """Provide an empty temporary journal for a plan."""
+    with TemporaryDirectory(prefix="wonder-customers-") as folder:
+        made = Journal.open(Path(folder) / "journal", gateway=gateway, endpoint=endpoint)
+        # The key is created beside `path`, where `sync` will create the journal.
+        with reading(path):
+            made.digests = Digests(key_of(path))
+        yield made
 
 
 def bulk_session(

@@ -51,14 +51,13 @@ REMARK = (
 
 
 def csv_rows(
-    file: BinaryIO, number: int, reading: Reading, where: str = "", byte_range: ByteRange | None = None
+    file: BinaryIO, number: int, reading: Reading, where: str, byte_range: ByteRange
 ) -> Generator[Row, None, int]:
     """Yield the rows of a CSV file, and return the number of the last row.
 
     Raise `ConfigurationError` if the file or its columns cannot be read.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
-    byte_range = byte_range or ByteRange()
     head = ByteRange(encoding=byte_range.encoding)
     options = reading.mapping.text
     lines = text_lines(file, head)

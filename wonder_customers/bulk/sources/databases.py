@@ -27,9 +27,7 @@ def check_database(given: str) -> None:
         )
 
 
-def database_rows(
-    database: str, query: str, number: int, reading: Reading, where: str = ""
-) -> Generator[Row, None, int]:
+def database_rows(database: str, query: str, reading: Reading) -> Generator[Row, None, int]:
     """Yield the rows of a query, and return the number of the last row.
 
     Raise `ConfigurationError` if the database or its columns cannot be used, or the query fails.
@@ -48,7 +46,7 @@ def database_rows(
                 "the query does not return rows. Its transaction was rolled back. Use a SELECT statement."
             )
         columns = Columns.match(list(result.keys()), reading)
-        return (yield from typed_rows(result, columns, number, where, number))
+        return (yield from typed_rows(result, columns, 0, "", 0))
 
 
 @contextmanager

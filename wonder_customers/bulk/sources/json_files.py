@@ -40,11 +40,10 @@ _Forms = Callable[[tuple[str, ...]], Columns | None]
 
 
 def json_rows(
-    file: BinaryIO, number: int, reading: Reading, where: str = "", byte_range: ByteRange | None = None
+    file: BinaryIO, number: int, reading: Reading, where: str, byte_range: ByteRange
 ) -> Generator[Row, None, int]:
     """Yield the rows of a JSON file, and return the number of the last row."""
     forms: _Forms = lru_cache(_FORMS)(partial(Columns.optional, reading=reading))
-    byte_range = byte_range or ByteRange()
     if byte_range.offset:
         file.seek(byte_range.offset)
         lines = decoded(file, byte_range)

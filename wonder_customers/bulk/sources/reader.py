@@ -171,7 +171,7 @@ def read(
         if query is None:
             raise ConfigurationError("`database` requires `query`, a SELECT statement for the rows.")
         sql = query
-        return RowReader(lambda _: database_rows(database, sql, 0, reading), None, reading.notes)
+        return RowReader(lambda _: database_rows(database, sql, reading), None, reading.notes)
     if query is not None:
         source = None if str(path) == "-" else existing(where)
         found = query_rows(query, source, 0, reading)
@@ -251,8 +251,8 @@ def rows_of_file(
     number: int,
     reading: Reading,
     *,
-    where: str = "",
-    byte_range: ByteRange | None = None,
+    where: str,
+    byte_range: ByteRange,
 ) -> Generator[Row, None, int]:
     """Yield the rows of one file, and return the number of the last row.
 
@@ -262,14 +262,13 @@ def rows_of_file(
         number: The number of rows already read from the source.
         reading: The settings for reading the columns.
         where: Prefix for the rows' locations in messages.
-        byte_range: The part of a text file to read, which is updated while reading; None for the whole file.
+        byte_range: The part of a text file to read, which is updated while reading.
 
     Raises:
         ConfigurationError: The file cannot be read, or its columns cannot be used.
     """
     path, form = file
     try:
-        byte_range = byte_range or ByteRange()
         if form == "parquet":
             with path.open("rb") as file_start:
                 if file_start.read(4) not in {b"PAR1", b"PARE"}:  # PARE: an encrypted file
@@ -285,8 +284,6 @@ def rows_of_file(
                 reader.before = begin + part * size
 
             return (yield from sheet_rows(path, number, reading, where, advance=advance))
-        if byte_range.encoding is None:
-            byte_range.encoding = _file_encoding(path, reading)
         read_rows, before = csv_rows if form == "csv" else json_rows, _version(path)
         rows = read_rows(reader.open(path), number, reading, where, byte_range)
         return (yield from _unchanged(path, before, rows))

@@ -58,7 +58,7 @@ class ByteRange:
     Attributes:
         offset: The byte at which the next row starts; 0 for the start of the file, including its column names.
         line: The number of lines before `offset`.
-        encoding: The encoding of the file; None if it is not determined yet.
+        encoding: The encoding of the file; None for a format that is not text.
         end: The byte after the range; `inf` for the end of the file.
         whole: Whether the file can be read only from its start.
         broken: Whether the next row is the rest of the current row.
