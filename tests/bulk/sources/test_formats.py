@@ -4,6 +4,7 @@ import sqlite3
 from datetime import date
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from bulk.sources.read_rows import read_drafts as drafts
@@ -72,6 +73,8 @@ def test_spreadsheet_in_another_encoding_is_not_an_empty_table(encoding: str, tm
         "<row><c><v>7</v></c></row></sheetData></worksheet>"
     )
     path = write_xlsx(tmp_path / "c.xlsx", {"A": []}, sheet.encode(encoding))
+    with ZipFile(path, "a") as file:
+        file.writestr("customXml/item1.xml", "<DataMashup/>".encode("utf-16"))
     if encoding == "utf-8-sig":
         assert [row.reference for row in sources.read(path)] == ["7"]
     else:

@@ -24,6 +24,8 @@ _PLACE = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]*)([0-9]+)""")
 """The column and row of a cell or the number of a row, which is the attribute ``r`` of its element."""
 _LONGEST = 12
 """The maximum number of characters of a column or row that are read."""
+_TABLE = re.compile(r"(?i)(xl/.*|content)\.xml$")
+"""The parts of a spreadsheet that contain its cells. Other parts, such as queries, may be in UTF-16."""
 _PIECE = 1 << 20
 _TAG = 100
 """The bytes at the end of a piece that may contain the beginning of a cell."""
@@ -131,7 +133,7 @@ def _check_parts(path: Path) -> None:
     with ZipFile(path) as archive:
         for name in archive.namelist():
             with archive.open(name) as file:
-                if name.endswith((".xml", ".rels")) and b"\0" in file.read(4):
+                if _TABLE.match(name) and b"\0" in file.read(4):
                     raise ConfigurationError(
                         f"{path.name} contains XML that is not UTF-8, so its cells cannot be read. Open the file in a"
                         " spreadsheet program and save it as .xlsx."
