@@ -33,7 +33,6 @@ class CredentialCheck:
     """The result of testing a gateway's credentials.
 
     Attributes:
-        gateway: The gateway's name.
         credentials: Whether the credentials are valid, as far as known.
         base_url: The URL of the gateway; None without a valid account.
         message: The error; None if the credentials are right.
@@ -81,10 +80,9 @@ def _check(gateway: str) -> CredentialCheck:
         return CredentialCheck(gateway, "wrong" if is_configured(gateway) else "not set up", message=str(error))
     try:
         run_with_session(gateway, lambda session: session.check(), _RETRY)
-    except (AuthenticationError, PermissionDeniedError) as error:
-        return CredentialCheck(gateway, "wrong", account.base_url, error_message(error))
     except CallError as error:
-        return CredentialCheck(gateway, "unknown", account.base_url, error_message(error))
+        refused = isinstance(error, (AuthenticationError, PermissionDeniedError))
+        return CredentialCheck(gateway, "wrong" if refused else "unknown", account.base_url, error_message(error))
     return CredentialCheck(gateway, "right", account.base_url)
 
 

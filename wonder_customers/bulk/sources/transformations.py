@@ -60,13 +60,7 @@ def folded(reference: str) -> str:
 
 @define(eq=False)
 class Cleaner:
-    """Reads the cells of one source.
-
-    Attributes:
-        mapping: The options.
-        notes: Counts the values that were changed.
-        several: What to do with several values in a cell.
-    """
+    """Reads the cells of one source, and counts the values that were changed."""
 
     mapping: ColumnMapping
     notes: SourceNotes

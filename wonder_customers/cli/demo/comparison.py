@@ -28,15 +28,11 @@ def changed_fields(gateway: str, cells: Mapping[str, str], customer: Customer) -
 
 
 def _customer_fields(customer: Customer) -> Iterator[tuple[str, str | None]]:
-    yield "reference", customer.reference
     yield "name", customer.name or customer.first_name
-    yield "first_name", customer.first_name
-    yield "last_name", customer.last_name
-    yield "email", customer.email
+    for name in ("reference", "first_name", "last_name", "email", "company_name", "description"):
+        yield name, getattr(customer, name)
     if customer.phone is not None:
         yield "phone", _digits(f"{customer.phone.dial_code or ''}{customer.phone.number}")
-    yield "company_name", customer.company_name
-    yield "description", customer.description
     for name, value in (customer.metadata or {}).items():
         yield f"metadata.{name}", value
     if customer.address is not None:

@@ -58,12 +58,7 @@ class Defect:
 
 @frozen
 class Person:
-    """One row of the CSV file.
-
-    Attributes:
-        cells: The values by column.
-        defect: The defect; None for a valid row.
-    """
+    """One row of the CSV file: its values by column, and its defect."""
 
     cells: Mapping[str, str] = field(repr=False)
     defect: Defect | None = None
