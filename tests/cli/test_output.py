@@ -11,7 +11,8 @@ import time
 import pytest
 
 from wonder_customers import CardSource, Secret
-from wonder_customers.cli.output import json_line, print_message, printable
+from wonder_customers._support.printable import printable
+from wonder_customers.cli.output import json_line, print_message
 
 
 @pytest.mark.parametrize(

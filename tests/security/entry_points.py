@@ -36,8 +36,8 @@ from wonder_customers import (
     dialects,
 )
 from wonder_customers._core.redaction import Redactor
+from wonder_customers._support.printable import printable
 from wonder_customers.bulk.sources import ColumnMapping, read
-from wonder_customers.cli.output import printable
 from wonder_customers.dialects.accounts import check_credential, parse_base_url
 from wonder_customers.dialects.base import Call, Dialect, LockCustomer, path_segment
 from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, deeper_than, parse_json

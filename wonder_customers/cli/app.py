@@ -75,20 +75,14 @@ def _launch(
         code = app(tokens, exit_on_error=False, result_action="return_value")
         sys.stdout.flush()
     except BrokenPipeError:
-        return _output_closed()
+        discard(sys.stdout)  # the rest of the buffer must not cause another error at exit
+        return BROKEN_PIPE
     except (WonderCustomersError, OSError) as error:
         if debug:
             for line in traceback.format_exc().splitlines():
                 print_message(line)
         return _failed(error)
     return code if isinstance(code, int) else SUCCESS
-
-
-def _output_closed() -> int:
-    """Discard the remaining output, and return the exit code."""
-    # The rest of the buffer must not cause another error at exit.
-    discard(sys.stdout)
-    return BROKEN_PIPE
 
 
 _HINTS = {
@@ -125,7 +119,8 @@ def run(arguments: Sequence[str]) -> int:
         # The help and the version are printed outside of any command.
         sys.stdout.flush()
     except BrokenPipeError:
-        return _output_closed()
+        discard(sys.stdout)
+        return BROKEN_PIPE
     except CycloptsError:
         # cyclopts has printed the error.
         print_message(

@@ -16,17 +16,7 @@ from rich.text import Text
 
 from wonder_customers._support.printable import UNSAFE, printable
 
-__all__ = [
-    "cell",
-    "console",
-    "discard",
-    "ignoring_closed",
-    "json_line",
-    "plain_table",
-    "print_line",
-    "print_message",
-    "printable",
-]
+__all__ = ["cell", "console", "discard", "ignoring_closed", "json_line", "plain_table", "print_line", "print_message"]
 
 _PIPE_WIDTH: Final = 200
 """The width, in columns, of output to pipes and files."""

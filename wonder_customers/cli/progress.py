@@ -12,9 +12,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from wonder_customers._support.printable import printable
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.report import MEANINGS, format_duration
-from wonder_customers.cli.output import cell, console, ignoring_closed, print_line, printable
+from wonder_customers.cli.output import cell, console, ignoring_closed, print_line
 
 __all__ = ["ProgressDisplay", "print_summary"]
 
