@@ -132,7 +132,7 @@ def read(
 
     Columns named like fields need no mapping: ``reference``, ``email``, ``phone`` (international), ``phone.number``,
     ``address.city``, ``metadata.tier``. Common other names and the exports of other programs are recognised;
-    `RowReader.notes` contains the fields of each column.
+    `RowReader.notes` contains the fields of each column, also for a source without rows.
 
     Error messages name arguments, and attributes of `ColumnMapping` and of its ``text``.
 

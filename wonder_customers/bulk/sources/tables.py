@@ -34,7 +34,7 @@ _LOCKED = "; ".join(
 """Set after the source is attached, because a SQLite database needs an extension."""
 _QUOTED = re.compile(r"--[^\n]*|/\*.*?\*/|'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"", re.DOTALL)
 """Comments, and strings and names in quotes."""
-_CSV_NAME = re.compile(r"['\"]([^'\"\n]+\.(?:csv|tsv|txt)(?:\.gz|\.zst)?)['\"]", re.IGNORECASE)
+_CSV_NAME = re.compile(r"[^'\"\n]+\.(csv|tsv|txt)(\.gz|\.zst)?", re.IGNORECASE)
 
 
 def query_rows(
@@ -121,7 +121,7 @@ def _quoted_names(query: str) -> list[str]:
 
 
 def _is_csv(name: str) -> bool:
-    return _CSV_NAME.fullmatch(f"'{name}'") is not None
+    return _CSV_NAME.fullmatch(name) is not None
 
 
 def _create_view(connection: Any, name: str, table: str) -> None:
