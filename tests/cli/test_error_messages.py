@@ -174,6 +174,15 @@ def test_empty_source_is_reported(
         assert (code, err) == (0, message)
 
 
+def test_file_of_a_folder_without_rows_is_reported(command: Command, server: SimulatorServer, folder: Path) -> None:
+    (folder / "in").mkdir()
+    write_csv(folder / "in" / "a.csv", 1)
+    (folder / "in" / "b.csv").write_text("reference,name\n", encoding="utf-8")
+    for name in ("plan", "sync"):
+        code, _, err = command(name, "in", "--to", "monri", env=server.environment())
+        assert (code, err) == (0, "b.csv has no rows. Check that the file is complete.\n")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

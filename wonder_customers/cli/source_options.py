@@ -241,6 +241,8 @@ def print_changes(notes: SourceNotes) -> None:
             f"{name} was read as {encoding}. If words look wrong, run `sync` with --encoding and the correct encoding.",
             "yellow",
         )
+    for name in notes.empty_files:
+        print_message(f"{name} has no rows. Check that the file is complete.", "yellow")
     for (column, what), count in notes.changes.most_common():
         shown = "; ".join(f"{before} → {after or '(empty)'}" for before, after in notes.examples[column, what])
         values = counted(count, "value", "values")

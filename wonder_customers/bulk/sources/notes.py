@@ -43,6 +43,7 @@ class SourceNotes:
             masked.
         national: The number of national phone numbers that are sent unchanged, by column and reason (`NO_COUNTRY` or
             `NOT_VALID`), with a masked example.
+        empty_files: The names of the files without rows in a folder.
         footers: The number of skipped lines such as ``Total``.
         twins: The number of references that differ from an earlier reference only in case, in the composition of
             characters or in invisible characters.
@@ -58,6 +59,7 @@ class SourceNotes:
     changes: "Counter[tuple[str, str]]" = field(factory=Counter)
     examples: dict[tuple[str, str], list[tuple[str, str]]] = field(factory=dict)
     national: dict[tuple[str, str], tuple[int, str]] = field(factory=dict)
+    empty_files: list[str] = field(factory=list)
     footers: int = 0
     twins: int = 0
     twin_rows: list[tuple[int, int]] = field(factory=list)

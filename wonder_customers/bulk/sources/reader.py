@@ -340,13 +340,15 @@ def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowRe
         # All files are checked before the first row, so that nothing is sent if one of them is refused.
         for file, encoding in zip(chosen, encodings_of(chosen, reading), strict=True):
             where = f"{file[0].name}, " if len(chosen) > 1 else ""
-            byte_range = ByteRange(encoding=encoding)
+            byte_range, begin = ByteRange(encoding=encoding), number
             try:
                 number = yield from rows_of_file(reader, file, number, reading, where=where, byte_range=byte_range)
             except ConfigurationError as error:
                 if not where or file[0].name in str(error):
                     raise
                 raise ConfigurationError(f"{file[0].name}: {error}") from None
+            if where and number == begin:
+                reading.notes.empty_files.append(file[0].name)
         for (path, _), version in zip(chosen, before, strict=True):
             # Formats without a check of their own, and files that changed while a later file was read.
             _check_version(path, version)
