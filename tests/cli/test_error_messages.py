@@ -1,5 +1,6 @@
 """Error messages: each states what happened, why and what to do, without a traceback."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -172,6 +173,16 @@ def test_empty_source_is_reported(
     for name in ("plan", "sync"):
         code, _, err = command(name, "c.csv", "--to", "monri", env=server.environment())
         assert (code, err) == (0, message)
+
+
+def test_report_of_a_stopped_job_names_options(command: Command, server: SimulatorServer, folder: Path) -> None:
+    (folder / "in").mkdir()
+    write_csv(folder / "in" / "a.csv", 1)
+    (folder / "in" / "b.csv").write_text("reference,Shoe\n", encoding="utf-8")
+    code, _, err = command("sync", "in", "--to", "monri", "--report", "r.json", env=server.environment())
+    reason = json.loads((folder / "r.json").read_bytes())["reason"]
+    advice = "b.csv: the source has unknown columns: 'Shoe'. Map each column to a field with --map 'COLUMN=FIELD', keep"
+    assert (code, advice in reason, advice in " ".join(err.split())) == (STOPPED, True, True)
 
 
 def test_file_of_a_folder_without_rows_is_reported(command: Command, server: SimulatorServer, folder: Path) -> None:

@@ -27,7 +27,7 @@ from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
-from wonder_customers.cli.error_messages import error_message
+from wonder_customers.cli.error_messages import error_message, with_options
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCESS
 from wonder_customers.cli.job_facts import described
 from wonder_customers.cli.job_options import EngineOptions, OutputOptions
@@ -233,6 +233,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
         seconds=time.monotonic() - clock,
         started=started,
     )
+    facts["reason"] = facts["reason"] and with_options(facts["reason"])
     code = FAILED
     try:
         _print_result(task, job, facts, message)
