@@ -11,7 +11,6 @@ from aiohappyeyeballs import start_connection
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.transports import loopback_guard
 from wonder_customers.transports.messages import (
     MAX_BODY,
     MAX_HEAD,
@@ -88,9 +87,8 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
     async def connect(self, connection: "AsyncioConnection", seconds: float, deadline: float) -> asyncio.Transport:
         """Open a connection and return its transport. Raise `TransportError` if this fails."""
         origin = connection.origin
-        loopback_guard.check(origin.host)
         context = verified(self._context or default_context()) if origin.scheme == "https" else None
-        sock, failure = None, None
+        failure = None
         try:
             async with asyncio.timeout(min(seconds, deadline - monotonic())):
                 connection.socket = sock = await self._open_socket(origin)
@@ -105,8 +103,8 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
         except OSError as error:
             failure = connection_error(error)
         finally:
-            if connection.transport is None and sock is not None:
-                sock.close()
+            if connection.transport is None and connection.socket is not None:
+                connection.socket.close()
         if failure is not None:
             raise failure  # outside the except block, so that the error has no context whose frames contain the request
         transport = connection.transport
@@ -159,7 +157,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         self._fields: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._received = self._unsent = 0
-        self._complete = self._until_closed = self._interim = False
+        self._complete = self._until_closed = False
         self._error: TransportError | None = None
         self._waiter = waiter = self._loop.create_future()
         transmission.sent = True
@@ -182,7 +180,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         if not self._reusable or self.transport is None or self.transport.is_closing():
             return False
         # If the program has blocked the event loop, the end of the connection may not have been reported yet.
-        return not self.served or now - self.idle_since < 1 or self.socket is None or not is_readable(self.socket)
+        return not self.served or now - self.idle_since < 1 or not is_readable(self.socket)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -303,31 +301,26 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
 
     def on_message_begin(self) -> None:
         if self._complete:
-            self._reusable = False  # more than one response
-        else:
-            self._fields.clear()
+            raise ValueError("more than one response")  # `feed_data` raises HttpParserError
+        self._fields.clear()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
-        if self._complete:
-            return
         status = self._parser.get_status_code()
-        self._interim = status < 200
         if status == 101:
             self._error = TransportError("the gateway switched to another protocol")
-        elif not self._interim:
-            self._transmission.status, self._transmission.headers = status, normalize_headers(self._fields)
-            headers = self._transmission.headers
+        elif status >= 200:
+            headers = normalize_headers(self._fields)
+            self._transmission.status, self._transmission.headers = status, headers
             chunked = "chunked" in headers.get("transfer-encoding", "")
             self._until_closed = not chunked and "content-length" not in headers
 
     def on_body(self, data: bytes) -> None:
-        if not self._complete:
-            self._body.append(data)
+        self._body.append(data)
 
     def on_message_complete(self) -> None:
-        if not self._interim and not self._complete:
+        if self._transmission.status is not None:  # else it is an interim response
             self._complete = True
             self._reusable = self._reusable and self._parser.should_keep_alive()

@@ -185,12 +185,20 @@ class HttpxConnection(PooledConnection):
         try:
             with anyio.move_on_after(deadline - monotonic()):
                 if self._resolver is not None and not self.served and patched_library() is None:
-                    await _resolve(self._resolver, signed_request)
+                    await self._resolve(self._resolver)
                 response = await self._carrier.handle_async_request(request)
                 return await self._read(response)
         except (self._library.TransportError, OSError) as error:  # httpx does not wrap errors of TLS
             failure = self._failure(error, deadline)
         raise failure  # outside the except block, so that the error has no context that contains the request
+
+    async def _resolve(self, resolver: Resolver) -> None:
+        """Resolve the host before httpx does."""
+        # A name resolution that hangs in httpx would block a thread of anyio.
+        with anyio.move_on_after(self._timeouts.connect):
+            await resolver.resolve(self.origin.host, self.origin.port)
+            return
+        raise TransportError(_MESSAGES["ConnectTimeout"].format(self._timeouts))
 
     async def _trace(self, event: str, info: dict[str, Any]) -> None:
         """Process a trace event of the request."""
@@ -206,8 +214,11 @@ class HttpxConnection(PooledConnection):
                 verified(context.original if isinstance(context, _Unchanged) else context)
             case "connect_tcp.complete" | "start_tls.complete":
                 self._stream, self._reader = info["return_value"], None
-                if step == "connect_tcp.complete":
-                    await self._check_peer()
+                try:
+                    check_peer(self.origin.scheme, self._stream.get_extra_info("socket"))
+                except TransportError:
+                    await self._stream.aclose()  # httpx would leave the stream open
+                    raise
             case "send_request_headers.started" if info["request"].method != b"CONNECT":  # CONNECT is for a proxy
                 await self._transmission.leave()
                 self._transmission.sent = True
@@ -220,13 +231,6 @@ class HttpxConnection(PooledConnection):
                 self._reusable = False
             case "receive_response_headers.complete":
                 self._responded = True
-
-    async def _check_peer(self) -> None:
-        try:
-            check_peer(self.origin.scheme, self._stream.get_extra_info("socket"))
-        except TransportError:
-            await self._stream.aclose()  # httpx would leave the stream open
-            raise
 
     async def _read(self, response: Any) -> HttpResponse:
         status, headers = response.status_code, normalize_headers(response.headers.raw)
@@ -346,21 +350,6 @@ class _Unchanged:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.original, name)
-
-
-async def _resolve(resolver: Resolver, signed_request: SignedRequest) -> None:
-    """Resolve the host before httpx does."""
-    # A name resolution that hangs in httpx would block a thread of anyio.
-    loopback_guard.check(signed_request.origin.host)
-    seconds = signed_request.timeouts.connect
-    failure = TransportError(f"no connection could be opened within the connect timeout of {seconds:g} s")
-    try:
-        with anyio.move_on_after(seconds):
-            await resolver.resolve(signed_request.origin.host, signed_request.origin.port)
-            return
-    except OSError as error:
-        failure = connection_error(error)
-    raise failure
 
 
 def _proxy(url: object, context: Any) -> httpx.Proxy:

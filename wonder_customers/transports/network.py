@@ -18,6 +18,7 @@ from anyio.lowlevel import EventLoopToken, current_token
 
 from wonder_customers._support.clock import running_loop
 from wonder_customers._support.loopback import is_loopback
+from wonder_customers.transports import loopback_guard
 from wonder_customers.wire import TransportError
 
 __all__ = ["BackgroundTask", "Resolver", "check_peer", "connection_error", "is_readable", "running_on_asyncio"]
@@ -53,7 +54,8 @@ class Resolver:
         self._lookups: dict[tuple[str, int], tuple[anyio.Event, list[Any]]] = {}
 
     async def resolve(self, host: str, port: int) -> list[Any]:
-        """Return the addresses of `host`, as from `socket.getaddrinfo`."""
+        """Return the addresses of `host`, as from `socket.getaddrinfo`. Raise `TransportError` if there are none."""
+        loopback_guard.check(host)
         with suppress(ValueError):
             ip_address(host)
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
@@ -64,7 +66,7 @@ class Resolver:
         done, addresses = lookup
         await done.wait()
         if not addresses:
-            raise socket.gaierror(socket.EAI_NONAME, "the host name could not be resolved")
+            raise connection_error(socket.gaierror())
         return addresses
 
     def _look_up(self, host: str, port: int, done: anyio.Event, addresses: list[Any], token: EventLoopToken) -> None:
