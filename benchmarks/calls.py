@@ -23,6 +23,8 @@ from benchmarks._findings import ROUNDS, Figure, Findings, Target, summed_up
 from benchmarks._loop import loop_name, run
 
 CONCURRENCY = (1, 8, 32, 128, 512)
+TARGETED = (32, 128)
+"""The numbers of calls in progress that the targets compare. A quick run measures only these."""
 OPERATIONS = ("get", "upsert")
 
 _OVER_TLS: Mapping[str, Opener] = {name: CONTENDERS[name] for name in (LIBRARY, ON_HTTPX, HTTPX, AIOHTTP, BARE)}
@@ -75,17 +77,17 @@ def _name(operation: str, concurrency: int, *, tls: bool = False) -> str:
 
 def measure(*, quick: bool) -> Findings:
     """Measure all contenders against one canned server, without TLS and over TLS 1.3."""
-    rounds, seconds = (1, 0.1) if quick else (ROUNDS, 0.4)
+    rounds, seconds, concurrencies = (1, 0.1, TARGETED) if quick else (ROUNDS, 0.4, CONCURRENCY)
     figures: list[Figure] = []
     with canned_server() as port:
         for operation in OPERATIONS:
-            for concurrency in CONCURRENCY:
+            for concurrency in concurrencies:
                 figures += run(_case(port, operation, concurrency, rounds=rounds, seconds=seconds))
     with canned_tls_server() as (port, context):
-        for concurrency in (32, 128):
+        for concurrency in TARGETED:
             figures += run(_case(port, "get", concurrency, context, rounds=rounds, seconds=seconds))
     found = Findings(__doc__ or "", tuple(figures))
-    most = max(found.value(_name("get", concurrency), BARE) for concurrency in CONCURRENCY)
+    most = max(found.value(_name("get", concurrency), BARE) for concurrency in concurrencies)
     notes = (
         f"All on {loop_name()}. The client uses one core, the canned server another.",
         f"The canned server sent at most {most:,.0f} responses per second, to the bare socket.",

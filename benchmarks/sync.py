@@ -131,13 +131,13 @@ def _limit(rows: int) -> tuple[float, float]:
 
 def measure(*, quick: bool) -> Findings:
     """Measure runs in fresh processes, and one against a gateway with a limit."""
-    small, large = (20_000, 100_000) if quick else (100_000, 1_000_000)
+    small, large = (4000, 40_000) if quick else (100_000, 1_000_000)
     found = {
         (case, rows): _fresh(case, rows)
         for case, sizes in {"unchanged": (small, large), "sent": (small // 10, large // 10)}.items()
         for rows in sizes
     }
-    rate, refused = _limit(2000 if quick else 8000)
+    rate, refused = _limit(800 if quick else 8000)
     figures = [Figure(f"{rows:,} rows {case}", "speed", it[0], "rows/CPU s") for (case, rows), it in found.items()]
     figures += [Figure(f"{rows:,} rows {case}", "peak memory", peak, "MB") for (case, rows), (_, peak) in found.items()]
     figures.append(Figure("a gateway that takes 200 requests/s", "rate found", rate, "requests/s"))
