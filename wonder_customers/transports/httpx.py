@@ -13,11 +13,12 @@ import httpx
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed
 from wonder_customers.transports import loopback_guard, patched_library
-from wonder_customers.transports.httpx_requests import build_request, library_of
 from wonder_customers.transports.messages import (
     MAX_BODY,
+    build_request,
     decode_body,
     is_one_response,
+    library_of,
     normalize_headers,
     serialize_request,
     too_large,
@@ -360,9 +361,9 @@ def _proxy(url: object, context: Any) -> httpx.Proxy:
         proxy.ssl_context = context if proxy.url.scheme == "https" else None
         # Most errors are raised only when a transport is created with the proxy.
         httpx.AsyncHTTPTransport(verify=default_context(), trust_env=False, proxy=proxy)
-    except (ValueError, httpx.InvalidURL, ImportError) as error:
-        if isinstance(error, ImportError):
-            raise ConfigurationError("a SOCKS proxy requires socksio. Run: pip install 'httpx[socks]'") from None
+    except ImportError:
+        raise ConfigurationError("a SOCKS proxy requires socksio. Run: pip install 'httpx[socks]'") from None
+    except (ValueError, httpx.InvalidURL):
         raise ConfigurationError("proxy must be the URL of a proxy, such as http://proxy.example:3128") from None
     return proxy
 

@@ -1,17 +1,23 @@
-"""HTTP/1.1 messages: the serialization of requests, and the decoding of headers and bodies of responses."""
+"""HTTP/1.1 messages: requests as bytes and as objects of httpx, and the headers and bodies of responses."""
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Iterable, Mapping
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Final
 
+from wonder_customers.errors import ConfigurationError
 from wonder_customers.wire import Header, SignedRequest, TransportError
 
 __all__ = [
     "MAX_BODY",
     "MAX_HEAD",
+    "build_request",
     "decode_body",
     "is_one_response",
+    "library_of",
     "normalize_headers",
     "serialize_request",
     "too_large",
@@ -44,6 +50,50 @@ def serialize_request(signed_request: SignedRequest) -> bytes:
         hint = "Check the headers that the dialect or the application adds."
         raise TransportError("the request line or a header is not valid HTTP", retryable=False, hint=hint)
     return b"%b\r\n\r\n%b" % (head, signed_request.body)
+
+
+def library_of(kind: type) -> ModuleType:
+    """Return the library of a class of transports."""
+    modules = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    return import_module("httpx2" if "httpx2" in modules else "httpx")
+
+
+@cache
+def _body_class(library: ModuleType) -> Any:
+    """Return a class for request bodies."""
+    return type("Body", (_Body, library.AsyncByteStream), {})
+
+
+class _Body:  # no async generator, because trio warns about suspended generators
+    def __init__(self, body: bytes) -> None:
+        self._parts = [body] if body else []
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._parts:
+            raise StopAsyncIteration
+        return self._parts.pop()
+
+
+def build_request(library: ModuleType, signed_request: SignedRequest) -> Any:
+    """Return a request object of `library`. Raise `ConfigurationError` if the library would change the path."""
+    origin, target, timeouts = signed_request.origin, signed_request.target.encode("ascii"), signed_request.timeouts
+    url = library.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=target)
+    if url.raw_path != target:
+        raise ConfigurationError(
+            "the request cannot be sent with httpx, which would change the request's path. Nothing was sent. On"
+            " asyncio, use AsyncioTransport."
+        )
+    limits = {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.write, "pool": timeouts.connect}
+    return library.Request(
+        signed_request.method,
+        url,
+        headers=list(signed_request.headers),
+        stream=_body_class(library)(signed_request.body),
+        extensions={"timeout": limits},
+    )
 
 
 def normalize_headers(headers: Iterable[Header]) -> dict[str, str]:
