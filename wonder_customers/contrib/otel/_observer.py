@@ -33,8 +33,18 @@ class OpenTelemetryObserver:
             handler(event)
 
 
-def is_error(event: AttemptEnded) -> bool:
-    """Return whether an attempt counts as failed."""
+def request_attributes(event: AttemptEnded) -> Attributes:
+    """Return the attributes of an attempt, with ``error.type`` if the attempt counts as failed."""
+    attributes: Attributes = {
+        "http.request.method": event.attempt.method,
+        "url.template": event.attempt.route,
+        "server.address": event.call.host,
+        "server.port": event.call.port,
+    }
+    if event.status is not None:
+        attributes["http.response.status_code"] = event.status
     # The upsert of a new customer starts with such a GET. The conventions leave this decision to the client.
     not_found = event.error == "NotFoundError" and event.attempt.method == "GET"
-    return event.error is not None and not not_found
+    if event.error is not None and not not_found:
+        attributes["error.type"] = event.error
+    return attributes

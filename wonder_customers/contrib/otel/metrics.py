@@ -21,7 +21,7 @@ from wonder_customers.contrib.otel._observer import (
     SCOPE,
     Attributes,
     OpenTelemetryObserver,
-    is_error,
+    request_attributes,
 )
 from wonder_customers.events import (
     AttemptEnded,
@@ -131,17 +131,8 @@ class Metrics(OpenTelemetryObserver):
         self._sessions.pop(event.session, None)
 
     def _on_attempt_ended(self, event: AttemptEnded) -> None:
-        attributes: Attributes = {
-            "http.request.method": event.attempt.method,
-            "url.template": event.attempt.route,
-            "server.address": event.call.host,
-            "server.port": event.call.port,
-            GATEWAY: event.call.gateway,  # distinguishes these requests from those of other HTTP clients
-        }
-        if event.status is not None:
-            attributes["http.response.status_code"] = event.status
-        if is_error(event):
-            attributes["error.type"] = str(event.error)
+        attributes = request_attributes(event)
+        attributes[GATEWAY] = event.call.gateway  # distinguishes these requests from those of other HTTP clients
         self._attempts.record(event.elapsed, attributes)
 
     def _on_call_ended(self, event: CallEnded) -> None:

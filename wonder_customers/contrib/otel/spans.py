@@ -40,7 +40,7 @@ from wonder_customers.contrib.otel._observer import (
     SCOPE,
     Attributes,
     OpenTelemetryObserver,
-    is_error,
+    request_attributes,
 )
 from wonder_customers.events import (
     AttemptEnded,
@@ -107,14 +107,7 @@ class Spans(OpenTelemetryObserver):
     def _on_attempt_ended(self, event: AttemptEnded) -> None:
         # The span of an attempt has no children, so it can be created at its end, which takes half the time.
         spans, attempt = self._calls[event.call], event.attempt
-        attributes: Attributes = {
-            "http.request.method": attempt.method,
-            "url.template": attempt.route,
-            "server.address": event.call.host,
-            "server.port": event.call.port,
-        }
-        if event.status is not None:
-            attributes["http.response.status_code"] = event.status
+        attributes = request_attributes(event)
         if event.outcome != "response":
             attributes[OUTCOME] = event.outcome
         if event.applied != "no":
@@ -123,12 +116,9 @@ class Spans(OpenTelemetryObserver):
             attributes[REQUEST_ID] = event.request_id
         if attempt.number > 1:
             attributes["http.request.resend_count"] = attempt.number - 1
-        failed = is_error(event)
-        if failed:
-            attributes["error.type"] = str(event.error)
         name = f"{attempt.method} {attempt.route}"
         span = self._tracer.start_span(name, spans.context, SpanKind.CLIENT, attributes, start_time=spans.attempt_start)
-        if failed:
+        if "error.type" in attributes:
             span.set_status(_ERROR)
         span.end()
 
