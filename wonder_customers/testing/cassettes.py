@@ -20,11 +20,14 @@ import orjson
 from attrs import define, field
 
 from wonder_customers._core.redaction import Redactor
+from wonder_customers.dialects import package
+from wonder_customers.dialects.base import Account
+from wonder_customers.dialects.offline import account_at, mock_origin
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.transports import select_transport
 from wonder_customers.wire import HttpRequest, HttpResponse, SignedRequest, Transmission, Transport, TransportError
 
-__all__ = ["RecordingTransport", "ReplayTransport", "to_har"]
+__all__ = ["RecordingTransport", "ReplayTransport", "configured_account", "to_har"]
 
 _KEPT: Final = re.compile(
     r"_?id|uuid|\w+_(uuid|id|at)|reference(_number)?|status|state|(token_)?type|code|error_code|deleted|archived"
@@ -209,6 +212,15 @@ class ReplayTransport:
 
     async def aclose(self) -> None:
         """Do nothing."""
+
+
+def configured_account(gateway: str) -> Account:
+    """Return the account in the environment, or else an account at an unreachable origin."""
+    try:
+        found: Account = package(gateway).ACCOUNT.from_environment()
+    except ConfigurationError:
+        return account_at(gateway, mock_origin(gateway))
+    return found
 
 
 def read_cassette(path: Path) -> list[Json]:

@@ -195,19 +195,18 @@ def customer_retry_policy() -> "RetryPolicy | None":
 @pytest.fixture
 def _session_target(request: pytest.FixtureRequest) -> _SessionTarget:
     """Return the mock, the cassette or the simulator that the test uses."""
-    if "gateway_mock" in request.fixturenames:
+    if not {"gateway_mock", "gateway_cassette"}.isdisjoint(request.fixturenames):
         from wonder_customers.dialects.offline import account_at, mock_origin  # noqa: PLC0415
 
-        transport = request.getfixturevalue("gateway_mock").transport
-        return _SessionTarget(lambda gateway: account_at(gateway, mock_origin(gateway)), transport)
-    if "gateway_cassette" in request.fixturenames:
-        from wonder_customers.dialects.offline import account_at, mock_origin  # noqa: PLC0415
-        from wonder_customers.testing.accounts import configured_account  # noqa: PLC0415
+        def offline(gateway: str) -> Any:
+            return account_at(gateway, mock_origin(gateway))
+
+        if "gateway_mock" in request.fixturenames:
+            return _SessionTarget(offline, request.getfixturevalue("gateway_mock").transport)
+        from wonder_customers.testing.cassettes import configured_account  # noqa: PLC0415
 
         cassette = request.getfixturevalue("gateway_cassette")
-        if request.config.getoption("record"):
-            return _SessionTarget(configured_account, lambda: cassette)
-        return _SessionTarget(lambda gateway: account_at(gateway, mock_origin(gateway)), lambda: cassette)
+        return _SessionTarget(configured_account if request.config.getoption("record") else offline, lambda: cassette)
     shared = "shared_customer_simulator" in request.fixturenames
     simulated = request.getfixturevalue("shared_customer_simulator" if shared else "customer_simulator")
     return _SessionTarget(simulated.account, None)
