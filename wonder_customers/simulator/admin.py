@@ -1,5 +1,6 @@
 """Administrative endpoints, for test programs in other languages and processes."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -8,10 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from wonder_customers.simulator.app import ADMIN
-from wonder_customers.simulator.conditions import Conditions
 from wonder_customers.simulator.faults import Faults
 from wonder_customers.simulator.gateway import json_response, read_body
-from wonder_customers.simulator.quirks import Quirks
 from wonder_customers.simulator.request_checks import protected
 from wonder_customers.simulator.store import Store
 
@@ -27,15 +26,13 @@ MAX_STATE_BYTES: Final = 100_000_000
 def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
     """Return the endpoints for faults and for the numbers of requests."""
 
-    async def set_faults(request: Request) -> Response:
-        if request.method == "DELETE":
-            faults.clear()
-        elif request.method == "POST":
-            try:
-                _add(faults, await read_json(request))
-            except (ValueError, TypeError, RuntimeError) as error:
-                return json_response(400, {"message": str(error)})
-        return json_response(200, {"faults": faults.active(), "seen": faults.seen})
+    def add(sent: Any) -> None:
+        if not isinstance(sent, dict) or not isinstance(sent.get("name"), str):
+            raise TypeError('a fault must be a JSON object with a name, such as {"name": "server_error"}')
+        faults.add(**sent)
+
+    def described() -> dict[str, Any]:
+        return {"faults": faults.active(), "seen": faults.seen}
 
     async def requests(_: Request) -> Response:
         counted = faults.requests if proxied else store.requests
@@ -46,44 +43,45 @@ def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
         return json_response(200, {"requests": rows})
 
     return [
-        Route(f"{ADMIN}/faults", protected(set_faults), methods=["GET", "POST", "DELETE"]),
+        _settings_route("faults", described, add, faults.clear),
         Route(f"{ADMIN}/requests", protected(requests)),
     ]
 
 
 def state_routes(server: "SimulatorServer") -> list[Route]:
     """Return the endpoints that show and change the conditions, quirks and data of a server."""
-
-    async def state(request: Request) -> Response:
-        if request.method == "DELETE":
-            server.clear_state()
-        elif request.method == "POST":
-            try:
-                server.import_state(await read_json(request, MAX_STATE_BYTES))
-            except ValueError as error:
-                return json_response(400, {"message": str(error)})
-        return json_response(200, server.export_state())
-
+    conditions, quirks = server.conditions, server.quirks
     return [
-        _settings_route("conditions", server.conditions),
-        _settings_route("quirks", server.quirks),
-        Route(f"{ADMIN}/state", protected(state), methods=["GET", "POST", "DELETE"]),
+        _settings_route("conditions", conditions.described, conditions.change),
+        _settings_route("quirks", quirks.described, quirks.change),
+        _settings_route("state", server.export_state, server.import_state, server.clear_state, MAX_STATE_BYTES),
     ]
 
 
-def _settings_route(name: str, settings: Conditions | Quirks) -> Route:
-    async def show(request: Request) -> Response:
-        if request.method == "POST":
+def _settings_route(
+    name: str,
+    described: Callable[[], dict[str, Any]],
+    change: Callable[[Any], None],
+    clear: Callable[[], None] | None = None,
+    limit: int = MAX_BYTES,
+) -> Route:
+    """Return an endpoint that shows settings, and changes or clears them."""
+
+    async def settings(request: Request) -> Response:
+        if request.method == "DELETE" and clear is not None:
+            clear()
+        elif request.method == "POST":
             try:
-                settings.change(await read_json(request))
-            except ValueError as error:
+                change(await read_json(request, limit))
+            except (ValueError, TypeError, RuntimeError) as error:
                 return json_response(400, {"message": str(error)})
-        return json_response(200, settings.described())
+        return json_response(200, described())
 
-    return Route(f"{ADMIN}/{name}", protected(show), methods=["GET", "POST"])
+    methods = ["GET", "POST"] if clear is None else ["GET", "POST", "DELETE"]
+    return Route(f"{ADMIN}/{name}", protected(settings), methods=methods)
 
 
-async def read_json(request: Request, limit: int = MAX_BYTES) -> Any:
+async def read_json(request: Request, limit: int) -> Any:
     """Return the JSON value of a request's body.
 
     Raises:
@@ -96,9 +94,3 @@ async def read_json(request: Request, limit: int = MAX_BYTES) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"the body is not JSON: {error}") from None
-
-
-def _add(faults: Faults, sent: Any) -> None:
-    if not isinstance(sent, dict) or not isinstance(sent.get("name"), str):
-        raise TypeError('a fault must be a JSON object with a name, such as {"name": "server_error"}')
-    faults.add(**sent)

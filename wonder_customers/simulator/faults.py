@@ -1,10 +1,12 @@
 """Fault injection: the kinds of faults, and the active faults."""
 
 import random
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from math import isfinite
 from typing import Any, Final
 
@@ -114,19 +116,7 @@ class Fault:
 
 def path_matches(pattern: str, path: str) -> bool:
     """Return whether `pattern` matches the whole path. Each ``*`` in the pattern matches any characters."""
-    first, *rest = pattern.split("*")
-    if not rest:
-        return path == pattern
-    *middle, last = rest
-    if not path.startswith(first) or not path[len(first) :].endswith(last):
-        return False
-    position, end = len(first), len(path) - len(last)
-    for part in middle:
-        position = path.find(part, position, end)
-        if position < 0:
-            return False
-        position += len(part)
-    return True
+    return fnmatchcase(path, re.sub(r"[?\[]", r"[\g<0>]", pattern))
 
 
 def fault(

@@ -19,7 +19,7 @@ from wonder_customers.simulator.cards import without_card_data
 from wonder_customers.simulator.conditions import Conditions, magic_of
 from wonder_customers.simulator.proxy_http import INJECTED_FAULT, MAX_BODY_BYTES
 from wonder_customers.simulator.quirks import Quirk, Quirks, SimulatedResponse, changed
-from wonder_customers.simulator.request_log import RecordedRequest, RequestLog
+from wonder_customers.simulator.request_log import RecordedRequest, RequestLog, parsed
 from wonder_customers.simulator.store import Store
 
 JsonObject = dict[str, Any]
@@ -60,10 +60,7 @@ class ReceivedRequest:
 
     def json(self) -> Any:
         """Return the JSON value of the body, or None if it is empty or invalid."""
-        try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            return None
+        return parsed(self.body)
 
     def number(self, name: str, default: int) -> int | None:
         """Return an integer from the query: `default` if it is missing, None if it is invalid."""

@@ -12,7 +12,7 @@ import orjson
 from wonder_customers.simulator.authentication import AuthenticationReport
 from wonder_customers.simulator.cards import without_card_data
 
-__all__ = ["INSPECTED", "RecordedRequest", "RequestLog"]
+__all__ = ["INSPECTED", "RecordedRequest", "RequestLog", "parsed"]
 
 _MAX_REQUESTS: Final = 10_000
 INSPECTED: Final = 200
@@ -56,12 +56,12 @@ class RecordedRequest:
     @property
     def json(self) -> Any:
         """The JSON value of the body; None if it is empty or invalid."""
-        return _parsed(self.body)
+        return parsed(self.body)
 
     @property
     def response_json(self) -> Any:
         """The JSON value of the response's body; None if it is empty or invalid."""
-        return _parsed(self.response_body)
+        return parsed(self.response_body)
 
 
 class RequestLog:
@@ -99,7 +99,8 @@ class RequestLog:
             self._requests.clear()
 
 
-def _parsed(body: bytes) -> Any:
+def parsed(body: bytes) -> Any:
+    """Return the JSON value of a body, or None if it is empty or invalid."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
