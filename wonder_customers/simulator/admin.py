@@ -1,6 +1,7 @@
 """Administrative endpoints, for test programs in other languages and processes."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -26,11 +27,6 @@ MAX_STATE_BYTES: Final = 100_000_000
 def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
     """Return the endpoints for faults and for the numbers of requests."""
 
-    def add(sent: Any) -> None:
-        if not isinstance(sent, dict) or not isinstance(sent.get("name"), str):
-            raise TypeError('a fault must be a JSON object with a name, such as {"name": "server_error"}')
-        faults.add(**sent)
-
     def described() -> dict[str, Any]:
         return {"faults": faults.active(), "seen": faults.seen}
 
@@ -43,7 +39,7 @@ def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
         return json_response(200, {"requests": rows})
 
     return [
-        _settings_route("faults", described, add, faults.clear),
+        _settings_route("faults", described, partial(_add, faults), faults.clear),
         Route(f"{ADMIN}/requests", protected(requests)),
     ]
 
@@ -94,3 +90,9 @@ async def read_json(request: Request, limit: int) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"the body is not JSON: {error}") from None
+
+
+def _add(faults: Faults, sent: Any) -> None:
+    if not isinstance(sent, dict) or not isinstance(sent.get("name"), str):
+        raise TypeError('a fault must be a JSON object with a name, such as {"name": "server_error"}')
+    faults.add(**sent)

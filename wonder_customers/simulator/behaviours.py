@@ -25,8 +25,8 @@ class FaultContext:
     client: ClientConnection
     upstream: GatewayConnection
     head: ProxiedRequest
-    applied: bool
-    parameters: dict[str, Any]
+    applied: bool = True
+    parameters: dict[str, Any] = field(default_factory=dict)
     fault: str | None = None
     _request: ProxiedRequest | None = field(default=None, init=False)
 

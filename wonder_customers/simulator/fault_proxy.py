@@ -157,7 +157,7 @@ class FaultProxy:
         upstream = self._new_upstream()
         try:
             if fault is not None:
-                await self._handle(fault, client, upstream, ProxiedRequest(b"", b"", ()))
+                await self._handle(fault, FaultContext(self, client, upstream, ProxiedRequest(b"", b"", ())))
             else:
                 await self._serve_requests(client, upstream)
             await client.close()
@@ -180,14 +180,14 @@ class FaultProxy:
 
     async def _serve_requests(self, client: ClientConnection, upstream: GatewayConnection) -> None:
         while (head := await client.next_head()) is not None:
+            context = FaultContext(self, client, upstream, head)
             try:
                 fault = self._fault_for(head)
             except ValueError as error:  # an invalid fault header
-                context = FaultContext(self, client, upstream, head, applied=False, parameters={})
                 await context.request()
                 await context.send(simulator_response(400, orjson.dumps({"message": str(error)})))
                 continue
-            if not await self._handle(fault, client, upstream, head):
+            if not await self._handle(fault, context):
                 return
 
     def _fault_for(self, head: ProxiedRequest) -> Fault | None:
@@ -202,15 +202,11 @@ class FaultProxy:
         gateway, _ = self._resolve_route(head.path)
         return self._faults.for_request(gateway, head.method.decode(), head.path)
 
-    async def _handle(
-        self, fault: Fault | None, client: ClientConnection, upstream: GatewayConnection, head: ProxiedRequest
-    ) -> bool:
+    async def _handle(self, fault: Fault | None, context: FaultContext) -> bool:
         if fault is None:
-            return await relay(FaultContext(self, client, upstream, head, applied=True, parameters={}))
-        context = FaultContext(
-            self, client, upstream, head, applied=fault.applied, parameters=fault.parameters, fault=fault.name
-        )
-        kind = FAULT_KINDS[fault.name]
+            return await relay(context)
+        context.applied, context.parameters, context.fault = fault.applied, fault.parameters, fault.name
+        kind, head = FAULT_KINDS[fault.name], context.head
         recorded = None if (kind.delivers and fault.applied) or not head.method else self._record(fault, head)
         try:
             return await kind.behaviour(context)

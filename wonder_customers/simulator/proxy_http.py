@@ -136,10 +136,7 @@ class ClientConnection:
     def serialise(self, response: ProxiedResponse, *, head_only: bool = False) -> bytes:
         """Return the bytes of a response, and mark it as sent."""
         head = h11.Response(status_code=response.status, headers=list(response.headers), reason=response.reason)
-        data = self._http.send(head) or b""
-        if response.body and not head_only:
-            data += self._http.send(h11.Data(data=response.body)) or b""
-        return data + (self._http.send(h11.EndOfMessage()) or b"")
+        return _message(self._http, head, b"" if head_only else response.body)
 
     async def write(self, data: bytes) -> None:
         """Send raw bytes."""
@@ -190,10 +187,7 @@ class GatewayConnection:
             self._streams = await asyncio.open_connection(*self._address)
         reader, writer = self._streams
         request = h11.Request(method=message.method, target=message.target, headers=self._headers(message, fault))
-        data = self._http.send(request) or b""
-        if message.body:
-            data += self._http.send(h11.Data(data=message.body)) or b""
-        writer.write(data + (self._http.send(h11.EndOfMessage()) or b""))
+        writer.write(_message(self._http, request, message.body))
         response = await self._read(reader)
         self._http.start_next_cycle()
         return response
@@ -225,3 +219,9 @@ class GatewayConnection:
         """Close the connection."""
         if self._streams is not None:
             self._streams[1].transport.abort()
+
+
+def _message(connection: h11.Connection, head: h11.Request | h11.Response, body: bytes) -> bytes:
+    """Return the bytes of a complete message, and mark it as sent."""
+    events = (head, h11.Data(data=body), h11.EndOfMessage()) if body else (head, h11.EndOfMessage())
+    return b"".join(connection.send(event) or b"" for event in events)

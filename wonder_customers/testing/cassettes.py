@@ -11,7 +11,7 @@ values have equal numbers. A response may also have ``raw``, its body as receive
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -24,6 +24,7 @@ from wonder_customers.dialects import package
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.offline import account_at, mock_origin
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.testing.examples import with_scalars
 from wonder_customers.transports import select_transport
 from wonder_customers.wire import HttpRequest, HttpResponse, SignedRequest, Transmission, Transport, TransportError
 
@@ -122,7 +123,7 @@ class RecordingTransport:
         redactor = Redactor(HttpRequest(sent.method, sent.target, "", sent.body))
         refused = response.status >= 400 or (isinstance(body, dict) and str(body.get("code")) not in {"None", "200"})
         redacted = (
-            _texts(body, lambda text: self._redaction.text(redactor.redact(text)))
+            with_scalars(body, lambda it: self._redaction.text(redactor.redact(it)) if isinstance(it, str) else it)
             if refused
             else self._redaction.json(body)
         )
@@ -290,15 +291,6 @@ def _json(body: bytes) -> Json:
         return orjson.loads(body) if body else None
     except orjson.JSONDecodeError:
         return f"{len(body)} bytes that are not JSON"
-
-
-def _texts(value: Json, redact: Callable[[str], str]) -> Json:
-    """Return a JSON value with all strings redacted."""
-    if isinstance(value, dict):
-        return {name: _texts(item, redact) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_texts(item, redact) for item in value]
-    return redact(value) if isinstance(value, str) else value
 
 
 def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:

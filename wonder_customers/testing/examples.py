@@ -14,7 +14,7 @@ from wonder_customers.dialects import package
 from wonder_customers.errors import ConfigurationError, InvalidResponseError
 from wonder_customers.records import Customer, PaymentToken
 
-__all__ = ["Example", "Examples", "ResponseContent", "examples", "swapped"]
+__all__ = ["Example", "Examples", "ResponseContent", "examples", "with_scalars"]
 
 _PREFERRED: Final = ("create_response", "customer_response", "get_response")
 
@@ -103,7 +103,8 @@ class Examples:
         if example.kind == "customers":
             return example.filled([customer])
         if example.kind == "plain":
-            return swapped(example.body, {self.customer.id: content.customer.id})
+            own, other = self.customer.id, content.customer.id
+            return with_scalars(example.body, lambda it: other if it == own else it)
         token = self.codec.write_token(content.token)
         return example.filled(token if example.kind == "token" else [token])
 
@@ -147,10 +148,10 @@ def _at(body: Any, path: Sequence[str]) -> Any:
     return body
 
 
-def swapped(body: Any, changes: dict[Any, Any]) -> Any:
-    """Return a copy of a JSON value with scalars replaced."""
+def with_scalars(body: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a copy of a JSON value with changed scalars."""
     if isinstance(body, dict):
-        return {key: swapped(value, changes) for key, value in body.items()}
+        return {key: with_scalars(value, change) for key, value in body.items()}
     if isinstance(body, list):
-        return [swapped(item, changes) for item in body]
-    return changes.get(body, body)
+        return [with_scalars(item, change) for item in body]
+    return change(body)

@@ -10,7 +10,7 @@ import orjson
 from wonder_customers.dialects.base import Call
 from wonder_customers.dialects.offline import account_at, mock_origin, offline_simulator
 from wonder_customers.errors import CallError, ConfigurationError, GatewayError
-from wonder_customers.testing.examples import examples, swapped
+from wonder_customers.testing.examples import examples, with_scalars
 from wonder_customers.wire import HttpResponse
 
 __all__ = ["STATUSES", "refusal_body"]
@@ -35,7 +35,8 @@ def refusal_body(
 ) -> bytes:
     """Return the body of an error response. Raise `ConfigurationError` if the gateway does not support `fields`."""
     body, *values = _refusal_template(gateway)
-    body = swapped(body, dict(zip(values, (status, code, message or phrases.get(status, "Error")), strict=True)))
+    changes = dict(zip(values, (status, code, message or phrases.get(status, "Error")), strict=True))
+    body = with_scalars(body, lambda it: changes.get(it, it))
     if fields:
         try:
             body = examples(gateway).codec.write_fields(body, fields)
