@@ -11,7 +11,7 @@ import anyio
 import pytest
 from attrs import evolve
 from backends import ASYNCIO_ONLY
-from transports.sending import send, signed_request
+from transports.sending import forever, response_to, send, signed_request
 
 from raw_sockets import Peer, RawServer, dead_port
 from wonder_customers import CustomerSession, Monri, NotSentError, RetryPolicy
@@ -138,6 +138,24 @@ async def test_hanging_lookup_blocks_neither_the_program_nor_other_hosts(
     await transport.aclose()
     assert all(isinstance(error, TransportError) and not transmission.sent for transmission, error in results)
     assert {str(error) for _, error in results} == {"no connection could be opened within the connect timeout of 0.3 s"}
+
+
+async def test_lookup_succeeds_after_one_that_could_not_start_its_thread(
+    kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with RawServer(forever) as server:
+        request = signed_request(server.port, host="localhost", timeouts=Timeouts(2, 2, 2))
+        async with aclosing(kind()) as transport:
+            with monkeypatch.context() as limited:
+                limited.setattr(threading.Thread, "start", start)
+                transmission, error = await send(transport, request)
+            assert isinstance(error, TransportError)
+            assert "no thread could be started to resolve the host name" in str(error)
+            assert not transmission.sent
+            assert (await response_to(transport, request)).status == 200
 
 
 async def test_given_ssl_context_is_not_changed(kind: Callable[..., Any], simulator: SimulatorServer) -> None:

@@ -62,7 +62,13 @@ class Resolver:
         lookup = self._lookups.get((host, port))
         if lookup is None:
             lookup = self._lookups[host, port] = anyio.Event(), []
-            Thread(target=self._look_up, args=(host, port, *lookup, current_token()), daemon=True).start()
+            try:
+                Thread(target=self._look_up, args=(host, port, *lookup, current_token()), daemon=True).start()
+            except RuntimeError:
+                del self._lookups[host, port]
+                reason = "no connection could be opened: no thread could be started to resolve the host name"
+                hint = "It is safe to call again. Check the maximum number of threads of this process."
+                raise TransportError(reason, hint=hint) from None
         done, addresses = lookup
         await done.wait()
         if not addresses:
