@@ -78,11 +78,7 @@ def _settings_route(
 
 
 async def read_json(request: Request, limit: int) -> Any:
-    """Return the JSON value of a request's body.
-
-    Raises:
-        ValueError: The body is not JSON, or is larger than `limit` bytes.
-    """
+    """Return the JSON value of a request's body. Raise `ValueError` if it is too large or not JSON."""
     body = await read_body(request, limit)
     if body is None:
         raise ValueError(f"the body is larger than {limit} bytes")

@@ -122,11 +122,7 @@ def path_matches(pattern: str, path: str) -> bool:
 def fault(
     name: str, parameters: Mapping[str, Any], times: int | None = 1, probability: float = 1.0, **selection: Any
 ) -> Fault:
-    """Return a fault. The arguments are those of `Faults.add`.
-
-    Raises:
-        ValueError: The fault or a parameter is unknown, or a value is invalid.
-    """
+    """Return a fault. The arguments and the `ValueError` of invalid ones are those of `Faults.add`."""
     gateway, method, path = (selection.get(key) for key in ("gateway", "method", "path"))
     applied, seed = selection.get("applied"), selection.get("seed")
     kind = _kind(name, parameters)
@@ -217,11 +213,7 @@ _BOOLEANS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": F
 
 
 def fault_from_header(text: str) -> Fault:
-    """Parse the header that selects a fault, such as ``rate_limited; retry_after=5``.
-
-    Raises:
-        ValueError: The fault or a parameter is unknown, or a value is invalid.
-    """
+    """Parse the header of a fault, such as ``rate_limited; retry_after=5``. Raise `ValueError` if it is invalid."""
     name, *pairs = (part.strip() for part in text.split(";"))
     parameters: dict[str, Any] = {}
     for pair in pairs:

@@ -93,11 +93,7 @@ async def read_body(request: Request, limit: int) -> bytes | None:
 
 
 async def read_request(request: Request) -> ReceivedRequest:
-    """Read a whole request.
-
-    Raises:
-        GatewayRefusal: The body is larger than `MAX_BODY_BYTES`.
-    """
+    """Read a whole request. Raise `GatewayRefusal` if its body is larger than `MAX_BODY_BYTES`."""
     scope = request.scope
     query = scope["query_string"]
     body = await read_body(request, MAX_BODY_BYTES)

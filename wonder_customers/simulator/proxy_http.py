@@ -26,11 +26,7 @@ class RequestTooLargeError(Exception):
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """Return a TCP socket that is bound to the address but does not listen yet.
-
-    Raises:
-        OSError: The socket cannot be bound.
-    """
+    """Return a TCP socket that is bound but does not listen yet. Raise `OSError` if this fails."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio disables Nagle's algorithm only if the socket's protocol is given explicitly.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -178,11 +174,7 @@ class GatewayConnection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def deliver(self, message: ProxiedRequest, fault: str | None = None) -> ProxiedResponse:
-        """Send a request to the gateways, and return their response.
-
-        Raises:
-            OSError, h11.ProtocolError: The connection failed, or the response is incomplete or not valid HTTP.
-        """
+        """Send a request, and return the response. Raise `OSError` or `h11.ProtocolError` if it is not complete."""
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._address)
         reader, writer = self._streams

@@ -46,11 +46,7 @@ def export_state(store: Store) -> dict[str, Any]:
 
 
 def import_state(store: Store, state: Any) -> None:
-    """Replace all data with an exported state.
-
-    Raises:
-        ValueError: `state` is invalid. Nothing was changed.
-    """
+    """Replace all data with an exported state. If it is invalid, raise `ValueError` and change nothing."""
     if not isinstance(state, dict) or state.get("version") != _VERSION:
         raise ValueError(f"a state must be a JSON object with version {_VERSION}. Nothing was imported.")
     if unknown := sorted(state.keys() - _TABLES.keys() - {"version"}):

@@ -39,11 +39,7 @@ class CertificateAuthority:
         return context
 
     def server_context(self, validity: str) -> ssl.SSLContext:
-        """Return a server TLS context with a ``good`` or ``expired`` certificate.
-
-        Raises:
-            ValueError: `validity` is neither ``good`` nor ``expired``.
-        """
+        """Return a server TLS context with a ``good`` or ``expired`` certificate; else raise `ValueError`."""
         if validity not in _VALIDITY:
             raise ValueError(f"validity must be {' or '.join(_VALIDITY)}, not {validity!r}")
         key = ec.generate_private_key(ec.SECP256R1())

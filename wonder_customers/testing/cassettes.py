@@ -28,7 +28,7 @@ from wonder_customers.testing.examples import with_scalars
 from wonder_customers.transports import select_transport
 from wonder_customers.wire import HttpRequest, HttpResponse, SignedRequest, Transmission, Transport, TransportError
 
-__all__ = ["RecordingTransport", "ReplayTransport", "configured_account", "to_har"]
+__all__ = ["RecordingTransport", "ReplayTransport", "to_har"]
 
 _KEPT: Final = re.compile(
     r"_?id|uuid|\w+_(uuid|id|at)|reference(_number)?|status|state|(token_)?type|code|error_code|deleted|archived"
@@ -225,11 +225,7 @@ def configured_account(gateway: str) -> Account:
 
 
 def read_cassette(path: Path) -> list[Json]:
-    """Return the interactions of a cassette.
-
-    Raises:
-        ConfigurationError: The cassette does not exist, cannot be read, or is not valid.
-    """
+    """Return the interactions of a cassette. Raise `ConfigurationError` if it cannot be read or is not valid."""
     try:
         cassette = orjson.loads(path.read_bytes())
         if cassette["version"] == 1 and all(map(_is_interaction, cassette["interactions"])):

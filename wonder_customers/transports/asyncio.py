@@ -142,11 +142,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         self.timer_due: float = inf  # when the timer fires
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
-        """Send the request over this connection and return the response.
-
-        Raises:
-            TransportError: No complete response arrived.
-        """
+        """Send the request over this connection and return the response, or raise `TransportError`."""
         data, timeouts = serialize_request(signed_request), signed_request.timeouts
         transport = self.transport or await self._pool.connect(self, timeouts.connect, deadline)
         if transmission.renew is not None:
