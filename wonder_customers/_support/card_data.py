@@ -107,14 +107,14 @@ def _without_marks(text: str) -> str:
     return _FOREIGN.sub(lambda character: "" if unicodedata.combining(character[0]) else character[0], folded)
 
 
-def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def find_card_data(value: Any) -> Iterator[tuple[str, str]]:
     """Yield the paths and problems of card data in a record or a JSON value."""
-    return search_values(value, path) if _is_suspicious(value) else iter(())
+    return search_values(value) if _is_suspicious(value) else iter(())
 
 
-def search_values(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def search_values(value: Any) -> Iterator[tuple[str, str]]:
     """Search like `find_card_data`, without the fast check."""
-    queue: list[tuple[str, Any]] = [(path, value)]
+    queue: list[tuple[str, Any]] = [("", value)]
     seen: set[int] = set()
     for location, item in queue:
         if isinstance(item, str):

@@ -139,12 +139,12 @@ def keys_removed(*names: str) -> Callable[[SimulatedResponse], None]:
     return change
 
 
-def refusals(status: int, becomes: int, body: JsonObject | None = None) -> Callable[[SimulatedResponse], None]:
-    """Return a change that gives refusals with `status` another status and, optionally, another body."""
+def refusals(status: int, becomes: int, body: JsonObject) -> Callable[[SimulatedResponse], None]:
+    """Return a change that gives refusals with `status` another status and another body."""
 
     def change(response: SimulatedResponse) -> None:
         if response.status == status:
-            response.status, response.body = becomes, response.body if body is None else dict(body)
+            response.status, response.body = becomes, dict(body)
 
     return change
 
@@ -174,6 +174,9 @@ def _extra(response: SimulatedResponse) -> None:
 
 
 EXTRA_FIELDS: Final = Quirk("extra-fields", "customers have undocumented fields", _extra)
+REFORMATTED_PHONE: Final = Quirk(
+    "reformatted-phone", "telephone numbers contain spaces", change_fields(spaced, "phone")
+)
 LOWER_CASE_EMAIL: Final = Quirk(
     "lower-case-email", "e-mail addresses are in lower case", change_fields(str.lower, "email")
 )
@@ -186,11 +189,6 @@ def collapsed_blanks(*names: str) -> Quirk:
         "consecutive spaces in a string become a single space",
         change_fields(lambda value: " ".join(value.split()) if isinstance(value, str) else value, *names),
     )
-
-
-def reformatted_phone(name: str = "phone") -> Quirk:
-    """Return a quirk that adds spaces to telephone numbers."""
-    return Quirk("reformatted-phone", "telephone numbers contain spaces", change_fields(spaced, name))
 
 
 def booleans_as_numbers(*names: str) -> Quirk:

@@ -31,7 +31,7 @@ STATUSES: Final[dict[str, int]] = {
 
 
 def refusal_body(
-    gateway: str, status: int, code: str, message: str | None = None, fields: Mapping[str, Sequence[str]] | None = None
+    gateway: str, status: int, code: str, message: str | None, fields: Mapping[str, Sequence[str]] | None
 ) -> bytes:
     """Return the body of an error response. Raise `ConfigurationError` if the gateway does not support `fields`."""
     body, *values = _refusal_template(gateway)

@@ -5,6 +5,7 @@ from typing import Any, Final
 from wonder_customers.simulator.quirks import (
     EXTRA_FIELDS,
     LOWER_CASE_EMAIL,
+    REFORMATTED_PHONE,
     Quirk,
     SimulatedResponse,
     booleans_as_numbers,
@@ -12,7 +13,6 @@ from wonder_customers.simulator.quirks import (
     collapsed_blanks,
     keys_removed,
     numbers,
-    reformatted_phone,
     refusals,
 )
 
@@ -46,7 +46,7 @@ def _taken(response: SimulatedResponse) -> None:
 QUIRKS: Final = (
     LOWER_CASE_EMAIL,
     collapsed_blanks("name", "description", "address"),
-    reformatted_phone(),
+    REFORMATTED_PHONE,
     booleans_as_numbers("deleted"),
     Quirk("text-as-numbers", "postcodes are numbers", change_fields(numbers, "zip_code")),
     Quirk(

@@ -6,13 +6,13 @@ from typing import Any, Final
 from wonder_customers.simulator.quirks import (
     EXTRA_FIELDS,
     LOWER_CASE_EMAIL,
+    REFORMATTED_PHONE,
     Quirk,
     SimulatedResponse,
     booleans_as_numbers,
     change_fields,
     collapsed_blanks,
     keys_removed,
-    reformatted_phone,
     refusals,
     smaller_pages,
 )
@@ -40,7 +40,7 @@ def _nulls(response: SimulatedResponse) -> None:
 QUIRKS: Final = (
     LOWER_CASE_EMAIL,
     collapsed_blanks("first_name", "last_name", "description", "company_name"),
-    reformatted_phone(),
+    REFORMATTED_PHONE,
     booleans_as_numbers("archived"),
     Quirk(
         "time-form", "times are Unix times in milliseconds", change_fields(_milliseconds, "created_at", "updated_at")

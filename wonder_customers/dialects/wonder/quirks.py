@@ -5,13 +5,13 @@ from typing import Any, Final
 from wonder_customers.simulator.quirks import (
     EXTRA_FIELDS,
     LOWER_CASE_EMAIL,
+    REFORMATTED_PHONE,
     Quirk,
     SimulatedResponse,
     change_fields,
     collapsed_blanks,
     keys_removed,
     numbers,
-    reformatted_phone,
     refusals,
     smaller_pages,
 )
@@ -32,7 +32,7 @@ def _in_200(response: SimulatedResponse) -> None:
 QUIRKS: Final = (
     LOWER_CASE_EMAIL,
     collapsed_blanks("name"),
-    reformatted_phone(),
+    REFORMATTED_PHONE,
     Quirk("text-as-numbers", "dial codes are numbers", change_fields(numbers, "dial_code")),
     Quirk("null-for-empty", "empty strings are null", _nulls),
     EXTRA_FIELDS,
