@@ -1,6 +1,7 @@
 """A create without a response recovers the customer that it created, and no other customer."""
 
 import time
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -64,6 +65,29 @@ async def test_lost_create_with_all_fields_is_recovered(gateway: str, in_process
             response = await session.raw.create(draft)
         assert response.recovered
         assert in_process.ledger(gateway) == {"c-1": 1}
+
+
+@pytest.mark.parametrize("operation", ["create", "upsert"])
+@pytest.mark.parametrize("clear", [(), ("email",)])
+@pytest.mark.parametrize("gateway", MORE)
+async def test_lost_create_is_compared_with_the_metadata_that_was_sent(
+    gateway: str, clear: tuple[str, ...], operation: str, in_process: CustomerSimulator
+) -> None:
+    draft = CustomerDraft("c-1", first_name="Ada", last_name="Lovelace", metadata={"plan": "pro"}, clear=clear)
+    with in_process:
+        async with in_process.session(gateway, retry=QUICK) as session, anyio.create_task_group() as group:
+            in_process.faults.add("read_hang", method="POST", applied=True)
+
+            async def change_metadata() -> None:
+                while not in_process.ledger(gateway):  # noqa: ASYNC110 - the simulator has no event for this
+                    await anyio.sleep(0.01)
+                cast("dict[str, Any]", draft.metadata).update(plan="free", other="added")
+
+            group.start_soon(change_metadata)
+            response = await getattr(session.raw, operation)(draft)
+        assert draft.metadata == {"plan": "free", "other": "added"}
+        assert response.recovered
+        assert response.record.metadata == {"plan": "pro"}
 
 
 @pytest.mark.parametrize("gateway", MORE)

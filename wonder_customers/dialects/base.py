@@ -79,7 +79,8 @@ class Call(Generic[T]):
         lookup: A function that returns the operation that looks up the written record; None if the record cannot be
             looked up.
         mismatches: A function that returns the names of the fields in which a record found by `lookup` differs from the
-            sent record; None if they are not compared.
+            sent record; None if they are not compared. It must use the sent values, because a caller can change the
+            metadata of a draft during the call.
         reference: The customer's reference, for locks and errors; None if the call has none.
         id: The gateway's id for the customer, for locks and errors; None if the call has none.
         signed: Whether the headers of `Dialect.headers` are added to the request.

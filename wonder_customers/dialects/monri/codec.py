@@ -183,12 +183,18 @@ def write_token(token: PaymentToken) -> Json:
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     """Compare `draft` with `customer`."""
-    body, held = customer_body(draft), write_customer(customer)
+    body = customer_body(draft)
+    if draft.metadata is None and isinstance(body.get("metadata"), dict):
+        # Only the keys that the draft clears are compared.
+        body["metadata"] = {**(customer.metadata or {}), **body["metadata"]}
+    return compare_body(body, customer)
+
+
+def compare_body(body: Json, customer: Customer) -> Comparison:
+    """Compare the request body of a draft with `customer`."""
+    held = write_customer(customer)
     if isinstance(body.get("metadata"), dict):
-        # If the draft has no metadata, only the keys that it clears are compared.
-        kept = {} if draft.metadata is not None else customer.metadata or {}
-        sent = kept | body["metadata"]
-        body["metadata"] = _without_nulls(sent)
+        body = body | {"metadata": _without_nulls(body["metadata"])}
         held["metadata"] = _without_nulls(customer.metadata or {})
     return compare_values(field_names(FIELD_RULES), body, held)
 

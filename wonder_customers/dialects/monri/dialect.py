@@ -206,7 +206,7 @@ class MonriDialect(CustomerDeletion):
             Replay.LOOKUP,
             as_creation(require_match("reference", reference, _customer)),
             lookup=lambda: send(self._holder(reference)),
-            mismatches=lambda held: ("deleted",) if held.deleted else codec.compare(draft, held).different,
+            mismatches=lambda held: ("deleted",) if held.deleted else codec.compare_body(body, held).different,
             reference=reference,
         )
 

@@ -285,15 +285,18 @@ def write_token(token: PaymentToken) -> Json:
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     """Compare `draft` with `customer`. Payment sources are not compared."""
+    return _compare_body(customer_body(draft), customer)
+
+
+def _compare_body(body: Json, customer: Customer) -> Comparison:
     names = field_names(_CUSTOMER_RULES)
     held = dict.fromkeys(wire for _, wire in names) | write_customer(customer)
-    return compare_values(names, customer_body(draft), held)
+    return compare_values(names, body, held)
 
 
-def created_differences(draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
-    """Return the fields in which `customer` differs from a customer created with `draft`."""
-    source = draft.payment_source
-    different = compare(draft, customer).different
+def created_differences(body: Json, source: PaymentSource | None, customer: Customer) -> tuple[str, ...]:
+    """Return the fields in which `customer` differs from a customer created with `body` and `source`."""
+    different = _compare_body(body, customer).different
     if not adds_source(source):
         return different
     held = [it.card.last4 if it.card else None for it in customer.payment_tokens]

@@ -276,7 +276,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
             Replay.LOOKUP,
             as_creation(require_match("reference", reference, _written)),
             lookup=lambda: self._by_reference(reference),
-            mismatches=lambda customer: codec.created_differences(draft, customer),
+            mismatches=lambda customer: codec.created_differences(body, draft.payment_source, customer),
             reference=reference,
         )
 
