@@ -101,7 +101,7 @@ CASES = {
         "by hand": _write_by_hand,
         "msgspec.Struct": lambda: msgspec.json.encode(_struct),
     },
-    "check a draft's limits": {"wonder_customers": lambda: codec.limit_violations(_DRAFT)},
+    "check a draft's limits": {"wonder_customers": lambda: codec.checked_body(_DRAFT)},
 }
 
 

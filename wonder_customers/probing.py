@@ -216,7 +216,7 @@ class _ProbeRun:
         async with self._step("by_reference"):
             self._compare(drafts[0], await self._find_by_reference(names[0]))
         async with self._step("duplicate", refused=True):
-            await self._create(drafts[0], again=True)
+            await self._create(drafts[0])
         async with self._step("update"):
             changed = await self._session.update(made.id, CustomerPatch(email="Probe.Changed@Example.COM"))
             self._compare(self._draft(names[0], email="Probe.Changed@Example.COM"), changed)
@@ -279,7 +279,7 @@ class _ProbeRun:
             draft = CustomerDraft(reference, name=draft.name, email=email, phone=draft.phone)
         return adapted(self._session, draft)[0]
 
-    async def _create(self, draft: CustomerDraft, *, again: bool = False) -> Customer:
+    async def _create(self, draft: CustomerDraft) -> Customer:
         customer = await self._session.create(draft)
         self._made[customer.id] = draft.reference or ""
         return customer

@@ -75,7 +75,7 @@ def test_wonder_create_example_is_written() -> None:
         default_payment_method="Credit Card",
         default_payment_token="1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed",
     )
-    assert wonder.limit_violations(draft) == []
+    assert wonder.checked_body(draft)[1] == []
     assert {"customer": wonder.customer_fields(draft)} == golden("wonder", "create_request")
 
 
@@ -174,13 +174,13 @@ def test_paydock_create_flows_are_written(flow: str) -> None:
         default_payment_token="5f0c2f7a9b1e8d0012345678",
         payment_source=PAYDOCK_FLOWS[flow],
     )
-    assert paydock.limit_violations(draft) == []
+    assert paydock.checked_body(draft)[1] == []
     assert paydock.customer_body(draft) == golden("paydock", f"create_request_{flow}")
 
 
 def test_paydock_update_sends_changed_fields_and_null_for_cleared_ones() -> None:
     patch = CustomerPatch(first_name="Augusta Ada", phone=None, metadata={"tier": "gold"})
-    assert paydock.limit_violations(patch) == []
+    assert paydock.checked_body(patch)[1] == []
     assert paydock.customer_body(patch) == golden("paydock", "update_request")
 
 
@@ -268,13 +268,13 @@ def test_monri_create_example_is_written() -> None:
         metadata={"key": "value"},
         address=Address(line1="Ferhadija 1", postcode="71000", city="Sarajevo", country="BA"),
     )
-    assert monri.limit_violations(draft) == []
+    assert monri.checked_body(draft)[1] == []
     assert monri.customer_body(draft) == golden("monri", "create_request")
 
 
 def test_monri_update_sends_changed_fields_and_null_for_cleared_ones() -> None:
     patch = CustomerPatch(name="Test Customer", phone=None, metadata={"key": None}, address=Address(city="Mostar"))
-    assert monri.limit_violations(patch) == []
+    assert monri.checked_body(patch)[1] == []
     assert monri.customer_body(patch) == golden("monri", "update_request")
 
 

@@ -199,9 +199,9 @@ class Executor:
             if await call_context.pause(reason, decision.after) and not self.runner.closed:
                 cost, resent = progress.cost + decision.cost, progress.resent or absent
                 return None, evolve(progress, cost=cost, resent=resent)
-        raise self._failure(call_context, call, progress, result, self._note(call_context, decision))
+        raise self._failure(call_context, call, progress, result, self._note(decision))
 
-    def _note(self, call_context: CallContext, decision: Decision) -> str:
+    def _note(self, decision: Decision) -> str:
         """Return the note about retries for an error message."""
         if isinstance(decision, Raise):
             return _NOT_RETRIED.get(decision.because, "")

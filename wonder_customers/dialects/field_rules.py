@@ -46,10 +46,6 @@ class Limit:
     check: Callable[[Any], str | None]
     lengths: tuple[int, int] = _NONE
 
-    def __call__(self, value: Any) -> str | None:
-        """Return why `value` violates the limit, or None if it does not."""
-        return self.check(value)
-
 
 @frozen(eq=False)
 class FieldRule:
@@ -194,7 +190,8 @@ CARD_NUMBER: Final = Limit("12 to 19 digits with a correct check digit", _card_n
 def secret_value(limit: Limit) -> Limit:
     """Return a limit for a `Secret` whose value satisfies `limit`."""
     return Limit(
-        limit.description, lambda value: limit(value.reveal()) if isinstance(value, Secret) else "must be a Secret"
+        limit.description,
+        lambda value: limit.check(value.reveal()) if isinstance(value, Secret) else "must be a Secret",
     )
 
 
@@ -331,6 +328,12 @@ def cleared_body(
     names = dict(field_names(rules)) | dict(wires)
     body = {names[name]: None for name in sorted(draft.clear) if name in names}
     return body | dict.fromkeys(parts) if "address" in draft.clear else body
+
+
+def wire_names(rules: Iterable[FieldRule], prefix: str = "") -> dict[str, str]:
+    """Return the gateway's names of the fields directly below `prefix`, such as ``address.``."""
+    below = {rule.field.removeprefix(prefix): rule.wire for rule in rules if rule.field.startswith(prefix)}
+    return {name: wire.rpartition(".")[2] for name, wire in below.items() if "." not in name}
 
 
 def field_names(rules: Iterable[FieldRule]) -> tuple[tuple[str, str], ...]:

@@ -31,6 +31,7 @@ from wonder_customers.dialects.field_rules import (
     reference,
     text,
     violations,
+    wire_names,
 )
 from wonder_customers.errors import Violation
 from wonder_customers.records import Address, CardSummary, Customer, CustomerDraft, CustomerPatch, PaymentToken, Phone
@@ -69,8 +70,8 @@ UNSUPPORTED_FIELD = "Monri's customers do not have this field"
 
 _NAMES = ("name", "first_name", "last_name")
 _CLEARABLE = frozenset(rule.field for rule in FIELD_RULES) - {"reference"} | {*_NAMES, "address"}
-_ADDRESS = {rule.field.removeprefix("address."): rule.wire for rule in FIELD_RULES if rule.field.startswith("address.")}
-_REQUEST = {rule.field: rule.wire for rule in FIELD_RULES if "." not in rule.field} | {"address": "address"}
+_ADDRESS = wire_names(FIELD_RULES, "address.")
+_REQUEST = wire_names(FIELD_RULES) | {"address": "address"}
 _CUSTOMER = (
     {name: name for name in ("status", "deleted", "created_at", "updated_at", "deleted_at", "extra")}
     | _REQUEST
@@ -128,11 +129,6 @@ def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Viol
         found += not_clearable(record, clearable(record, record.clear))
         body = body if found else _with_cleared(record, body)
     return body, found
-
-
-def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
-    """Return all violations of documented limits by a draft or a patch."""
-    return checked_body(record)[1]
 
 
 def customer_body(record: CustomerDraft | CustomerPatch) -> Json:

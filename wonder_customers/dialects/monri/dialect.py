@@ -5,7 +5,7 @@ Sources: Monri's pages "Customers API" and "Requirements - API v2"; for OAuth, M
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 from attrs import evolve
@@ -36,8 +36,6 @@ from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
 
 if TYPE_CHECKING:
     from wonder_customers.dialects.monri.account import Monri
-
-T = TypeVar("T")
 
 _NO_TOKENS = "the API only lists tokens; cards are saved during payments (tokenize_pan)"
 
@@ -148,7 +146,8 @@ class MonriDialect(CustomerDeletion):
     def page(self, limit: int, cursor: str | None, filter: None = None) -> Steps[Page[Customer]]:
         """Send ``GET /v2/customers?limit=&offset=``. The endpoint has no filters."""
         offset = parse_offset(self.gateway, cursor)
-        request = self._request("GET", f"/v2/customers{self._position(limit, offset)}", "/v2/customers")
+        query = query_string({"limit": limit, "offset": offset}, {})
+        request = self._request("GET", f"/v2/customers{query}", "/v2/customers")
         return send(Call(request, Replay.READ, lambda response: self._page(response, limit, offset)))
 
     def _page(self, response: HttpResponse, limit: int, offset: int) -> Page[Customer]:
@@ -165,7 +164,8 @@ class MonriDialect(CustomerDeletion):
         cursor: str | None = "0"
         while cursor is not None:
             offset = int(cursor)
-            target = f"/v2/customers/{segment}/payment-methods{self._position(self.page_limit, offset)}"
+            query = query_string({"limit": self.page_limit, "offset": offset}, {})
+            target = f"/v2/customers/{segment}/payment-methods{query}"
             request = self._request("GET", target, "/v2/customers/{uuid}/payment-methods")
             items = yield from send(Call(request, Replay.READ, _tokens(customer_id), id=customer_id))
             new = {item.token: item for item in items if item.token not in found}
@@ -235,9 +235,6 @@ class MonriDialect(CustomerDeletion):
         )
         return Call(request, Replay.READ, require_match("reference", reference, _customer), reference=reference)
 
-    def _position(self, limit: int, offset: int) -> str:
-        return query_string({"limit": limit, "offset": offset}, {})
-
     def _request(self, method: str, target: str, route: str, body: Any = None) -> HttpRequest:
         return HttpRequest(method, self.prefix + target, route, b"" if body is None else orjson.dumps(body))
 
@@ -301,7 +298,7 @@ def _tokens(requested: str) -> Callable[[HttpResponse], Items[PaymentToken]]:
     def decode(response: HttpResponse) -> Items[PaymentToken]:
         found = read_items("data", lambda item: codec.read_token(item, response.status), _data(response))
         # The gateway also accepts the merchant's id for the customer. The owner cannot be compared with that id.
-        owners = [it.customer_id for it in found if it.customer_id] if UUID(requested) is None else []
+        owners = [it.customer_id for it in found if it.customer_id] if UUID.check(requested) is None else []
         if not all(same_id(requested, owner) for owner in owners):
             raise mismatch_error("customer", "customer_uuid", response)
         return found

@@ -37,6 +37,7 @@ from wonder_customers.dialects.field_rules import (
     secret_value,
     text,
     violations,
+    wire_names,
 )
 from wonder_customers.errors import Violation
 from wonder_customers.records import (
@@ -127,16 +128,8 @@ _CLEARABLE = frozenset(rule.field for rule in _CUSTOMER_RULES) - {"reference", "
 UNSUPPORTED_FIELD = "Paydock's customers do not have this field"
 
 
-def _names(rules: tuple[FieldRule, ...], prefix: str = "") -> dict[str, str]:
-    return {
-        rule.field.removeprefix(prefix): rule.wire.rpartition(".")[2]
-        for rule in rules
-        if "." not in rule.field.removeprefix(prefix)
-    }
-
-
 _CUSTOMER = {name: name for name in ("created_at", "updated_at", "deleted_at", "status", "extra")}
-_CUSTOMER |= _names(_CUSTOMER_RULES) | {"id": "_id", "deleted": "archived", "payment_tokens": "payment_sources"}
+_CUSTOMER |= wire_names(_CUSTOMER_RULES) | {"id": "_id", "deleted": "archived", "payment_tokens": "payment_sources"}
 _SAME_NAMES = ("created_at", "updated_at", "gateway_id", "vault_token", "card", "address", "default", "extra")
 _TOKEN = {name: name for name in _SAME_NAMES}
 _TOKEN |= {"token": "_id", "token_type": "type", "state": "status", "customer_id": "customer_id"}
@@ -184,7 +177,9 @@ _read_token = make_reader(_converter, PaymentToken, _TOKEN, shape=_token_shape, 
 _read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, finish=_with_default)
 _write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
 _write_source = {
-    kind: make_writer(_converter, kind, _names(_FLOWS[kind], "payment_source.") | {"address": "address"}, sparse=True)
+    kind: make_writer(
+        _converter, kind, wire_names(_FLOWS[kind], "payment_source.") | {"address": "address"}, sparse=True
+    )
     for kind in (CardSource, VaultToken, BankAccountSource)
 }
 _write_card = make_writer(_converter, CardSummary, _CARD, sparse=True)
@@ -212,11 +207,6 @@ def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Viol
             # The metadata is replaced as a whole.
             body.setdefault("meta", None)
     return body, found
-
-
-def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
-    """Return all violations of documented limits by a draft or a patch."""
-    return checked_body(record)[1]
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:

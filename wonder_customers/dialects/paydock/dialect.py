@@ -4,7 +4,7 @@ Sources: Paydock's page ``POST /v1/customers`` and API reference; Paydock's clie
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
 from attrs import evolve
@@ -40,8 +40,6 @@ from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
 
 if TYPE_CHECKING:
     from wonder_customers.dialects.paydock.account import Paydock
-
-T = TypeVar("T")
 
 _OLDEST_FIRST: Final = {"sortkey": "created_at", "sortdirection": "ASC"}
 

@@ -29,6 +29,7 @@ from wonder_customers.dialects.field_rules import (
     secret_value,
     text,
     violations,
+    wire_names,
 )
 from wonder_customers.errors import InvalidRecordError, Violation
 from wonder_customers.records import (
@@ -56,7 +57,7 @@ FIELD_RULES = (
     FieldRule("reference", "reference_number", reference(255), required=True),
 )
 UNSUPPORTED_FIELD = "Wonder's customers do not have this field"
-_CLEARABLE = frozenset(rule.field for rule in FIELD_RULES if not rule.required and "." not in rule.field)
+CLEARABLE = frozenset(rule.field for rule in FIELD_RULES if not rule.required and "." not in rule.field)
 _NOT_IN_RESPONSES = frozenset({"company_name"})
 CARD_RULES = (
     FieldRule("number", "card.number", CARD_NUMBER, required=True),
@@ -77,8 +78,8 @@ CARD_RULES = (
     ),
 )
 
-_REQUEST = {rule.field: rule.wire for rule in FIELD_RULES if "." not in rule.field} | {"phone": "phone"}
-_PHONE = {"dial_code": "dial_code", "number": "phone"}
+_REQUEST = wire_names(FIELD_RULES) | {"phone": "phone"}
+_PHONE = wire_names(FIELD_RULES, "phone.")
 _CUSTOMER = _REQUEST | {"id": "uuid", "extra": "extra"}
 _CARD = {name: name for name in ("number", "exp_month", "exp_year", "holder_name", "brand", "billing_currency")}
 _TOKEN = {
@@ -86,16 +87,8 @@ _TOKEN = {
     for name in ("token", "token_type", "state", "default", "error_code", "verify_url", "verify_uuid", "extra")
 }
 _TOKEN |= {"error_message": "error_msg", "card": "credit_card"}
-_BILLING = {
-    rule.field.removeprefix("address."): rule.wire.rpartition(".")[2]
-    for rule in CARD_RULES
-    if rule.field.startswith("address.")
-}
-_SOURCE = {
-    rule.field: rule.wire.removeprefix("card.")
-    for rule in CARD_RULES
-    if "." not in rule.field and ".3ds." not in rule.wire
-} | {"address": "billing_address"}
+_BILLING = wire_names(CARD_RULES, "address.")
+_SOURCE = wire_names(it for it in CARD_RULES if ".3ds." not in it.wire) | {"address": "billing_address"}
 
 _CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"} | {"dial_code"}
 _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra"}
@@ -128,24 +121,14 @@ _write_token = make_writer(_converter, PaymentToken, _TOKEN, sparse=True)
 _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True)
 
 
-def checked_fields(draft: CustomerDraft) -> tuple[Json, list[Violation]]:
+def checked_body(draft: CustomerDraft) -> tuple[Json, list[Violation]]:
     """Return the ``customer`` object of a request, and all violations of documented limits by the draft."""
     body: Json = {}
     found = violations(merge_names(draft), FIELD_RULES, unsupported=UNSUPPORTED_FIELD, body=body)
     if draft.clear:
-        found += not_clearable(draft, clearable(draft, draft.clear))
+        found += not_clearable(draft, CLEARABLE)
         body |= {_REQUEST[name]: None for name in sorted(draft.clear) if name in _REQUEST}
     return body, found
-
-
-def limit_violations(draft: CustomerDraft) -> list[Violation]:
-    """Return all violations of documented limits by a draft."""
-    return checked_fields(draft)[1]
-
-
-def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-    """Return the subset of `fields` that null clears."""
-    return _CLEARABLE.intersection(fields)
 
 
 def patch_violations(patch: CustomerPatch) -> list[Violation]:
@@ -172,7 +155,7 @@ def checked_card(source: PaymentSource) -> CardSource:
 
 def customer_fields(draft: CustomerDraft, cleared: Iterable[str] = ()) -> Json:
     """Return the ``customer`` object of a request. The fields in `cleared` are sent as null."""
-    return checked_fields(draft)[0] | {_REQUEST[name]: None for name in cleared}
+    return checked_body(draft)[0] | {_REQUEST[name]: None for name in cleared}
 
 
 def card_body(source: CardSource) -> Json:
@@ -224,9 +207,7 @@ def merge(held: Customer, patch: CustomerPatch) -> tuple[CustomerDraft, list[str
     token = held.default_payment_token
     kept = {name: getattr(held, name) for name in _REQUEST} | {"default_payment_token": token.token if token else None}
     draft = CustomerDraft(**(kept | changes))
-    broken = [
-        it for it in limit_violations(draft) if it.field.partition(".")[0] in changes or it.limit == "is required"
-    ]
+    broken = [it for it in checked_body(draft)[1] if it.field.partition(".")[0] in changes or it.limit == "is required"]
     if draft.reference != held.reference:
         limit = "cannot be changed, because Wonder's only update is a create with the same reference"
         broken.append(Violation("reference", "reference_number", limit))

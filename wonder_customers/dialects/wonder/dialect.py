@@ -5,7 +5,7 @@ paths of the token endpoints come from Wonder's mobile client.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
 from attrs import evolve
@@ -37,8 +37,6 @@ from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
 
 if TYPE_CHECKING:
     from wonder_customers.dialects.wonder.account import Wonder
-
-T = TypeVar("T")
 
 _ROOT: Final = "/svc/payment/api/v1/openapi"
 
@@ -162,7 +160,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
     def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the `payload` of a valid draft, or raise `InvalidRecordError`."""
-        return valid_body(self.gateway, *codec.checked_fields(draft))
+        return valid_body(self.gateway, *codec.checked_body(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of `draft` as a JSON object."""
@@ -170,7 +168,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
     def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
         """Return the subset of `fields` that null clears."""
-        return codec.clearable(draft, fields)
+        return codec.CLEARABLE.intersection(fields)
 
     def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
         """Compare `draft` with a customer returned by Wonder."""
