@@ -118,6 +118,7 @@ def test_reader_of_a_record_with_defaults(body: Json, expected: Account | None) 
 @pytest.mark.parametrize("codec", [monri, paydock, wonder])
 def test_records_are_hooks_of_the_dialects_cattrs_converter(codec: ModuleType) -> None:
     customer = Customer(UUID, first_name="Ada", email="ada@example.com", reference="c-1")
-    assert codec._converter.unstructure(customer) == codec._write_customer(customer)
+    write = getattr(codec, "_write_customer", codec.write_customer)
+    assert codec._converter.unstructure(customer) == write(customer)
     body = codec.write_customer(customer)
     assert codec._converter.structure(body, Customer) == codec.read_customer(body)

@@ -98,7 +98,12 @@ def make_reader(
 
 
 def make_writer(
-    converter: Converter, kind: type[Any], names: Mapping[str, str], *, sparse: bool
+    converter: Converter,
+    kind: type[Any],
+    names: Mapping[str, str],
+    *,
+    sparse: bool,
+    inline: tuple[str, ...] = (),
 ) -> Callable[[Any], Json]:
     """Return a function that converts records of `kind` to JSON objects, and use it for fields of type `kind`.
 
@@ -107,7 +112,9 @@ def make_writer(
         kind: The record class.
         names: The gateway's name for each field that is written.
         sparse: Whether fields with their default values are omitted.
+        inline: Fields whose objects become part of the same JSON object, after the other fields and in this order.
     """
+    inlined = [names[it] for it in inline]
 
     @cache  # on first use, because the writers of nested records are registered later
     def columns() -> tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, Any, Callable[[Any], Any] | None], ...]]:
@@ -126,6 +133,10 @@ def make_writer(
         for (wire, default, convert), value in zip(found, read(record), strict=True):
             if value is not default and (default is None or value != default):
                 body[wire] = value if value is None or convert is None else convert(value)
+        for wire in inlined:
+            part = body.pop(wire, None)
+            if part:
+                body |= part
         return body
 
     register_writer(converter, kind, write)

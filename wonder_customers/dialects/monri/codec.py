@@ -1,6 +1,6 @@
 """Monri's field names, limits and JSON formats. Source: Monri's page "Customers API" (API v2)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -71,6 +71,7 @@ UNSUPPORTED_FIELD = "Monri's customers do not have this field"
 _NAMES = ("name", "first_name", "last_name")
 _CLEARABLE = frozenset(rule.field for rule in FIELD_RULES) - {"reference"} | {*_NAMES, "address"}
 _ADDRESS = wire_names(FIELD_RULES, "address.")
+_NO_ADDRESS = dict.fromkeys(_ADDRESS.values())
 _REQUEST = wire_names(FIELD_RULES) | {"address": "address"}
 _CUSTOMER = (
     {name: name for name in ("status", "deleted", "created_at", "updated_at", "deleted_at", "extra")}
@@ -116,8 +117,10 @@ _read_token = make_reader(
 _read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, inline=frozenset({"address"}))
 _write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
 _write_card = make_writer(_converter, CardSummary, _CARD, sparse=False)
-_write_token = make_writer(_converter, PaymentToken, _TOKEN, sparse=False)
-_write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=False)
+_write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=False, inline=("address", "extra"))
+write_token: Callable[[PaymentToken], Json] = make_writer(
+    _converter, PaymentToken, _TOKEN, sparse=False, inline=("card", "extra")
+)
 
 
 def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Violation]]:
@@ -163,18 +166,7 @@ def read_token(body: Any, status: int = 200) -> PaymentToken:
 
 def write_customer(customer: Customer) -> Json:
     """Return the JSON object of a customer in the documented format."""
-    body = _write_customer(customer)
-    address = body.pop("address") or {}
-    extra = body.pop("extra")
-    return {**body, **{wire: address.get(wire) for wire in _ADDRESS.values()}, **extra}
-
-
-def write_token(token: PaymentToken) -> Json:
-    """Return the JSON object of a payment method."""
-    body = _write_token(token)
-    card = body.pop("card") or {}
-    extra = body.pop("extra")
-    return {**body, **card, **extra}
+    return {**_NO_ADDRESS, **_write_customer(customer)}
 
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:

@@ -130,9 +130,10 @@ UNSUPPORTED_FIELD = "Paydock's customers do not have this field"
 
 _CUSTOMER = {name: name for name in ("created_at", "updated_at", "deleted_at", "status", "extra")}
 _CUSTOMER |= wire_names(_CUSTOMER_RULES) | {"id": "_id", "deleted": "archived", "payment_tokens": "payment_sources"}
-_SAME_NAMES = ("created_at", "updated_at", "gateway_id", "vault_token", "card", "address", "default", "extra")
+_SAME_NAMES = ("created_at", "updated_at", "gateway_id", "vault_token", "card", "address", "extra")
 _TOKEN = {name: name for name in _SAME_NAMES}
 _TOKEN |= {"token": "_id", "token_type": "type", "state": "status", "customer_id": "customer_id"}
+_READ_TOKEN = _TOKEN | {"default": "default"}
 _CARD = {
     "holder_name": "card_name",
     "number": "card_number_last4",
@@ -142,7 +143,9 @@ _CARD = {
 }
 _CARD_NUMBERS = ("expire_month", "expire_year")
 _CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"}
-_TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra", "card", "address"} | set(_CARD.values()) | set(_ADDRESS.values())
+_TOKEN_KEYS = (
+    frozenset(_READ_TOKEN.values()) - {"extra", "card", "address"} | set(_CARD.values()) | set(_ADDRESS.values())
+)
 
 
 def _customer_shape(body: Json) -> tuple[Json, Json]:
@@ -173,18 +176,24 @@ register_reader(_converter, Phone, Phone.parse)
 register_writer(_converter, Phone, Phone.e164)
 _read_address = make_reader(_converter, Address, _ADDRESS)
 _read_card = make_reader(_converter, CardSummary, _CARD)
-_read_token = make_reader(_converter, PaymentToken, _TOKEN, shape=_token_shape, inline=frozenset({"card", "address"}))
+_read_token = make_reader(
+    _converter, PaymentToken, _READ_TOKEN, shape=_token_shape, inline=frozenset({"card", "address"})
+)
 _read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, finish=_with_default)
 _write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
 _write_source = {
     kind: make_writer(
-        _converter, kind, wire_names(_FLOWS[kind], "payment_source.") | {"address": "address"}, sparse=True
+        _converter,
+        kind,
+        wire_names(_FLOWS[kind], "payment_source.") | {"address": "address"},
+        sparse=True,
+        inline=("address",),
     )
     for kind in (CardSource, VaultToken, BankAccountSource)
 }
 _write_card = make_writer(_converter, CardSummary, _CARD, sparse=True)
-_write_token = make_writer(_converter, PaymentToken, _TOKEN, sparse=True)
-_write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True)
+_write_token = make_writer(_converter, PaymentToken, _TOKEN, sparse=True, inline=("card", "address", "extra"))
+_write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True, inline=("extra",))
 
 
 def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Violation]]:
@@ -231,12 +240,10 @@ def with_source(record: CustomerDraft | CustomerPatch, body: Json) -> Json:
 
 
 def _source_body(source: CardSource | VaultToken | BankAccountSource) -> Json:
-    body = _write_source[type(source)](source)
-    address = body.pop("address", {})
     kind = "card"
     if isinstance(source, BankAccountSource):
         kind = "bank_account" if source.bsb is None else "bsb"
-    return {"type": kind, **body, **address}
+    return {"type": kind, **_write_source[type(source)](source)}
 
 
 def read_customer(body: Any, status: int = 200) -> Customer:
@@ -251,26 +258,21 @@ def read_token(body: Any, status: int = 200) -> PaymentToken:
 
 def write_customer(customer: Customer) -> Json:
     """Return the JSON object of a customer."""
-    body = _write_customer(customer)
-    extra = body.pop("extra", {})
-    body.pop("default_source", None)
-    if customer.default_payment_token is not None:
-        body["default_source"] = customer.default_payment_token.token
-    if customer.payment_tokens:
-        body["payment_sources"] = [write_token(token) for token in customer.payment_tokens]
-    return {**body, **extra}
+    default = customer.default_payment_token
+    return _write_customer(customer) | ({} if default is None else {"default_source": default.token})
 
 
 def write_token(token: PaymentToken) -> Json:
     """Return the JSON object of a payment source."""
     body = _write_token(token)
-    extra = body.pop("extra", {})
-    card, address = body.pop("card", {}), body.pop("address", {})
-    body.pop("default", None)
     for name in _CARD_NUMBERS:
-        if str(card.get(name, "")).isdecimal() and len(card[name]) <= 4:
-            card[name] = int(card[name])
-    return {**body, **card, **address, **extra}
+        value = body.get(name)
+        if isinstance(value, str) and value.isdecimal() and len(value) <= 4:
+            body[name] = int(value)
+    return body
+
+
+register_writer(_converter, PaymentToken, write_token)
 
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:

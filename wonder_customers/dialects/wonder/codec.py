@@ -4,7 +4,7 @@ Sources: Wonder's pages "Create a customer" and "Get customer by ref id"; for to
 mobile client.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 from attrs import asdict
@@ -117,8 +117,12 @@ _write_phone = make_writer(_converter, Phone, _PHONE, sparse=True)
 _write_address = make_writer(_converter, Address, _BILLING, sparse=True)
 _write_source = make_writer(_converter, CardSource, _SOURCE, sparse=True)
 _write_card = make_writer(_converter, CardSummary, _CARD, sparse=True)
-_write_token = make_writer(_converter, PaymentToken, _TOKEN, sparse=True)
-_write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True)
+write_token: Callable[[PaymentToken], Json] = make_writer(
+    _converter, PaymentToken, _TOKEN, sparse=True, inline=("extra",)
+)
+write_customer: Callable[[Customer], Json] = make_writer(
+    _converter, Customer, _CUSTOMER, sparse=True, inline=("phone", "extra")
+)
 
 
 def checked_body(draft: CustomerDraft) -> tuple[Json, list[Violation]]:
@@ -172,23 +176,6 @@ def read_customer(body: Any, status: int = 200) -> Customer:
 def read_token(body: Any, status: int = 200) -> PaymentToken:
     """Return the payment token in a response."""
     return read_record("payment token", status, _read_token, body)
-
-
-def write_customer(customer: Customer) -> Json:
-    """Return the JSON object of a customer in the documented format."""
-    body: Json = _write_customer(customer)
-    phone = body.pop("phone", {})
-    extra = body.pop("extra", {})
-    if customer.default_payment_token is not None:
-        body["default_payment_token"] = write_token(customer.default_payment_token)
-    return {**body, **phone, **extra}
-
-
-def write_token(token: PaymentToken) -> Json:
-    """Return the JSON object of a payment token."""
-    body = _write_token(token)
-    extra = body.pop("extra", {})
-    return {**body, **extra}
 
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
