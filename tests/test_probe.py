@@ -8,11 +8,11 @@ import orjson
 import pytest
 from attrs import asdict, evolve
 
-from wonder_customers import ConfigurationError, CustomerSession, dialects
+from wonder_customers import ConfigurationError, CustomerSession, InvalidRequestError, dialects
 from wonder_customers.cli.app import run
 from wonder_customers.dialects import simulator
 from wonder_customers.dialects.base import Account
-from wonder_customers.dialects.checks import GatewayChecks
+from wonder_customers.dialects.checks import GatewayChecks, Observations
 from wonder_customers.dialects.facts import facts_of
 from wonder_customers.probing import ProbeReport, probe
 from wonder_customers.testing.simulated import CustomerSimulator
@@ -158,6 +158,30 @@ def test_command_prints_the_checks_and_writes_the_report(
     assert capsys.readouterr().err.count(message) == 2
     monkeypatch.setenv("PAYDOCK_SECRET_KEY", "wrong")
     assert run(["probe", "paydock"]) == 1
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+@pytest.mark.parametrize(
+    "body",
+    [None, [], [None], 5, {"data": None}, {"data": {"customer": None, "payment_tokens": 1}}, {"resource": None}],
+    ids=str,
+)
+def test_checks_accept_responses_of_any_form(gateway: str, body: Any) -> None:
+    steps = ("create", "duplicate", "create_token", "delete_token", "list", "delete", "get_deleted", "unknown")
+    seen = Observations({step: [HttpResponse(200, {}, orjson.dumps(body))] for step in steps})
+    checks = GatewayChecks.of(dialects.package(gateway).__name__).checks
+    assert all(isinstance(check.see(seen), str | None) for check in checks)
+
+
+def test_refused_second_create_at_wonder_is_not_reported_as_another_customer() -> None:
+    created, refused = {"data": {"customer": {"uuid": "u"}}}, {"code": "E000001", "data": None}
+    responses = {
+        "create": [HttpResponse(200, {}, orjson.dumps(created))],
+        "duplicate": [HttpResponse(400, {}, orjson.dumps(refused))],
+    }
+    seen = Observations(responses, {"duplicate": InvalidRequestError("refused", status=400)})
+    (check,) = (it for it in GatewayChecks.of("wonder_customers.dialects.wonder").checks if it.fact == "upsert")
+    assert check.see(seen) == "HTTP 400, read as InvalidRequestError"
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)

@@ -1,7 +1,7 @@
 """Checks of the library's assumptions about a gateway, which a probe applies to its observations."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from typing import Any, Final
 
@@ -29,9 +29,9 @@ __all__ = [
     "refused_with",
     "status_of",
     "without_keys",
+    "without_nulls",
 ]
 
-Json = dict[str, Any]
 NOT_HANDLED: Final = (
     "The library does not handle the difference. Please report the difference, so that the library can be corrected."
 )
@@ -67,13 +67,16 @@ class Observations:
         found = self.responses.get(step)
         return found[-1].status if found else None
 
-    def body(self, step: str) -> Any:
-        """Return the JSON value in the last response of a step; None if it has none."""
-        found = self.responses.get(step)
+    def body(self, step: str, *path: str) -> Any:
+        """Return the JSON value in the last response of a step, or the value at `path` in it; None if it has none."""
+        responses = self.responses.get(step)
         try:
-            return orjson.loads(found[-1].body) if found else None
+            found = orjson.loads(responses[-1].body) if responses else None
         except orjson.JSONDecodeError:
             return None
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found
 
 
 @frozen
@@ -164,11 +167,19 @@ def without_keys(step: str, path: tuple[str, ...], names: Iterable[str]) -> Call
     expected = tuple(names)
 
     def see(seen: Observations) -> str | None:
-        found = seen.body(step)
-        for name in path:
-            found = found.get(name) if isinstance(found, Mapping) else None
-        missing = [name for name in expected if name not in found] if isinstance(found, Mapping) else []
+        found = seen.body(step, *path)
+        missing = [name for name in expected if name not in found] if isinstance(found, dict) else []
         return f"without {', '.join(missing)}" if missing else None
+
+    return see
+
+
+def without_nulls(step: str, *path: str) -> Callable[[Observations], str | None]:
+    """Return a check that no field of the object at `path` in the last response of `step` is null."""
+
+    def see(seen: Observations) -> str | None:
+        found = seen.body(step, *path)
+        return "null" if isinstance(found, dict) and None in found.values() else None
 
     return see
 

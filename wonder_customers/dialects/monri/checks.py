@@ -15,15 +15,14 @@ def wrong_account(account: Any) -> Any:
 
 
 def _id_name(seen: Observations) -> str | None:
-    items = (seen.body("list") or {}).get("data") or []
-    deletion = seen.body("delete") or {}
-    named = [it for it in (*items, deletion) if isinstance(it, dict) and it.keys() & {"id", "uuid"}]
+    items = seen.body("list", "data")
+    found = [*(items if isinstance(items, list) else ()), seen.body("delete")]
+    named = [it for it in found if isinstance(it, dict) and it.keys() & {"id", "uuid"}]
     return "id instead of uuid" if any("uuid" not in it for it in named) else None
 
 
 def _deletion_word(seen: Observations) -> str | None:
-    body = seen.body("delete")
-    return "the status deleted" if isinstance(body, dict) and body.get("status") == "deleted" else None
+    return "the status deleted" if seen.body("delete", "status") == "deleted" else None
 
 
 def _deleted(seen: Observations) -> str | None:

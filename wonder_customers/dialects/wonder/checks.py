@@ -4,7 +4,15 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from wonder_customers.dialects.checks import NOT_HANDLED, Check, Observations, refused_with, status_of, without_keys
+from wonder_customers.dialects.checks import (
+    NOT_HANDLED,
+    Check,
+    Observations,
+    refused_with,
+    status_of,
+    without_keys,
+    without_nulls,
+)
 from wonder_customers.records import CardSource
 
 NOT_IN_EXTRA: Final = frozenset[str]()
@@ -26,19 +34,13 @@ def wrong_account(account: Any) -> Any:
     return evolve(account, app_id="00000000-0000-4000-8000-000000000000")
 
 
-def _nulls(seen: Observations) -> str | None:
-    body = seen.body("create")
-    customer = (body or {}).get("data", {}).get("customer", {})
-    return "null" if any(value is None for value in customer.values()) else None
-
-
 def _refusal(seen: Observations) -> str | None:
     return "HTTP 200" if seen.status("unknown") == 200 else None
 
 
 def _same_customer(seen: Observations) -> str | None:
-    ids = [(seen.body(it) or {}).get("data", {}).get("customer", {}).get("uuid") for it in ("create", "duplicate")]
-    return None if ids[0] == ids[1] else "another uuid"
+    ids = [seen.body(it, "data", "customer", "uuid") for it in ("create", "duplicate")]
+    return refused_with("duplicate")(seen) or (None if ids[0] == ids[1] else "another uuid")
 
 
 def _no_total(seen: Observations) -> str | None:
@@ -49,10 +51,10 @@ def _no_total(seen: Observations) -> str | None:
 def _token_left(seen: Observations) -> str | None:
     if "delete_token" in seen.errors:
         return seen.errors["delete_token"].reason
-    made, left = seen.body("create_token"), seen.body("delete_token")
-    token = ((made or {}).get("data") or {}).get("payment_token", {}).get("token")
-    listed = ((left or {}).get("data") or {}).get("payment_tokens") or []
-    return "the deleted token is listed" if token in [it.get("token") for it in listed] else None
+    token = seen.body("create_token", "data", "payment_token", "token")
+    listed = seen.body("delete_token", "data", "payment_tokens")
+    left = [it.get("token") for it in listed if isinstance(it, dict)] if isinstance(listed, list) else []
+    return "the deleted token is listed" if token in left else None
 
 
 CHECKS: Final = (
@@ -72,7 +74,12 @@ CHECKS: Final = (
     ),
     Check("refusal-in-200", "refusal-in-200", "an unknown customer does not cause HTTP 200", _refusal),
     Check("not-found-wording", "not-found", "an unknown customer causes HTTP 404", status_of("unknown", 404, 200)),
-    Check("null-for-empty", "omitted-fields", "fields without a value are empty strings", _nulls),
+    Check(
+        "null-for-empty",
+        "omitted-fields",
+        "fields without a value are empty strings",
+        without_nulls("create", "data", "customer"),
+    ),
     Check(
         "token-refused",
         "card-encryption",
