@@ -160,12 +160,7 @@ class AttemptRunner:
         return result
 
     async def _send_when_permitted(
-        self,
-        call_context: CallContext,
-        call: Call[Any],
-        transmission: Transmission,
-        remaining: float,
-        signer: Signer,
+        self, call_context: CallContext, call: Call[Any], transmission: Transmission, remaining: float, signer: Signer
     ) -> AttemptResult:
         if remaining <= 0:
             late = DeadlineExceededError("the request was not sent: the deadline passed")
@@ -184,12 +179,7 @@ class AttemptRunner:
         return result
 
     async def _sign_and_send(
-        self,
-        call_context: CallContext,
-        call: Call[Any],
-        transmission: Transmission,
-        remaining: float,
-        signer: Signer,
+        self, call_context: CallContext, call: Call[Any], transmission: Transmission, remaining: float, signer: Signer
     ) -> AttemptResult:
         account_context, unique = call_context.account_context, self._unique_id()
         response: HttpResponse | None = None

@@ -317,12 +317,7 @@ class Executor:
     # Errors
 
     def _failure(
-        self,
-        call_context: CallContext,
-        call: Call[Any],
-        progress: _Progress,
-        result: AttemptResult,
-        note: str = "",
+        self, call_context: CallContext, call: Call[Any], progress: _Progress, result: AttemptResult, note: str = ""
     ) -> CallError:
         """Complete and return the error that ends a call."""
         error = result.error

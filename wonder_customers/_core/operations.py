@@ -19,21 +19,8 @@ from wonder_customers._support.wait_queue import DividedSlots
 from wonder_customers.dialects.base import Account, Dialect, Operation, Steps
 from wonder_customers.dialects.custom_request import custom_request
 from wonder_customers.dialects.filters import CustomerFilter
-from wonder_customers.errors import (
-    InvalidRecordError,
-    SessionClosedError,
-    UnsupportedOperationError,
-    Violation,
-)
-from wonder_customers.records import (
-    Customer,
-    CustomerDraft,
-    CustomerPatch,
-    Page,
-    PaymentSource,
-    PaymentToken,
-    Response,
-)
+from wonder_customers.errors import InvalidRecordError, SessionClosedError, UnsupportedOperationError, Violation
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken, Response
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.secret import concealed, secrets_of, without_frames
 from wonder_customers.transports import select_transport

@@ -20,10 +20,7 @@ _FAILED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE, Evidence.NOT_SENT}
 
 
 async def wait_for_permit(
-    slots: DividedSlots,
-    rate_limit: RateLimiter | None,
-    call_context: CallContext,
-    transmission: Transmission,
+    slots: DividedSlots, rate_limit: RateLimiter | None, call_context: CallContext, transmission: Transmission
 ) -> str | None:
     """Wait for a connection slot and a permit. Return the reason if the wait fails, else None."""
     account, stop = call_context.account_context.account, call_context.account_context.stop

@@ -24,14 +24,7 @@ from wonder_customers.errors import (
     UnsupportedOperationError,
     Violation,
 )
-from wonder_customers.records import (
-    Customer,
-    CustomerDraft,
-    CustomerPatch,
-    Page,
-    PaymentToken,
-    Response,
-)
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken, Response
 from wonder_customers.secret import Secret, secret
 from wonder_customers.wire import Header, HttpRequest, HttpResponse, Origin, Replay
 

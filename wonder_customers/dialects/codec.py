@@ -98,12 +98,7 @@ def make_reader(
 
 
 def make_writer(
-    converter: Converter,
-    kind: type[Any],
-    names: Mapping[str, str],
-    *,
-    sparse: bool,
-    inline: tuple[str, ...] = (),
+    converter: Converter, kind: type[Any], names: Mapping[str, str], *, sparse: bool, inline: tuple[str, ...] = ()
 ) -> Callable[[Any], Json]:
     """Return a function that converts records of `kind` to JSON objects, and use it for fields of type `kind`.
 
