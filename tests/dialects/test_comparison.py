@@ -34,6 +34,7 @@ EQUAL: list[tuple[str, Any, Any]] = [
     ("default_payment_token", "5F0C2F7A9B1E8D0012345678", "5f0c2f7a9b1e8d0012345678"),
     ("metadata", {"plan": " pro ", "seats": "3"}, {"plan": "pro", "seats": 3}),
     ("metadata", {"list": [1, "a  b"]}, {"list": ["1", "a b"]}),
+    ("metadata", {"score": 1.5, "points": 12345678.0}, {"score": "1.5", "points": "12345678"}),
 ]
 DIFFERENT: list[tuple[str, Any, Any]] = [
     ("address.country", "HR", "RS"),
@@ -45,6 +46,8 @@ DIFFERENT: list[tuple[str, Any, Any]] = [
     ("phone", "call me", "call you"),
     ("address.city", "Sarajevo", "Mostar"),
     ("metadata", {"a": 1}, {"a": 1, "b": 2}),
+    ("metadata", {"latitude": 45.815011}, {"latitude": 45.815012}),
+    ("metadata", {"balance": 1234567.5}, {"balance": 1234568.5}),
 ]
 
 

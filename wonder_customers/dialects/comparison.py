@@ -69,7 +69,7 @@ def _normalized(field: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_normalized(field, item) for item in value]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return str(int(value) if isinstance(value, float) and value.is_integer() else value)
     return value
 
 
