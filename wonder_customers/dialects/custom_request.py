@@ -16,8 +16,7 @@ from wonder_customers.wire import HttpRequest, HttpResponse, Replay
 
 __all__ = ["custom_request"]
 
-_READS: Final = frozenset({"GET"})
-_WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)+")
 
 
@@ -33,7 +32,7 @@ def custom_request(
     problem = _problem(name, path, query, body)
     if problem is not None:
         raise InvalidRecordError(dialect.gateway, [Violation(*problem)])
-    replay = Replay.READ if name in _READS else Replay.IDEMPOTENT if idempotent else Replay.NONE
+    replay = Replay.READ if name == "GET" else Replay.IDEMPOTENT if idempotent else Replay.NONE
     target = path + ("?" + urlencode(query, quote_via=quote, safe="") if query else "")
     request = HttpRequest(name, target, "(custom)", b"" if body is None else orjson.dumps(body))
 
@@ -44,7 +43,7 @@ def custom_request(
 
 
 def _problem(method: str, path: object, query: object, body: object) -> tuple[str, None, str] | None:
-    if method not in _READS | _WRITES:
+    if method not in _METHODS:
         return "method", None, "must be GET, POST, PUT, PATCH or DELETE"
     if not isinstance(path, str) or not _PATH.fullmatch(path):
         return "path", None, "must begin with / and be percent-encoded, without a query; pass query=… instead"

@@ -253,7 +253,8 @@ class PaydockSimulator(SimulatedGateway):
             limit=limit,
             offset=skip,
         )
-        resource = {"count": count, "limit": limit, "skip": skip, "query_token": self._query_token(merchant, query)}
+        token = signed_token(dict(query), self.merchants[merchant]["secret_key"])
+        resource = {"count": count, "limit": limit, "skip": skip, "query_token": token}
         return success(200, "customer", [customer.body for customer in found], resource)
 
     def _conditions(self, query: Mapping[str, str]) -> list[Condition]:
@@ -275,9 +276,6 @@ class PaydockSimulator(SimulatedGateway):
         return conditions
 
     # Payment sources
-
-    def _query_token(self, merchant: str, query: Mapping[str, str]) -> str:
-        return signed_token(dict(query), self.merchants[merchant]["secret_key"])
 
     def _find_sources(self, request: ReceivedRequest) -> Response:
         merchant = self._merchant(request, PUBLIC)
