@@ -223,6 +223,7 @@ async def test_view_of_another_account_takes_options_but_not_the_language(simula
         ({"language": "de"}, "language must be"),
         ({"deadline": 0}, "deadline"),
         ({"timeout": 1}, "unknown option 'timeout'"),
+        ({"stop": anyio.Event()}, "stop must be a StopSignal, not Event"),
     ],
 )
 async def test_invalid_options_are_refused(simulator: SimulatorServer, options: dict[str, Any], message: str) -> None:

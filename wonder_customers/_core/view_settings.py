@@ -62,7 +62,10 @@ class ViewSettings:
         if "deadline" in given:
             policy = with_deadline(policy, given["deadline"])
         headers = _checked_headers(given["headers"]) if "headers" in given else self.headers
-        return ViewSettings(policy, headers, given.get("language", self.language), given.get("stop", self.stop))
+        stop = given.get("stop", self.stop)
+        if not isinstance(stop, StopSignal | None):
+            raise ConfigurationError(f"stop must be a StopSignal, not {type(stop).__name__}")
+        return ViewSettings(policy, headers, given.get("language", self.language), stop)
 
     def localized(self, account: Account) -> Account:
         """Return the account with the language of these settings.
