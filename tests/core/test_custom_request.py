@@ -70,8 +70,9 @@ async def test_write_is_repeated_only_if_it_is_idempotent(simulator: SimulatorSe
         ("GET", "/v2\r\nHost: other", {}, "path"),
         ("GET", "/v2", {"query": {"a": object()}}, "query"),
         ("POST", "/v2", {"json": object()}, "json"),
+        ("POST", "/v2", {"json": {"amount": float("nan")}}, "json"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 async def test_invalid_request_is_refused(method: str, path: str, more: dict[str, Any], expected: str) -> None:
     requests: list[httpx.Request] = []

@@ -1,5 +1,6 @@
 """Requests to endpoints for which the library has no operation; see `CustomerSession.request`."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -53,7 +54,8 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
         return "query", None, "must be a mapping of names to strings or integers"
     try:
         orjson.dumps(body)
-    except TypeError:
+        json.dumps(body, allow_nan=False, default=str)  # orjson writes numbers that JSON does not have as null
+    except (TypeError, ValueError):
         return "json", None, "must contain only JSON values, with strings as keys and no integer of more than 64 bits"
     found = next(find_card_data({"query": dict(query), "json": body}), None)
     return None if found is None else (found[0] or "json", None, f"the value {found[1]}, which must not be sent")
