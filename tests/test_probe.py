@@ -90,7 +90,7 @@ async def test_probe_reports_the_enabled_quirk(gateway: str, quirk: str, custome
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_probe_with_all_quirks_finishes_and_cleans_up(
+async def test_probe_with_all_quirks_cleans_up_and_reports_shapes_and_no_values(
     gateway: str, customer_simulator: CustomerSimulator
 ) -> None:
     customer_simulator.quirks.add("all")
@@ -99,12 +99,6 @@ async def test_probe_with_all_quirks_finishes_and_cleans_up(
     assert len(report.differences) >= 8
     left = [it for it in customer_simulator.customers(gateway) if not (it.get("deleted") or it.get("archived"))]
     assert len(left) == len(report.left_behind)
-
-
-@pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_report_contains_shapes_and_no_values(gateway: str, customer_simulator: CustomerSimulator) -> None:
-    customer_simulator.quirks.add("all")
-    report = await _probe(customer_simulator.account(gateway))
     written = orjson.dumps(asdict(report)).decode()
     secrets = [it for it in customer_simulator.environment().values() if not it.startswith("http")]
     for value in ("Probe.Original", "probe.original", "7700900123", "770 090", "Zagreb", "10000", "Zo", *secrets):

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
-import httpx
 import pytest
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, SECRET_KEY, MockGateway, Session, json_response, monri, paydock, read_empty_list
 
 from wonder_customers import (
+    ConfigurationError,
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
@@ -179,23 +179,6 @@ async def test_exception_closes_the_session() -> None:
         await session.get(HEX24)
 
 
-class ClosableTransport(httpx.MockTransport):
-    """Records whether it was closed."""
-
-    closed = False
-
-    async def aclose(self) -> None:
-        self.closed = True
-
-
-@pytest.mark.anyio
-async def test_session_does_not_close_a_given_transport() -> None:
-    transport = ClosableTransport(lambda request: json_response(200, CUSTOMER))
-    async with CustomerSession(paydock(), transport=transport) as session:
-        await session.get(HEX24)
-    assert not transport.closed
-
-
 @pytest.mark.anyio
 async def test_view_uses_its_own_account_and_the_shared_transport() -> None:
     monri = {"status": "approved", "uuid": UUID}
@@ -215,15 +198,6 @@ async def test_view_uses_its_own_account_and_the_shared_transport() -> None:
         "ipg.monri.com",
     ]
     assert [request.headers["host"] for request in wire.requests] == [request.url.host for request in wire.requests]
-
-
-@pytest.mark.anyio
-async def test_closing_a_view_keeps_the_session_open() -> None:
-    wire = MockGateway(json_response(200, CUSTOMER))
-    async with wire.session(paydock()) as session:
-        async with session.for_account(paydock()):
-            pass
-        await session.get(HEX24)
 
 
 @pytest.mark.anyio
@@ -288,3 +262,21 @@ def test_session_repr_shows_gateway_and_state() -> None:
         assert repr(session) == "<CustomerSession paydock closed>"
 
     anyio.run(main)
+
+
+BAD_SESSIONS: dict[str, dict[str, Any]] = {
+    "retry of another type": {"retry": 3},
+    "transport of another type": {"transport": 5},
+    "rate limit of another type": {"rate_limit": 25},
+    "no connections": {"max_connections": 0},
+    "negative connections": {"max_connections": -1},
+    "a boolean": {"max_connections": True},
+    "a fraction": {"max_connections": 1.5},
+    "too many connections": {"max_connections": 10**6},
+}
+
+
+@pytest.mark.parametrize("options", BAD_SESSIONS.values(), ids=BAD_SESSIONS)
+def test_invalid_session_setting_is_rejected(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        CustomerSession(paydock(), **options)

@@ -39,25 +39,17 @@ async def test_job_stopped_before_its_start_sends_nothing(account: AccountFactor
     assert (job.exit_status, server.store.ledger("monri")) == ("interrupted", {})
 
 
-async def test_job_that_cannot_start_closes_its_source(account: AccountFactory, tmp_path: Path) -> None:
+async def test_journal_of_another_gateway_is_refused_and_the_source_is_closed(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
     journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=account("wonder").base_url)
     rows = sources.read(write_csv(tmp_path / "c.csv", 3))
     assert rows.file is not None
     assert not rows.file.closed
     async with CustomerSession(account("monri"), retry=QUICK) as session:
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(ConfigurationError, match=r"is the journal of wonder at .*, not of monri at"):
             await collect(sync(session, rows, journal=journal))
     assert rows.file.closed
-
-
-async def test_journal_of_another_gateway_is_refused(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=account("wonder").base_url)
-    async with CustomerSession(account("monri"), retry=QUICK) as session:
-        with pytest.raises(ConfigurationError, match=r"is the journal of wonder at .*, not of monri at"):
-            await collect(sync(session, [draft(1)], journal=journal))
-        assert session.gateway == "monri"
     assert (journal.states(), server.store.ledger("monri")) == ({}, {})
     journal.hold()  # the lock was not acquired
 
@@ -312,19 +304,6 @@ async def test_cancelled_job_can_be_resumed(account: AccountFactory, server: Sim
     assert len(outcomes) == 200
     assert all(outcome.ok for outcome in outcomes)
     assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(200)}
-
-
-async def test_error_in_the_loop_body_is_raised_unchanged(account: AccountFactory, tmp_path: Path) -> None:
-    journal = open_journal(tmp_path / "j", account("monri"), "monri")
-
-    async def fail(session: CustomerSession[Any]) -> None:
-        async with sync(session, [draft(1), draft(2)], journal=journal, options=OPTIONS) as job:
-            async for _ in job:
-                raise KeyError("mine")
-
-    async with CustomerSession(account("monri"), retry=QUICK) as session:
-        with pytest.raises(KeyError, match="mine"):
-            await fail(session)
 
 
 async def test_full_disk_stops_the_job_before_another_request(

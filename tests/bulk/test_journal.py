@@ -117,8 +117,6 @@ async def test_rows_without_a_waiting_task_are_committed_in_order_with_the_next_
     [
         ({}, "run: the same program with the same journal"),
         ({"source": "c.csv"}, "run: wonder-customers resume"),
-        ({"query": "digest"}, r"run: wonder-customers resume .* \(with the same --query\)$"),
-        ({"migrate": "paydock"}, "run: wonder-customers migrate --from paydock --to [a-z]+ --journal"),
         ({"temporary": True}, "run: the same command"),
     ],
 )
@@ -198,12 +196,6 @@ def test_broken_key_is_reported(content: str, tmp_path: Path) -> None:
         opened(tmp_path)
 
 
-def test_file_that_is_not_a_journal_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "j").write_text("reference,name\n" * 1000)
-    with pytest.raises(ConfigurationError, match="cannot be used as a journal"):
-        Journal.existing(tmp_path / "j")
-
-
 def test_damaged_journal_is_reported_with_the_advice_to_restore_it(tmp_path: Path) -> None:
     opened(tmp_path)
     with (tmp_path / "j").open("r+b") as file:
@@ -238,14 +230,6 @@ def test_file_that_is_not_a_journal_is_refused_unchanged(tmp_path: Path, content
     with pytest.raises(ConfigurationError, match=reason):
         Journal.existing(path)
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (content, 0o644)
-
-
-def test_new_journal_has_no_run_to_resume(tmp_path: Path) -> None:
-    journal = opened(tmp_path)
-    with pytest.raises(BulkError, match="no run to resume"):
-        journal.begin({}, resume=True)
-    journal.release()
-    assert journal.last_run() is None
 
 
 def test_journal_with_another_key_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,17 +68,8 @@ class Redis:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [
-            str(SERVER),
-            "--port",
-            str(self.port),
-            "--save",
-            "",
-            "--dir",
-            str(self.folder),
-            "--loglevel",
-            "warning",
-        ]
+        quiet = ("--save", "", "--loglevel", "warning")
+        command = [str(SERVER), "--port", str(self.port), "--dir", str(self.folder), *quiet]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         until = time.monotonic() + 120
         while time.monotonic() < until:

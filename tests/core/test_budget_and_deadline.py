@@ -9,7 +9,17 @@ import pytest
 from core.monri_responses import KEY
 from gateway_responses import UUID
 
-from scripted_transport import CREATED, NO_RESPONSE, draft, hang, make_harness, respond, use_real_time
+from scripted_transport import (
+    CREATED,
+    NO_RESPONSE,
+    NOT_FOUND,
+    Step,
+    draft,
+    hang,
+    make_harness,
+    respond,
+    use_real_time,
+)
 from wonder_customers import (
     DeadlineExceededError,
     InvalidResponseError,
@@ -22,19 +32,20 @@ from wonder_customers import (
 pytestmark = pytest.mark.anyio
 
 
-async def test_successful_call_returns_all_retry_tokens() -> None:
-    it = make_harness(NO_RESPONSE, NO_RESPONSE, CREATED)
+@pytest.mark.parametrize(
+    ("operation", "steps", "tokens"),
+    [
+        ("get", (NO_RESPONSE, NO_RESPONSE, CREATED), 400),
+        ("create", (NO_RESPONSE, *[NOT_FOUND] * 5, CREATED), 400),
+        # Five for the wait are returned, and one is added because the lookup succeeded without a retry.
+        ("create", (respond(429, {}), NO_RESPONSE, CREATED), 401),
+    ],
+)
+async def test_successful_call_returns_all_retry_tokens(operation: str, steps: tuple[Step, ...], tokens: int) -> None:
+    it = make_harness(*steps)
     it.account_context.account.budget.take(100)
-    await it.get(UUID)
-    assert it.account_context.account.budget.tokens == 400
-
-
-async def test_recovered_create_returns_its_retry_tokens() -> None:
-    it = make_harness(respond(429, {}), NO_RESPONSE, CREATED)
-    it.account_context.account.budget.take(100)
-    await it.create(draft())
-    # Five for the wait are returned, and one is added because the lookup succeeded without a retry.
-    assert it.account_context.account.budget.tokens == 401
+    await (it.get(UUID) if operation == "get" else it.create(draft()))
+    assert it.account_context.account.budget.tokens == tokens
 
 
 async def test_failed_call_keeps_its_retry_tokens() -> None:
@@ -47,9 +58,10 @@ async def test_failed_call_keeps_its_retry_tokens() -> None:
 async def test_empty_budget_prevents_retries() -> None:
     it = make_harness(NO_RESPONSE, CREATED)
     it.account_context.account.budget.take(490)
-    with pytest.raises(NoResponseError) as caught:
+    with pytest.raises(NoResponseError, match="the retry budget of this account is used up") as caught:
         await it.get(UUID)
     assert caught.value.attempts == 1
+    assert caught.value.reason in repr(caught.value)
 
 
 async def test_retry_wait_beyond_the_deadline_is_not_started() -> None:
@@ -59,57 +71,19 @@ async def test_retry_wait_beyond_the_deadline_is_not_started() -> None:
     assert (caught.value.attempts, it.clock.waits) == (2, [0.25])
 
 
+LATE = "the deadline of 0.05 s passed"
+NOT_SENT = f"the request was not sent to https://ipgtest.monri.com: {LATE}"
+
+
 @pytest.mark.parametrize(
     ("operation", "sent", "status", "kind", "words", "applied"),
     [
-        (
-            "get",
-            False,
-            None,
-            DeadlineExceededError,
-            "the request was not sent to https://ipgtest.monri.com: the deadline of 0.05 s passed",
-            "no",
-        ),
-        (
-            "get",
-            True,
-            None,
-            DeadlineExceededError,
-            "the request was sent, but no complete response arrived: the deadline of 0.05 s passed",
-            "no",
-        ),
-        (
-            "get",
-            True,
-            200,
-            DeadlineExceededError,
-            ("but its body could not be read: the deadline of 0.05 s passed"),
-            "no",
-        ),
-        (
-            "create",
-            False,
-            None,
-            DeadlineExceededError,
-            "the request was not sent to https://ipgtest.monri.com: the deadline of 0.05 s passed",
-            "no",
-        ),
-        (
-            "create",
-            True,
-            None,
-            OutcomeUnknownError,
-            "no complete response arrived: the deadline of 0.05 s passed",
-            "unknown",
-        ),
-        (
-            "create",
-            True,
-            201,
-            InvalidResponseError,
-            "status 201, but its body could not be read: the deadline of 0.05 s passed",
-            "yes",
-        ),
+        ("get", False, None, DeadlineExceededError, NOT_SENT, "no"),
+        ("get", True, None, DeadlineExceededError, f"was sent, but no complete response arrived: {LATE}", "no"),
+        ("get", True, 200, DeadlineExceededError, f"but its body could not be read: {LATE}", "no"),
+        ("create", False, None, DeadlineExceededError, NOT_SENT, "no"),
+        ("create", True, None, OutcomeUnknownError, f"no complete response arrived: {LATE}", "unknown"),
+        ("create", True, 201, InvalidResponseError, f"status 201, but its body could not be read: {LATE}", "yes"),
     ],
 )
 async def test_deadline_ends_a_hanging_request(
@@ -170,11 +144,3 @@ async def test_retry_after_date_is_compared_with_the_wall_clock() -> None:
     it = make_harness(respond(429, {}, retry_after=date), CREATED)
     await it.get(UUID)
     assert it.clock.waits == [7.0 + 3.5]
-
-
-async def test_budget_is_named_when_it_stops_a_retry() -> None:
-    it = make_harness(NO_RESPONSE, endless=True)
-    it.account_context.account.budget.take(500)
-    with pytest.raises(NoResponseError, match="the retry budget of this account is used up") as caught:
-        await it.get(UUID)
-    assert caught.value.reason in repr(caught.value)

@@ -46,13 +46,6 @@ async def slow(request: httpx.Request) -> httpx.Response:
     return respond(request)
 
 
-async def test_single_call_signs_inline(wonder: Wonder, signers: list[int]) -> None:
-    async with opened(wonder) as it:
-        for _ in range(3):
-            await it.get_by_reference("ref-1")
-    assert set(signers) == {threading.get_ident()}
-
-
 async def test_concurrent_calls_sign_in_one_thread_per_core(
     wonder: Wonder, signers: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

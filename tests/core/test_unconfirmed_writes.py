@@ -4,12 +4,14 @@ from typing import Any
 
 import anyio
 import pytest
+from core.monri_responses import DOWN
 from gateway_responses import UUID, monri_customer
 
 from scripted_transport import (
     CREATED,
     NO_RESPONSE,
     STALE_CONNECTION,
+    Step,
     draft,
     hang,
     make_harness,
@@ -21,7 +23,9 @@ from wonder_customers import (
     ConflictError,
     CustomerPatch,
     DeadlineExceededError,
+    GatewayUnavailableError,
     Monri,
+    NoResponseError,
     OutcomeUnknownError,
     RetryPolicy,
 )
@@ -39,12 +43,14 @@ async def test_create_on_a_stale_connection_is_resent_after_lookups() -> None:
     assert it.script.lines().count("POST /v2/customers") == 2
 
 
-async def test_unconfirmed_create_stays_unknown_after_reads() -> None:
-    it = make_harness(MISSING, NO_RESPONSE, OTHER, NO_RESPONSE, NO_RESPONSE, NO_RESPONSE)
+@pytest.mark.parametrize(("end", "cause"), [(NO_RESPONSE, NoResponseError), (DOWN, GatewayUnavailableError)])
+async def test_unconfirmed_create_stays_unknown_after_reads(end: Step, cause: type[Exception]) -> None:
+    it = make_harness(MISSING, NO_RESPONSE, OTHER, end, end, end)
     with pytest.raises(OutcomeUnknownError) as caught:
         await it.upsert(draft())
     error = caught.value
     assert (error.applied, error.reference, error.gateway, error.operation) == ("unknown", "r-1", "monri", "upsert")
+    assert (type(error.__cause__), error.attempts, len(error.history)) == (cause, 3, 6)
 
 
 async def test_refusal_after_an_unconfirmed_create_stays_unknown() -> None:
@@ -52,11 +58,6 @@ async def test_refusal_after_an_unconfirmed_create_stays_unknown() -> None:
     with pytest.raises(ConflictError) as caught:
         await it.upsert(draft())
     assert caught.value.applied == "unknown"
-
-
-async def test_later_confirmed_write_resolves_an_unconfirmed_create() -> None:
-    it = make_harness(MISSING, NO_RESPONSE, OTHER, OTHER, CREATED)
-    assert (await it.upsert(draft())).record.name == "Ada"
 
 
 async def test_earlier_attempt_stays_unconfirmed_after_a_later_success() -> None:

@@ -14,7 +14,7 @@ from backends import ASYNCIO_ONLY
 from gateway_responses import UUID, monri_customer
 from mock_gateway import MockGateway, json_response, paydock
 
-from scripted_transport import CREATED, Harness, draft, hang, make_harness, no_response, respond, use_real_time
+from scripted_transport import CREATED, Harness, draft, hang, make_harness, respond, use_real_time
 from wonder_customers import (
     CallError,
     CustomerSession,
@@ -142,12 +142,6 @@ async def test_lookups_wait_as_long_as_an_unavailable_gateway_asks() -> None:
     it = make_harness(unavailable, CREATED)
     assert (await it.create(draft())).recovered
     assert it.clock.waits[0] >= 7
-
-
-async def test_lost_body_is_looked_up_at_once() -> None:
-    it = make_harness(no_response(sent=True, status=200), CREATED)
-    await it.create(draft())
-    assert it.clock.waits[:1] == [0.0]
 
 
 def test_accounts_without_views_are_forgotten() -> None:

@@ -1,7 +1,7 @@
 """Operations of Monri: their responses, requests and results."""
 
 from dialects.bodies import ids_of
-from dialects.request_cases import Case, returns_customer, returns_tokens
+from dialects.request_cases import Case, returns_customer, returns_tokens, single
 from gateway_responses import UUID, monri_customer
 from mock_gateway import golden
 
@@ -19,12 +19,8 @@ MONRI_DRAFT = CustomerDraft(
 )
 MONRI_SENT = {**golden("monri", "create_request"), "name": "Te st"}
 MONRI = {
-    "create": Case(
-        lambda s: s.create(MONRI_DRAFT),
-        ((200, monri_customer()),),
-        ("POST /v2/customers",),
-        (MONRI_SENT,),
-        returns_customer(UUID),
+    "create": single(
+        lambda s: s.create(MONRI_DRAFT), "POST /v2/customers", monri_customer(), returns_customer(UUID), MONRI_SENT
     ),
     "create answered with 201": Case(
         lambda s: s.create(MONRI_DRAFT),
@@ -64,66 +60,51 @@ MONRI = {
         (None, MONRI_SENT, None, MONRI_SENT),
         returns_customer(UUID),
     ),
-    "get": Case(
-        lambda s: s.get(UUID),
-        ((200, monri_customer()),),
-        (f"GET /v2/customers/{UUID}",),
-        (None,),
-        returns_customer(UUID),
-    ),
-    "get_by_reference": Case(
+    "get": single(lambda s: s.get(UUID), f"GET /v2/customers/{UUID}", monri_customer(), returns_customer(UUID)),
+    "get_by_reference": single(
         lambda s: s.get_by_reference("customer-id-1234"),
-        ((200, monri_customer()),),
-        ("GET /v2/merchants/customers/customer-id-1234",),
-        (None,),
+        "GET /v2/merchants/customers/customer-id-1234",
+        monri_customer(),
         returns_customer(UUID),
     ),
-    "update": Case(
+    "update": single(
         lambda s: s.update(
             UUID,
             CustomerPatch(name="Test Customer", phone=None, metadata={"key": None}, address=Address(city="Mostar")),
         ),
-        ((200, monri_customer()),),
-        (f"POST /v2/customers/{UUID}",),
-        (golden("monri", "update_request"),),
+        f"POST /v2/customers/{UUID}",
+        monri_customer(),
         returns_customer(UUID),
+        golden("monri", "update_request"),
     ),
-    "delete": Case(
+    "delete": single(
         lambda s: s.delete(UUID),
-        ((200, golden("monri", "delete_response")),),
-        (f"DELETE /v2/customers/{UUID}",),
-        (None,),
+        f"DELETE /v2/customers/{UUID}",
+        golden("monri", "delete_response"),
         lambda it: it is None,
     ),
-    "delete answered with a uuid": Case(
+    "delete answered with a uuid": single(
         lambda s: s.delete(UUID),
-        ((200, {"status": "approved", "uuid": UUID, "deleted": True}),),
-        (f"DELETE /v2/customers/{UUID}",),
-        (None,),
+        f"DELETE /v2/customers/{UUID}",
+        {"status": "approved", "uuid": UUID, "deleted": True},
         lambda it: it is None,
     ),
     "delete answered without a body": Case(
         lambda s: s.delete(UUID), ((204, None),), (f"DELETE /v2/customers/{UUID}",), (None,), lambda it: it is None
     ),
-    "list": Case(
-        ids_of,
-        ((200, golden("monri", "list_response")),),
-        ("GET /v2/customers?limit=50&offset=0",),
-        (None,),
-        lambda it: it == [UUID],
+    "list": single(
+        ids_of, "GET /v2/customers?limit=50&offset=0", golden("monri", "list_response"), lambda it: it == [UUID]
     ),
-    "list with uuids": Case(
+    "list with uuids": single(
         lambda s: ids_of(s, cursor="50"),
-        ((200, {"status": "approved", "data": [monri_customer()]}),),
-        ("GET /v2/customers?limit=50&offset=50",),
-        (None,),
+        "GET /v2/customers?limit=50&offset=50",
+        {"status": "approved", "data": [monri_customer()]},
         lambda it: it == [UUID],
     ),
-    "list_payment_tokens": Case(
+    "list_payment_tokens": single(
         lambda s: s.list_payment_tokens(UUID),
-        ((200, golden("monri", "payment_methods_response")),),
-        (f"GET /v2/customers/{UUID}/payment-methods?limit=50&offset=0",),
-        (None,),
+        f"GET /v2/customers/{UUID}/payment-methods?limit=50&offset=0",
+        golden("monri", "payment_methods_response"),
         returns_tokens("00c1eb1a4a0b61d1c2921c8d3a3f4570801da3f3f087c280e832cb4876a5e633"),
     ),
 }

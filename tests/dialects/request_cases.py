@@ -20,6 +20,13 @@ class Case:
     result: Callable[[Any], bool]
 
 
+def single(
+    call: Callable[[Session], Awaitable[Any]], line: str, answer: Any, result: Callable[[Any], bool], sent: Any = None
+) -> Case:
+    """Return an operation of one request, which the gateway answers with HTTP 200."""
+    return Case(call, ((200, answer),), (line,), (sent,), result)
+
+
 def returns_customer(id: str) -> Callable[[Any], bool]:
     return lambda it: isinstance(it, Customer) and it.id == id
 

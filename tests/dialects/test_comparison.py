@@ -7,8 +7,8 @@ from attrs import evolve
 from examples import DRAFT
 from gateway_responses import UUID, monri_customer
 
-from scripted_transport import CREATED, NO_RESPONSE, draft, make_harness, respond
-from wonder_customers import ConflictError, CustomerDraft
+from scripted_transport import NO_RESPONSE, draft, make_harness, respond
+from wonder_customers import CustomerDraft
 from wonder_customers.dialects.comparison import Comparison, compare_values, equal_after_normalisation
 from wonder_customers.dialects.monri import codec as monri
 from wonder_customers.dialects.wonder import codec as wonder
@@ -88,16 +88,3 @@ async def test_lost_create_is_recovered_when_the_gateway_normalises_the_email() 
     harness = make_harness(NO_RESPONSE, respond(200, body))
     response = await harness.create(evolve(draft(), email="Ada@Example.com "))
     assert (response.record.id, response.recovered) == (UUID, True)
-
-
-async def test_lost_create_with_another_email_is_a_conflict() -> None:
-    found = respond(200, monri_customer(email="grace@example.com", name="Ada"))
-    with pytest.raises(ConflictError):
-        await make_harness(NO_RESPONSE, found).create(evolve(draft(), email="ada@example.com"))
-
-
-async def test_upsert_looks_the_reference_up_once_after_a_refused_create() -> None:
-    missing, refused = respond(404, {"message": "Customer not found"}), respond(422, {"status": "invalid-request"})
-    harness = make_harness(missing, refused, CREATED, CREATED)
-    assert (await harness.upsert(draft())).record.id == UUID
-    assert [line.split(" ")[0] for line in harness.script.lines()] == ["GET", "POST", "GET", "POST"]

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from dialects.bodies import ids_of
 from error_checks import invalid_record_errors
-from mock_gateway import ACCOUNTS, MockGateway
 
 from wonder_customers import (
     CustomerDraft,
@@ -16,7 +15,6 @@ from wonder_customers import (
     InvalidRecordError,
     PaydockFilter,
     Phone,
-    UnsupportedOperationError,
     WonderFilter,
 )
 
@@ -121,16 +119,6 @@ async def test_filter_of_another_gateway_is_refused_before_sending() -> None:
         values = [wrong, {"search": "Ada"}, "search=Ada"]
         for error in await invalid_record_errors(gateway, lambda session, it: ids_of(session, filter=it), values):
             assert [it.field for it in error.violations] == ["filter"]
-
-
-@pytest.mark.anyio
-async def test_filter_at_a_gateway_without_filters_is_refused_before_sending() -> None:
-    wire = MockGateway()
-    async with wire.session(ACCOUNTS["monri"]()) as session:
-        for call in (lambda: ids_of(session, filter=WonderFilter()), lambda: session.raw.page(filter=PaydockFilter())):
-            with pytest.raises(UnsupportedOperationError, match="monri does not support filters on lists"):
-                await call()
-    assert wire.requests == []
 
 
 async def references(session: CustomerSession[Any], found: CustomerFilter[Any]) -> list[str | None]:

@@ -9,7 +9,14 @@ from dialects.bodies import TOKEN, WONDER_PATH, ids_of
 from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, paydock_list
 from mock_gateway import ACCOUNTS, MockGateway, Session, golden, json_response
 
-from wonder_customers import CustomerDraft, NotFoundError, PaydockFilter, UnsupportedOperationError, VaultToken
+from wonder_customers import (
+    CustomerDraft,
+    NotFoundError,
+    PaydockFilter,
+    UnsupportedOperationError,
+    VaultToken,
+    WonderFilter,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +28,8 @@ pytestmark = pytest.mark.anyio
         ("monri", "create_payment_token", lambda s: s.create_payment_token(UUID, VaultToken(TOKEN))),
         ("monri", "check_payment_token", lambda s: s.check_payment_token(UUID, TOKEN)),
         ("monri", "delete_payment_token", lambda s: s.delete_payment_token(UUID, TOKEN)),
-        ("monri", "filters on lists", lambda s: ids_of(s, filter=PaydockFilter(search="Ada"))),
+        ("monri", "filters on lists", lambda s: ids_of(s, filter=WonderFilter())),
+        ("monri", "filters on lists", lambda s: s.raw.page(filter=PaydockFilter(search="Ada"))),
     ],
 )
 async def test_unsupported_operation_raises_without_a_request(

@@ -60,36 +60,6 @@ async def test_view_of_the_same_account_shares_the_token() -> None:
     assert gateway.fetched == 1
 
 
-async def test_expired_token_is_fetched_again() -> None:
-    gateway = TokenGateway(lifetime=1.0)
-    async with gateway.session(monri_oauth()) as session:
-        await session.get(UUID)
-        await anyio.sleep(1.1)
-        await session.get(UUID)
-    assert gateway.fetched == 2
-    gateway = TokenGateway(lifetime=100)
-    async with gateway.session(monri_oauth()) as session:
-        for _ in range(3):
-            await session.get(UUID)
-    assert gateway.fetched == 1
-
-
-async def test_refused_token_is_fetched_again_once_within_the_attempt() -> None:
-    gateway = TokenGateway(refuse=1)
-    async with gateway.session(monri_oauth(), attempts=1) as session:
-        assert (await session.get(UUID)).id == UUID
-    assert gateway.fetched == 2
-
-
-async def test_gateway_that_refuses_every_token_raises_authentication_error() -> None:
-    gateway = TokenGateway(refuse=99)
-    async with gateway.session(monri_oauth(), attempts=3) as session:
-        with pytest.raises(AuthenticationError):
-            await session.get(UUID)
-    assert gateway.fetched == 2
-    assert len(gateway.requests) == 4
-
-
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from dialects.failures import IDS, create, failure, update
-from examples import CARD
+from examples import CARD, DRAFT
 from gateway_responses import UUID
 from mock_gateway import ACCOUNTS, golden
 
@@ -303,19 +303,16 @@ async def test_paydock_update_refused_for_its_token_is_not_a_missing_customer() 
     assert type(error) is InvalidRequestError
 
 
-@pytest.mark.parametrize("gateway", ["wonder", "monri"])
-async def test_create_is_never_refused_as_not_found(gateway: str) -> None:
-    body = {"code": "E1", "status": "invalid-request", "message": "Payment token not found"}
+@pytest.mark.parametrize("message", ["Not found", "Gateway not found", "Payment token not found"])
+@pytest.mark.parametrize("gateway", sorted(IDS))
+async def test_create_is_never_refused_as_not_found(gateway: str, message: str) -> None:
+    body = {"code": "E1", "status": "invalid-request", "message": message}
     for status in (400, 404):
-        assert type(await failure(gateway, (status, body), operation=create)) is InvalidRequestError
-
-
-async def test_paydock_reason_of_a_refused_card_is_in_the_message_and_in_fields() -> None:
-    item = {"param_name": "card_number", "gateway_specific_code": "51", "gateway_specific_description": "No funds"}
-    error = await failure("paydock", (400, {"error": {"message": "declined", "details": [item]}}), operation=create)
-    assert isinstance(error, InvalidRequestError)
-    assert error.fields == {"card_number": ("51: No funds",)}
-    assert error.message == "declined (card_number: 51: No funds)"
+        # At Wonder, an upsert is one request as well.
+        for operation in (create, lambda s: s.upsert(DRAFT)) if gateway == "wonder" else (create,):
+            error = await failure(gateway, (status, body), operation=operation)
+            assert type(error) is InvalidRequestError
+            assert error.applied == "no"
 
 
 @pytest.mark.parametrize("gateway", sorted(IDS))

@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 from dialects.bodies import TOKEN, WONDER_PATH, ids_of
 from dialects.monri_requests import MONRI
-from dialects.request_cases import Case, returns_customer, returns_token, returns_tokens
+from dialects.request_cases import Case, returns_customer, returns_token, returns_tokens, single
 from examples import DRAFT, FULL_CARD
 from gateway_responses import HEX24, UUID, paydock_customer, paydock_list, wonder_customer
 from mock_gateway import ACCOUNTS, MockGateway, golden, json_response, wonder
@@ -28,33 +28,15 @@ HELD = {"reference_number": "35", "name": "Ada Lovelace", "dial_code": "+852", "
 """The customer of `DRAFT` as Wonder stores it."""
 WONDER_SENT = {"customer": {"reference_number": "35", "name": "Ada Lovelace", "dial_code": "+852", "phone": "12345678"}}
 WONDER = {
-    "create": Case(
-        lambda s: s.create(DRAFT),
-        ((200, wonder_customer(**HELD)),),
-        (f"POST {WONDER_PATH}",),
-        (WONDER_SENT,),
-        returns_customer(UUID),
+    "create": single(
+        lambda s: s.create(DRAFT), f"POST {WONDER_PATH}", wonder_customer(**HELD), returns_customer(UUID), WONDER_SENT
     ),
-    "upsert": Case(
-        lambda s: s.upsert(DRAFT),
-        ((200, wonder_customer(**HELD)),),
-        (f"POST {WONDER_PATH}",),
-        (WONDER_SENT,),
-        returns_customer(UUID),
+    "upsert": single(
+        lambda s: s.upsert(DRAFT), f"POST {WONDER_PATH}", wonder_customer(**HELD), returns_customer(UUID), WONDER_SENT
     ),
-    "get": Case(
-        lambda s: s.get(UUID),
-        ((200, wonder_customer(**HELD)),),
-        (f"GET {WONDER_PATH}/{UUID}",),
-        (None,),
-        returns_customer(UUID),
-    ),
-    "get_by_reference": Case(
-        lambda s: s.get_by_reference("35"),
-        ((200, wonder_customer(**HELD)),),
-        (f"GET {WONDER_PATH}/ref/35",),
-        (None,),
-        returns_customer(UUID),
+    "get": single(lambda s: s.get(UUID), f"GET {WONDER_PATH}/{UUID}", wonder_customer(**HELD), returns_customer(UUID)),
+    "get_by_reference": single(
+        lambda s: s.get_by_reference("35"), f"GET {WONDER_PATH}/ref/35", wonder_customer(**HELD), returns_customer(UUID)
     ),
     "update": Case(
         lambda s: s.update(UUID, CustomerPatch(name="Augusta", email=None)),
@@ -90,50 +72,45 @@ WONDER = {
         (None, None),
         lambda it: it == ["feac5c50-010a-4582-a84a-673357245ffb", "0b5a7c8e-1f73-4d51-8d36-7ac28f7f5a10"],
     ),
-    "list without customers": Case(
-        ids_of,
-        ((200, {"code": 200, "data": {}}),),
-        (f"GET {WONDER_PATH}?limit=100&offset=0",),
-        (None,),
-        lambda it: it == [],
+    "list without customers": single(
+        ids_of, f"GET {WONDER_PATH}?limit=100&offset=0", {"code": 200, "data": {}}, lambda it: it == []
     ),
-    "list_payment_tokens": Case(
+    "list_payment_tokens": single(
         lambda s: s.list_payment_tokens(UUID),
-        ((200, golden("wonder", "list_payment_tokens_response")),),
-        (f"GET {WONDER_PATH}/{UUID}/payment_tokens",),
-        (None,),
+        f"GET {WONDER_PATH}/{UUID}/payment_tokens",
+        golden("wonder", "list_payment_tokens_response"),
         returns_tokens(TOKEN, "0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "6d2f6cf0-7f5f-4e0b-a3c6-f5a0f4e0b8a3"),
     ),
-    "create_payment_token": Case(
+    "create_payment_token": single(
         lambda s: s.create_payment_token(UUID, FULL_CARD),
-        ((200, golden("wonder", "create_payment_token_response_older")),),
-        (f"POST {WONDER_PATH}/{UUID}/payment_tokens",),
-        (golden("wonder", "create_payment_token_request"),),
+        f"POST {WONDER_PATH}/{UUID}/payment_tokens",
+        golden("wonder", "create_payment_token_response_older"),
         returns_token("0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "pending"),
+        golden("wonder", "create_payment_token_request"),
     ),
-    "check_payment_token by its text": Case(
+    "check_payment_token by its text": single(
         lambda s: s.check_payment_token(UUID, TOKEN),
-        ((200, {"code": 200, "data": {"payment_token": {"token": TOKEN, "state": "success"}}}),),
-        (f"POST {WONDER_PATH}/{UUID}/payment_tokens/check",),
-        (golden("wonder", "check_payment_token_request"),),
+        f"POST {WONDER_PATH}/{UUID}/payment_tokens/check",
+        {"code": 200, "data": {"payment_token": {"token": TOKEN, "state": "success"}}},
         returns_token(TOKEN, "success"),
+        golden("wonder", "check_payment_token_request"),
     ),
-    "check_payment_token by its record": Case(
+    "check_payment_token by its record": single(
         lambda s: s.check_payment_token(
             UUID,
             PaymentToken("0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", verify_uuid="9a1b0c7e-54a0-4a0a-b2b7-64f5a2f0b9d2"),
         ),
-        ((200, golden("wonder", "create_payment_token_response_older")),),
-        (f"POST {WONDER_PATH}/{UUID}/payment_tokens/check",),
-        (golden("wonder", "check_payment_token_request_older"),),
+        f"POST {WONDER_PATH}/{UUID}/payment_tokens/check",
+        golden("wonder", "create_payment_token_response_older"),
         returns_token("0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "pending"),
+        golden("wonder", "check_payment_token_request_older"),
     ),
-    "delete_payment_token": Case(
+    "delete_payment_token": single(
         lambda s: s.delete_payment_token(UUID, TOKEN),
-        ((200, golden("wonder", "delete_payment_token_response")),),
-        (f"DELETE {WONDER_PATH}/{UUID}/payment_tokens",),
-        (golden("wonder", "delete_payment_token_request"),),
+        f"DELETE {WONDER_PATH}/{UUID}/payment_tokens",
+        golden("wonder", "delete_payment_token_response"),
         lambda it: it is None,
+        golden("wonder", "delete_payment_token_request"),
     ),
 }
 SOURCES = [{"_id": SOURCE, "type": "card", "card_number_last4": "1111"}]
@@ -160,39 +137,24 @@ PAYDOCK = {
         (None, {"reference": "35", "first_name": "Ada", "last_name": "Lovelace"}),
         returns_customer(HEX24),
     ),
-    "get": Case(
-        lambda s: s.get(HEX24),
-        ((200, paydock_customer()),),
-        (f"GET /v1/customers/{HEX24}",),
-        (None,),
-        returns_customer(HEX24),
-    ),
-    "get_by_reference": Case(
+    "get": single(lambda s: s.get(HEX24), f"GET /v1/customers/{HEX24}", paydock_customer(), returns_customer(HEX24)),
+    "get_by_reference": single(
         lambda s: s.get_by_reference("35"),
-        (
-            (
-                200,
-                paydock_list(
-                    {"_id": "5f0c2f7a9b1e8d0000000135", "reference": "135"}, {"_id": HEX24, "reference": "35"}
-                ),
-            ),
-        ),
-        ("GET /v1/customers?limit=1000&skip=0&reference=35",),
-        (None,),
+        "GET /v1/customers?limit=1000&skip=0&reference=35",
+        paydock_list({"_id": "5f0c2f7a9b1e8d0000000135", "reference": "135"}, {"_id": HEX24, "reference": "35"}),
         returns_customer(HEX24),
     ),
-    "update": Case(
+    "update": single(
         lambda s: s.update(HEX24, CustomerPatch(first_name="Augusta Ada", phone=None, metadata={"tier": "gold"})),
-        ((200, paydock_customer()),),
-        (f"POST /v1/customers/{HEX24}",),
-        (golden("paydock", "update_request"),),
+        f"POST /v1/customers/{HEX24}",
+        paydock_customer(),
         returns_customer(HEX24),
+        golden("paydock", "update_request"),
     ),
-    "delete": Case(
+    "delete": single(
         lambda s: s.delete(HEX24),
-        ((200, paydock_customer(archived=True)),),
-        (f"DELETE /v1/customers/{HEX24}",),
-        (None,),
+        f"DELETE /v1/customers/{HEX24}",
+        paydock_customer(archived=True),
         lambda it: it is None,
     ),
     "list": Case(
@@ -208,11 +170,10 @@ PAYDOCK = {
         (None, None),
         lambda it: it == [HEX24, "5f0c2f7a9b1e8d0000000002"],
     ),
-    "list_payment_tokens": Case(
+    "list_payment_tokens": single(
         lambda s: s.list_payment_tokens(HEX24),
-        ((200, paydock_customer(payment_sources=SOURCES)),),
-        (f"GET /v1/customers/{HEX24}",),
-        (None,),
+        f"GET /v1/customers/{HEX24}",
+        paydock_customer(payment_sources=SOURCES),
         returns_tokens(SOURCE),
     ),
     "create_payment_token from a vault token": Case(
@@ -232,18 +193,16 @@ PAYDOCK = {
         (None, {"token": TOKEN}),
         returns_token("5f0c2f7a9b1e8d0099999999", "active"),
     ),
-    "check_payment_token": Case(
+    "check_payment_token": single(
         lambda s: s.check_payment_token(HEX24, SOURCE),
-        ((200, paydock_customer(payment_sources=SOURCES)),),
-        (f"GET /v1/customers/{HEX24}",),
-        (None,),
+        f"GET /v1/customers/{HEX24}",
+        paydock_customer(payment_sources=SOURCES),
         returns_token(SOURCE, None),
     ),
-    "delete_payment_token": Case(
+    "delete_payment_token": single(
         lambda s: s.delete_payment_token(HEX24, PaymentToken(SOURCE)),
-        ((200, paydock_customer()),),
-        (f"DELETE /v1/customers/{HEX24}/payment_sources/{SOURCE}",),
-        (None,),
+        f"DELETE /v1/customers/{HEX24}/payment_sources/{SOURCE}",
+        paydock_customer(),
         lambda it: it is None,
     ),
 }

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 from gateway_responses import monri_customer, paydock_list
 
-from scripted_transport import CREATED, MONRI, NOT_FOUND, PAYDOCK, draft, make_harness, respond, wonder_account
+from scripted_transport import CREATED, MONRI, NOT_FOUND, PAYDOCK, draft, make_harness, respond
 from wonder_customers import ConflictError, InvalidRequestError
 from wonder_customers.testing import CustomerSimulator
 
@@ -14,23 +14,6 @@ pytestmark = pytest.mark.anyio
 
 ABSENT = {"monri": NOT_FOUND, "paydock": respond(200, paydock_list())}
 ACCOUNTS: dict[str, Any] = {"monri": MONRI, "paydock": PAYDOCK}
-REFUSALS: dict[str, Any] = {
-    "404": respond(404, {"message": "Not found"}),
-    "not found in words": respond(400, {"message": "Gateway not found"}),
-}
-
-
-@pytest.mark.parametrize("gateway", ACCOUNTS)
-@pytest.mark.parametrize("refusal", REFUSALS)
-async def test_refused_create_is_never_a_missing_customer(gateway: str, refusal: str) -> None:
-    with pytest.raises(InvalidRequestError) as caught:
-        await make_harness(REFUSALS[refusal], account=ACCOUNTS[gateway]).create(draft())
-    assert caught.value.applied == "no"
-
-
-async def test_refused_create_is_never_a_missing_customer_at_wonder() -> None:
-    with pytest.raises(InvalidRequestError):
-        await make_harness(REFUSALS["404"], account=wonder_account()).upsert(draft())
 
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)

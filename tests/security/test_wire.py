@@ -42,11 +42,6 @@ ONE_ATTEMPT = RetryPolicy(attempts=1, base=0.0, confirmation_window=0.0)
 TRANSPORTS = pytest.mark.parametrize("kind", [HttpxTransport, AsyncioTransport])
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.8.7", "[::1]", "localhost", "shop.localhost"])
-def test_plain_http_is_allowed_to_loopback(host: str) -> None:
-    assert Paydock("k", base_url=f"http://{host}:8000/v1/").dialect().origin.scheme == "http"
-
-
 @pytest.mark.parametrize(
     "host",
     ["gateway.example", "127.0.0.1.gateway.example", "localhost.gateway.example", "10.0.0.1", "0.0.0.0", "[::2]"],
@@ -332,7 +327,8 @@ async def test_response_about_another_customer_is_rejected(gateway: str, operati
     async with MockGateway(*(json_response(200, body) for body in bodies)).session(ACCOUNTS[gateway]()) as session:
         with pytest.raises(InvalidResponseError, match=r"another (customer|payment token)") as caught:
             await call(session, customer_id)
-    assert caught.value.applied in ({"unknown", "yes"} if operation in {"create", "update", "delete"} else {"no"})
+    written = "yes" if (gateway, operation) == ("wonder", "update") else "unknown"
+    assert caught.value.applied == (written if operation in {"create", "update", "delete"} else "no")
 
 
 @ASYNCIO_ONLY

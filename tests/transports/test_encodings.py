@@ -35,37 +35,24 @@ def serving(head: bytes, body: bytes, requests: list[bytes]) -> Callable[[Peer],
 
 
 @pytest.mark.parametrize(
-    ("coding", "body"),
+    ("coding", "encode"),
     [
-        ("utf-8", BODY),
-        ("", BODY),
-        ("identity", BODY),
-        ("UTF8", BODY),
-        ("gzip", gzip.compress(BODY)),
-        ("x-gzip", gzip.compress(BODY)),
-        ("deflate", zlib.compress(BODY)),
-        ("deflate", raw_deflate(BODY)),
-        ("deflate, gzip", gzip.compress(zlib.compress(BODY))),
-        ("gzip, identity", gzip.compress(BODY)),
-    ],
-    # Compressed bytes contain the time. These ids are the same in every process.
-    ids=[
-        "utf-8",
-        "none",
-        "identity",
-        "UTF8",
-        "gzip",
-        "x-gzip",
-        "deflate",
-        "raw deflate",
-        "deflate, gzip",
-        "gzip, identity",
+        ("utf-8", bytes),
+        ("", bytes),
+        ("identity", bytes),
+        ("UTF8", bytes),
+        ("gzip", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", raw_deflate),
+        ("deflate, gzip", lambda body: gzip.compress(zlib.compress(body))),
+        ("gzip, identity", gzip.compress),
     ],
 )
-async def test_body_is_decoded(kind: Callable[..., Any], coding: str, body: bytes) -> None:
+async def test_body_is_decoded(kind: Callable[..., Any], coding: str, encode: Callable[[bytes], bytes]) -> None:
     head = f"Content-Encoding: {coding}\r\n".encode()
     async with aclosing(kind()) as transport:
-        with RawServer(serving(head, body, [])) as server:
+        with RawServer(serving(head, encode(BODY), [])) as server:
             account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
             async with CustomerSession(account, transport=transport, retry=QUICK) as session:
                 assert (await session.get("c-1")).reference == "r-1"

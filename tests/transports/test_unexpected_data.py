@@ -142,11 +142,14 @@ class TlsServer:
         self._socket.sendall(self._goes.read())
 
 
+@pytest.mark.parametrize(("records", "connections"), [([OK, FOREIGN], 2), ([OK], 1)], ids=["further", "one"])
 async def test_data_in_a_further_tls_record_is_discarded(
-    kind: Callable[..., Any], contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+    kind: Callable[..., Any],
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+    records: list[bytes],
+    connections: int,
 ) -> None:
-    theirs, ours = contexts
-    first = [OK, FOREIGN]
+    (theirs, ours), first = contexts, [*records]
 
     def script(peer: Peer) -> None:
         tls = TlsServer(peer, theirs)
@@ -158,24 +161,7 @@ async def test_data_in_a_further_tls_record_is_discarded(
     with RawServer(script) as server:
         request = evolve(signed_request(server.port), origin=Origin("https", "127.0.0.1", server.port))
         assert await bodies(kind(ssl_context=ours), request) == [b"{}", b"{}"]
-        assert server.connections == 2
-
-
-async def test_tls_connection_without_further_data_is_kept(
-    kind: Callable[..., Any], contexts: tuple[ssl.SSLContext, ssl.SSLContext]
-) -> None:
-    theirs, ours = contexts
-
-    def script(peer: Peer) -> None:
-        tls = TlsServer(peer, theirs)
-        while True:
-            tls.request()
-            tls.say(OK)
-
-    with RawServer(script) as server:
-        request = evolve(signed_request(server.port), origin=Origin("https", "127.0.0.1", server.port))
-        assert await bodies(kind(ssl_context=ours), request) == [b"{}", b"{}"]
-        assert server.connections == 1
+        assert server.connections == connections
 
 
 async def test_data_after_a_response_through_a_proxy_is_discarded() -> None:

@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 import trustme
 from attrs import evolve
-from gateway_responses import UUID
 from transports.sending import send, signed_request
 
 from raw_sockets import Peer, RawServer
 from wonder_customers import (
     CustomerDraft,
     CustomerSession,
-    InvalidResponseError,
     Monri,
     OutcomeUnknownError,
 )
@@ -24,46 +22,6 @@ from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import Origin, TransportError
 
 pytestmark = pytest.mark.anyio
-
-
-async def test_data_after_a_response_is_not_the_next_response(kind: Callable[..., Any]) -> None:
-    late = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 2\r\n\r\n{}"
-    methods: list[bytes] = []
-
-    def script(peer: Peer) -> None:
-        while request := peer.request():
-            methods.append(request.split(b" ", 1)[0])
-            body = b'{"status":"approved","uuid":"%s","merchant_customer_id":"r-1","name":"Ada"}' % UUID.encode()
-            peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body) + late)
-
-    with RawServer(script) as server:
-        account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
-        async with CustomerSession(account, transport=kind) as session:
-            for _ in range(3):
-                assert (await session.get(UUID)).id == UUID
-                made = await session.raw.create(CustomerDraft(reference="r-1", name="Ada"))
-                assert made.attempts == 1
-    assert methods == [b"GET", b"POST"] * 3
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n",
-        b"HTTP/1.1 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 2\r\n",
-    ],
-)
-async def test_connection_that_ends_after_a_response_is_replaced(kind: Callable[..., Any], head: bytes) -> None:
-    def script(peer: Peer) -> None:
-        peer.request()
-        peer.say(head + b"\r\n{}")
-
-    with RawServer(script) as server:
-        account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
-        async with CustomerSession(account, transport=kind) as session:
-            for _ in range(3):
-                with pytest.raises(InvalidResponseError):
-                    await session.get(UUID)
 
 
 async def test_broken_tls_record_leaves_the_outcome_unknown(kind: Callable[..., Any]) -> None:

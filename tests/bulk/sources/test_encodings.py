@@ -154,7 +154,7 @@ def test_utf_16_without_byte_order_mark_and_utf_32_are_named(encoding: str, tmp_
 
 
 def test_text_that_is_cut_off_is_refused_before_the_first_row(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"c\.csv is not valid utf-16 after line"):
+    with pytest.raises(ConfigurationError, match=r"c\.csv is not valid utf-16 after line \d\. Correct"):
         names(tmp_path, CROATIAN.encode("utf-16")[:-1])
 
 

@@ -123,8 +123,6 @@ def test_csv_options(tmp_path: Path) -> None:
     data = "Shop\n\nreference^name\nc-1^'Ada ^ Love'\n"
     mapping = sources.ColumnMapping(text=TextOptions(delimiter="^", quote="'", skip_lines=2))
     assert [draft.name for draft in drafts(tmp_path, data, mapping=mapping)] == ["Ada ^ Love"]
-    data = "sep=;\nreference;name\nc-1;Ada\n"
-    assert [draft.name for draft in drafts(tmp_path, data)] == ["Ada"]
 
 
 @pytest.mark.parametrize("options", [{"delimiter": ";;"}, {"quote": ""}, {"skip_lines": -1}, {"delimiter": '"'}])

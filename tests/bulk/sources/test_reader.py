@@ -31,12 +31,6 @@ def test_row_with_vault_token_and_card_is_refused(tmp_path: Path) -> None:
     assert problem == "line 2: the row has both a vault token and a card"
 
 
-def test_truncated_utf_16_is_reported_with_its_line(tmp_path: Path) -> None:
-    whole = "\n".join([HEADER, *(line(number) for number in range(3))]).encode("utf-16")
-    with pytest.raises(ConfigurationError, match=r"is not valid utf-16 after line \d\. Correct"):
-        read_drafts(tmp_path, whole[:-1])
-
-
 def test_objects_with_many_sets_of_keys_are_read(tmp_path: Path) -> None:
     data = "".join(f'{{"reference": "c-{number}", "metadata.k{number}": "{number}"}}\n' for number in range(1100))
     found = read_drafts(tmp_path, data + data, "c.jsonl")
