@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from dialects.failures import IDS, create, failure, update
-from examples import CARD, DRAFT
+from examples import CARD
 from gateway_responses import UUID
 from mock_gateway import ACCOUNTS, golden
 
@@ -308,11 +308,9 @@ async def test_paydock_update_refused_for_its_token_is_not_a_missing_customer() 
 async def test_create_is_never_refused_as_not_found(gateway: str, message: str) -> None:
     body = {"code": "E1", "status": "invalid-request", "message": message}
     for status in (400, 404):
-        # At Wonder, an upsert is one request as well.
-        for operation in (create, lambda s: s.upsert(DRAFT)) if gateway == "wonder" else (create,):
-            error = await failure(gateway, (status, body), operation=operation)
-            assert type(error) is InvalidRequestError
-            assert error.applied == "no"
+        error = await failure(gateway, (status, body), operation=create)
+        assert type(error) is InvalidRequestError
+        assert error.applied == "no"
 
 
 @pytest.mark.parametrize("gateway", sorted(IDS))

@@ -6,12 +6,13 @@ import pytest
 from dialects.bodies import TOKEN
 from dialects.failures import failure
 from examples import DRAFT
-from gateway_responses import HEX24
+from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, MockGateway, Session, SessionCall, json_response
 
 from wonder_customers import (
     AmbiguousReferenceError,
     CustomerDraft,
+    CustomerPatch,
     InvalidResponseError,
     NotFoundError,
     PaydockFilter,
@@ -20,6 +21,17 @@ from wonder_customers import (
 )
 
 pytestmark = pytest.mark.anyio
+
+
+async def test_wonder_update_with_another_uuid_in_response_was_applied() -> None:
+    held = {"uuid": UUID, "reference_number": "35", "name": "Ada", "phone": "1"}
+    good = {"code": 200, "data": {"customer": held}}
+    other = {"code": 200, "data": {"customer": {**held, "uuid": "other"}}}
+    error = await failure(
+        "wonder", (200, good), (200, other), operation=lambda s: s.update(UUID, CustomerPatch(name="Augusta"))
+    )
+    assert isinstance(error, InvalidResponseError)
+    assert error.applied == "yes"
 
 
 async def test_upsert_with_ambiguous_paydock_reference_writes_nothing() -> None:

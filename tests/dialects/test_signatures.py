@@ -27,32 +27,25 @@ from mock_gateway import (
     private_key,
     wonder,
 )
+from signature_vectors import (
+    MONRI_BODY,
+    MONRI_DIGEST,
+    MONRI_KEY,
+    MONRI_PATH,
+    MONRI_TIME,
+    MONRI_TOKEN,
+    ROOT,
+    WONDER_VECTORS,
+)
 
 from wonder_customers import CustomerDraft, Monri, Paydock, Phone, Secret, Wonder, WonderFilter
 from wonder_customers.dialects.monri.signing import authorization, digest
 from wonder_customers.dialects.wonder.signing import load_key, request_message, request_time
 
 OPENSSL = shutil.which("openssl")
-ROOT = "/svc/payment/api/v1/openapi"
-
-WONDER_STEPS = [
-    ("GET", f"{ROOT}/customers/ref/35", b"", "6363928338c3dab113d006cba2b4c81e949d2776ca679b65f305123e69a09463"),
-    (
-        "GET",
-        f"{ROOT}/customers?limit=20&offset=0",
-        b"",
-        "a590cae36407a42ac82b510f8f650d52aebe5ce3771773b3b90409b7721b715c",
-    ),
-    (
-        "POST",
-        f"{ROOT}/echo",
-        b'{"message":"Hello,Wonder!"}',
-        "99720de580af351982c66f02520fc16cdccf5599e6c96f9f6f7e49634187fcee",
-    ),
-]
 
 
-@pytest.mark.parametrize(("method", "uri", "body", "expected"), WONDER_STEPS, ids=["get", "query", "post"])
+@pytest.mark.parametrize(("method", "uri", "body", "expected"), WONDER_VECTORS, ids=["get", "query", "post"])
 def test_wonder_signed_message_matches_the_independent_computation(
     method: str, uri: str, body: bytes, expected: str
 ) -> None:
@@ -72,14 +65,9 @@ def test_wonder_request_time_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_monri_published_digest_is_reproduced() -> None:
-    body = b'{"example":"1"}'
-    expected = (
-        "bd120476c656a8ec3ce5d6a150f17061d03a8e280b0fbba278a73a15066830562f73ce5536882c9222e265f1ff6c2df6"
-        "29173375b549cba5a9275b08686f32ea"
-    )
-    assert digest("qwert1234", "1593457122", AUTHENTICITY_TOKEN, "/v2/payment/new", body) == expected
-    header = authorization("qwert1234", "1593457122", AUTHENTICITY_TOKEN, "/v2/payment/new", body)
-    assert header.decode() == f"WP3-v2.1 {AUTHENTICITY_TOKEN} 1593457122 {expected}"
+    signed = (MONRI_KEY, MONRI_TIME, MONRI_TOKEN, MONRI_PATH, MONRI_BODY)
+    assert digest(*signed) == MONRI_DIGEST
+    assert authorization(*signed).decode() == f"WP3-v2.1 {MONRI_TOKEN} {MONRI_TIME} {MONRI_DIGEST}"
 
 
 def _wonder_response(request: httpx.Request) -> httpx.Response:

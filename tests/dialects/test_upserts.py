@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 from gateway_responses import monri_customer, paydock_list
 
-from scripted_transport import CREATED, MONRI, NOT_FOUND, PAYDOCK, draft, make_harness, respond
+from scripted_transport import CREATED, MONRI, NOT_FOUND, PAYDOCK, draft, make_harness, respond, wonder_account
 from wonder_customers import ConflictError, InvalidRequestError
 from wonder_customers.testing import CustomerSimulator
 
@@ -14,6 +14,11 @@ pytestmark = pytest.mark.anyio
 
 ABSENT = {"monri": NOT_FOUND, "paydock": respond(200, paydock_list())}
 ACCOUNTS: dict[str, Any] = {"monri": MONRI, "paydock": PAYDOCK}
+
+
+async def test_refused_upsert_is_never_a_missing_customer_at_wonder() -> None:
+    with pytest.raises(InvalidRequestError):
+        await make_harness(respond(404, {"message": "Not found"}), account=wonder_account()).upsert(draft())
 
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+from contextlib import closing
 
 from wonder_customers.simulator import SimulatorServer
 
@@ -36,3 +37,12 @@ def read_response(connection: socket.socket) -> http.client.HTTPResponse:
 
 def created(server: SimulatorServer) -> int:
     return server.store.ledger("paydock").get("r", 0)
+
+
+def status_of(server: SimulatorServer) -> int:
+    """Create a customer on a new connection, and return the status of the response."""
+    with connect(server) as connection:
+        connection.sendall(create(server))
+        with closing(read_response(connection)) as response:
+            response.read()
+            return response.status

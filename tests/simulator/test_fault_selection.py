@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from simulator.raw_http import connect, create, created, read_response
+from simulator.raw_http import connect, create, created, read_response, status_of
 
 from wonder_customers.simulator import SimulatorServer
 
@@ -85,9 +85,7 @@ def test_faults_over_http(server: SimulatorServer) -> None:
 
     status, shown = admin("POST", body={"name": "server_error", "gateway": "paydock", "status": 500, "times": None})
     assert (status, shown["faults"][0]["status"]) == (200, 500)
-    with connect(server) as connection:
-        connection.sendall(create(server))
-        assert connection.recv(65536).startswith(b"HTTP/1.1 500")
+    assert status_of(server) == 500
     assert admin("GET")[1]["seen"] == ["server_error"]
     rows = admin("GET", "requests")[1]["requests"]
     assert rows == [{"gateway": "paydock", "method": "POST", "path": "/v1/customers", "count": 1}]
@@ -127,9 +125,7 @@ def test_invalid_faults_raise_value_error(server: SimulatorServer, arguments: di
 def test_faults_survive_a_restart(server: SimulatorServer) -> None:
     server.faults.add("server_error")
     server.restart()
-    with connect(server) as connection:
-        connection.sendall(create(server))
-        assert connection.recv(65536).startswith(b"HTTP/1.1 503")
+    assert status_of(server) == 503
     server.faults.add("refuse", times=None)
     server.restart()
     connect(server).close()

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
+from signature_vectors import MONRI_BODY, MONRI_DIGEST, MONRI_KEY, MONRI_PATH, MONRI_TIME, MONRI_TOKEN
 
 DRAFT = {
     "merchant_customer_id": "customer-id-1234",
@@ -35,15 +36,10 @@ def refused(answer: Any, status: int = 400) -> str:
 
 
 def test_monri_published_digest_vector(call: Any, shared_server: Any) -> None:
-    key, token = "qwert1234", "7db11ea5d4a1af32421b564c79b946d1ead3daf0"
-    digest = (
-        "bd120476c656a8ec3ce5d6a150f17061d03a8e280b0fbba278a73a1506683056"
-        "2f73ce5536882c9222e265f1ff6c2df629173375b549cba5a9275b08686f32ea"
-    )
-    changed = {"key": key, "token": token, "timestamp": "1593457122"}
-    assert call.monri_headers("/v2/payment/new", b'{"example":"1"}', **changed)["Authorization"].endswith(digest)
+    changed = {"key": MONRI_KEY, "token": MONRI_TOKEN, "timestamp": MONRI_TIME}
+    assert call.monri_headers(MONRI_PATH, MONRI_BODY, **changed)["Authorization"].endswith(MONRI_DIGEST)
     gateway = shared_server.gateways["monri"]
-    gateway.merchants[token] = {"merchant_key": key, "authenticity_token": token}
+    gateway.merchants[MONRI_TOKEN] = {"merchant_key": MONRI_KEY, "authenticity_token": MONRI_TOKEN}
     assert customer(call.monri("POST", "/customers", {}, **changed))["uuid"]
 
 

@@ -4,6 +4,7 @@ import socket
 
 import httpx
 import pytest
+from simulator.raw_http import connect, read_all
 
 from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
@@ -11,14 +12,10 @@ from wonder_customers.simulator import SimulatorServer
 
 def exchange(server: SimulatorServer, request: bytes) -> bytes:
     """Send raw bytes and return everything until the server closes the connection."""
-    host, _, port = server.origin.removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
+    with connect(server) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
-        received = b""
-        while piece := connection.recv(65536):
-            received += piece
-    return received
+        return read_all(connection)
 
 
 @pytest.mark.parametrize("moment", ["20261399999999", "20260230120000"])

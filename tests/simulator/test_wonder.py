@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 import pytest
+from signature_vectors import WONDER_VECTORS
 
 from wonder_customers.dialects.wonder.simulator_signature import message
 from wonder_customers.simulator import ReceivedRequest
@@ -40,33 +41,11 @@ def check(call: Any, owner: str, token: Any, **fields: Any) -> Any:
     return call.wonder("POST", f"/customers/{owner}/payment_tokens/check", body)
 
 
-@pytest.mark.parametrize(
-    ("method", "target", "body", "digits"),
-    [
-        (
-            "GET",
-            b"/svc/payment/api/v1/openapi/customers/ref/35",
-            b"",
-            "6363928338c3dab113d006cba2b4c81e949d2776ca679b65f305123e69a09463",
-        ),
-        (
-            "GET",
-            b"/svc/payment/api/v1/openapi/customers?limit=20&offset=0",
-            b"",
-            "a590cae36407a42ac82b510f8f650d52aebe5ce3771773b3b90409b7721b715c",
-        ),
-        (
-            "POST",
-            b"/svc/payment/api/v1/openapi/echo",
-            b'{"message":"Hello,Wonder!"}',
-            "99720de580af351982c66f02520fc16cdccf5599e6c96f9f6f7e49634187fcee",
-        ),
-    ],
-)
-def test_wonder_signed_message_vectors(call: Any, method: str, target: bytes, body: bytes, digits: str) -> None:
-    made = ReceivedRequest(method, target, {}, {}, {}, body, "")  # type: ignore[arg-type]  # no headers are read
+@pytest.mark.parametrize(("method", "target", "body", "digits"), WONDER_VECTORS)
+def test_wonder_signed_message_vectors(call: Any, method: str, target: str, body: bytes, digits: str) -> None:
+    made = ReceivedRequest(method, target.encode(), {}, {}, {}, body, "")  # type: ignore[arg-type]  # no headers are read
     assert message("0" * 16, "20240501120123", made).decode() == digits
-    assert call.wonder_message("0" * 16, "20240501120123", method, target.decode(), body) == digits
+    assert call.wonder_message("0" * 16, "20240501120123", method, target, body) == digits
 
 
 @pytest.mark.parametrize("path", ["/svc/payment/api/v1/echo", "/svc/payment/api/v1/openapi/echo"])
