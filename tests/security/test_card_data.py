@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from attrs import fields_dict
 from bulk.customers import write_csv
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,19 +164,8 @@ def test_card_data_in_a_text_is_not_sent(gateway: str, draft: CustomerDraft) -> 
 
 
 def _patch(draft: CustomerDraft) -> CustomerPatch:
-    names = (
-        "reference",
-        "name",
-        "email",
-        "phone",
-        "company_name",
-        "description",
-        "metadata",
-        "address",
-        "payment_source",
-    )
-    found: dict[str, Any] = {name: getattr(draft, name) for name in names if getattr(draft, name) is not None}
-    return CustomerPatch(**found)
+    found = {name: getattr(draft, name) for name in fields_dict(CustomerPatch)}
+    return CustomerPatch(**{name: value for name, value in found.items() if value is not None})
 
 
 def test_ordinary_drafts_have_no_card_data() -> None:

@@ -13,6 +13,7 @@ import httpx
 import httpx2
 import orjson
 import pytest
+from attrs import evolve
 from backends import ASYNCIO_ONLY
 from fault_injection.sessions import fresh, until
 from gateway_responses import HEX24, UUID
@@ -134,34 +135,13 @@ async def test_certificate_for_another_host_is_rejected(simulator: SimulatorServ
     assert sum(simulator.faults.requests.values()) == seen + 1
 
 
-def unverified() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def without_host_names() -> ssl.SSLContext:
+def changed(*, ciphers: str = "", **settings: Any) -> ssl.SSLContext:
+    """Return a default context with other settings."""
     context = ssl.create_default_context()
-    context.check_hostname = False
-    return context
-
-
-def any_tls_version() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    return context
-
-
-def with_ciphers(names: str) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.set_ciphers(names)
-    return context
-
-
-def with_key_log() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.keylog_filename = os.devnull
+    if ciphers:
+        context.set_ciphers(ciphers)
+    for name, value in settings.items():
+        setattr(context, name, value)
     return context
 
 
@@ -169,12 +149,12 @@ def with_key_log() -> ssl.SSLContext:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (unverified, "must verify certificates"),
-        (without_host_names, "host names"),
-        (any_tls_version, "TLS 1.2"),
-        (lambda: with_ciphers("aNULL:@SECLEVEL=0"), "ciphers without encryption or authentication"),
-        (lambda: with_ciphers("eNULL:@SECLEVEL=0"), "ciphers without encryption or authentication"),
-        (with_key_log, "must not write its keys to a file"),
+        (lambda: changed(check_hostname=False, verify_mode=ssl.CERT_NONE), "must verify certificates"),
+        (lambda: changed(check_hostname=False), "host names"),
+        (lambda: changed(minimum_version=ssl.TLSVersion.MINIMUM_SUPPORTED), "TLS 1.2"),
+        (lambda: changed(ciphers="aNULL:@SECLEVEL=0"), "ciphers without encryption or authentication"),
+        (lambda: changed(ciphers="eNULL:@SECLEVEL=0"), "ciphers without encryption or authentication"),
+        (lambda: changed(keylog_filename=os.devnull), "must not write its keys to a file"),
         (lambda: False, "must be an ssl.SSLContext, not bool"),
         (lambda: "ca.pem", "must be an ssl.SSLContext, not str"),
         (lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "must verify certificates"),
@@ -286,14 +266,8 @@ CALLS: dict[str, tuple[str, Callable[[CustomerSession[Any], str], Awaitable[Any]
         lambda it, customer_id: it.check_payment_token(customer_id, PaymentToken(customer_id)),
     ),
     "get_by_reference": ("reference", lambda it, _: it.get_by_reference("35")),
-    "create": ("reference", lambda it, _: it.create(fresh_as("35"))),
+    "create": ("reference", lambda it, _: it.create(evolve(fresh("paydock"), reference="35"))),
 }
-
-
-def fresh_as(reference: str) -> Any:
-    from attrs import evolve
-
-    return evolve(fresh("paydock"), reference=reference)
 
 
 @ASYNCIO_ONLY

@@ -11,16 +11,7 @@ import anyio
 import httpx
 import pytest
 from attrs import evolve
-from transports.sending import (
-    HEAD,
-    forever,
-    hang,
-    once,
-    request_in_progress,
-    response_to,
-    send,
-    signed_request,
-)
+from transports.sending import HEAD, forever, hang, once, request_in_progress, response_to, send, signed_request
 
 from raw_sockets import OK, Peer, RawServer, dead_port
 from wonder_customers import ConfigurationError

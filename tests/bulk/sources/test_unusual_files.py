@@ -15,7 +15,10 @@ from wonder_customers.bulk import sources
 
 EXPORTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "salesforce leads": (
-        "Lead ID,First Name,Last Name,Company / Account,Email,Phone,City,Lead Status\n00Q5f,Bertha,Boxer,Coop,b@example.test,,Tallahassee,Open",
+        (
+            "Lead ID,First Name,Last Name,Company / Account,Email,Phone,City,Lead Status\n"
+            "00Q5f,Bertha,Boxer,Coop,b@example.test,,Tallahassee,Open"
+        ),
         {
             "reference": "00Q5f",
             "first_name": "Bertha",
@@ -29,7 +32,10 @@ EXPORTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {"reference": "00Q5f", "last_name": "Boxer", "company_name": "Coop"},
     ),
     "klaviyo": (
-        "Email,Klaviyo ID,First Name,Last Name,Organization,Title,State / Region,Latitude,Email Marketing Consent\nada@example.test,01HAB,Ada,Love,Acme,Dr,Zagreb,45.8,SUBSCRIBED",
+        (
+            "Email,Klaviyo ID,First Name,Last Name,Organization,Title,State / Region,Latitude,Email Marketing Consent\n"
+            "ada@example.test,01HAB,Ada,Love,Acme,Dr,Zagreb,45.8,SUBSCRIBED"
+        ),
         {"reference": "01HAB", "email": "ada@example.test", "first_name": "Ada", "company_name": "Acme"},
     ),
     "sap": (
