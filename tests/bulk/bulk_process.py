@@ -1,4 +1,4 @@
-"""A bulk job in a process of its own: ``python bulk_process.py GATEWAY SOURCE JOURNAL [resume] [delete]``."""
+"""A bulk job in a process of its own: ``python bulk_process.py GATEWAY SOURCE JOURNAL [resume] [delete] [steady]``."""
 
 import sys
 from collections import Counter
@@ -6,7 +6,7 @@ from collections import Counter
 import anyio
 import orjson
 
-from wonder_customers import AdaptiveRateLimit, CustomerSession, RetryPolicy
+from wonder_customers import AdaptiveRateLimit, CustomerSession, RateLimit, RetryPolicy
 from wonder_customers.bulk import Journal, Options, sources, sync
 from wonder_customers.bulk.left_customers import RemovedRule
 from wonder_customers.dialects import package
@@ -25,7 +25,9 @@ async def main(gateway: str, source: str, journal: str, *words: str) -> None:
     options = Options(retry=POLICY, failure_share=None, facts=facts, resume="resume" in words, removed=removed)
     counts: Counter[str] = Counter()
     failures: list[str] = []
-    async with CustomerSession(account, rate_limit=AdaptiveRateLimit()) as session:
+    # After a few refusals, an adaptive limit would send a small source with a few requests per second.
+    limit = RateLimit(1000) if "steady" in words else AdaptiveRateLimit()
+    async with CustomerSession(account, rate_limit=limit) as session:
         job = sync(session, sources.read(source), journal=opened, options=options)
         async with job:
             async for outcome in job:

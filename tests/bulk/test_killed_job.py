@@ -76,18 +76,19 @@ def run_with_kills(
     rng = random.Random(f"{gateway} {rows}")
     source, journal = write_csv(folder / "customers.csv", rows), folder / "journal"
     misbehave(server, gateway, share, seed=rows)
-    more: list[str] = []
+    steady = ["steady"] if rows < 1000 else []
+    more = steady
     for _ in range(kills):
         process = start(gateway, source, journal, server, *more)
         assert kill_after(process, server, rng.randrange(1, rows // (kills + 1)))
-        more = ["resume"]
+        more = ["resume", *steady]
     report = finish(start(gateway, source, journal, server, *more), rows)
     assert (report["read"], report["unfinished"]) == (rows, 0)
     assert sum(report["counts"].values()) == rows
     # A write that is lost twice is not sent a third time in one run. The next run looks the customer up.
     assert set(report["failures"]) <= {"OutcomeUnknownError"}
     server.faults.clear()
-    assert finish(start(gateway, source, journal, server), rows)["failures"] == []
+    assert finish(start(gateway, source, journal, server, *steady), rows)["failures"] == []
     # Each customer was created exactly once.
     ledger = server.store.ledger(gateway)
     assert ledger == {f"c-{number}": 1 for number in range(rows)}

@@ -13,6 +13,7 @@ from wonder_customers import BulkError, CustomerSession
 from wonder_customers.bulk import Journal, Options, Outcome, sync
 from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
+from wonder_customers.testing import no_waits
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +41,7 @@ async def test_row_stays_unconfirmed_after_later_failures(
     twice = Options(retry=evolve(QUICK, attempts=2, deadline=3.0, base=0.01, cap=0.01), failure_share=None)
     async with CustomerSession(owner, retry=QUICK) as session:
         ends = pytest.raises(BulkError) if later == "locked out" else nullcontext()
-        with ends:
+        with no_waits(), ends:
             async with sync(session, [draft(1)], journal=journal, options=twice) as job:
                 outcomes = [outcome async for outcome in job]
     assert server.faults.seen[:2] == ["read_close", LATER[later]["name"]]
