@@ -47,12 +47,3 @@ def test_quick_start_lists_all_extras() -> None:
     page = (DOCS / "quick-start.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `([\w-]+)` \| ", page, re.MULTILINE))
     assert listed == extras_offered() - {"dev", "docs", "fuzz"}
-
-
-def test_path_of_a_call_has_at_most_twelve_files() -> None:
-    listed = re.findall(
-        r"^\d+\. `([\w/]+\.py)`: ", (DOCS / "architecture.md").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    assert listed[0] == "session.py"
-    assert any(name.startswith("transports/") for name in listed)
-    assert len(listed) <= 12
