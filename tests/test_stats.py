@@ -42,7 +42,7 @@ async def test_stats_count_calls_and_requests(gateway: str, simulator: Simulator
         assert connections is not None
         assert (connections.open, connections.busy, connections.idle, connections.waiting) == (1, 0, 1, 0)
         assert dict(stats.retry_tokens) == {str(simulator.origin): 500}
-    assert it.stats() == attrs.evolve(stats, connections=attrs.evolve(stats.connections, open=0, idle=0))
+    assert it.stats() == attrs.evolve(stats, connections=attrs.evolve(connections, open=0, idle=0))
 
 
 async def test_failed_throttled_call_does_not_return_its_retry_tokens() -> None:

@@ -84,7 +84,6 @@ async def test_connection_that_is_never_accepted_sent_nothing(kind: Kind) -> Non
 
 async def test_connection_is_kept_after_complete_response(kind: Kind) -> None:
     transport = kind()
-    assert isinstance(transport, Transport)
     with RawServer(forever) as server:
         for _ in range(3):
             transmission, response = await send(transport, signed_request(server.port))
@@ -94,6 +93,7 @@ async def test_connection_is_kept_after_complete_response(kind: Kind) -> None:
         assert (transport.open_connections, transport.busy_connections) == (1, 0)
         await transport.aclose()
     assert transport.open_connections == 0
+    assert isinstance(transport, Transport)
 
 
 async def test_request_is_sent_byte_for_byte(kind: Kind) -> None:
