@@ -11,6 +11,7 @@ import pytest
 
 from wonder_customers.cli.app import run
 from wonder_customers.dialects import names
+from wonder_customers.simulator.server import SimulatorServer
 
 ORIGIN = "WONDER_CUSTOMERS_SIMULATOR"
 COMMAND = (sys.executable, "-W", "error", "-m", "wonder_customers")
@@ -24,27 +25,7 @@ def bare_environment(**variables: str) -> dict[str, str]:
     return kept | variables
 
 
-Typed = Callable[..., "subprocess.CompletedProcess[str]"]
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="session")
-def run_process() -> Typed:
-    """Run a command line in a new process with its output in pipes."""
-
-    def call(*arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            env=bare_environment(**(env or {})),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=300,
-            check=False,
-        )
-
-    return call
 
 
 @pytest.fixture(scope="session")
@@ -75,10 +56,15 @@ def exports() -> Iterator[str]:
             process.terminate()
 
 
+def exported(text: str) -> dict[str, str]:
+    """Return the variables in ``export`` lines."""
+    return dict(word.split("=", 1) for word in shlex.split(text) if word != "export")
+
+
 @pytest.fixture(scope="session")
 def variables(exports: str) -> dict[str, str]:
     """The variables in the output of the simulator."""
-    return dict(word.split("=", 1) for word in shlex.split(exports) if word != "export")
+    return exported(exports)
 
 
 @pytest.fixture
@@ -103,3 +89,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return code, printed.out, printed.err
 
     return call
+
+
+@pytest.fixture
+def at_simulator(command: Command, server: SimulatorServer, folder: Path) -> Command:
+    """Run a command line in a new folder, with the variables of the simulator and further variables."""
+    return lambda *words, **more: command(*words, env=server.environment() | {"COLUMNS": "160"} | more)

@@ -4,13 +4,9 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
-from subprocess import CompletedProcess
 
 import pytest
-
-Command = Callable[..., tuple[int, str, str]]
-Typed = Callable[..., "CompletedProcess[str]"]
+from cli.conftest import Command
 
 WITHOUT_EXTRA = """
 import sys

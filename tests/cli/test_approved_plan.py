@@ -2,23 +2,21 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from bulk.customers import write_csv
+from cli.conftest import Command
 
 from wonder_customers.cli.exit_codes import SUCCESS, USAGE
 from wonder_customers.simulator.server import SimulatorServer
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 def test_saved_plan_is_carried_out_and_a_changed_file_is_refused(
-    command: Run, server: SimulatorServer, folder: Path
+    at_simulator: Command, server: SimulatorServer, folder: Path
 ) -> None:
     def run(*words: str) -> tuple[int, str, str]:
-        return command(*words, "--to", "monri", env=server.environment() | {"COLUMNS": "160"})
+        return at_simulator(*words, "--to", "monri")
 
     write_csv(folder / "c.csv", 4)
     code, _, err = run("plan", "c.csv", "--save", "first.plan")
@@ -63,19 +61,18 @@ def test_plan_that_does_not_fit_on_the_disk_is_reported_and_removed(
     assert not (folder / "a.plan").exists()
 
 
-def test_plan_in_a_missing_folder_is_refused(command: Run, server: SimulatorServer, folder: Path) -> None:
+def test_plan_in_a_missing_folder_is_refused(at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 4)
-    words = ("plan", "c.csv", "--to", "monri", "--journal", "no/j", "--save", "a.plan")
-    code, _, err = command(*words, env=server.environment())
+    code, _, err = at_simulator("plan", "c.csv", "--to", "monri", "--journal", "no/j", "--save", "a.plan")
     assert (code, "no/j cannot be used as a journal: No such file or directory" in err) == (USAGE, True)
 
 
 def test_approved_plan_is_refused_on_ray_and_without_a_kept_journal(
-    command: Run, server: SimulatorServer, folder: Path
+    command: Command, at_simulator: Command, folder: Path
 ) -> None:
     write_csv(folder / "c.csv", 4)
     words = ("c.csv", "--to", "paydock")
-    code, _, err = command("sync", *words, "--approved", "x", "--on", "ray", env=server.environment())
+    code, _, err = at_simulator("sync", *words, "--approved", "x", "--on", "ray")
     assert (code, "cannot be used with --on" in err) == (USAGE, True)
     code, _, err = command("plan", *words, "--save", "x", "--simulator")
     assert (code, "--save requires a journal" in err) == (USAGE, True)

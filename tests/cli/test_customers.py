@@ -4,16 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from subprocess import CompletedProcess
 
 import pytest
+from cli.conftest import Command
 from cli.stored_customers import store_customer
 
 from wonder_customers import Customer, CustomerDraft, Phone
 
-Command = Callable[..., tuple[int, str, str]]
-Typed = Callable[..., "CompletedProcess[str]"]
 Variables = dict[str, str]
 
 GATEWAYS = ["monri", "paydock", "wonder"]

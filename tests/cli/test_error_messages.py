@@ -6,12 +6,11 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 from bulk.customers import write_csv
+from cli.conftest import COMMAND, Command
 
 from wonder_customers import DeadlineExceededError, NotFoundError, NotSentError, OutcomeUnknownError
 from wonder_customers.bulk import Journal
@@ -19,9 +18,6 @@ from wonder_customers.cli.error_messages import error_message
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, USAGE
 from wonder_customers.simulator.server import SimulatorServer
 
-Command = Callable[..., tuple[int, str, str]]
-Typed = Callable[..., "CompletedProcess[str]"]
-COMMAND = (sys.executable, "-W", "error", "-m", "wonder_customers")
 FULL = Path("/dev/full")
 full = pytest.mark.skipif(not FULL.is_char_device(), reason="requires /dev/full")
 

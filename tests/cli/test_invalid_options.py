@@ -2,31 +2,26 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from bulk.customers import write_csv
+from cli.conftest import COMMAND, Command
 
 from wonder_customers.cli.exit_codes import USAGE
 from wonder_customers.cli.sync import commands
 from wonder_customers.simulator.server import SimulatorServer
 
-Command = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def usage_error(
-    command: Command, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., str]:
+def usage_error(at_simulator: Command, server: SimulatorServer, folder: Path) -> Callable[..., str]:
     """Run a command that must fail with a usage error and send no request; returns its message."""
-    monkeypatch.chdir(tmp_path)
-    write_csv(tmp_path / "c.csv", 2)
+    write_csv(folder / "c.csv", 2)
 
     def call(*words: str) -> str:
         before = dict(server.store.requests)
-        code, _, err = command(*words, env=server.environment())
+        code, _, err = at_simulator(*words)
         assert (code, server.store.requests) == (USAGE, before)
         return err.removeprefix("wonder-customers: ").removesuffix("\n")
 
@@ -34,6 +29,9 @@ def usage_error(
 
 
 RATE = "the rate must be finite and at least 1 request per hour, not "
+DURATION = (
+    "--give-up-after must be a positive duration, such as 90s, 10m or 2h (at most 7 digits and 3 decimal places), not "
+)
 OPTIONS: dict[tuple[str, ...], str] = {
     ("--rate=-5/s",): f"{RATE}-5 per second",
     ("--rate", "0"): f"{RATE}0 per second",
@@ -41,27 +39,16 @@ OPTIONS: dict[tuple[str, ...], str] = {
     ("--rate", "0.9/h"): f"{RATE}0.00025 per second",
     ("--rate", "inf"): f"{RATE}inf per second",
     ("--rate", "nan"): f"{RATE}nan per second",
-    (
-        "--map",
-        "nosuchcolumn=name",
-    ): "the source does not have the column 'nosuchcolumn', which is mapped to 'name'."
+    ("--map", "nosuchcolumn=name"): "the source does not have the column 'nosuchcolumn', which is mapped to 'name'."
     " Correct the name of the column, or remove the column from the mapping.",
-}
-FOLDER = ". is a folder. Give the path of a file with {}."
-OF_SYNC: dict[tuple[str, ...], str] = {
-    ("--failures", "."): FOLDER.format("--failures"),
-    ("--report", "."): FOLDER.format("--report"),
-    ("--html", "."): FOLDER.format("--html"),
+    ("--give-up-after", "0"): f"{DURATION}'0'",
+    ("--give-up-after", "10 minutes"): f"{DURATION}'10 minutes'",
+    **{(it, "."): f". is a folder. Give the path of a file with {it}." for it in ("--failures", "--report", "--html")},
 }
 
 
 @pytest.mark.parametrize(("words", "expected"), OPTIONS.items(), ids=[" ".join(it) for it in OPTIONS])
 def test_invalid_option_is_refused(usage_error: Callable[..., str], words: tuple[str, ...], expected: str) -> None:
-    assert usage_error("sync", "c.csv", "--to", "monri", *words) == f"{expected}\nNothing was sent."
-
-
-@pytest.mark.parametrize(("words", "expected"), OF_SYNC.items(), ids=[" ".join(it) for it in OF_SYNC])
-def test_invalid_sync_option_is_refused(usage_error: Callable[..., str], words: tuple[str, ...], expected: str) -> None:
     assert usage_error("sync", "c.csv", "--to", "monri", *words) == f"{expected}\nNothing was sent."
 
 
@@ -170,10 +157,8 @@ def test_negative_look_up_is_refused(usage_error: Callable[..., str]) -> None:
     assert 'Invalid value "-1" for --look-up' in usage_error("plan", "c.csv", "--to", "monri", "--look-up", "-1")
 
 
-def test_invalid_sample_or_rate_of_verify_is_refused(
-    usage_error: Callable[..., str], command: Command, server: SimulatorServer
-) -> None:
-    assert command("sync", "c.csv", "--to", "monri", env=server.environment())[0] == 0
+def test_invalid_sample_or_rate_of_verify_is_refused(usage_error: Callable[..., str], at_simulator: Command) -> None:
+    assert at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
     for size in ("0", "-1"):
         message = usage_error("verify", "c.csv.monri.journal", "--sample", size)
         assert f'Invalid value "{size}" for --sample. Must be >= 1.' in message
@@ -183,19 +168,7 @@ def test_invalid_sample_or_rate_of_verify_is_refused(
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="this system has no /dev/stdin")
 def test_pipe_as_source_is_refused(bare: dict[str, str], server: SimulatorServer, tmp_path: Path) -> None:
     done = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error",
-            "-m",
-            "wonder_customers",
-            "sync",
-            "/dev/stdin",
-            "--to",
-            "monri",
-            "--journal",
-            "j",
-        ],
+        [*COMMAND, "sync", "/dev/stdin", "--to", "monri", "--journal", "j"],
         input="reference,name\nc-1,Ada\n",
         cwd=tmp_path,
         env=bare | server.environment(),

@@ -1,14 +1,12 @@
 """JSON output and nested values of the commands for single customers."""
 
 import json
-from collections.abc import Callable
 
+from cli.conftest import Command
 from cli.stored_customers import store_customer
 
 from wonder_customers import CardSource, CustomerDraft
 from wonder_customers.simulator.server import SimulatorServer
-
-Command = Callable[..., tuple[int, str, str]]
 
 
 def test_delete_prints_a_json_line(command: Command, server: SimulatorServer) -> None:

@@ -7,19 +7,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from bulk.customers import write_csv
+from cli.conftest import COMMAND, Command
 
 from wonder_customers.cli import progress
 from wonder_customers.simulator.server import SimulatorServer
 
-Command = Callable[..., tuple[int, str, str]]
-COMMAND = (sys.executable, "-W", "error", "-m", "wonder_customers")
 SECONDS = 25.0
 """The longest time from a signal to the end of the process on a busy machine; the waits of the tests are longer."""
 
@@ -130,11 +128,3 @@ def test_progress_bar_names_the_outage_below_the_bar() -> None:
     facts = {"outage": {**outage, "text": "the gateway responds with 503 (432 times), waiting"}}
     assert progress._outage_line(facts) == "the gateway responds with 503 (432 times), waiting for 41 s"
     assert progress._outage_line({"outage": None}) == ""
-
-
-@pytest.mark.parametrize("given", ["0", "10 minutes"])
-def test_invalid_duration_is_refused(folder: Path, server: SimulatorServer, command: Command, given: str) -> None:
-    write_csv(folder / "c.csv", 1)
-    words = ("sync", "c.csv", "--to", "monri", f"--give-up-after={given}")
-    code, _, errors = command(*words, env=server.environment())
-    assert (code, "--give-up-after must be a positive duration, such as 90s, 10m or 2h" in errors) == (1, True)

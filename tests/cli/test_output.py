@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from cli.conftest import COMMAND
 
 from wonder_customers import CardSource, Secret
 from wonder_customers._support.printable import printable
@@ -56,7 +57,7 @@ def test_ctrl_c_ends_a_command_without_output(variables: dict[str, str], bare: d
         silent.settimeout(300)
         environment = bare | variables | {"MONRI_BASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
         with subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "wonder_customers", "get", "monri", "1"],
+            [*COMMAND, "get", "monri", "1"],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,37 +1,30 @@
 """Output files: names that look like markup or shell syntax, and paths that name an input."""
 
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from bulk.customers import write_csv
+from cli.conftest import Command
 
 from wonder_customers.cli.exit_codes import SUCCESS, USAGE
-from wonder_customers.simulator.server import SimulatorServer
 
-Command = Callable[..., tuple[int, str, str]]
 NAMES = ["x[/bold].csv", "[red]x.csv", "a\x1b[2Jb.csv", "x; echo 'y'.csv", "x\u202egpj.csv"]
 
 
 @pytest.fixture
-def sync(command: Command, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def sync(at_simulator: Command, folder: Path) -> Command:
     """Run ``wonder-customers sync`` to Monri in a new folder that contains ``c.csv``."""
-    monkeypatch.chdir(tmp_path)
-    write_csv(tmp_path / "c.csv", 2)
-    return lambda *words: command("sync", *words, "--to", "monri", env=server.environment())
+    write_csv(folder / "c.csv", 2)
+    return lambda *words, **more: at_simulator("sync", *words, "--to", "monri", **more)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("colour", [{}, {"FORCE_COLOR": "1", "TERM": "xterm-256color"}], ids=["pipe", "terminal"])
-def test_file_names_are_escaped_in_titles(
-    sync: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, colour: dict[str, str]
-) -> None:
-    for variable, value in colour.items():
-        monkeypatch.setenv(variable, value)
+def test_file_names_are_escaped_in_titles(sync: Command, tmp_path: Path, name: str, colour: dict[str, str]) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / "c.csv").rename(tmp_path / name)
-    code, out, err = sync(name)
+    code, out, err = sync(name, **colour)
     assert code == SUCCESS, err
     assert "adds up" in out
     assert "\x1b[2J" not in out + err

@@ -1,10 +1,10 @@
 """A job asks for confirmation before it writes to a production account for the first time."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from bulk.customers import write_csv
+from cli.conftest import Command
 
 from wonder_customers import Monri
 from wonder_customers.cli.accounts import confirm_production
@@ -34,9 +34,7 @@ def test_environment_of_an_account(url: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("words", [("sync", "c.csv"), ("migrate", "--from", "paydock")], ids=["sync", "migrate"])
-def test_first_job_in_production_needs_a_confirmation(
-    command: Callable[..., tuple[int, str, str]], folder: Path, words: tuple[str, ...]
-) -> None:
+def test_first_job_in_production_needs_a_confirmation(command: Command, folder: Path, words: tuple[str, ...]) -> None:
     write_csv(folder / "c.csv", 1)
     paydock = {"PAYDOCK_SECRET_KEY": "secret-of-a-test"}
     code, _, err = command(*words, "--to", "monri", env=PRODUCTION | paydock)

@@ -2,69 +2,61 @@
 
 import csv
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from bulk.customers import write_csv
+from cli.conftest import Command
 
 from wonder_customers.bulk import Journal
 from wonder_customers.cli import progress
 from wonder_customers.cli.exit_codes import FAILED, USAGE
 from wonder_customers.simulator.server import SimulatorServer
 
-Command = Callable[..., tuple[int, str, str]]
 
-
-@pytest.fixture
-def run_at_simulator(command: Command, server: SimulatorServer, folder: Path) -> Command:
-    """Run a command in a new folder with the variables of the simulator."""
-    return lambda *words, **more: command(*words, env=server.environment() | {"COLUMNS": "160"} | more)
-
-
-def test_plan_names_changed_fields(run_at_simulator: Command, folder: Path) -> None:
+def test_plan_names_changed_fields(at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "old.csv", 3)
-    assert run_at_simulator("sync", "old.csv", "--to", "monri")[0] == 0
+    assert at_simulator("sync", "old.csv", "--to", "monri")[0] == 0
     new = write_csv(folder / "new.csv", 3)
     new.write_text(new.read_text().replace("Ada Nr 1 v1", "Eve").replace("ada.1@example.com", "eve@example.com"))
-    code, out, _ = run_at_simulator("plan", "new.csv", "--to", "monri")
+    code, out, _ = at_simulator("plan", "new.csv", "--to", "monri")
     assert code == 0
     assert "row 2, c-1: email, name would change" in out or "row 2, c-1: name, email would change" in out
 
 
 @pytest.mark.parametrize("gateway", ["wonder", "paydock", "monri"])
 def test_emptied_cell_is_planned_cleared_and_verified(
-    gateway: str, run_at_simulator: Command, server: SimulatorServer, folder: Path
+    gateway: str, at_simulator: Command, server: SimulatorServer, folder: Path
 ) -> None:
     source, journal = write_csv(folder / "c.csv", 2), f"c.csv.{gateway}.journal"
-    assert run_at_simulator("sync", "c.csv", "--to", gateway, "--workers", "1")[0] == 0
+    assert at_simulator("sync", "c.csv", "--to", gateway, "--workers", "1")[0] == 0
     source.write_text(source.read_text().replace("ada.1@example.com", ""))
-    assert "clears email: 1" in run_at_simulator("plan", "c.csv", "--to", gateway)[1]
-    assert "clears" not in run_at_simulator("plan", "c.csv", "--to", gateway, "--empty", "keep")[1]
-    code, out, _ = run_at_simulator("sync", "c.csv", "--to", gateway)
+    assert "clears email: 1" in at_simulator("plan", "c.csv", "--to", gateway)[1]
+    assert "clears" not in at_simulator("plan", "c.csv", "--to", gateway, "--empty", "keep")[1]
+    code, out, _ = at_simulator("sync", "c.csv", "--to", gateway)
     assert (code, "Fields cleared because their cells are empty: email (1)" in out) == (0, True)
-    assert run_at_simulator("verify", journal)[0] == 0
+    assert at_simulator("verify", journal)[0] == 0
     assert [bool(it.get("email")) for it in server.store.customers(gateway)] == [True, False]
 
 
-def test_plan_counts_unconfirmed_rows(run_at_simulator: Command, server: SimulatorServer, folder: Path) -> None:
+def test_plan_counts_unconfirmed_rows(at_simulator: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "c.csv", 2)
-    assert run_at_simulator("sync", "c.csv", "--to", "wonder", "--first", "1")[0] == 0
+    assert at_simulator("sync", "c.csv", "--to", "wonder", "--first", "1")[0] == 0
     journal = Journal.existing(folder / "c.csv.wonder.journal")
     journal._execute("UPDATE rows SET state = ?", ["sending"])
     write_csv(folder / "c.csv", 2, version="2")
-    code, out, _ = run_at_simulator("plan", "c.csv", "--to", "wonder", "--journal", str(journal.path))
+    code, out, _ = at_simulator("plan", "c.csv", "--to", "wonder", "--journal", str(journal.path))
     assert code == 0
     assert "Unconfirmed rows of an earlier run, which will be looked up before they are sent: 1." in out
 
 
 def test_status_shows_failures_and_the_next_command(
-    run_at_simulator: Command, server: SimulatorServer, folder: Path
+    at_simulator: Command, server: SimulatorServer, folder: Path
 ) -> None:
     write_csv(folder / "s.csv", 30)
     server.faults.add("server_error", times=None, status=400, method="POST")
-    assert run_at_simulator("sync", "s.csv", "--to", "wonder", "--max-failures", "3")[0] == 3
-    code, out, _ = run_at_simulator("status", "s.csv.wonder.journal")
+    assert at_simulator("sync", "s.csv", "--to", "wonder", "--max-failures", "3")[0] == 3
+    code, out, _ = at_simulator("status", "s.csv.wonder.journal")
     assert code == 0
     assert "failed rows by reason" in out
     assert "run 1: failures" in out
@@ -72,18 +64,18 @@ def test_status_shows_failures_and_the_next_command(
 
 
 def test_verify_sample_prints_a_confidence_interval(
-    run_at_simulator: Command, server: SimulatorServer, folder: Path
+    at_simulator: Command, server: SimulatorServer, folder: Path
 ) -> None:
     write_csv(folder / "v.csv", 20)
-    assert run_at_simulator("sync", "v.csv", "--to", "monri")[0] == 0
-    code, out, _ = run_at_simulator("verify", "v.csv.monri.journal", "--sample", "10")
+    assert at_simulator("sync", "v.csv", "--to", "monri")[0] == 0
+    code, out, _ = at_simulator("verify", "v.csv.monri.journal", "--sample", "10")
     assert code == 0
     assert "10 of 20 rows were read back" in out
     assert "Between 0.00% and 27.75% of all rows differ (95 % confidence)." in out
 
 
 def test_migrate_counts_customers_that_cannot_be_sent(
-    run_at_simulator: Command, server: SimulatorServer, folder: Path
+    at_simulator: Command, server: SimulatorServer, folder: Path
 ) -> None:
     rows = [
         "reference,name,email,phone",
@@ -91,10 +83,10 @@ def test_migrate_counts_customers_that_cannot_be_sent(
         "m-2,Eve,e@example.com,+385 91 234 5678",
     ]
     (folder / "m.csv").write_text("\n".join(rows) + "\n")
-    assert run_at_simulator("sync", "m.csv", "--to", "paydock")[0] == 0
+    assert at_simulator("sync", "m.csv", "--to", "paydock")[0] == 0
     nameless = "UPDATE customers SET reference = NULL, body = json_remove(body, '$.reference') WHERE reference = 'm-2'"
     server.store._connection.execute(nameless).close()
-    code, out, err = run_at_simulator("migrate", "--from", "paydock", "--to", "monri")
+    code, out, err = at_simulator("migrate", "--from", "paydock", "--to", "monri")
     assert code == USAGE
     assert "fields whose value monri does not accept" in out
     assert "Customers that cannot be sent, because they have no reference: 1." in err
@@ -103,106 +95,104 @@ def test_migrate_counts_customers_that_cannot_be_sent(
 @pytest.mark.parametrize(
     "arguments", [["plan", "--to", "monri"], ["sync", "--to", "monri"], ["columns"]], ids=["plan", "sync", "columns"]
 )
-def test_detected_encoding_is_printed(arguments: list[str], run_at_simulator: Command, folder: Path) -> None:
+def test_detected_encoding_is_printed(arguments: list[str], at_simulator: Command, folder: Path) -> None:
     (folder / "w.csv").write_bytes("reference,name\nh-1,Ana Marić\nh-2,Željko Šćepanović\n".encode("cp1250"))
-    code, out, err = run_at_simulator(arguments[0], "w.csv", *arguments[1:], "--encoding", "detect")
+    code, out, err = at_simulator(arguments[0], "w.csv", *arguments[1:], "--encoding", "detect")
     assert code == 0
     assert "w.csv was read as cp1250." in " ".join((out + err).split())
 
 
-def test_ids_are_exported_as_csv(run_at_simulator: Command, folder: Path) -> None:
+def test_ids_are_exported_as_csv(at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 3)
-    assert run_at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
-    code, out, _ = run_at_simulator("ids", "c.csv.monri.journal")
+    assert at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
+    code, out, _ = at_simulator("ids", "c.csv.monri.journal")
     rows = list(csv.DictReader(out.splitlines()))
     assert (code, [row["reference"] for row in rows]) == (0, ["c-0", "c-1", "c-2"])
     assert all(row["id"] and row["state"] == "done" and row["time"].endswith("+00:00") for row in rows)
-    code, nothing, err = run_at_simulator("ids", "c.csv.monri.journal", "-o", "ids.csv")
+    code, nothing, err = at_simulator("ids", "c.csv.monri.journal", "-o", "ids.csv")
     assert (code, nothing, err) == (0, "", "3 ids were written to ids.csv.\n")
     assert (folder / "ids.csv").read_text(encoding="utf-8").splitlines() == out.splitlines()
-    code, _, err = run_at_simulator("ids", "c.csv.monri.journal", "-o", "ids.csv")
+    code, _, err = at_simulator("ids", "c.csv.monri.journal", "-o", "ids.csv")
     assert (code, "ids.csv already exists" in err) == (USAGE, True)
 
 
 @pytest.mark.parametrize("name", ["resume", "verify", "retry-failed"])
-def test_journal_without_a_run_is_refused(name: str, run_at_simulator: Command, folder: Path) -> None:
+def test_journal_without_a_run_is_refused(name: str, at_simulator: Command, folder: Path) -> None:
     Journal.open(folder / "j", gateway="monri", endpoint="https://example.com/")
-    code, _, err = run_at_simulator(name, "j")
+    code, _, err = at_simulator(name, "j")
     assert code == USAGE
     assert "j contains no run. Start a run with `sync` or `migrate`." in err
 
 
-def test_resume_of_a_migration_names_the_migrate_command(run_at_simulator: Command, folder: Path) -> None:
+def test_resume_of_a_migration_names_the_migrate_command(at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 1)
-    assert run_at_simulator("sync", "c.csv", "--to", "paydock")[0] == 0
-    assert (
-        run_at_simulator("migrate", "--from", "paydock", "--to", "wonder", "--accept-losses", "--journal", "mj")[0] == 0
-    )
-    code, _, err = run_at_simulator("resume", "mj")
+    assert at_simulator("sync", "c.csv", "--to", "paydock")[0] == 0
+    assert at_simulator("migrate", "--from", "paydock", "--to", "wonder", "--accept-losses", "--journal", "mj")[0] == 0
+    code, _, err = at_simulator("resume", "mj")
     assert code == USAGE
     assert "To continue, run: wonder-customers migrate --from paydock --to wonder --journal mj" in err
 
 
-def test_status_of_an_unfinished_migration_names_the_migrate_command(run_at_simulator: Command, folder: Path) -> None:
+def test_status_of_an_unfinished_migration_names_the_migrate_command(at_simulator: Command, folder: Path) -> None:
     journal = Journal.open(folder / "j", gateway="wonder", endpoint="https://example.com/")
     journal.begin({"migrate": "paydock"})
     journal.release()
     command = "wonder-customers migrate --from paydock --to wonder --journal j"
-    assert f"To continue, run: {command}" in run_at_simulator("status", "j")[1]
+    assert f"To continue, run: {command}" in at_simulator("status", "j")[1]
 
 
 @pytest.mark.parametrize("journal", [(), ("--journal", "j")])
 def test_stopped_job_at_a_simulator_names_a_command_only_for_a_journal_that_is_kept(
-    journal: tuple[str, ...], run_at_simulator: Command, folder: Path
+    journal: tuple[str, ...], at_simulator: Command, folder: Path
 ) -> None:
     lines = ["reference,name,email,phone", *(f"c-{number},Ada,a@example.com,none" for number in range(60))]
     (folder / "c.csv").write_text("\n".join(lines), encoding="utf-8")
-    code, out, err = run_at_simulator("sync", "c.csv", "--to", "paydock", "--simulator", *journal)
+    code, out, err = at_simulator("sync", "c.csv", "--to", "paydock", "--simulator", *journal)
     assert code == 3
     assert "cannot be sent for the same reason" in err
     assert ("wonder-customers resume" in out + err) is bool(journal)
 
 
-def test_resume_refuses_a_run_that_a_program_started(run_at_simulator: Command, folder: Path) -> None:
+def test_resume_refuses_a_run_that_a_program_started(at_simulator: Command, folder: Path) -> None:
     journal = Journal.open(folder / "j", gateway="wonder", endpoint="https://example.com/")
     journal.begin({})
     journal.release()
-    code, _, err = run_at_simulator("resume", "j")
+    code, _, err = at_simulator("resume", "j")
     assert (code, "j was started by a program, which did not record its source" in err) == (USAGE, True)
 
 
-def test_resume_refuses_a_query_or_database_that_is_new(run_at_simulator: Command, folder: Path) -> None:
+def test_resume_refuses_a_query_or_database_that_is_new(at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 1)
-    assert run_at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
+    assert at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
     for option, value in {"--query": "SELECT * FROM source", "--database": "sqlite:///x"}.items():
-        code, _, err = run_at_simulator("resume", "c.csv.monri.journal", option, value)
+        code, _, err = at_simulator("resume", "c.csv.monri.journal", option, value)
         assert (code, f"the earlier run had no {option}. Remove the option" in err) == (USAGE, True)
 
 
-def test_forget_keeps_bytes_that_are_not_utf_8(run_at_simulator: Command, folder: Path) -> None:
+def test_forget_keeps_bytes_that_are_not_utf_8(at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 1)
-    assert run_at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
+    assert at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
     kept = b"reference,id,state,time\r\n\xff,1,done,\r\n"
     (folder / "ids.csv").write_bytes(kept + b"c-0,2,done,\r\n")
-    code, _, err = run_at_simulator("forget", "c.csv.monri.journal", "c-0")
+    code, _, err = at_simulator("forget", "c.csv.monri.journal", "c-0")
     assert (code, "1 entry was removed from" in err) == (0, True)
     assert (folder / "ids.csv").read_bytes() == kept
 
 
 def test_resume_refuses_a_journal_of_another_endpoint(
-    run_at_simulator: Command, server: SimulatorServer, folder: Path
+    at_simulator: Command, server: SimulatorServer, folder: Path
 ) -> None:
     write_csv(folder / "c.csv", 1)
-    assert run_at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
-    code, _, err = run_at_simulator("resume", "c.csv.monri.journal", MONRI_BASE_URL="https://ipgtest.monri.com/")
+    assert at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
+    code, _, err = at_simulator("resume", "c.csv.monri.journal", MONRI_BASE_URL="https://ipgtest.monri.com/")
     assert code == USAGE
     assert f"the journal belongs to monri at {server.origin}, but" in err
     assert "the account in the environment is at https://ipgtest.monri.com/" in err
 
 
-def test_ray_with_simulator_option_is_refused(run_at_simulator: Command, folder: Path) -> None:
+def test_ray_with_simulator_option_is_refused(at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 1)
-    code, _, err = run_at_simulator("sync", "c.csv", "--to", "monri", "--on", "ray", "--simulator")
+    code, _, err = at_simulator("sync", "c.csv", "--to", "monri", "--on", "ray", "--simulator")
     assert code == USAGE
     assert "Run `wonder-customers simulator`" in err
 
@@ -219,22 +209,22 @@ def test_ray_with_simulator_option_is_refused(run_at_simulator: Command, folder:
     ],
 )
 def test_invalid_shared_limit_is_refused(
-    words: tuple[str, ...], expected: str, run_at_simulator: Command, folder: Path
+    words: tuple[str, ...], expected: str, at_simulator: Command, folder: Path
 ) -> None:
     pytest.importorskip("redis", reason="needs the extra shared-limit")
     if "ray" in words:
         pytest.importorskip("ray", reason="needs the extra ray")
     write_csv(folder / "c.csv", 1)
-    code, _, err = run_at_simulator("sync", "c.csv", "--to", "monri", *words)
+    code, _, err = at_simulator("sync", "c.csv", "--to", "monri", *words)
     assert code == USAGE
     assert expected in err
 
 
-def test_terminal_shows_a_progress_bar(run_at_simulator: Command, server: SimulatorServer, folder: Path) -> None:
+def test_terminal_shows_a_progress_bar(at_simulator: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "c.csv", 40)
     server.faults.add("rate_limited", gateway="paydock", times=2)
     server.faults.add("server_error", gateway="paydock", status=400, times=2, method="POST")
-    code, out, err = run_at_simulator(
+    code, out, err = at_simulator(
         "sync", "c.csv", "--to", "paydock", "--rate", "40/s", FORCE_COLOR="1", TERM="xterm-256color"
     )
     assert code == FAILED
@@ -259,47 +249,47 @@ def test_progress_bar_shows_that_the_gateway_does_not_process_requests() -> None
     assert progress._format_facts(facts) == "7 rows · 0/s · 432 failed requests (retried)"
 
 
-def test_plan_names_the_option_for_national_phones(run_at_simulator: Command, folder: Path) -> None:
+def test_plan_names_the_option_for_national_phones(at_simulator: Command, folder: Path) -> None:
     (folder / "c.csv").write_text("reference,name,phone\nc-1,Ada,091 234 5678\n")
-    code, out, err = run_at_simulator("plan", "c.csv", "--to", "monri")
+    code, out, err = at_simulator("plan", "c.csv", "--to", "monri")
     assert code == 0
     assert (
         "phone: no calling code in 1 number, such as 999 999 9999, because the row has no country. To add the code,"
         " run `sync` with --default-country and the country, such as HR."
     ) in f"{out}{err}".replace("\n", " ")
-    code, out, err = run_at_simulator("plan", "c.csv", "--to", "monri", "--default-country", "HR")
+    code, out, err = at_simulator("plan", "c.csv", "--to", "monri", "--default-country", "HR")
     assert (code, "calling code" in f"{out}{err}") == (0, False)
 
 
-def test_resume_advises_sync_for_options_that_it_does_not_have(run_at_simulator: Command, folder: Path) -> None:
+def test_resume_advises_sync_for_options_that_it_does_not_have(at_simulator: Command, folder: Path) -> None:
     rows = [f"c-{number},Žarko,091 234 567{number}" for number in range(4)]
     (folder / "c.csv").write_text("\n".join(["reference,name,phone", *rows]), encoding="cp1250")
-    assert run_at_simulator("sync", "c.csv", "--to", "monri", "--encoding", "detect", "--first", "2")[0] == 0
-    code, out, err = run_at_simulator("resume", "c.csv.monri.journal")
+    assert at_simulator("sync", "c.csv", "--to", "monri", "--encoding", "detect", "--first", "2")[0] == 0
+    code, out, err = at_simulator("resume", "c.csv.monri.journal")
     text = " ".join(f"{out}{err}".split())
     assert code == 0
     assert "If words look wrong, run `sync` with --encoding and the correct encoding." in text
     assert "To add the code, run `sync` with --default-country and the country, such as HR." in text
 
 
-def test_plan_and_verify_count_the_entries_that_they_do_not_list(run_at_simulator: Command, folder: Path) -> None:
+def test_plan_and_verify_count_the_entries_that_they_do_not_list(at_simulator: Command, folder: Path) -> None:
     source = write_csv(folder / "c.csv", 25)
-    assert run_at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
+    assert at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
     (folder / "new.csv").write_text(source.read_text().replace("Ada Nr", "Eve Nr"))
-    assert "and 5 more customers that would change" in run_at_simulator("plan", "new.csv", "--to", "monri")[1]
+    assert "and 5 more customers that would change" in at_simulator("plan", "new.csv", "--to", "monri")[1]
     source.write_text(source.read_text().replace("Ada Nr", "Eve Nr"))
-    out = run_at_simulator("verify", "c.csv.monri.journal")[1]
+    out = at_simulator("verify", "c.csv.monri.journal")[1]
     assert "and 5 more rows with a difference or without a comparison" in out
     source.write_text("reference,name,email\n" + "".join(f"d-{number},Ada,none\n" for number in range(21)))
-    out = run_at_simulator("plan", "c.csv", "--to", "monri")[1]
+    out = at_simulator("plan", "c.csv", "--to", "monri")[1]
     assert "and 1 more row that cannot be sent" in out
     assert re.search(r"by reason\n.*\n│ invalid email │ 21 │\n", out)
     assert "and 5 more customers missing from the source" in out
 
 
-def test_metadata_is_proposed_only_for_gateways_with_metadata(run_at_simulator: Command, folder: Path) -> None:
+def test_metadata_is_proposed_only_for_gateways_with_metadata(at_simulator: Command, folder: Path) -> None:
     (folder / "c.csv").write_text("reference,name,phone,metadata.vip\nc-1,Ada,+385 91 234 5678,yes\n")
-    code, _, err = run_at_simulator("plan", "c.csv", "--to", "wonder")
+    code, _, err = at_simulator("plan", "c.csv", "--to", "wonder")
     assert (code, "--unsupported metadata" in err) == (USAGE, False)
     assert "Leave them out with --unsupported ignore." in err
 

@@ -1,33 +1,25 @@
 """``verify``: sources that changed, migrations, removed customers."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from bulk.customers import write_csv
+from cli.conftest import Command
 
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
 from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
 
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def verified(command: Run, server: SimulatorServer, folder: Path) -> Run:
-    """Run a command in a new folder with the variables of the simulator."""
-    return lambda *words: command(*words, env=server.environment() | {"COLUMNS": "160"})
-
 
 @pytest.mark.parametrize("gateway", names())
-def test_verify_reports_that_the_source_changed(gateway: str, verified: Run, folder: Path) -> None:
+def test_verify_reports_that_the_source_changed(gateway: str, at_simulator: Command, folder: Path) -> None:
     source, journal = write_csv(folder / "c.csv", 3), f"c.csv.{gateway}.journal"
-    assert verified("sync", "c.csv", "--to", gateway)[0] == SUCCESS
-    code, _, err = verified("verify", journal)
+    assert at_simulator("sync", "c.csv", "--to", gateway)[0] == SUCCESS
+    code, _, err = at_simulator("verify", journal)
     assert (code, "has changed" in err) == (SUCCESS, False)
     write_csv(source, 4)
     source.write_text(source.read_text().replace("ada.1@example.com", "eve@example.org"))
-    code, out, err = verified("verify", journal)
+    code, out, err = at_simulator("verify", journal)
     assert code == FAILED
     assert "c.csv has changed since run 1." in err
     assert "Rows that have changed in the source since they were sent: 1. `sync` sends the rows again." in err
@@ -38,50 +30,50 @@ def test_verify_reports_that_the_source_changed(gateway: str, verified: Run, fol
 
 @pytest.mark.parametrize(("origin", "target"), [("paydock", "monri"), ("monri", "paydock"), ("monri", "wonder")])
 def test_verify_compares_a_migration(
-    origin: str, target: str, verified: Run, server: SimulatorServer, folder: Path
+    origin: str, target: str, at_simulator: Command, server: SimulatorServer, folder: Path
 ) -> None:
     write_csv(folder / "c.csv", 3)
     journal = f"migrate.{origin}.{target}.journal"
-    assert verified("sync", "c.csv", "--to", origin)[0] == SUCCESS
-    assert verified("migrate", "--from", origin, "--to", target, "--accept-losses")[0] == SUCCESS
-    code, out, err = verified("verify", journal)
+    assert at_simulator("sync", "c.csv", "--to", origin)[0] == SUCCESS
+    assert at_simulator("migrate", "--from", origin, "--to", target, "--accept-losses")[0] == SUCCESS
+    code, out, err = at_simulator("verify", journal)
     assert (code, "3 of 3 rows were read back" in out) == (SUCCESS, True), err
-    code, _, err = verified("verify", journal, "--source", "c.csv")
+    code, _, err = at_simulator("verify", journal, "--source", "c.csv")
     assert (code, f"--source has no effect, because {journal} is the journal of a migration" in err) == (USAGE, True)
     changed = folder / "changed.csv"
     changed.write_text(write_csv(folder / "c.csv", 3).read_text().replace("ada.1@example.com", "eve@example.org"))
-    assert verified("sync", "changed.csv", "--to", target)[0] == SUCCESS
-    code, out, err = verified("verify", journal)
+    assert at_simulator("sync", "changed.csv", "--to", target)[0] == SUCCESS
+    code, out, err = at_simulator("verify", journal)
     assert (code, "c-1: different: email" in out) == (FAILED, True)
     assert "run `migrate` with a new journal." in err
 
 
 def test_verify_needs_the_credentials_of_the_migrated_gateway(
-    verified: Run, command: Run, server: SimulatorServer, folder: Path
+    at_simulator: Command, command: Command, server: SimulatorServer, folder: Path
 ) -> None:
     write_csv(folder / "c.csv", 3)
-    assert verified("sync", "c.csv", "--to", "paydock")[0] == SUCCESS
-    assert verified("migrate", "--from", "paydock", "--to", "monri")[0] == SUCCESS
+    assert at_simulator("sync", "c.csv", "--to", "paydock")[0] == SUCCESS
+    assert at_simulator("migrate", "--from", "paydock", "--to", "monri")[0] == SUCCESS
     env = {name: value for name, value in server.environment().items() if name.startswith("MONRI")}
     code, _, err = command("verify", "migrate.paydock.monri.journal", env=env)
     assert (code, "paydock" in err) == (USAGE, True)
 
 
 @pytest.mark.parametrize("gateway", ["paydock", "monri"])
-def test_verify_shows_removed_customers(gateway: str, verified: Run, folder: Path) -> None:
+def test_verify_shows_removed_customers(gateway: str, at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 3)
-    assert verified("sync", "c.csv", "--to", gateway)[0] == SUCCESS
+    assert at_simulator("sync", "c.csv", "--to", gateway)[0] == SUCCESS
     write_csv(folder / "c.csv", 2)
-    assert verified("sync", "c.csv", "--to", gateway, "--removed", "delete", "--max-removed", "1")[0] == SUCCESS
-    code, out, _ = verified("verify", f"c.csv.{gateway}.journal")
+    assert at_simulator("sync", "c.csv", "--to", gateway, "--removed", "delete", "--max-removed", "1")[0] == SUCCESS
+    code, out, _ = at_simulator("verify", f"c.csv.{gateway}.journal")
     assert (code, "removed, as expected │ 1" in out, "2 of 2 rows were read back" in out) == (SUCCESS, True, True)
 
 
-def test_verify_shows_why_a_row_cannot_be_read(verified: Run, folder: Path) -> None:
+def test_verify_shows_why_a_row_cannot_be_read(at_simulator: Command, folder: Path) -> None:
     source = write_csv(folder / "c.csv", 2)
     source.write_text(f"{source.read_text()},Ada,ada@example.org,\nc-3,Ada,none,\n")
-    verified("sync", "c.csv", "--to", "monri")
-    _, out, _ = verified("verify", "c.csv.monri.journal")
+    at_simulator("sync", "c.csv", "--to", "monri")
+    _, out, _ = at_simulator("verify", "c.csv.monri.journal")
     found = " ".join(out.split())
     assert "row 3, without a reference: unreadable: line 4: the row has no reference" in found
     assert "row 4, c-3: unreadable: line 5, column email: the value is not an e-mail address" in found
