@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import orjson
 import pytest
-from bulk.customers import QUICK, write_csv
+from bulk.customers import QUICK, AccountFactory, write_csv
 
 from wonder_customers import CustomerSession
 from wonder_customers.bulk import Journal, sources, verify
@@ -50,15 +50,15 @@ def start(gateway: str, source: Path, journal: Path, server: SimulatorServer, *m
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
 
 
-def kill_after(process: "subprocess.Popen[str]", server: SimulatorServer, more: int) -> bool:
-    """Kill the process after `more` requests; return False if it ended before."""
-    goal = server.faults.requests.total() + more
+def kill_after(process: "subprocess.Popen[str]", more: int, count: Callable[[], int]) -> bool:
+    """Kill the process after `more` requests, which `count` counts; return False if it ended before."""
+    goal = count() + more
     while process.poll() is None:
-        if server.faults.requests.total() >= goal:
+        if count() >= goal:
             process.send_signal(signal.SIGKILL)
             process.communicate()
             return True
-        time.sleep(0.002)
+        time.sleep(0.001)
     process.communicate()
     return False
 
@@ -70,8 +70,13 @@ def finish(process: "subprocess.Popen[str]", rows: int) -> Any:
     return orjson.loads(output)
 
 
+async def _verified(account: Any, source: Path) -> Any:
+    async with CustomerSession(account, retry=QUICK) as session:
+        return await verify(session, sources.read(source), retry=QUICK)
+
+
 def run_with_kills(
-    gateway: str, rows: int, kills: int, share: float, server: SimulatorServer, folder: Path, account: Any
+    gateway: str, rows: int, kills: int, share: float, server: SimulatorServer, folder: Path, account: AccountFactory
 ) -> None:
     rng = random.Random(f"{gateway} {rows}")
     source, journal = write_csv(folder / "customers.csv", rows), folder / "journal"
@@ -80,7 +85,7 @@ def run_with_kills(
     more = steady
     for _ in range(kills):
         process = start(gateway, source, journal, server, *more)
-        assert kill_after(process, server, rng.randrange(1, rows // (kills + 1)))
+        assert kill_after(process, rng.randrange(1, rows // (kills + 1)), server.faults.requests.total)
         more = ["resume", *steady]
     report = finish(start(gateway, source, journal, server, *more), rows)
     assert (report["read"], report["unfinished"]) == (rows, 0)
@@ -99,23 +104,14 @@ def run_with_kills(
     assert states == {"done": rows}
 
 
-async def _verified(account: Any, source: Path) -> Any:
-    async with CustomerSession(account, retry=QUICK) as session:
-        return await verify(session, sources.read(source), retry=QUICK)
-
-
 @pytest.mark.parametrize(
-    "gateway", [pytest.param(name, marks=[pytest.mark.long] * (name != "paydock")) for name in names()]
+    ("gateway", "rows", "kills", "share"),
+    [
+        *(pytest.param(it, 60, 2, 0.1, marks=[pytest.mark.long] * (it != "paydock")) for it in names()),
+        *(pytest.param(it, 5000, 3, 0.02, marks=pytest.mark.nightly) for it in names()),
+    ],
 )
 def test_killed_job_creates_each_customer_once(
-    gateway: str, server: SimulatorServer, tmp_path: Path, account: Callable[[str], Any]
+    gateway: str, rows: int, kills: int, share: float, server: SimulatorServer, tmp_path: Path, account: AccountFactory
 ) -> None:
-    run_with_kills(gateway, 60, 2, 0.1, server, tmp_path, account)
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("gateway", names())
-def test_five_thousand_rows_with_faults_and_three_kills(
-    gateway: str, server: SimulatorServer, tmp_path: Path, account: Callable[[str], Any]
-) -> None:
-    run_with_kills(gateway, 5000, 3, 0.02, server, tmp_path, account)
+    run_with_kills(gateway, rows, kills, share, server, tmp_path, account)

@@ -45,57 +45,51 @@ async def held(account: Any) -> dict[str | None, Customer]:
         }
 
 
-def kill_at_deletion(process: Any, server: SimulatorServer, more: int) -> bool:
-    """Kill the process after `more` deletions; return False if it ended before."""
-
-    def deletions() -> int:
-        return sum(count for key, count in server.store.requests.copy().items() if key[1] == "DELETE")
-
-    goal = deletions() + more
-    while process.poll() is None:
-        if deletions() >= goal:
-            process.kill()
-            process.communicate()
-            return True
-    process.communicate()
-    return False
-
-
 def deletions_of(server: SimulatorServer, gateway: str, reference: str) -> int:
     return sum(it["action"] == "deleted" for it in server.store.history(gateway, reference))
 
 
-def run_with_kills(
-    gateway: str, rows: int, server: SimulatorServer, undisturbed: SimulatorServer, folder: Path
+@pytest.mark.parametrize(
+    ("gateway", "rows"),
+    [
+        *(pytest.param(it, 50, marks=[pytest.mark.long] * (it != "monri")) for it in names()),
+        *(pytest.param(it, 5000, marks=pytest.mark.nightly) for it in names()),
+    ],
+)
+def test_killed_job_clears_and_removes_like_an_uninterrupted_one(
+    gateway: str, rows: int, server: SimulatorServer, undisturbed: SimulatorServer, tmp_path: Path
 ) -> None:
+    def deletions() -> int:
+        return sum(count for key, count in server.store.requests.copy().items() if key[1] == "DELETE")
+
     rng = random.Random(f"{gateway} {rows}")
     delete = ["delete"] if gateway != "wonder" else []
     accounts = {
         it: dialects.package(gateway).ACCOUNT.from_environment(it.environment()) for it in (server, undisturbed)
     }
     for name, it in (("killed", server), ("whole", undisturbed)):
-        journal = open_journal(folder / name, accounts[it], gateway)
-        anyio.run(run_job, accounts[it], sources.read(write_csv(folder / "c.csv", rows)), journal)
-    source = write_changed(folder / "c.csv", rows)
+        journal = open_journal(tmp_path / name, accounts[it], gateway)
+        anyio.run(run_job, accounts[it], sources.read(write_csv(tmp_path / "c.csv", rows)), journal)
+    source = write_changed(tmp_path / "c.csv", rows)
     words = list(delete)
     for _ in range(2):
-        process = start(gateway, source, folder / "killed", server, *words)
-        assert kill_after(process, server, rng.randrange(1, rows // 5))
+        process = start(gateway, source, tmp_path / "killed", server, *words)
+        assert kill_after(process, rng.randrange(1, rows // 5), server.faults.requests.total)
         words = ["resume", *delete]
     if delete:
-        process = start(gateway, source, folder / "killed", server, *words)
-        assert kill_at_deletion(process, server, rng.randrange(1, max(rows // 40, 2)))
-    process = start(gateway, source, folder / "killed", server, *words)
+        process = start(gateway, source, tmp_path / "killed", server, *words)
+        assert kill_after(process, rng.randrange(1, max(rows // 40, 2)), deletions)
+    process = start(gateway, source, tmp_path / "killed", server, *words)
     process.communicate(timeout=900)
     assert process.returncode == 0
 
     async def finish() -> tuple[Any, Any, Any]:
         options: dict[str, Any] = {"removed": "delete"} if delete else {}
-        journal = open_journal(folder / "whole", accounts[undisturbed], gateway)
+        journal = open_journal(tmp_path / "whole", accounts[undisturbed], gateway)
         await run_job(accounts[undisturbed], sources.read(source), journal, **options)
         async with CustomerSession(accounts[server], retry=QUICK) as session:
             found = await verify(
-                session, sources.read(source), journal=Journal.existing(folder / "killed"), retry=QUICK
+                session, sources.read(source), journal=Journal.existing(tmp_path / "killed"), retry=QUICK
             )
         return await held(accounts[server]), await held(accounts[undisturbed]), found
 
@@ -103,24 +97,7 @@ def run_with_kills(
     assert killed == whole
     left = [f"c-{number}" for number in range(24, rows, 25)]
     assert (found.wrong, found.counts["removed"]) == (0, len(left) if delete else 0), found.findings[:5]
-    assert Journal.existing(folder / "killed").states() == Journal.existing(folder / "whole").states()
+    assert Journal.existing(tmp_path / "killed").states() == Journal.existing(tmp_path / "whole").states()
     if delete:
         assert {reference: deletions_of(server, gateway, reference) for reference in left} == dict.fromkeys(left, 1)
     assert not [it for it in killed.values() if it.reference == "c-3" and it.email]
-
-
-@pytest.mark.parametrize(
-    "gateway", [pytest.param(name, marks=[pytest.mark.long] * (name != "monri")) for name in names()]
-)
-def test_killed_job_clears_and_removes_like_an_uninterrupted_one(
-    gateway: str, server: SimulatorServer, undisturbed: SimulatorServer, tmp_path: Path
-) -> None:
-    run_with_kills(gateway, 50, server, undisturbed, tmp_path)
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("gateway", names())
-def test_five_thousand_rows_with_clears_removals_and_three_kills(
-    gateway: str, server: SimulatorServer, undisturbed: SimulatorServer, tmp_path: Path
-) -> None:
-    run_with_kills(gateway, 5000, server, undisturbed, tmp_path)

@@ -28,6 +28,14 @@ def bare_environment(**variables: str) -> dict[str, str]:
 Command = Callable[..., tuple[int, str, str]]
 
 
+def start(
+    folder: Path, variables: dict[str, str], *words: str, out: int = subprocess.PIPE, err: int = subprocess.PIPE
+) -> "subprocess.Popen[str]":
+    """Start a command line in a new process, which can receive signals."""
+    environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen([*COMMAND, *words], cwd=folder, env=environment, text=True, stdout=out, stderr=err)
+
+
 @pytest.fixture(scope="session")
 def bare() -> dict[str, str]:
     """The environment without the variables of any gateway."""

@@ -5,7 +5,6 @@ import pty
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,13 @@ from typing import Any
 import orjson
 import pytest
 from bulk.customers import write_csv
-from cli.conftest import COMMAND, Command
+from cli.conftest import Command, start
 
 from wonder_customers.cli import progress
 from wonder_customers.simulator.server import SimulatorServer
 
 SECONDS = 25.0
 """The longest time from a signal to the end of the process on a busy machine; the waits of the tests are longer."""
-
-
-def start(
-    folder: Path, variables: dict[str, str], *words: str, out: int = subprocess.PIPE, err: int = subprocess.PIPE
-) -> "subprocess.Popen[str]":
-    path = os.pathsep.join(filter(None, sys.path))
-    environment = {**os.environ, **variables, "PYTHONPATH": path}
-    return subprocess.Popen([*COMMAND, *words], cwd=folder, env=environment, text=True, stdout=out, stderr=err)
 
 
 def test_refused_connection_is_shown_and_ends_the_job(folder: Path, server: SimulatorServer, command: Command) -> None:

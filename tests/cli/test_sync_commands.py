@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from bulk.customers import write_csv
-from cli.conftest import COMMAND, Command
+from cli.conftest import Command, start
 
 from wonder_customers.cli import progress
 from wonder_customers.dialects import names
@@ -19,18 +17,11 @@ from wonder_customers.simulator.server import SimulatorServer
 
 
 class Terminal:
-    """Runs commands in a folder, in this process or in a new process that can receive signals."""
+    """Runs commands in a folder."""
 
     def __init__(self, folder: Path, server: SimulatorServer, command: Command) -> None:
         self.folder, self._command = folder, command
-        path = os.pathsep.join(filter(None, sys.path))
-        self.environment = {**os.environ, **server.environment(), "PYTHONPATH": path, "COLUMNS": "120"}
-
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [*COMMAND, *words],
-            cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        self.environment = server.environment() | {"COLUMNS": "120"}
 
     def run(self, *words: str) -> tuple[int, str]:
         """Run a command in this process; returns the exit code and the output."""
@@ -128,7 +119,7 @@ def begun(server: SimulatorServer, gateway: str, customers: int) -> None:
 
 def test_signal_stops_the_job_and_resume_continues(terminal: Terminal, server: SimulatorServer) -> None:
     source = write_csv(terminal.folder / "c.csv", 60)
-    process = terminal.start("sync", "c.csv", "--to", "monri", "--rate", "100/s")
+    process = start(terminal.folder, terminal.environment, "sync", "c.csv", "--to", "monri", "--rate", "100/s")
     begun(server, "monri", 5)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=300)
@@ -154,7 +145,7 @@ def test_signal_stops_the_job_and_resume_continues(terminal: Terminal, server: S
 def test_second_signal_stops_immediately_and_can_be_resumed(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 30)
     server.faults.add("read_hang", times=None, method="POST", probability=0.2, seed=3)
-    process = terminal.start("sync", "c.csv", "--to", "wonder")
+    process = start(terminal.folder, terminal.environment, "sync", "c.csv", "--to", "wonder")
     begun(server, "wonder", 10)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
