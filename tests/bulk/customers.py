@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from wonder_customers import AdaptiveRateLimit, CustomerSession, RateLimiter, RetryPolicy
-from wonder_customers.bulk import Job, Journal, Options, Outcome, sync
+from wonder_customers.bulk import Job, Journal, Options, Outcome, sources, sync
+from wonder_customers.bulk.sources.reader import RowReader
 from wonder_customers.records import CustomerDraft, Phone
+from wonder_customers.simulator.server import SimulatorServer
 
 AccountFactory = Callable[[str], Any]
 """The type of the fixture `account`."""
@@ -69,6 +71,26 @@ async def run_job(
         chosen = Options(**{"retry": QUICK, "failure_share": None, **options})
         job = sync(session, rows, journal=journal, options=chosen)
         return job, await collect(job)
+
+
+class Jobs:
+    """Runs jobs of one source and one journal at one gateway."""
+
+    def __init__(self, gateway: str, server: SimulatorServer, account: Any, folder: Path) -> None:
+        self.gateway, self.server, self.account = gateway, server, account
+        self.source, self.journal = folder / "c.csv", open_journal(folder / "j", account, gateway)
+
+    def rows(self) -> RowReader:
+        """Read the source."""
+        return sources.read(self.source)
+
+    async def run(self, rows: Any = None, **options: Any) -> tuple[Job, list[Outcome]]:
+        """Run a job of `rows`, by default of the source; return it with its outcomes."""
+        return await run_job(self.account, self.rows() if rows is None else rows, self.journal, **options)
+
+    def session(self) -> CustomerSession[Any]:
+        """Return a session of the account."""
+        return CustomerSession(self.account, retry=QUICK)
 
 
 async def send(session: CustomerSession[Any], rows: Any, journal: Journal | None = None) -> None:

@@ -76,7 +76,7 @@ async def _verified(account: Any, source: Path) -> Any:
 
 
 def run_with_kills(
-    gateway: str, rows: int, kills: int, share: float, server: SimulatorServer, folder: Path, account: AccountFactory
+    gateway: str, rows: int, kills: int, share: float, server: SimulatorServer, folder: Path, account: Any
 ) -> None:
     rng = random.Random(f"{gateway} {rows}")
     source, journal = write_csv(folder / "customers.csv", rows), folder / "journal"
