@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from bulk.customers import OPTIONS, AccountFactory, collect, line, open_journal, write_csv
+from bulk.customers import OPTIONS, Jobs, collect, line, write_csv
 
-from wonder_customers import BulkError, ConfigurationError, CustomerSession
+from wonder_customers import BulkError, ConfigurationError
 from wonder_customers.bulk import sources, sync
 from wonder_customers.dialects import names
 
@@ -33,15 +33,13 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("gateway", names())
-async def test_source_of_six_thousand_rows_that_changes_during_the_job(
-    gateway: str, change: str, account: AccountFactory, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("jobs", names(), indirect=True)
+async def test_source_of_six_thousand_rows_that_changes_during_the_job(change: str, jobs: Jobs) -> None:
     """The job ends with its outcome in the journal, deletes nothing, and the next one completes the new contents."""
-    source, journal = write_csv(tmp_path / "c.csv", 6000), open_journal(tmp_path / "j", account(gateway), gateway)
-    options = evolve(OPTIONS, removed="report" if gateway == "wonder" else "delete")
-    async with CustomerSession(account(gateway)) as session:
-        job = sync(session, sources.read(source), journal=journal, options=options)
+    source = write_csv(jobs.source, 6000)
+    options = evolve(OPTIONS, removed="report" if jobs.gateway == "wonder" else "delete")
+    async with jobs.session() as session:
+        job = sync(session, jobs.rows(), journal=jobs.journal, options=options)
         ended = 0
         with pytest.raises(BulkError, match=r"changed while it was read.*resume"):  # noqa: PT012 - changed meanwhile
             async with job:
@@ -50,28 +48,26 @@ async def test_source_of_six_thousand_rows_that_changes_during_the_job(
                     if ended == 1000:
                         CHANGES[change](source)
         assert (job.exit_status, job.left.counted) == ("source", False)
-        assert journal.last_run().exit_status == "source"  # type: ignore[union-attr]
-        rows = len(sources.read(source).take(7000))
-        again = sync(session, sources.read(source), journal=journal, options=evolve(OPTIONS, resume=True))
+        assert jobs.journal.last_run().exit_status == "source"  # type: ignore[union-attr]
+        rows = len(jobs.rows().take(7000))
+        again = sync(session, jobs.rows(), journal=jobs.journal, options=evolve(OPTIONS, resume=True))
         outcomes = await collect(again)
     assert (again.exit_status, len(outcomes)) == ("finished", rows)
     assert again.unfinished == 0
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("gateway", names())
-async def test_source_that_changes_while_it_is_read_stops_the_job(
-    gateway: str, change: str, account: AccountFactory, tmp_path: Path
-) -> None:
-    source, journal = write_csv(tmp_path / "c.csv", 5), open_journal(tmp_path / "j", account(gateway), gateway)
-    rows = sources.read(source)
-    async with CustomerSession(account(gateway)) as session:
+@pytest.mark.parametrize("jobs", names(), indirect=True)
+async def test_source_that_changes_while_it_is_read_stops_the_job(change: str, jobs: Jobs) -> None:
+    source = write_csv(jobs.source, 5)
+    rows = jobs.rows()
+    async with jobs.session() as session:
         CHANGES[change](source)
-        job = sync(session, rows, journal=journal, options=OPTIONS)
+        job = sync(session, rows, journal=jobs.journal, options=OPTIONS)
         with pytest.raises(BulkError, match=r"changed while it was read.*resume"):
             await collect(job)
     assert job.exit_status == "source"
-    assert journal.last_run().exit_status == "source"  # type: ignore[union-attr]
+    assert jobs.journal.last_run().exit_status == "source"  # type: ignore[union-attr]
 
 
 def test_file_of_a_folder_that_changes_after_it_was_read_is_reported(tmp_path: Path) -> None:

@@ -9,17 +9,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 from attrs import evolve
-from bulk.customers import (
-    OPTIONS,
-    QUICK,
-    AccountFactory,
-    collect,
-    count_statuses,
-    draft,
-    open_journal,
-    run_job,
-    write_csv,
-)
+from bulk.customers import OPTIONS, QUICK, AccountFactory, Jobs, collect, count_statuses, draft, run_job, write_csv
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession, SessionClosedError
 from wonder_customers.bulk import Job, Journal, Options, Outcome, batches, sources, sync
@@ -31,12 +21,13 @@ from wonder_customers.wire import Transmission
 pytestmark = pytest.mark.anyio
 
 
-async def test_job_stopped_before_its_start_sends_nothing(account: AccountFactory, server: SimulatorServer) -> None:
-    async with CustomerSession(account("monri"), retry=QUICK) as session:
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_job_stopped_before_its_start_sends_nothing(jobs: Jobs) -> None:
+    async with jobs.session() as session:
         job = sync(session, [draft(number) for number in range(20)])
         job.stop()
         assert await collect(job) == []
-    assert (job.exit_status, server.store.ledger("monri")) == ("interrupted", {})
+    assert (job.exit_status, jobs.server.store.ledger("monri")) == ("interrupted", {})
 
 
 async def test_journal_of_another_gateway_is_refused_and_the_source_is_closed(
@@ -55,9 +46,7 @@ async def test_journal_of_another_gateway_is_refused_and_the_source_is_closed(
 
 
 @pytest.mark.parametrize("within", [True, False])
-async def test_error_of_the_caller_is_raised_unchanged_while_workers_wait(
-    within: bool, account: AccountFactory
-) -> None:
+async def test_error_of_the_caller_is_raised_unchanged_while_workers_wait(within: bool, jobs: Jobs) -> None:
     """Unread outcomes block the workers."""
     error = ValueError()
 
@@ -69,19 +58,19 @@ async def test_error_of_the_caller_is_raised_unchanged_while_workers_wait(
                 await checkpoint()
             raise error
 
-    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+    async with jobs.session() as session:
         job = sync(session, [draft(number) for number in range(40)], options=Options(workers=2))
         with pytest.raises(ValueError) as caught:
             await fail(job)
     assert (caught.value, job.exit_status) == (error, "interrupted")
 
 
-async def test_job_cancelled_while_waiting_for_its_source_is_interrupted(account: AccountFactory) -> None:
+async def test_job_cancelled_while_waiting_for_its_source_is_interrupted(jobs: Jobs) -> None:
     async def slowly() -> AsyncIterator[CustomerDraft]:
         yield draft(1)
         await anyio.sleep_forever()
 
-    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+    async with jobs.session() as session:
         job, heard = sync(session, slowly()), 0
         with anyio.move_on_after(0.3) as scope:
             async with job:
@@ -90,8 +79,8 @@ async def test_job_cancelled_while_waiting_for_its_source_is_interrupted(account
     assert (scope.cancelled_caught, heard, job.exit_status) == (True, 0, "interrupted")
 
 
-async def test_job_cancelled_after_the_last_row_is_complete(account: AccountFactory) -> None:
-    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+async def test_job_cancelled_after_the_last_row_is_complete(jobs: Jobs) -> None:
+    async with jobs.session() as session:
         job, heard = sync(session, [draft(number) for number in range(3)], options=Options(workers=1)), 0
         with anyio.CancelScope() as scope:
             async with job:
@@ -107,7 +96,7 @@ def _broken() -> Iterator[CustomerDraft]:
     raise LookupError
 
 
-async def test_rows_of_a_slow_source_are_sent_before_their_batch_is_full(account: AccountFactory) -> None:
+async def test_rows_of_a_slow_source_are_sent_before_their_batch_is_full(jobs: Jobs) -> None:
     completed = anyio.Event()
 
     async def slow() -> AsyncIterator[CustomerDraft]:
@@ -117,7 +106,7 @@ async def test_rows_of_a_slow_source_are_sent_before_their_batch_is_full(account
         await completed.wait()
         yield draft(3)
 
-    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+    async with jobs.session() as session:
         with anyio.fail_after(10):
             async with sync(session, slow()) as job:
                 numbers = []
@@ -127,8 +116,8 @@ async def test_rows_of_a_slow_source_are_sent_before_their_batch_is_full(account
     assert sorted(numbers) == [1, 2, 3]
 
 
-async def test_error_of_the_source_is_raised_unchanged(account: AccountFactory) -> None:
-    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+async def test_error_of_the_source_is_raised_unchanged(jobs: Jobs) -> None:
+    async with jobs.session() as session:
         with pytest.raises(LookupError):
             await collect(sync(session, _broken()))
 
@@ -139,70 +128,63 @@ async def collect_within(job: Job, seconds: float) -> list[Outcome]:
             return [outcome async for outcome in job]
 
 
-async def test_timeout_around_the_loop_is_raised_as_timeout(account: AccountFactory) -> None:
+async def test_timeout_around_the_loop_is_raised_as_timeout(jobs: Jobs) -> None:
     async def endless() -> AsyncIterator[CustomerDraft]:
         yield draft(1)
         await anyio.sleep_forever()
 
-    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+    async with jobs.session() as session:
         job = sync(session, endless())
         with pytest.raises(TimeoutError):
             await collect_within(job, 0.5)
     assert job.exit_status == "interrupted"
 
 
-async def test_timeout_scope_around_a_complete_loop_does_not_expire(account: AccountFactory) -> None:
-    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+async def test_timeout_scope_around_a_complete_loop_does_not_expire(jobs: Jobs) -> None:
+    async with jobs.session() as session:
         job = sync(session, [draft(number) for number in range(5)])
         outcomes = await collect_within(job, 30)
     assert (len(outcomes), job.exit_status) == (5, "finished")
 
 
-async def test_iterating_outside_async_with_is_refused(account: AccountFactory, server: SimulatorServer) -> None:
-    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+async def test_iterating_outside_async_with_is_refused(jobs: Jobs) -> None:
+    async with jobs.session() as session:
         job = sync(session, [draft(1)])
         with pytest.raises(BulkError, match="async with"):
             await anext(job)
         assert [outcome.ok for outcome in await collect(job)] == [True]
-    assert server.store.ledger("paydock") == {"c-1": 1}
+    assert jobs.server.store.ledger("paydock") == {"c-1": 1}
 
 
-async def test_row_that_is_not_a_draft_is_reported(account: AccountFactory) -> None:
+async def test_row_that_is_not_a_draft_is_reported(jobs: Jobs) -> None:
     rows: list[Any] = [draft(1), "Ada"]
-    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+    async with jobs.session() as session:
         with pytest.raises(BulkError, match="row 2 must be a CustomerDraft or a Row, not str"):
             await collect(sync(session, rows))
 
 
-async def test_closed_session_raises_session_closed_error(account: AccountFactory) -> None:
-    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+async def test_closed_session_raises_session_closed_error(jobs: Jobs) -> None:
+    async with jobs.session() as session:
         pass
     with pytest.raises(SessionClosedError):
         await collect(sync(session, [draft(1)], options=Options(workers=1)))
 
 
-async def test_refused_credentials_stop_the_job(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    server.faults.add("server_error", times=None, status=401)
-    journal = open_journal(tmp_path / "j", account("monri"), "monri")
-    job: Job | None = None
-    async with CustomerSession(account("monri"), retry=QUICK) as session:
-        job = sync(
-            session, [draft(number) for number in range(500)], journal=journal, options=evolve(OPTIONS, workers=4)
-        )
-        with pytest.raises(
-            BulkError, match=r"refused the credentials.*the same program with the same journal"
-        ) as caught:
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_refused_credentials_stop_the_job(jobs: Jobs) -> None:
+    jobs.server.faults.add("server_error", times=None, status=401)
+    drafts = [draft(number) for number in range(500)]
+    async with jobs.session() as session:
+        job = sync(session, drafts, journal=jobs.journal, options=evolve(OPTIONS, workers=4))
+        message = r"refused the credentials.*the same program with the same journal"
+        with pytest.raises(BulkError, match=message) as caught:
             await collect(job)
     assert job.exit_status == "refused"
-    assert server.faults.requests.total() <= 4
-    assert journal.states().keys() <= {"held"}
+    assert jobs.server.faults.requests.total() <= 4
+    assert jobs.journal.states().keys() <= {"held"}
     assert "Nothing" not in str(caught.value) or "applied" in str(caught.value)
-    server.faults.clear()
-    resumed, outcomes = await run_job(
-        account("monri"), [draft(number) for number in range(500)][:20], journal, resume=True
-    )
+    jobs.server.faults.clear()
+    resumed, outcomes = await jobs.run(drafts[:20], resume=True)
     assert count_statuses(outcomes) == {"created": 20}
     assert resumed.exit_status == "finished"
 
@@ -214,11 +196,10 @@ async def test_refused_credentials_stop_the_job(
         ({"failure_share": 0.2}, "of the last 50"),
     ],
 )
-async def test_too_many_failures_stop_the_job(
-    limits: dict[str, Any], words: str, account: AccountFactory, server: SimulatorServer
-) -> None:
-    server.faults.add("server_error", times=None, status=400, method="POST")
-    async with CustomerSession(account("wonder"), retry=QUICK) as session:
+@pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
+async def test_too_many_failures_stop_the_job(limits: dict[str, Any], words: str, jobs: Jobs) -> None:
+    jobs.server.faults.add("server_error", times=None, status=400, method="POST")
+    async with jobs.session() as session:
         options = Options(**{"retry": QUICK, "failure_share": None, **limits})
         job = sync(session, (draft(number) for number in range(10_000)), options=evolve(options, workers=4))
         with pytest.raises(BulkError, match=words):
@@ -227,12 +208,10 @@ async def test_too_many_failures_stop_the_job(
     assert job.rows_read < 200
 
 
-async def test_stop_completes_rows_in_progress(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    journal = open_journal(tmp_path / "j", account("monri"), "monri")
-    async with CustomerSession(account("monri"), retry=QUICK) as session:
-        job = sync(session, (draft(number) for number in range(10_000)), journal=journal, options=OPTIONS)
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_stop_completes_rows_in_progress(jobs: Jobs) -> None:
+    async with jobs.session() as session:
+        job = sync(session, (draft(number) for number in range(10_000)), journal=jobs.journal, options=OPTIONS)
         seen = 0
         async with job:
             async for _ in job:
@@ -241,27 +220,25 @@ async def test_stop_completes_rows_in_progress(
                     job.stop()
     assert job.exit_status == "interrupted"
     assert seen < 100
-    assert journal.states().get("done") == seen
-    assert "sending" not in journal.states()
-    last = journal.last_run()
+    assert jobs.journal.states().get("done") == seen
+    assert "sending" not in jobs.journal.states()
+    last = jobs.journal.last_run()
     assert last is not None
     assert (last.exit_status, last.counts) == ("interrupted", {"created": seen})
 
 
-async def test_leaving_the_block_early_interrupts_the_job(account: AccountFactory, tmp_path: Path) -> None:
-    journal = open_journal(tmp_path / "j", account("monri"), "monri")
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_leaving_the_block_early_interrupts_the_job(jobs: Jobs) -> None:
     drafts = (draft(number) for number in range(10_000))
-    async with (
-        CustomerSession(account("monri"), retry=QUICK) as session,
-        sync(session, drafts, journal=journal, options=OPTIONS) as job,
-    ):
+    async with jobs.session() as session, sync(session, drafts, journal=jobs.journal, options=OPTIONS) as job:
         async for _ in job:
             break
     assert job.exit_status == "interrupted"
-    assert "sending" not in journal.states()
+    assert "sending" not in jobs.journal.states()
 
 
-async def test_source_is_closed_when_the_job_stops(account: AccountFactory) -> None:
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_source_is_closed_when_the_job_stops(jobs: Jobs) -> None:
     closed = []
 
     async def asynchronous() -> AsyncIterator[CustomerDraft]:
@@ -280,37 +257,31 @@ async def test_source_is_closed_when_the_job_stops(account: AccountFactory) -> N
 
     sources = asynchronous(), synchronous()
     for source in sources:
-        async with (
-            CustomerSession(account("monri"), retry=QUICK) as session,
-            sync(session, source, options=OPTIONS) as job,
-        ):
+        async with jobs.session() as session, sync(session, source, options=OPTIONS) as job:
             async for _ in job:
                 job.stop()
     assert closed == ["async generator", "generator"]
 
 
-async def test_cancelled_job_can_be_resumed(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
-    journal = open_journal(tmp_path / "j", account("paydock"), "paydock")
+async def test_cancelled_job_can_be_resumed(jobs: Jobs) -> None:
     drafts = [draft(number) for number in range(200)]
-    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+    async with jobs.session() as session:
         with anyio.move_on_after(10) as scope:
-            async with sync(session, drafts, journal=journal, options=OPTIONS) as job:
+            async with sync(session, drafts, journal=jobs.journal, options=OPTIONS) as job:
                 async for outcome in job:
                     if outcome.number == 10:
                         scope.cancel()
     assert job.exit_status == "interrupted"
-    assert sum(journal.states().values()) < 200
-    _, outcomes = await run_job(account("paydock"), drafts, journal, resume=True)
+    assert sum(jobs.journal.states().values()) < 200
+    _, outcomes = await jobs.run(drafts, resume=True)
     assert len(outcomes) == 200
     assert all(outcome.ok for outcome in outcomes)
-    assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(200)}
+    assert jobs.server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(200)}
 
 
-async def test_full_disk_stops_the_job_before_another_request(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    journal = open_journal(tmp_path / "j", account("monri"), "monri")
-    connect = journal.writer.connect
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_full_disk_stops_the_job_before_another_request(jobs: Jobs) -> None:
+    connect = jobs.journal.writer.connect
 
     def small() -> sqlite3.Connection:
         connection = connect()
@@ -318,28 +289,29 @@ async def test_full_disk_stops_the_job_before_another_request(
         connection.execute(f"PRAGMA max_page_count = {pages + 3}").close()
         return connection
 
-    journal.writer.connect = small
+    jobs.journal.writer.connect = small
     drafts = [draft(number) for number in range(2000)]
-    async with CustomerSession(account("monri"), retry=QUICK) as session:
-        job = sync(session, drafts, journal=journal, options=OPTIONS)
+    async with jobs.session() as session:
+        job = sync(session, drafts, journal=jobs.journal, options=OPTIONS)
         with pytest.raises(BulkError, match=r"could not be written .*full.*the same program with the same journal"):
             await collect(job)
     assert job.exit_status == "journal"
-    made = server.store.ledger("monri")
+    made = jobs.server.store.ledger("monri")
     assert 0 < len(made) < 1000
-    states = Journal.existing(tmp_path / "j").states()
+    states = Journal.existing(jobs.journal.path).states()
     assert states.get("done", 0) + states.get("sending", 0) >= len(made)
-    fresh = Journal.existing(tmp_path / "j")
-    _, outcomes = await run_job(account("monri"), drafts[:100], fresh, resume=True)
+    jobs.journal = Journal.existing(jobs.journal.path)
+    _, outcomes = await jobs.run(drafts[:100], resume=True)
     assert all(outcome.ok for outcome in outcomes)
-    assert set(server.store.ledger("monri").values()) == {1}
+    assert set(jobs.server.store.ledger("monri").values()) == {1}
 
 
-async def test_unreadable_rest_of_a_source_stops_the_job(account: AccountFactory, tmp_path: Path) -> None:
-    source = tmp_path / "c.jsonl"
-    source.write_text('{"reference": "c-1", "name": "Ada"}\n{"reference": "c-2", "cvv": "123"}\n')
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_unreadable_rest_of_a_source_stops_the_job(jobs: Jobs) -> None:
+    jobs.source = jobs.source.with_suffix(".jsonl")
+    jobs.source.write_text('{"reference": "c-1", "name": "Ada"}\n{"reference": "c-2", "cvv": "123"}\n')
     with pytest.raises(BulkError, match="security codes"):
-        await run_job(account("monri"), sources.read(source))
+        await run_job(jobs.account, jobs.rows())
 
 
 async def test_bad_second_file_of_a_folder_is_reported_after_rows_were_sent(
@@ -364,14 +336,12 @@ class NeverPermits:
         raise AssertionError
 
 
-async def test_stop_ends_a_wait_for_the_rate_limit(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    journal = open_journal(tmp_path / "j", account("monri"), "monri")
-    async with CustomerSession(account("monri"), rate_limit=NeverPermits()) as session:
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_stop_ends_a_wait_for_the_rate_limit(jobs: Jobs) -> None:
+    async with CustomerSession(jobs.account, rate_limit=NeverPermits()) as session:
         with anyio.fail_after(120):
-            async with sync(session, [draft(number) for number in range(100)], journal=journal) as job:
+            async with sync(session, [draft(number) for number in range(100)], journal=jobs.journal) as job:
                 await anyio.sleep(0.1)
                 job.stop()
-    assert (job.exit_status, job.stats.rows, server.faults.requests.total()) == ("interrupted", 0, 0)
-    assert journal.states().keys() == {"held"}
+    assert (job.exit_status, job.stats.rows, jobs.server.faults.requests.total()) == ("interrupted", 0, 0)
+    assert jobs.journal.states().keys() == {"held"}
