@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 from attrs import define, field
-from bulk.customers import QUICK
+from bulk.customers import QUICK, Jobs
 
 from wonder_customers import BulkError
 from wonder_customers.bulk import Options
@@ -115,6 +115,12 @@ async def make_job(
     engine = how.pop("kind", InProcessBackend)(path, divided, variables, options=options, **how)
     again = continuation(str(path), options.facts)
     return DistributedJob(engine, divided, again, workers=options.workers, rate=None, values=values), engine
+
+
+async def distribute(jobs: Jobs, **how: Any) -> tuple[DistributedJob, InProcessBackend]:
+    """Return a distributed job of the source and the journal, and its backend."""
+    variables = how.pop("variables", jobs.server.environment())
+    return await make_job(jobs.account, jobs.gateway, Source(str(jobs.source)), jobs.journal.path, variables, **how)
 
 
 async def until(condition: Callable[[], bool]) -> None:

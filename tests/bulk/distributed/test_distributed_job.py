@@ -10,8 +10,8 @@ import anyio
 import anyio.to_thread
 import pytest
 from backends import TRIO_IN_LONG_TESTS
-from bulk.customers import HEADER, QUICK, AccountFactory, collect, journal_rows, line, write_csv
-from bulk.distributed.in_process import InProcessBackend, left_behind, make_job, until
+from bulk.customers import HEADER, QUICK, AccountFactory, Jobs, collect, journal_rows, line, write_csv
+from bulk.distributed.in_process import InProcessBackend, distribute, left_behind, make_job, until
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession
 from wonder_customers.bulk import Journal, Options, Outcome, Source, sync, verify
@@ -58,12 +58,10 @@ def outcome_to_dict(job: Any) -> dict[str, Any]:
     return {name: facts[name] for name in ("rows", "adds_up", "failures", "ending", "reason")}
 
 
-async def test_response_drift_of_all_workers_is_in_the_report(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    server.quirks.add("booleans-as-numbers")
-    source = Source(str(write_csv(tmp_path / "c.csv", 20)))
-    job, _ = await make_job(account("paydock"), "paydock", source, tmp_path / "journal", server.environment())
+async def test_response_drift_of_all_workers_is_in_the_report(jobs: Jobs) -> None:
+    jobs.server.quirks.add("booleans-as-numbers")
+    write_csv(jobs.source, 20)
+    job, _ = await distribute(jobs)
     assert await collect(job) == []
     facts = reports.build(job, gateway="paydock", source="s", journal=None, seconds=1.0, started=0.0)
     assert facts["drift"] == {"paydock.archived": 20}
@@ -100,18 +98,14 @@ async def test_distributed_job_equals_a_local_job(
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
-async def test_killed_processes_leave_each_customer_once(
-    seed: int, account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
+async def test_killed_processes_leave_each_customer_once(seed: int, jobs: Jobs) -> None:
     rows, rng = 150, random.Random(seed)
-    source = Source(str(write_csv(tmp_path / "c.csv", rows)))
-    job, engine = await make_job(
-        account("paydock"), "paydock", source, tmp_path / "j", server.environment(), duration=1.0
-    )
+    write_csv(jobs.source, rows)
+    job, engine = await distribute(jobs, duration=1.0)
     deaths = 0
 
     def reached(goal: int) -> bool:
-        return server.faults.requests.total() >= goal
+        return jobs.server.faults.requests.total() >= goal
 
     async def strike() -> None:
         nonlocal deaths
@@ -127,106 +121,87 @@ async def test_killed_processes_leave_each_customer_once(
         group.cancel_scope.cancel()
     assert deaths >= 3
     assert (outcomes, job.stopped) == ([], None)
-    assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(rows)}
+    assert jobs.server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(rows)}
     assert (job.exit_status, job.rows_read, job.unfinished, reports.adds_up(job)) == ("finished", rows, 0, True)
-    assert Journal.existing(tmp_path / "j").states() == {"done": rows}
-    async with CustomerSession(account("paydock"), retry=QUICK) as session:
-        found = await verify(session, source.read(), retry=QUICK)
+    assert Journal.existing(jobs.journal.path).states() == {"done": rows}
+    async with jobs.session() as session:
+        found = await verify(session, jobs.rows(), retry=QUICK)
     assert found.counts["equal"] == rows
 
 
 @pytest.mark.long
 @pytest.mark.alone
-async def test_worker_without_network_stops_sending(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    source = Source(str(write_csv(tmp_path / "c.csv", 400)))
-    job, engine = await make_job(
-        account("monri"), "monri", source, tmp_path / "j", server.environment(), workers=1, duration=0.6, size=400
-    )
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_worker_without_network_stops_sending(jobs: Jobs) -> None:
+    write_csv(jobs.source, 400)
+    job, engine = await distribute(jobs, workers=1, duration=0.6, size=400)
     async with anyio.create_task_group() as group:
         group.start_soon(collect, job)
-        await until(lambda: server.faults.requests.total() >= 100)
+        await until(lambda: jobs.server.faults.requests.total() >= 100)
         engine.lines["w0"].cut = True
         await anyio.sleep(0.7)
-        before = server.faults.requests.total()
+        before = jobs.server.faults.requests.total()
         await anyio.sleep(0.3)
-        assert server.faults.requests.total() == before
+        assert jobs.server.faults.requests.total() == before
         assert before < 400
         engine.lines["w0"].cut = False
         with anyio.fail_after(120):
             await until(lambda: job.stats.rows == 400)
-    assert server.store.ledger("monri") == {f"c-{number}": 1 for number in range(400)}
+    assert jobs.server.store.ledger("monri") == {f"c-{number}": 1 for number in range(400)}
     assert job.exit_status == "finished"
 
 
-async def test_interrupted_job_is_resumed(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_interrupted_job_is_resumed(jobs: Jobs) -> None:
     rows = 600  # so many that the job cannot end between two checks of `until`
-    source = Source(str(write_csv(tmp_path / "c.csv", rows)))
-    facts: dict[str, Any] = {"source": source.path}
+    write_csv(jobs.source, rows)
+    facts: dict[str, Any] = {"source": str(jobs.source)}
     options = Options(retry=QUICK, failure_share=None, facts=facts)
-    job, _ = await make_job(
-        account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options
-    )
+    job, _ = await distribute(jobs, options=options)
     async with anyio.create_task_group() as group:
         group.start_soon(collect, job)
-        await until(lambda: server.faults.requests.total() >= 80)
+        await until(lambda: jobs.server.faults.requests.total() >= 80)
         job.stop()
     assert job.exit_status == "interrupted"
     assert 0 < job.stats.rows < rows
-    last = Journal.existing(tmp_path / "j").last_run()
+    last = Journal.existing(jobs.journal.path).last_run()
     assert last is not None
     assert (last.number, last.exit_status, last.facts) == (1, "interrupted", facts)
     options = Options(retry=QUICK, failure_share=None, facts=facts, resume=True)
-    job, _ = await make_job(
-        account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options
-    )
+    job, _ = await distribute(jobs, options=options)
     assert await collect(job) == []
-    assert (job.exit_status, job.stats.counts["created"], job.stats.requests.sent < 2 * rows) == (
-        "finished",
-        rows,
-        True,
-    )
-    assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(rows)}
-    last = Journal.existing(tmp_path / "j").last_run()
+    assert (job.exit_status, job.stats.counts["created"]) == ("finished", rows)
+    assert job.stats.requests.sent < 2 * rows
+    assert jobs.server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(rows)}
+    last = Journal.existing(jobs.journal.path).last_run()
     assert last is not None
     assert (last.number, last.exit_status) == (1, "finished")
 
 
-async def test_only_the_first_rows_are_sent(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
-    source = Source(str(write_csv(tmp_path / "c.csv", 100)))
+@pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
+async def test_only_the_first_rows_are_sent(jobs: Jobs) -> None:
+    write_csv(jobs.source, 100)
     options = Options(retry=QUICK, first=50)
-    job, _ = await make_job(account("wonder"), "wonder", source, tmp_path / "j", server.environment(), options=options)
+    job, _ = await distribute(jobs, options=options)
     assert await collect(job) == []
     assert (job.exit_status, job.stats.rows, job.unfinished) == ("paused", 50, 0)
     assert job.stopped is not None
     assert job.stopped.reason == "only the first 50 rows were requested"
-    last = Journal.existing(tmp_path / "j").last_run()
+    last = Journal.existing(jobs.journal.path).last_run()
     assert last is not None
     assert last.exit_status == "paused"
 
 
 @pytest.mark.long
-async def test_failures_are_counted_over_all_workers(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    server.faults.add("server_error", times=None, method="POST", status=400)
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_failures_are_counted_over_all_workers(jobs: Jobs) -> None:
+    jobs.server.faults.add("server_error", times=None, method="POST", status=400)
     permits = PermitServer(200.0)
 
     async def grant(wanted: int, validity: float) -> Grant:
         return permits.grant(wanted, validity)
 
-    source = Source(str(write_csv(tmp_path / "c.csv", 2000)))
-    job, _ = await make_job(
-        account("monri"),
-        "monri",
-        source,
-        tmp_path / "j",
-        server.environment(),
-        size=200,
-        max_failures=30,
-        rate_limit=LeasedRateLimit(grant),
-    )
+    write_csv(jobs.source, 2000)
+    job, _ = await distribute(jobs, size=200, max_failures=30, rate_limit=LeasedRateLimit(grant))
     with pytest.raises(BulkError, match="the maximum number of failed rows, 30, was reached"):
         await collect(job)
     assert job.exit_status == "failures"
@@ -256,26 +231,22 @@ async def test_failed_rows_of_a_partition_that_stops_the_job_are_reported(
 
 
 @pytest.mark.parametrize("wrong", ["credentials", "none", "endpoint"])
-async def test_worker_with_wrong_settings_reports_the_reason(
-    wrong: str, account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    source, variables = Source(str(write_csv(tmp_path / "c.csv", 30))), dict(server.environment())
-    words = {
-        "credentials": "refused the credentials",
-        "none": "MONRI_",
-        "endpoint": "the account of this worker is at",
-    }
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_worker_with_wrong_settings_reports_the_reason(wrong: str, jobs: Jobs) -> None:
+    write_csv(jobs.source, 30)
+    variables = dict(jobs.server.environment())
+    words = {"credentials": "refused the credentials", "none": "MONRI_"}.get(wrong, "the account of this worker is at")
     if wrong == "credentials":
         variables["MONRI_MERCHANT_KEY"] = "0" * 24
     elif wrong == "none":
         variables = {}
     elif wrong == "endpoint":
         variables["MONRI_BASE_URL"] = "http://127.0.0.1:1"
-    job, _ = await make_job(account("monri"), "monri", source, tmp_path / "j", variables)
-    with pytest.raises(BulkError, match=f"{words[wrong]}.*After fixing the cause, continue with"):
+    job, _ = await distribute(jobs, variables=variables)
+    with pytest.raises(BulkError, match=f"{words}.*After fixing the cause, continue with"):
         await collect(job)
     assert job.exit_status == ("refused" if wrong == "credentials" else "workers")
-    assert server.store.ledger("monri") == {}
+    assert jobs.server.store.ledger("monri") == {}
 
 
 class DyingWorkers(InProcessBackend):
@@ -285,13 +256,10 @@ class DyingWorkers(InProcessBackend):
         raise Unreachable
 
 
-async def test_repeated_deaths_of_a_worker_stop_the_job(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    source = Source(str(write_csv(tmp_path / "c.csv", 30)))
-    job, _ = await make_job(
-        account("monri"), "monri", source, tmp_path / "j", server.environment(), kind=DyingWorkers, workers=1
-    )
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_repeated_deaths_of_a_worker_stop_the_job(jobs: Jobs) -> None:
+    write_csv(jobs.source, 30)
+    job, _ = await distribute(jobs, kind=DyingWorkers, workers=1)
     advice = r"w0 died 21 times without completing a partition\. Check the worker's log\. .* After fixing the cause,"
     with pytest.raises(BulkError, match=advice):
         await collect(job)
@@ -311,40 +279,41 @@ async def test_worker_with_another_key_sends_nothing(tmp_path: Path, monkeypatch
     assert not (tmp_path / "elsewhere.key").exists()
 
 
-async def test_changed_source_stops_the_job(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
-    path = write_csv(tmp_path / "c.csv", 30)
-    job, _ = await make_job(account("monri"), "monri", Source(str(path)), tmp_path / "j", server.environment())
-    write_csv(path, 31)
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_changed_source_stops_the_job(jobs: Jobs) -> None:
+    write_csv(jobs.source, 30)
+    job, _ = await distribute(jobs)
+    write_csv(jobs.source, 31)
     with pytest.raises(BulkError, match="changed after its rows were counted"):
         await collect(job)
-    assert (job.exit_status, server.store.ledger("monri")) == ("source", {})
+    assert (job.exit_status, jobs.server.store.ledger("monri")) == ("source", {})
 
 
-async def test_journal_in_use_is_reported(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
-    source = Source(str(write_csv(tmp_path / "c.csv", 30)))
-    job, _ = await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment())
-    other = Journal.existing(tmp_path / "j")
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_journal_in_use_is_reported(jobs: Jobs) -> None:
+    write_csv(jobs.source, 30)
+    job, _ = await distribute(jobs)
+    other = Journal.existing(jobs.journal.path)
     other.begin({})
     with pytest.raises(BulkError, match="another run is using this journal"):
         await collect(job)
     assert not job.begun
-    assert left_behind(tmp_path) == []
-    left = tmp_path / "j.1.partitions"
+    assert left_behind(jobs.source.parent) == []
+    left = jobs.source.with_name("j.1.partitions")
     left.touch()
     with pytest.raises(BulkError, match="another run is using this journal"):
-        await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment())
+        await distribute(jobs)
     assert left.exists()
     other.release()
-    await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment())
+    await distribute(jobs)
     assert not left.exists()
-    assert server.store.ledger("monri") == {}
+    assert jobs.server.store.ledger("monri") == {}
 
 
-async def test_restarted_coordinator_remembers_that_the_job_stopped(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    source = Source(str(write_csv(tmp_path / "c.csv", 30)))
-    _, engine = await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment())
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_restarted_coordinator_remembers_that_the_job_stopped(jobs: Jobs) -> None:
+    write_csv(jobs.source, 30)
+    _, engine = await distribute(jobs)
     async with anyio.create_task_group() as group:
         group.start_soon(engine.run_coordinator)
         await until(lambda: engine.present is not None)
@@ -359,25 +328,21 @@ async def test_restarted_coordinator_remembers_that_the_job_stopped(
 
 
 @pytest.mark.long
-async def test_early_exit_of_a_distributed_job_ends_in_order(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    source = Source(str(mixed(tmp_path / "c.csv", 300)))
-    job, _ = await make_job(account("paydock"), "paydock", source, tmp_path / "j", server.environment())
+async def test_early_exit_of_a_distributed_job_ends_in_order(jobs: Jobs) -> None:
+    mixed(jobs.source, 300)
+    job, _ = await distribute(jobs)
     async with job:
         async for _ in job:
             break
     assert job.exit_status in {"interrupted", "finished"}
     assert reports.adds_up(job)
-    assert "sending" not in Journal.existing(tmp_path / "j").states()
+    assert "sending" not in Journal.existing(jobs.journal.path).states()
 
 
 @pytest.mark.long
-async def test_error_in_the_loop_of_a_distributed_job_is_raised_unchanged(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    source = Source(str(mixed(tmp_path / "c.csv", 100)))
-    job, engine = await make_job(account("paydock"), "paydock", source, tmp_path / "j", server.environment())
+async def test_error_in_the_loop_of_a_distributed_job_is_raised_unchanged(jobs: Jobs) -> None:
+    mixed(jobs.source, 100)
+    job, engine = await distribute(jobs)
 
     async def divide() -> None:
         async with job:
