@@ -11,6 +11,7 @@ from bulk.customers import (
     OPTIONS,
     QUICK,
     AccountFactory,
+    Jobs,
     collect,
     count_statuses,
     draft,
@@ -23,64 +24,60 @@ from wonder_customers import (
     BulkError,
     ConfigurationError,
     CustomerDraft,
-    CustomerSession,
     OutcomeUnknownError,
     RateLimit,
 )
-from wonder_customers.bulk import Journal, Options, Row, sources, sync
+from wonder_customers.bulk import Journal, Options, Row, sync
 from wonder_customers.bulk.forget import forget
 from wonder_customers.dialects import names
-from wonder_customers.simulator.server import SimulatorServer
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("gateway", names())
-async def test_rows_are_sent_once_and_again_only_when_they_change(
-    gateway: str, server: SimulatorServer, account: AccountFactory, tmp_path: Path
-) -> None:
-    new = "written" if gateway == "wonder" else "created"
-    source, journal = write_csv(tmp_path / "c.csv", 20), open_journal(tmp_path / "j", account(gateway), gateway)
-    job, first = await run_job(account(gateway), sources.read(source), journal)
+@pytest.mark.parametrize("jobs", names(), indirect=True)
+async def test_rows_are_sent_once_and_again_only_when_they_change(jobs: Jobs) -> None:
+    new = "written" if jobs.gateway == "wonder" else "created"
+    write_csv(jobs.source, 20)
+    job, first = await jobs.run()
     assert count_statuses(first) == {new: 20}
     assert all(outcome.id and outcome.applied == "yes" for outcome in first)
     assert (job.rows_read, job.unfinished, job.exit_status) == (20, 0, "finished")
-    sent = server.faults.requests.total()
-    _, again = await run_job(account(gateway), sources.read(source), journal)
+    sent = jobs.server.faults.requests.total()
+    _, again = await jobs.run()
     assert count_statuses(again) == {"unchanged": 20}
-    assert server.faults.requests.total() == sent
-    source.write_text(source.read_text().replace("Ada Nr 7 v1", "Ada Nr 7 v2"))
-    _, changed = await run_job(account(gateway), sources.read(source), journal)
+    assert jobs.server.faults.requests.total() == sent
+    jobs.source.write_text(jobs.source.read_text().replace("Ada Nr 7 v1", "Ada Nr 7 v2"))
+    _, changed = await jobs.run()
     assert count_statuses(changed) == {"unchanged": 19, "updated": 1}
-    _, full = await run_job(account(gateway), sources.read(source), journal, full=True)
+    _, full = await jobs.run(full=True)
     assert count_statuses(full) == {"updated": 20}
-    assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(20)}
+    assert jobs.server.store.ledger(jobs.gateway) == {f"c-{number}": 1 for number in range(20)}
 
 
-async def test_same_payload_from_other_columns_is_unchanged(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    journal = open_journal(tmp_path / "j", account("monri"), "monri")
-    await run_job(account("monri"), [draft(number) for number in range(5)], journal)
-    sent = server.faults.requests.total()
-    source = write_csv(tmp_path / "c.csv", 5)
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_same_payload_from_other_columns_is_unchanged(jobs: Jobs) -> None:
+    await jobs.run([draft(number) for number in range(5)])
+    sent = jobs.server.faults.requests.total()
+    write_csv(jobs.source, 5)
     for _ in range(2):
-        _, again = await run_job(account("monri"), sources.read(source), journal)
+        _, again = await jobs.run()
         assert count_statuses(again) == {"unchanged": 5}
-    assert server.faults.requests.total() == sent
+    assert jobs.server.faults.requests.total() == sent
 
 
-async def test_full_run_sends_every_row_once_when_resumed(account: AccountFactory, tmp_path: Path) -> None:
-    journal, drafts = open_journal(tmp_path / "j", account("monri"), "monri"), [draft(number) for number in range(16)]
-    await run_job(account("monri"), drafts, journal)
-    job, first = await run_job(account("monri"), drafts, journal, full=True, first=6)
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_full_run_sends_every_row_once_when_resumed(jobs: Jobs) -> None:
+    drafts = [draft(number) for number in range(16)]
+    await jobs.run(drafts)
+    job, first = await jobs.run(drafts, full=True, first=6)
     assert (job.exit_status, count_statuses(first)) == ("paused", {"updated": 6})
-    _, rest = await run_job(account("monri"), drafts, journal, full=True, resume=True)
+    _, rest = await jobs.run(drafts, full=True, resume=True)
     assert count_statuses(rest) == {"updated": 16}
     assert sum(outcome.replayed for outcome in rest) == 6
 
 
-async def test_drafts_from_iterables_and_rows_are_sent(account: AccountFactory) -> None:
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_drafts_from_iterables_and_rows_are_sent(jobs: Jobs) -> None:
     def plain() -> Iterator[CustomerDraft]:
         yield from (draft(number) for number in range(60))
 
@@ -90,110 +87,98 @@ async def test_drafts_from_iterables_and_rows_are_sent(account: AccountFactory) 
             yield draft(number)
 
     for source, size in ((plain(), 60), (slow(), 10), ([Row(5, draft(80))], 1), ([], 0)):
-        job, outcomes = await run_job(account("monri"), source)
+        job, outcomes = await run_job(jobs.account, source)
         assert count_statuses(outcomes) == ({"created": size} if size else {})
         assert job.rows_read == size
 
 
-async def test_valid_row_replaces_an_invalid_row_with_its_reference_far_before_it(account: AccountFactory) -> None:
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_valid_row_replaces_an_invalid_row_with_its_reference_far_before_it(jobs: Jobs) -> None:
     drafts = [draft(number) for number in range(120)]
     drafts[0] = evolve(drafts[0], email="e" * 300)
     drafts[110] = evolve(drafts[0], email="ada@example.com")
-    _, outcomes = await run_job(account("monri"), drafts)
+    _, outcomes = await run_job(jobs.account, drafts)
     assert count_statuses(outcomes) == {"created": 119, "invalid": 1}
     assert {outcome.number for outcome in outcomes if outcome.status == "invalid"} == {1}
 
 
-async def test_invalid_rows_do_not_stop_the_job(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    source = tmp_path / "c.csv"
-    source.write_text(
+async def test_invalid_rows_do_not_stop_the_job(jobs: Jobs) -> None:
+    jobs.source.write_text(
         "reference,name,email,phone\nc-1,Ada,ada@example.com,+385 91 234 5678\n"
         "c-2,Grace,grace@example.com,0912345678\n"
         "c-1,Ada,ada@example.com,+385 91 234 5678\n,Noor,n@example.com,+385 91 234 5678\nc-5,Jo,jo@example.com,1,9\n"
     )
-    _, outcomes = await run_job(account("paydock"), sources.read(source))
+    _, outcomes = await run_job(jobs.account, jobs.rows())
     by_number = {outcome.number: outcome for outcome in outcomes}
-    assert {number: outcome.status for number, outcome in by_number.items()} == {
-        1: "created",
-        2: "invalid",
-        3: "duplicate",
-        4: "invalid",
-        5: "invalid",
-    }
+    statuses = [by_number[number].status for number in range(1, len(outcomes) + 1)]
+    assert statuses == ["created", "invalid", "duplicate", "invalid", "invalid"]
     assert (by_number[2].reason or "").startswith("line 3: phone (on the wire: phone): must be")
     assert by_number[3].reason == "line 4: row 3 has the same reference as row 1; only row 1 is sent"
     assert by_number[4].reason == "line 5: the row has no reference"
     assert "0912345678" not in repr(outcomes) + str(by_number[2].reason)
-    assert server.store.ledger("paydock") == {"c-1": 1}
+    assert jobs.server.store.ledger("paydock") == {"c-1": 1}
 
 
-async def test_rejected_row_is_sent_again_only_on_request(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    journal = open_journal(tmp_path / "j", account("wonder"), "wonder")
-    server.faults.add("server_error", times=None, path="*customers", status=400)
-    _, first = await run_job(account("wonder"), [draft(1)], journal)
+@pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
+async def test_rejected_row_is_sent_again_only_on_request(jobs: Jobs) -> None:
+    jobs.server.faults.add("server_error", times=None, path="*customers", status=400)
+    _, first = await jobs.run([draft(1)])
     assert (first[0].status, first[0].code, first[0].applied) == ("failed", "InvalidRequestError 400", "no")
-    assert journal.states() == {"failed": 1}
-    assert journal.codes() == {"InvalidRequestError 400": 1}
-    server.faults.clear()
-    journal.begin({}, resume=True)
-    journal.release()
-    _, resumed = await run_job(account("wonder"), [draft(1)], journal, resume=True)
+    assert jobs.journal.states() == {"failed": 1}
+    assert jobs.journal.codes() == {"InvalidRequestError 400": 1}
+    jobs.server.faults.clear()
+    jobs.journal.begin({}, resume=True)
+    jobs.journal.release()
+    _, resumed = await jobs.run([draft(1)], resume=True)
     assert (resumed[0].status, resumed[0].replayed) == ("failed", True)
-    job, retried = await run_job(account("wonder"), [draft(1), draft(2)], journal, only="failed")
+    job, retried = await jobs.run([draft(1), draft(2)], only="failed")
     assert count_statuses(retried) == {"written": 1}
     assert (job.skipped, job.unfinished) == (1, 0)
 
 
-@pytest.mark.parametrize("gateway", names())
-async def test_transient_faults_are_retried(
-    gateway: str, account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("jobs", names(), indirect=True)
+async def test_transient_faults_are_retried(jobs: Jobs) -> None:
     for kind in ("server_error", "read_close", "truncated_body", "accept_rst"):
-        server.faults.add(kind, times=1)
-    journal = open_journal(tmp_path / "j", account(gateway), gateway)
-    job, outcomes = await run_job(account(gateway), [draft(number) for number in range(10)], journal)
+        jobs.server.faults.add(kind, times=1)
+    job, outcomes = await jobs.run([draft(number) for number in range(10)])
     assert all(outcome.ok for outcome in outcomes), outcomes
-    assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(10)}
+    assert jobs.server.store.ledger(jobs.gateway) == {f"c-{number}": 1 for number in range(10)}
     assert max(outcome.attempts for outcome in outcomes) > 1
     assert job.stats.requests.failed > 0
 
 
-async def test_throttling_reduces_the_rate(account: AccountFactory, server: SimulatorServer) -> None:
-    server.faults.add("rate_limited", times=2, retry_after=0.05)
-    job, outcomes = await run_job(account("wonder"), [draft(number) for number in range(10)])
+@pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
+async def test_throttling_reduces_the_rate(jobs: Jobs) -> None:
+    jobs.server.faults.add("rate_limited", times=2, retry_after=0.05)
+    job, outcomes = await run_job(jobs.account, [draft(number) for number in range(10)])
     assert count_statuses(outcomes) == {"written": 10}
     assert job.stats.requests.throttled == 2
     assert job.rate is not None
     assert [outcome.attempts for outcome in outcomes].count(2) == 2
 
 
-async def test_next_run_resolves_unknown_outcome(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    journal = open_journal(tmp_path / "j", account("wonder"), "wonder")
-    server.faults.add("read_close", times=None, method="POST")
-    _, first = await run_job(account("wonder"), [draft(1)], journal, retry=evolve(QUICK, attempts=2))
+@pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
+async def test_next_run_resolves_unknown_outcome(jobs: Jobs) -> None:
+    jobs.server.faults.add("read_close", times=None, method="POST")
+    _, first = await jobs.run([draft(1)], retry=evolve(QUICK, attempts=2))
     assert (first[0].status, first[0].applied) == ("failed", "unknown")
     assert isinstance(first[0].error, OutcomeUnknownError)
     assert "The row may have been applied" in (first[0].reason or "")
-    assert journal.states() == {"unknown": 1}
-    server.faults.clear()
-    posts = server.store.requests.copy()
-    _, second = await run_job(account("wonder"), [draft(1)], journal)
+    assert jobs.journal.states() == {"unknown": 1}
+    jobs.server.faults.clear()
+    posts = jobs.server.store.requests.copy()
+    _, second = await jobs.run([draft(1)])
     assert count_statuses(second) == {"written": 1}
     # The lookup found an equal customer, so nothing was written.
-    assert [key[1] for key in (server.store.requests - posts)] == ["GET"]
-    assert server.store.ledger("wonder") == {"c-1": 1}
+    assert [key[1] for key in (jobs.server.store.requests - posts)] == ["GET"]
+    assert jobs.server.store.ledger("wonder") == {"c-1": 1}
 
 
-async def test_job_reports_its_progress(account: AccountFactory, tmp_path: Path) -> None:
-    source = write_csv(tmp_path / "c.csv", 30)
-    async with CustomerSession(account("monri"), retry=QUICK) as session:
-        job = sync(session, sources.read(source), options=evolve(OPTIONS, workers=2))
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_job_reports_its_progress(jobs: Jobs) -> None:
+    write_csv(jobs.source, 30)
+    async with jobs.session() as session:
+        job = sync(session, jobs.rows(), options=evolve(OPTIONS, workers=2))
         async with job:
             seen = [job.fraction or 0.0 async for _ in job]
         async with sync(session, [draft(1)], options=OPTIONS) as unknown:
@@ -203,18 +188,20 @@ async def test_job_reports_its_progress(account: AccountFactory, tmp_path: Path)
     assert job.fraction == 1.0
 
 
-async def test_only_the_first_rows_are_sent(account: AccountFactory, tmp_path: Path) -> None:
-    source = write_csv(tmp_path / "c.csv", 30)
-    job, outcomes = await run_job(account("monri"), sources.read(source), first=10)
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_only_the_first_rows_are_sent(jobs: Jobs) -> None:
+    write_csv(jobs.source, 30)
+    job, outcomes = await run_job(jobs.account, jobs.rows(), first=10)
     assert (len(outcomes), job.exit_status, job.unfinished) == (10, "paused", 0)
-    job, outcomes = await run_job(account("monri"), [draft(number) for number in range(5)], first=5)
+    job, outcomes = await run_job(jobs.account, [draft(number) for number in range(5)], first=5)
     assert (len(outcomes), job.exit_status) == (5, "finished")
 
 
-async def test_fixed_rate_is_kept(account: AccountFactory) -> None:
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_fixed_rate_is_kept(jobs: Jobs) -> None:
     started = anyio.current_time()
     drafts = [draft(number) for number in range(15)]
-    job, outcomes = await run_job(account("monri"), drafts, rate_limit=RateLimit(40))
+    job, outcomes = await run_job(jobs.account, drafts, rate_limit=RateLimit(40))
     # 15 rows of two requests each.
     assert anyio.current_time() - started > 0.6
     assert len(outcomes) == 15
@@ -234,34 +221,31 @@ async def test_invalid_options_and_journals_are_refused(account: AccountFactory,
         await job.__aenter__()
 
 
-async def test_second_job_with_the_same_journal_object_is_refused(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    journal = open_journal(tmp_path / "j", account("monri"), "monri")
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_second_job_with_the_same_journal_object_is_refused(jobs: Jobs) -> None:
     with pytest.raises(BulkError, match="no run to resume"):
-        await run_job(account("monri"), [draft(1)], journal, resume=True)
-    async with CustomerSession(account("monri")) as session, sync(session, [draft(1)], journal=journal) as job:
-        for other in (journal, Journal.existing(journal.path)):
+        await jobs.run([draft(1)], resume=True)
+    async with jobs.session() as session, sync(session, [draft(1)], journal=jobs.journal) as job:
+        for other in (jobs.journal, Journal.existing(jobs.journal.path)):
             with pytest.raises(BulkError, match="another run is using this journal"):
-                await run_job(account("monri"), [draft(1, "2")], other)
+                await run_job(jobs.account, [draft(1, "2")], other)
             with pytest.raises(BulkError, match="another run is using this journal"):
                 forget(other, ["c-1"], [])
         assert [outcome.status async for outcome in job] == ["created"]
-    assert [it["name"] for it in server.store.customers("monri")] == ["Ada Nr 1 v1"]
+    assert [it["name"] for it in jobs.server.store.customers("monri")] == ["Ada Nr 1 v1"]
 
 
-async def test_journal_contains_no_personal_data(account: AccountFactory, tmp_path: Path) -> None:
-    source = write_csv(tmp_path / "c.csv", 20)
-    journal = open_journal(tmp_path / "j", account("paydock"), "paydock")
-    await run_job(account("paydock"), sources.read(source), journal)
-    written = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("j*")))  # noqa: ASYNC240 - small files
+async def test_journal_contains_no_personal_data(jobs: Jobs) -> None:
+    write_csv(jobs.source, 20)
+    await jobs.run()
+    written = b"".join(path.read_bytes() for path in sorted(jobs.source.parent.glob("j*")))
     for personal in (b"Ada", b"example.com", b"91 234", b"+38591", b"91234"):
         assert personal not in written
     assert b"c-17" in written
-    assert oct((tmp_path / "j.key").stat().st_mode & 0o777) == "0o600"
+    assert oct(jobs.source.with_name("j.key").stat().st_mode & 0o777) == "0o600"
 
 
-async def test_invalid_rows_of_a_slow_source_stop_the_job(account: AccountFactory, server: SimulatorServer) -> None:
+async def test_invalid_rows_of_a_slow_source_stop_the_job(jobs: Jobs) -> None:
     """A batch of a slow source has few rows."""
 
     async def slow() -> AsyncIterator[CustomerDraft]:
@@ -270,11 +254,11 @@ async def test_invalid_rows_of_a_slow_source_stop_the_job(account: AccountFactor
             yield CustomerDraft(f"c-{number}", email="a" * 256)
 
     with pytest.raises(BulkError, match=r"5\d of 5\d rows cannot be sent for the same reason \(invalid email\)"):
-        await run_job(account("paydock"), slow(), failure_share=0.2)
-    assert server.store.ledger("paydock") == {}
+        await run_job(jobs.account, slow(), failure_share=0.2)
+    assert jobs.server.store.ledger("paydock") == {}
 
 
-async def test_stop_ends_the_wait_for_the_next_row_of_a_source(account: AccountFactory) -> None:
+async def test_stop_ends_the_wait_for_the_next_row_of_a_source(jobs: Jobs) -> None:
     waiting, closed = anyio.Event(), False
 
     async def live() -> AsyncIterator[CustomerDraft]:
@@ -286,7 +270,7 @@ async def test_stop_ends_the_wait_for_the_next_row_of_a_source(account: AccountF
         finally:
             closed = True
 
-    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+    async with jobs.session() as session:
         job = sync(session, live())
         with anyio.fail_after(10):
             async with anyio.create_task_group() as group:

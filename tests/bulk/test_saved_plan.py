@@ -8,70 +8,63 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from bulk.customers import OPTIONS, AccountFactory, collect, draft, line, open_journal, run_job, write_csv
+from bulk.customers import OPTIONS, Jobs, collect, draft, line, open_journal, write_csv
 
-from wonder_customers import BulkError, ConfigurationError, CustomerSession, Paydock, Phone
-from wonder_customers.bulk import Journal, check_plan, plan, save_plan, sources, sync
+from wonder_customers import BulkError, ConfigurationError, CustomerSession, Paydock
+from wonder_customers.bulk import Journal, check_plan, plan, save_plan, sync
 from wonder_customers.bulk.saved_plan import SavedPlan
 from wonder_customers.dialects import names
-from wonder_customers.simulator.server import SimulatorServer
 
 pytestmark = pytest.mark.anyio
 
 SOURCE = {"mapping": {}, "contents": "1"}
 
 
-async def saved(account: Any, gateway: str, folder: Path, source: Path, journal: Journal | None = None) -> Journal:
-    journal = journal or open_journal(folder / "j", account, gateway)
-    async with CustomerSession(account) as session:
-        rows = sources.read(source)
-        await save_plan(folder / "plan", session, rows, journal=journal, options=OPTIONS, source=SOURCE)
-    return journal
+async def saved(jobs: Jobs) -> Path:
+    """Save a plan of the source, and return its path."""
+    file = jobs.source.with_name("plan")
+    async with CustomerSession(jobs.account) as session:
+        await save_plan(file, session, jobs.rows(), journal=jobs.journal, options=OPTIONS, source=SOURCE)
+    return file
 
 
-async def approved(account: Any, rows: Any, journal: Journal, plan_file: Path, **how: Any) -> Any:
-    """Check a plan and run the job."""
-    async with CustomerSession(account) as session:
-        given: dict[str, Any] = {"journal": journal, "options": OPTIONS, "source": SOURCE, **how}
-        options = await check_plan(plan_file, session, rows(), **given)
-        return await collect(sync(session, rows(), journal=journal, options=options))
+async def approved(jobs: Jobs, **how: Any) -> Any:
+    """Check the plan and run the job."""
+    async with CustomerSession(jobs.account) as session:
+        given: dict[str, Any] = {"journal": jobs.journal, "options": OPTIONS, "source": SOURCE, **how}
+        options = await check_plan(jobs.source.with_name("plan"), session, jobs.rows(), **given)
+        return await collect(sync(session, jobs.rows(), journal=jobs.journal, options=options))
 
 
-@pytest.mark.parametrize("gateway", names())
-async def test_approved_plan_is_carried_out_once(
-    gateway: str, account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    source = write_csv(tmp_path / "c.csv", 12)
-    source.write_text(source.read_text() + f"{line(3)}\nbad,Ada,not an address,+385 91 234 5678\n")
-    journal = await saved(account(gateway), gateway, tmp_path, source)
-    assert server.store.ledger(gateway) == {}
-
-    def rows() -> Any:
-        return sources.read(source)
-
-    outcomes = await approved(account(gateway), rows, journal, tmp_path / "plan")
+@pytest.mark.parametrize("jobs", names(), indirect=True)
+async def test_approved_plan_is_carried_out_once(jobs: Jobs) -> None:
+    write_csv(jobs.source, 12)
+    jobs.source.write_text(jobs.source.read_text() + f"{line(3)}\nbad,Ada,not an address,+385 91 234 5678\n")
+    await saved(jobs)
+    assert jobs.server.store.ledger(jobs.gateway) == {}
+    outcomes = await approved(jobs)
     assert len(outcomes) == 14
-    assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(12)}
+    assert jobs.server.store.ledger(jobs.gateway) == {f"c-{number}": 1 for number in range(12)}
     with pytest.raises(ConfigurationError, match=r"would make now: journal \(changed\)\."):
-        await approved(account(gateway), rows, journal, tmp_path / "plan")
+        await approved(jobs)
 
 
-async def test_plan_is_private_and_contains_no_personal_data(account: AccountFactory, tmp_path: Path) -> None:
-    source = write_csv(tmp_path / "c.csv", 3)
-    await saved(account("monri"), "monri", tmp_path, source)
-    file = tmp_path / "plan"
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_plan_is_private_and_contains_no_personal_data(jobs: Jobs) -> None:
+    write_csv(jobs.source, 3)
+    file = await saved(jobs)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     text = file.read_text(encoding="utf-8")
     assert not [
-        it for it in ("Ada", "example", "912340", "c-1", "c.csv", account("monri").merchant_key.reveal()) if it in text
+        it for it in ("Ada", "example", "912340", "c-1", "c.csv", jobs.account.merchant_key.reveal()) if it in text
     ]
-    loaded = SavedPlan.load(file, Journal.existing(tmp_path / "j").digests)
+    loaded = SavedPlan.load(file, Journal.existing(jobs.journal.path).digests)
     assert loaded.counts == {
         "rows": 3, "creates": 3, "updates": 0, "open": 0, "unchanged": 0, "invalid": 0, "duplicates": 0,
         "unconfirmed": 0, "left": 0,
     }  # fmt: skip
     with pytest.raises(ConfigurationError, match="already exists"):
-        await saved(account("monri"), "monri", tmp_path, source)
+        await saved(jobs)
 
 
 CHANGED_SOURCES: dict[str, tuple[Callable[[str], str], str]] = {
@@ -83,32 +76,28 @@ CHANGED_SOURCES: dict[str, tuple[Callable[[str], str], str]] = {
 
 
 @pytest.mark.parametrize("change", CHANGED_SOURCES)
-async def test_changed_row_is_refused_before_anything_is_sent(
-    change: str, account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    source = write_csv(tmp_path / "c.csv", 30)
-    journal = await saved(account("paydock"), "paydock", tmp_path, source)
+async def test_changed_row_is_refused_before_anything_is_sent(change: str, jobs: Jobs) -> None:
+    write_csv(jobs.source, 30)
+    await saved(jobs)
     edit, reason = CHANGED_SOURCES[change]
-    source.write_text(edit(source.read_text()))
+    jobs.source.write_text(edit(jobs.source.read_text()))
     with pytest.raises(ConfigurationError, match=rf"{reason}\."):
-        await approved(account("paydock"), lambda: sources.read(source), journal, tmp_path / "plan")
-    assert server.store.ledger("paydock") == {}
+        await approved(jobs)
+    assert jobs.server.store.ledger("paydock") == {}
 
 
-async def test_row_that_changes_after_the_check_is_not_sent(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    source = write_csv(tmp_path / "c.csv", 3)
-    journal = await saved(account("paydock"), "paydock", tmp_path, source)
-    async with CustomerSession(account("paydock")) as session:
-        rows = sources.read(source)
-        options = await check_plan(tmp_path / "plan", session, rows, journal=journal, options=OPTIONS, source=SOURCE)
-        write_csv(source, 3, version="2")
-        job = sync(session, sources.read(source), journal=journal, options=options)
+async def test_row_that_changes_after_the_check_is_not_sent(jobs: Jobs) -> None:
+    write_csv(jobs.source, 3)
+    file = await saved(jobs)
+    async with CustomerSession(jobs.account) as session:
+        rows = jobs.rows()
+        options = await check_plan(file, session, rows, journal=jobs.journal, options=OPTIONS, source=SOURCE)
+        write_csv(jobs.source, 3, version="2")
+        job = sync(session, jobs.rows(), journal=jobs.journal, options=options)
         with pytest.raises(BulkError, match=r"after 0 rows: the plan .*row 1 \(other values\).* Nothing was sent\."):
             await collect(job)
     assert job.exit_status == "source"
-    assert server.store.ledger("paydock") == {}
+    assert jobs.server.store.ledger("paydock") == {}
 
 
 def open_files() -> list[str]:
@@ -121,18 +110,19 @@ def open_files() -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="this system does not list open files")
-async def test_saved_plan_is_not_kept_open_between_rows(account: AccountFactory, tmp_path: Path) -> None:
-    journal = await saved(account("paydock"), "paydock", tmp_path, write_csv(tmp_path / "c.csv", 3))
-    rows = SavedPlan.load(tmp_path / "plan", journal.digests)._rows()
+async def test_saved_plan_is_not_kept_open_between_rows(jobs: Jobs) -> None:
+    write_csv(jobs.source, 3)
+    file = await saved(jobs)
+    rows = SavedPlan.load(file, jobs.journal.digests)._rows()
     assert next(rows)[0] == 1
-    assert str(tmp_path / "plan") not in open_files()
+    assert str(file) not in open_files()
     assert [number for number, *_ in rows] == [2, 3]
 
 
-async def test_other_facts_are_refused_by_name(account: AccountFactory, tmp_path: Path) -> None:
-    source = write_csv(tmp_path / "c.csv", 3)
-    journal = await saved(account("paydock"), "paydock", tmp_path, source)
-    owner = account("paydock")
+async def test_other_facts_are_refused_by_name(jobs: Jobs) -> None:
+    write_csv(jobs.source, 3)
+    await saved(jobs)
+    owner = jobs.account
     cases: list[tuple[dict[str, Any], Any, str]] = [
         ({"options": evolve(OPTIONS, empty="clear")}, owner, r"--empty \(own in the plan, now clear\)"),
         ({"options": evolve(OPTIONS, removed="delete", max_removed=9)}, owner, "--max-removed .*--removed "),
@@ -144,38 +134,41 @@ async def test_other_facts_are_refused_by_name(account: AccountFactory, tmp_path
         ({}, Paydock(secret_key=owner.secret_key, base_url="https://api.paydock.com"), "endpoint .*environment "),
     ]
     for how, user, reason in cases:
+        jobs.account = user
         with pytest.raises(ConfigurationError, match=reason):
-            await approved(user, lambda: sources.read(source), journal, tmp_path / "plan", **how)
-    write_csv(source, 2)
-    await run_job(owner, sources.read(source), journal)
+            await approved(jobs, **how)
+    jobs.account = owner
+    write_csv(jobs.source, 2)
+    await jobs.run()
     with pytest.raises(ConfigurationError, match=r"would make now: journal \(changed\)\."):
-        await approved(owner, lambda: sources.read(source), journal, tmp_path / "plan")
+        await approved(jobs)
 
 
 @pytest.mark.parametrize("changed", ["app", "function"])
-async def test_plan_of_another_account_with_secret_functions_is_refused(
-    changed: str, account: AccountFactory, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
+async def test_plan_of_another_account_with_secret_functions_is_refused(changed: str, jobs: Jobs) -> None:
     """The two functions of the modules `one` and `other` have the same name."""
+    key = str(jobs.account.private_key.reveal())
 
     def read_key() -> str:
-        return str(account("wonder").private_key.reveal())
+        return key
 
     def same_name() -> str:
         return read_key()
 
     read_key.__module__, same_name.__module__, same_name.__qualname__ = "one", "other", read_key.__qualname__
-    source = write_csv(tmp_path / "c.csv", 3)
-    owner = evolve(account("wonder"), private_key=read_key)
+    write_csv(jobs.source, 3)
+    jobs.account = evolve(jobs.account, private_key=read_key)
     change = {"app_id": "another"} if changed == "app" else {"private_key": same_name}
-    journal = await saved(owner, "wonder", tmp_path, source)
+    await saved(jobs)
+    jobs.account = evolve(jobs.account, **change)
     with pytest.raises(ConfigurationError, match=r"would make now: account \(changed\)\."):
-        await approved(evolve(owner, **change), lambda: sources.read(source), journal, tmp_path / "plan")
+        await approved(jobs)
 
 
-async def test_edited_foreign_and_incomplete_plans_are_refused(account: AccountFactory, tmp_path: Path) -> None:
-    journal = await saved(account("paydock"), "paydock", tmp_path, write_csv(tmp_path / "c.csv", 3))
-    file = tmp_path / "plan"
+async def test_edited_foreign_and_incomplete_plans_are_refused(jobs: Jobs) -> None:
+    write_csv(jobs.source, 3)
+    file = await saved(jobs)
     text = file.read_text()
     cases = {
         text.replace('"send"', '"unchanged"', 1): "was changed after the plan was saved",
@@ -186,23 +179,22 @@ async def test_edited_foreign_and_incomplete_plans_are_refused(account: AccountF
     for content, reason in cases.items():
         file.write_text(content)
         with pytest.raises(ConfigurationError, match=reason):
-            SavedPlan.load(file, journal.digests)
+            SavedPlan.load(file, jobs.journal.digests)
     file.write_text(text)
-    other = open_journal(tmp_path / "other", account("paydock"), "paydock")
+    other = open_journal(file.with_name("other"), jobs.account, "paydock")
     with pytest.raises(ConfigurationError, match="with another key"):
         SavedPlan.load(file, other.digests)
     file.unlink()
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        SavedPlan.load(file, journal.digests)
+        SavedPlan.load(file, jobs.journal.digests)
 
 
-@pytest.mark.parametrize("gateway", names())
-async def test_diff_has_masked_values(gateway: str, account: AccountFactory, tmp_path: Path) -> None:
-    journal = open_journal(tmp_path / "j", account(gateway), gateway)
-    await run_job(account(gateway), [draft(1)], journal)
+@pytest.mark.parametrize("jobs", names(), indirect=True)
+async def test_diff_has_masked_values(jobs: Jobs) -> None:
+    await jobs.run([draft(1)])
     changed = evolve(draft(1), email="eve@example.org")
-    async with CustomerSession(account(gateway)) as session:
-        (difference, new) = (await plan(session, [changed, draft(2)], journal=journal, diff=True)).differences
+    async with CustomerSession(jobs.account) as session:
+        (difference, new) = (await plan(session, [changed, draft(2)], journal=jobs.journal, diff=True)).differences
     found = dict(zip(difference.fields, difference.values, strict=True))
     assert found == {"email": ("axx.9@xxxxxxx.xxx", "exx@xxxxxxx.xxx")}
     assert dict(zip(new.fields, new.values, strict=True))["email"] == ("", "axx.9@xxxxxxx.xxx")
