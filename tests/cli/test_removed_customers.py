@@ -1,16 +1,18 @@
 """The options for customers missing from the source: ``plan``, ``sync`` and ``resume``."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import orjson
 import pytest
 from bulk.customers import write_csv
-from cli.conftest import Command as Run
 
 from wonder_customers.cli.exit_codes import FAILED, STOPPED, SUCCESS, USAGE
 from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
+
+Run = Callable[..., tuple[int, str, str]]
 
 
 def requests(server: SimulatorServer) -> int:
