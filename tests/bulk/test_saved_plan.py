@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 from bulk.customers import OPTIONS, AccountFactory, Jobs, collect, draft, line, open_journal, run_job, write_csv
 
-from wonder_customers import BulkError, ConfigurationError, CustomerSession, Paydock
+from wonder_customers import BulkError, ConfigurationError, CustomerSession, Paydock, Phone
 from wonder_customers.bulk import Journal, check_plan, plan, save_plan, sources, sync
 from wonder_customers.bulk.saved_plan import SavedPlan
 from wonder_customers.dialects import names

@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 from bulk.customers import write_csv
+from bulk.sources.spreadsheet import write_xlsx
 
 from wonder_customers.cli.exit_codes import FAILED, STOPPED, SUCCESS, USAGE
 from wonder_customers.dialects import names
