@@ -173,6 +173,7 @@ class HttpxConnection(PooledConnection):
         self._stream: Any = None
         self._reader: _Reader | None = None
         self._reusable = True
+        self._certain = True  # whether `Transmission.sent` is exact
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
         """Send the request over this connection and return the response."""
@@ -181,16 +182,20 @@ class HttpxConnection(PooledConnection):
         request = build_request(self._library, signed_request)
         request.extensions["trace"] = self._trace
         self._transmission, self._large = transmission, len(signed_request.body) >= _LARGE
-        self._traced = self._responded = False
+        self._certain, self._responded = True, False
         failure: TransportError = TransportTimeout("no response arrived within the time limit")
         try:
             with anyio.move_on_after(deadline - monotonic()):
                 if self._resolver is not None and not self.served and patched_library() is None:
                     await self._resolve(self._resolver)
+                self._certain = False
                 response = await self._carrier.handle_async_request(request)
                 return await self._read(response)
         except (self._library.TransportError, OSError) as error:  # httpx does not wrap errors of TLS
             failure = self._failure(error, deadline)
+        finally:
+            if not self._certain and not self._is_traced():
+                transmission.sent = True
         raise failure  # outside the except block, so that the error has no context that contains the request
 
     async def _resolve(self, resolver: Resolver) -> None:
@@ -203,13 +208,15 @@ class HttpxConnection(PooledConnection):
 
     async def _trace(self, event: str, info: dict[str, Any]) -> None:
         """Process a trace event of the request."""
-        self._traced = True
         protocol, _, step = event.partition(".")
         match step:
             case "connect_tcp.started":
+                self._certain = True
                 # Checked for each connection, because a proxy or a transport of the caller may have another host.
                 loopback_guard.check(str(info["host"]))
                 self.served = False
+            case "connect_unix_socket.started":
+                self._certain = True
             case "start_tls.started":
                 context = info["ssl_context"]
                 verified(context.original if isinstance(context, _Unchanged) else context)
@@ -221,6 +228,7 @@ class HttpxConnection(PooledConnection):
                     await self._stream.aclose()  # httpx would leave the stream open
                     raise
             case "send_request_headers.started" if info["request"].method != b"CONNECT":  # CONNECT is for a proxy
+                self._certain = True
                 await self._transmission.leave()
                 self._transmission.sent = True
                 if self._stream is not None and protocol == "http11" and not self._shared:
@@ -257,9 +265,8 @@ class HttpxConnection(PooledConnection):
 
     def _failure(self, error: Exception, deadline: float) -> TransportError:
         transmission, names = self._transmission, [kind.__name__ for kind in type(error).__mro__]
-        if not self._traced and transmission.status is None:
-            # The transport, for example a mock, does not support tracing. Only the class of its error is known.
-            transmission.sent = _NOT_SENT.isdisjoint(names)
+        if not self._certain and transmission.status is None:
+            self._certain, transmission.sent = True, _NOT_SENT.isdisjoint(names)
         disconnected = transmission.sent and not self._responded and not _DISCONNECTED.isdisjoint(names)
         transmission.stale = self.served and disconnected
         if "ProxyError" in names:
@@ -270,6 +277,11 @@ class HttpxConnection(PooledConnection):
         late = "TimeoutException" in names and monotonic() >= deadline
         message = message.format(self._timeouts)
         return (TransportTimeout if late else TransportError)(f"{message} ({type(error).__name__})")
+
+    def _is_traced(self) -> bool:
+        """Return whether the transport reports every request as trace events. Others, such as mocks, may not."""
+        original = self._library.AsyncHTTPTransport.handle_async_request
+        return getattr(self._carrier.handle_async_request, "__func__", None) is original and patched_library() is None
 
     def is_reusable(self, now: float) -> bool:
         """Return whether the connection can be used for another request."""
