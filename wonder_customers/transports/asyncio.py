@@ -26,6 +26,12 @@ from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmiss
 
 __all__ = ["AsyncioTransport"]
 
+_LENIENCIES: Final = {
+    "lenient_chunked_length": True,  # a length beside chunks
+    "lenient_spaces_after_chunk_size": True,
+    "lenient_optional_cr_before_lf": True,
+}
+"""What old proxies send and httpx reads, too."""
 _NEXT_ADDRESS: Final = 0.25
 """Seconds after which the next address of a host is tried in parallel (RFC 8305, section 5)."""
 
@@ -136,6 +142,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         self.transport: asyncio.Transport | None = None
         self.closed: asyncio.Future[None] = self._loop.create_future()  # done when the socket is closed
         self._parser = HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(**_LENIENCIES)
         self._waiter: asyncio.Future[None] | None = None
         self._reusable = True
         self._timer: asyncio.TimerHandle | None = None
@@ -273,23 +280,24 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
             self._expect_within(self._timeouts.read)
 
     def eof_received(self) -> None:
-        self._end("the connection was closed")
+        self._end(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._end("the connection was closed" if error is None else f"the connection broke ({type(error).__name__})")
+        self._end(error)
         if self._timer is not None:
             self._timer.cancel()
         self.closed.set_result(None)
 
-    def _end(self, cause: str) -> None:
+    def _end(self, error: Exception | None) -> None:
         self._reusable = False
         if self._waiter is None:
             self._pool.discard(self)
-        elif self._until_closed:
+        elif self._until_closed and error is None:
             self._complete = True
             self._finish()
         else:
             self._transmission.stale = self.served and not self._received
+            cause = "the connection was closed" if error is None else f"the connection broke ({type(error).__name__})"
             part = "a" if self._transmission.status is None else "the complete"
             self._fail(TransportError(f"{cause} before {part} response arrived"))
 
@@ -310,8 +318,10 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         elif status >= 200:
             headers = normalize_headers(self._fields)
             self._transmission.status, self._transmission.headers = status, headers
-            chunked = "chunked" in headers.get("transfer-encoding", "")
+            chunked = "chunked" in headers.get("transfer-encoding", "").lower()
             self._until_closed = not chunked and "content-length" not in headers
+            if chunked and "content-length" in headers:  # RFC 9112, section 6.3: the connection must be closed
+                self._reusable = False
 
     def on_body(self, data: bytes) -> None:
         self._body.append(data)

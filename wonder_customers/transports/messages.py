@@ -134,8 +134,10 @@ def _decompress(body: bytes, formats: tuple[int, ...]) -> bytes:
 def is_one_response(data: bytes, headers: Mapping[str, str]) -> bool:
     """Return whether `data` is known to be exactly one response with `headers`."""
     body = data.partition(b"\r\n\r\n")[2]
-    if "chunked" not in headers.get("transfer-encoding", ""):
+    if "transfer-encoding" not in headers:
         return headers.get("content-length", "0") == str(len(body))
+    if "content-length" in headers:  # RFC 9112, section 6.3: the connection must be closed
+        return False
     try:
         while size := int(body[: body.index(b"\r\n")].partition(b";")[0], 16):
             body = body[body.index(b"\r\n") + 2 + size + 2 :]
