@@ -124,6 +124,7 @@ class Transmission:
         renew: Waits for a new permit, and sets `valid_until` again. Raises `TransportError` if this is not possible in
             time. None if the permit does not expire.
         on_sent: Called when `sent` becomes true; set by a rate limit.
+        on_leave: Called by `leave`; raises an error if the session was closed.
     """
 
     _sent: bool = field(default=False, alias="sent")
@@ -133,6 +134,7 @@ class Transmission:
     valid_until: float = inf
     renew: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
     on_sent: Callable[[], None] | None = field(default=None, eq=False, repr=False)
+    on_leave: Callable[[], None] | None = field(default=None, eq=False, repr=False)
 
     @property
     def sent(self) -> bool:
@@ -151,9 +153,12 @@ class Transmission:
 
         Raises:
             TransportError: The request got no new permit in time. Nothing was sent.
+            SessionClosedError: The session was closed. Nothing was sent.
         """
         while self.renew is not None and clock.monotonic() > self.valid_until:
             await self.renew()
+        if self.on_leave is not None:
+            self.on_leave()
 
 
 @define
@@ -199,7 +204,8 @@ class Transport(Protocol):
 
         `transmission` must be correct when this method ends, even by cancellation: `sent` is set as soon as a byte may
         have been sent, `status` and `headers` as soon as they have arrived. Directly before the first byte, the method
-        must await `Transmission.leave`, because a permit of the rate limit may expire while a connection is opened.
+        must await `Transmission.leave`, because a permit of the rate limit may expire, and the session may be closed,
+        while a connection is opened. Errors of `leave` must not be caught.
 
         Raises:
             TransportError: No complete response arrived.

@@ -130,11 +130,11 @@ class AttemptRunner:
     ) -> AttemptResult:
         """Make one attempt with `signer`."""
         if self.closed:
-            raise SessionClosedError("the session was closed while the request was waiting. The request was not sent.")
+            self._check_open()
         clock, account = call_context.waits.clock, call_context.account_context.account
         began = clock()
         remaining = call_context.deadline - began
-        transmission = Transmission()
+        transmission = Transmission(on_leave=self._check_open)
         account.counts.attempts += 1
         call_context.begin_attempt(call, number)
         try:
@@ -213,6 +213,8 @@ class AttemptRunner:
         assert self.transport is not None  # noqa: S101 - selected when the session was opened
         if transmission.renew is not None:
             await transmission.leave()
+        if self.closed:  # while the request waited for a slot, a permit or its signature
+            self._check_open()
         sending: Any = self.transport.send(signed_request, transmission)
         if not hasattr(sending, "__await__"):
             transmission.sent = True
@@ -222,6 +224,10 @@ class AttemptRunner:
             transmission.sent = True
             raise TransportError(f"the transport's `send` returned {type(response).__name__} instead of HttpResponse")
         return response
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise SessionClosedError("the session was closed while the request was waiting. The request was not sent.")
 
     def _signed(
         self, account_context: AccountContext, call: Call[Any], remaining: float, unique: str, signer: Signer

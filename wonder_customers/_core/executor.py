@@ -23,7 +23,14 @@ from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteOrder
 from wonder_customers.dialects.base import Call, LockCustomer, Steps
-from wonder_customers.errors import AmbiguousReferenceError, CallError, ConflictError, NotFoundError
+from wonder_customers.errors import (
+    AmbiguousReferenceError,
+    CallError,
+    ConflictError,
+    NotFoundError,
+    NotSentError,
+    SessionClosedError,
+)
 from wonder_customers.records import Customer, Response
 from wonder_customers.retry import Decision, Evidence, Raise, Resolve, Retry, RetryState, decide, lookup_schedule
 from wonder_customers.wire import Replay
@@ -45,6 +52,8 @@ _NOT_RETRIED: Final = {
     "budget": "; the request was not retried, because the retry budget of this account is used up",
     "deadline": "; the request was not retried, because the wait would exceed the deadline",
 }
+
+_CLOSED: Final = "; the request was not retried, because the session was closed"
 
 
 @frozen
@@ -160,9 +169,19 @@ class Executor:
             found = await self._prepare_write(call_context, call, keys)
             if found is not None:
                 return found
-        progress = _START
+        progress, result = _START, None
         while True:
-            result = await self.runner.run(call_context, call, keys, progress.attempts + 1, self.perform)
+            try:
+                result = await self.runner.run(call_context, call, keys, progress.attempts + 1, self.perform)
+            except SessionClosedError:
+                if result is not None:  # the result of an earlier attempt
+                    raise self._failure(call_context, call, progress, result, _CLOSED) from None
+                if call_context.applied == "no":
+                    raise
+                # A `CallError`, because an earlier request of the operation was or may have been applied.
+                closed = NotSentError("the request was not sent: the session was closed")
+                closed.hint = "Open a new session."
+                raise closed from None
             response = result.response or _deleted_before(call, progress, result)
             if response is None:
                 progress = progress.failed(result.evidence)
@@ -205,8 +224,7 @@ class Executor:
         """Return the note about retries for an error message."""
         if isinstance(decision, Raise):
             return _NOT_RETRIED.get(decision.because, "")
-        why = "the session was closed" if self.runner.closed else "the stop signal was set"
-        return f"; the request was not retried, because {why}"
+        return _CLOSED if self.runner.closed else "; the request was not retried, because the stop signal was set"
 
     def _decide(
         self, call_context: CallContext, call: Call[Any], progress: _Progress, result: AttemptResult
@@ -256,7 +274,7 @@ class Executor:
             if wait >= call_context.remaining():
                 raise self._failure(call_context, call, progress, result)
             if not await call_context.pause("confirmation" if wait else None, wait) or self.runner.closed:
-                raise self._failure(call_context, call, progress, result)
+                raise self._failure(call_context, call, progress, result, self._lookup_note())
             found = await self._look_up_after(call_context, call, progress, result)
             if found is not None:
                 if call.replay is Replay.LOOKUP:
@@ -274,10 +292,16 @@ class Executor:
             return await self._look_up(call_context, call, certain=result.evidence is Evidence.BODY_LOST, oldest=oldest)
         except (AmbiguousReferenceError, ConflictError):
             raise
+        except SessionClosedError:
+            raise self._failure(call_context, call, progress, result, self._lookup_note()) from None
         except CallError as error:
             # The gateway may repeat values of the write in its response to the lookup.
             Redactor(call.request, call_context.secrets).redact_error(error)
-            raise self._failure(call_context, call, progress, result) from error
+            raise self._failure(call_context, call, progress, result, self._lookup_note()) from error
+
+    def _lookup_note(self) -> str:
+        """Return the note about a closed session for the error of a write that was not looked up."""
+        return "; the lookup was not completed, because the session was closed" if self.runner.closed else ""
 
     async def _look_up(
         self, call_context: CallContext, call: Call[T], *, certain: bool, oldest: float = inf

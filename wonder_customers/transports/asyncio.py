@@ -151,8 +151,10 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
         """Send the request over this connection and return the response, or raise `TransportError`."""
         data, timeouts = serialize_request(signed_request), signed_request.timeouts
-        transport = self.transport or await self._pool.connect(self, timeouts.connect, deadline)
-        if transmission.renew is not None:
+        transport, is_new = self.transport, self.transport is None
+        if transport is None:
+            transport = await self._pool.connect(self, timeouts.connect, deadline)
+        if is_new or transmission.renew is not None:
             await transmission.leave()
             if not self.is_reusable(monotonic()):
                 raise TransportError("the connection was closed before the request was sent")

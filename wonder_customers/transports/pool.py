@@ -114,9 +114,12 @@ class ConnectionPool(ABC, Generic[C]):
             await checkpoint_if_cancelled()  # a cancelled task must not send a write
         now = monotonic()
         deadline = now + signed_request.within
-        if not self._slots.acquire_nowait():
+        waits = not self._slots.acquire_nowait()
+        if waits:
             now = await self._wait_for_slot(deadline)
         try:
+            if waits:
+                await transmission.leave()  # the session may have been closed meanwhile
             connection, unusable = self._take(signed_request.origin, now)
             kept = False  # only a connection with a complete response is used again
             try:
