@@ -1,7 +1,9 @@
 """`WriteLocks`: acquired in order, and never lost by a cancellation."""
 
-from collections import OrderedDict
+import asyncio
+import gc
 from collections.abc import Callable
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -13,6 +15,7 @@ from backends import ASYNCIO_ONLY
 
 from wonder_customers._core import write_locks
 from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks, shared_locks
+from wonder_customers._support.clock import running_loop
 
 pytestmark = pytest.mark.anyio
 KEY = ("merchant", "reference", "ref-1")
@@ -183,10 +186,36 @@ async def test_oldest_links_and_releases_are_removed(monkeypatch: pytest.MonkeyP
     assert list(it._last.values()) == [3, 4], "the second release of the first key is newer than that of the second"
 
 
-def test_sessions_of_an_event_loop_share_their_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write_locks, "_LOOPS", 2)
-    monkeypatch.setattr(write_locks, "_BY_LOOP", known := OrderedDict[object, WriteLocks]())
-    found = [shared_locks(loop) for loop in ("first", "second", "second", "third")]
-    assert found[1] is found[2]
-    assert list(known.items()) == [("second", found[1]), ("third", found[3])], "the oldest event loop is forgotten"
-    assert {it.unconfirmed for it in found} == {write_locks.UNCONFIRMED_WRITES}
+async def _shared() -> WriteLocks:
+    return shared_locks(running_loop())
+
+
+async def test_locks_of_a_running_event_loop_are_kept_and_those_of_ended_ones_are_not(anyio_backend: str) -> None:
+    """A server runs for weeks, while its threads run many short event loops."""
+    locks, before = await _shared(), len(write_locks._BY_LOOP)
+    for _ in range(100):
+        other = await anyio.to_thread.run_sync(partial(anyio.run, _shared, backend=anyio_backend))
+        assert (other is locks, other.unconfirmed is locks.unconfirmed) == (False, True)
+    assert await _shared() is locks
+    gc.collect()
+    assert len(write_locks._BY_LOOP) <= before
+
+
+def test_locks_for_which_tasks_wait_do_not_keep_a_closed_event_loop() -> None:
+    async def wait() -> None:
+        locks = await _shared()
+        assert locks.acquire_nowait(KEY)
+        waiting.append(asyncio.create_task(locks.acquire(KEY, 100)))
+        await asyncio.sleep(0)
+
+    waiting = list[Any]()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(wait())
+    loop.close()
+    asyncio.run(_shared())
+    assert loop not in write_locks._BY_LOOP
+    waiting.pop()._log_destroy_pending = False
+
+
+def test_session_can_be_opened_without_an_event_loop() -> None:
+    assert shared_locks(None) is not shared_locks(None)

@@ -4,6 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from threading import RLock
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from attrs import define, field
 
@@ -147,17 +148,20 @@ class WriteLocks:
 UNCONFIRMED_WRITES: Final = UnconfirmedWrites()
 """The unconfirmed writes of this process, on all event loops."""
 
-_BY_LOOP: Final[OrderedDict[object, WriteLocks]] = OrderedDict()
-_LOOPS: Final = 64
+_BY_LOOP: Final[WeakKeyDictionary[Any, WriteLocks]] = WeakKeyDictionary()
 
 
-def shared_locks(loop: object) -> WriteLocks:
+def shared_locks(loop: Any) -> WriteLocks:
     """Return the locks shared by all sessions on an event loop."""
+    if loop is None:
+        return WriteLocks(UNCONFIRMED_WRITES)
     found = _BY_LOOP.get(loop)
     if found is None:
+        # Tasks that were waiting when their loop was closed refer to the loop, so it would never be freed.
+        for other in [reference() for reference in _BY_LOOP.keyrefs()]:
+            if other is not None and hasattr(other, "is_closed") and other.is_closed():
+                _BY_LOOP.pop(other, None)
         found = _BY_LOOP[loop] = WriteLocks(UNCONFIRMED_WRITES)
-        if len(_BY_LOOP) > _LOOPS:
-            _BY_LOOP.popitem(last=False)
     return found
 
 
