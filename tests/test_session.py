@@ -44,6 +44,10 @@ OPERATIONS: dict[str, Callable[[Session], Awaitable[Any]]] = {
     "check_payment_token": lambda s: s.check_payment_token(HEX24, "t"),
     "delete_payment_token": lambda s: s.delete_payment_token(HEX24, PaymentToken("t")),
     "check": lambda s: s.check(),
+    "request": lambda s: s.request("GET", "/v1/customers"),
+    "raw.page": lambda s: s.raw.page(),
+    "raw.get": lambda s: s.raw.get(HEX24),
+    "raw.request": lambda s: s.raw.request("POST", "/v1/customers", json={}),
 }
 EACH_OPERATION = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 EACH_GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
@@ -110,6 +114,28 @@ def test_session_of_another_event_loop_rejects_every_operation(
     anyio.run(open_session, backend=backends[0])
     anyio.run(use_session, backend=backends[1])
     assert wire.requests == []
+
+
+@EACH_OPERATION
+@pytest.mark.parametrize("view", [False, True])
+def test_call_may_be_made_in_another_thread_than_the_one_that_runs_it(
+    operation: Callable[[Session], Awaitable[Any]], view: bool
+) -> None:
+    """``asyncio.run_coroutine_threadsafe`` is called in a thread without an event loop."""
+    wire = MockGateway()
+
+    async def main() -> None:
+        async with wire.session(paydock()) as session:
+            used = session.for_account(paydock()) if view else session
+            call: Any = await asyncio.to_thread(operation, used)
+            other: Any = operation(used)
+            with pytest.raises(AssertionError, match="unexpected request"):
+                await call
+            with pytest.raises(SessionClosedError, match=r"another event loop.*Nothing was sent"):
+                await asyncio.to_thread(asyncio.run, other)
+
+    asyncio.run(main())
+    assert len(wire.requests) == 1
 
 
 @EACH_OPERATION

@@ -204,9 +204,15 @@ class RawOperations:
         """The name of the gateway."""
         return self._account_context.dialect.gateway
 
-    async def _run(self, operation: str, steps: Steps[T], subject: tuple[str, Any] | None = None) -> Response[T]:
+    async def _run(
+        self, operation: str, steps: Steps[T], subject: tuple[str, Any] | None = None, *, checked: bool = True
+    ) -> Response[T]:
+        # `checked`: whether the caller, a coroutine, has checked that the session is open. A coroutine may be created
+        # outside of the event loop that runs it.
         known = subject if subject is not None and isinstance(subject[1], str) else None
         try:
+            if not checked:
+                self._shared.check_open()
             return await self._shared.executor.run(self._account_context, operation, steps, known)
         except BaseException as error:
             # The request can be reached from variables of the inner frames.
@@ -289,7 +295,7 @@ class RawOperations:
             CallError: The page could not be read.
         """
         # Not a coroutine function, so that no stack frame contains the filter while the page is awaited.
-        dialect = self._ready(Operation.LIST)
+        dialect = self._account_context.dialect
         size = dialect.page_limit if limit is None else limit
         if type(size) is not int or not 1 <= size <= 1000:
             raise InvalidRecordError(
@@ -297,7 +303,7 @@ class RawOperations:
             )
         if filter is not None:
             expect(dialect, "filter", filter, dialect.required_filter_type())
-        return self._run(Operation.LIST, dialect.page(size, cursor, filter))
+        return self._run(Operation.LIST, dialect.page(size, cursor, filter), checked=False)
 
     async def list_payment_tokens(self, customer_id: str) -> Response[tuple[PaymentToken, ...]]:
         """See `CustomerSession.list_payment_tokens`."""
@@ -336,10 +342,9 @@ class RawOperations:
     ) -> Coroutine[Any, Any, Response[Any]]:
         """See `CustomerSession.request`."""
         # Not a coroutine function, so that no stack frame contains the query and the body, which tracebacks may show.
-        self._shared.check_open()
         dialect = self._account_context.dialect
         steps = custom_request(dialect, method, path, query or {}, json, idempotent=idempotent)
-        return self._run("request", steps)
+        return self._run("request", steps, checked=False)
 
     def _token(self, token: object) -> PaymentToken:
         found = token if isinstance(token, PaymentToken) else PaymentToken(token) if isinstance(token, str) else None
