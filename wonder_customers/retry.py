@@ -5,13 +5,13 @@ The decision is a pure function: it performs no I/O and reads neither a clock no
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import Enum
 from math import isfinite
 from typing import Any, Final, Literal
 
 from attrs import Attribute, Factory, define, evolve, field, frozen
 
+from wonder_customers._support.http_dates import parse_http_date
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.wire import Replay
 
@@ -332,9 +332,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _until(date: str, now: float) -> float | None:
-    try:
-        moment = parsedate_to_datetime(date)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - datetime.fromtimestamp(now, UTC)).total_seconds())
-    except (ValueError, OverflowError, TypeError, IndexError):
+    moment = parse_http_date(date)
+    if moment is None:
         return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.fromtimestamp(now, UTC)).total_seconds())

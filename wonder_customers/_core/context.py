@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +13,7 @@ from wonder_customers._core.account_state import AccountState
 from wonder_customers._core.credentials import Signer
 from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.waits import StopSignal, Waits
+from wonder_customers._support.http_dates import parse_http_date
 from wonder_customers.dialects.base import Call, Dialect
 from wonder_customers.dialects.drift import Drift
 from wonder_customers.errors import (
@@ -288,12 +288,10 @@ def write_keys(call_context: CallContext, call: Call[Any]) -> list[Key]:
 
 def age_of(customer: Customer, headers: Mapping[str, str]) -> float:
     """Return a customer's age in seconds by the gateway's clock; 0 if it is unknown."""
-    try:
-        now = parsedate_to_datetime(headers.get("date", ""))
-    except (ValueError, TypeError):
+    now, created = parse_http_date(headers.get("date", "")), customer.created_at
+    if now is None or created is None or now.tzinfo is None or created.tzinfo is None:
         return 0.0
-    known = now.tzinfo is not None and customer.created_at is not None
-    return (now - customer.created_at).total_seconds() if known else 0.0  # type: ignore[operator]  # not None
+    return (now - created).total_seconds()
 
 
 def as_unconfirmed(error: CallError, subject: Mapping[str, str]) -> CallError:

@@ -4,9 +4,9 @@ import re
 from calendar import monthrange
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from wonder_customers._support.http_dates import parse_http_date
 from wonder_customers.dialects.json import parse_json
 
 __all__ = ["coerce", "expected_name"]
@@ -54,9 +54,11 @@ def _time(value: Any) -> datetime:
     if text.isdecimal() and len(text) in {9, 10, 12, 13}:
         return _from_epoch(int(text))
     try:
-        moment = datetime.fromisoformat(_SPACED_OFFSET.sub("", _ZONE_NAME.sub("+00:00", text)))
+        moment: datetime | None = datetime.fromisoformat(_SPACED_OFFSET.sub("", _ZONE_NAME.sub("+00:00", text)))
     except ValueError:
-        moment = parsedate_to_datetime(text)
+        moment = parse_http_date(text)
+    if moment is None:
+        raise ValueError("the value is not a time")
     if moment.year in {1, 9999}:
         raise ValueError("the value is a time in the year 1 or 9999")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
