@@ -10,7 +10,7 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, SUPPORTED_REGIONS, PhoneMe
 
 # A separate module, because the ``phonenumbers`` library is large and is loaded only if a number is used.
 
-__all__ = ["REGIONS", "ambiguity", "national", "split"]
+__all__ = ["REGIONS", "ambiguity", "readings", "split"]
 
 REGIONS: Final[frozenset[str]] = frozenset(SUPPORTED_REGIONS)
 
@@ -40,8 +40,24 @@ def ambiguity(text: str) -> str | None:
     return next((reason for applies, reason in _AMBIGUITIES if applies(text)), None)
 
 
-def national(text: str, region: str) -> str | None:
-    """Return the E.164 form of a number as dialled in `region`; None if it is not valid."""
+def readings(text: str, region: str) -> list[str]:
+    """Return the valid E.164 forms of a number without ``+`` that was written in `region`.
+
+    There are two if the number may be a national number, or an international number that lost its ``+``.
+    """
+    dialled = _valid(text, region)
+    digits = "".join(filter(str.isdecimal, text))
+    code = str(phonenumbers.country_code_for_region(region))
+    lost = _valid(f"+{digits}", None) if digits.startswith(code) else None
+    found = [it for it in (dialled, lost) if it is not None]
+    if len(found) == 2 and found[0] != found[1] and _is_mobile(found[1]) and not _is_mobile(found[0]):
+        # Spreadsheets remove `+` from numbers. A landline number of this length is much rarer.
+        del found[0]
+    return list(dict.fromkeys(found))
+
+
+def _valid(text: str, region: str | None) -> str | None:
+    """Return the E.164 form of a number; None if it is not valid."""
     try:
         parsed = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
@@ -49,6 +65,10 @@ def national(text: str, region: str) -> str | None:
     if not phonenumbers.is_valid_number(parsed):
         return None
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _is_mobile(number: str) -> bool:
+    return phonenumbers.number_type(phonenumbers.parse(number)) == phonenumbers.PhoneNumberType.MOBILE
 
 
 def _has_several(text: str) -> bool:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import phonenumbers
 import pytest
 from bulk.sources.read_rows import read_drafts
 
+from wonder_customers._support.phone_numbers import readings
 from wonder_customers.bulk import sources
-from wonder_customers.bulk.sources.notes import NO_COUNTRY, NOT_VALID
+from wonder_customers.bulk.sources.notes import AMBIGUOUS, NO_COUNTRY, NOT_VALID
 from wonder_customers.records import Phone
 
 REFUSED = [
@@ -82,3 +84,34 @@ def test_unknown_country_that_is_not_sent_does_not_make_a_row_invalid(tmp_path: 
     first, second = read_drafts(tmp_path, data, unsupported={"address"}, mapping=mapping)
     # The default country is not the country of the first row.
     assert (first.phone, second.phone) == (Phone(None, "091 234 5678"), Phone("+385", "912345678"))
+
+
+@pytest.mark.parametrize("kind", ["MOBILE", "FIXED_LINE"])
+def test_number_that_lost_its_plus_never_becomes_another_number(kind: str) -> None:
+    unclear = set()
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        example = phonenumbers.example_number_for_type(region, getattr(phonenumbers.PhoneNumberType, kind))
+        if example is None:
+            continue
+        number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+        found = readings(number[1:], region)
+        assert number in found
+        if len(found) > 1:
+            unclear.add(region)
+        # The national form is still read.
+        national = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.NATIONAL)
+        assert readings(national, region) == [number]
+    assert unclear == (set() if kind == "MOBILE" else {"ID", "SE", "XK"})
+
+
+def test_number_with_two_readings_stays_unchanged_and_is_counted(tmp_path: Path) -> None:
+    rows = "p1,4915123456789,DE\np2,491701234567,DE\np3,0491 5123456,DE\np4,468123456,SE\n"
+    (tmp_path / "c.csv").write_text("reference,phone,address.country\n" + rows)
+    reader = sources.read(tmp_path / "c.csv")
+    assert [row.draft and row.draft.phone for row in reader] == [
+        Phone("+49", "15123456789"),
+        Phone("+49", "1701234567"),
+        Phone("+49", "4915123456"),
+        Phone(None, "468123456"),
+    ]
+    assert reader.notes.national == {("phone", AMBIGUOUS): (1, "999999999")}

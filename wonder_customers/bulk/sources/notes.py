@@ -10,10 +10,11 @@ from attrs import define, evolve, field
 from wonder_customers.bulk.sources.encodings import DETECT
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 
-__all__ = ["NOT_VALID", "NO_COUNTRY", "SourceNotes", "masked"]
+__all__ = ["AMBIGUOUS", "NOT_VALID", "NO_COUNTRY", "SourceNotes", "masked"]
 
 NO_COUNTRY = "the row has no country"
 NOT_VALID = "the number is not valid in the country of the row"
+AMBIGUOUS = "the number may already start with the calling code of its country"
 
 _EXAMPLES = 3
 _LONGEST = 60
@@ -41,8 +42,8 @@ class SourceNotes:
         changes: The number of values that were changed, by column and transformation.
         examples: Values before and after a change, by column and transformation. Countries and placeholders are not
             masked.
-        national: The number of national phone numbers that are sent unchanged, by column and reason (`NO_COUNTRY` or
-            `NOT_VALID`), with a masked example.
+        national: The number of phone numbers without ``+`` that are sent unchanged, by column and reason (`NO_COUNTRY`,
+            `NOT_VALID` or `AMBIGUOUS`), with a masked example.
         empty_files: The names of the files without rows in a folder.
         footers: The number of skipped lines such as ``Total``.
         twins: The number of references that differ from an earlier reference only in case, in the composition of

@@ -9,7 +9,7 @@ from attrs import define, field
 
 from wonder_customers.bulk.rows import RowProblem
 from wonder_customers.bulk.sources.mapping import ColumnMapping
-from wonder_customers.bulk.sources.notes import NO_COUNTRY, NOT_VALID, SourceNotes
+from wonder_customers.bulk.sources.notes import AMBIGUOUS, NO_COUNTRY, NOT_VALID, SourceNotes
 from wonder_customers.bulk.sources.presets import country_code
 from wonder_customers.bulk.sources.text import has_invalid_bytes
 from wonder_customers.errors import MissingExtraError
@@ -120,14 +120,14 @@ class Cleaner:
         if region is None:
             self.notes.add_national(column, NO_COUNTRY, text)
             return text
-        from wonder_customers._support.phone_numbers import national  # noqa: PLC0415 - the telephone library is large
+        from wonder_customers._support.phone_numbers import readings  # noqa: PLC0415 - the telephone library is large
 
-        found = national(text, region)
-        if found is None:
-            self.notes.add_national(column, NOT_VALID, text)
+        found = readings(text, region)
+        if len(found) != 1:
+            self.notes.add_national(column, AMBIGUOUS if found else NOT_VALID, text)
             return text
-        self.notes.changed(column, "phone", text, found)
-        return found
+        self.notes.changed(column, "phone", text, found[0])
+        return found[0]
 
     def _steps_of(self, path: str) -> Sequence[Step]:
         if path not in self._steps:
