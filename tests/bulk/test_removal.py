@@ -73,6 +73,18 @@ async def test_customers_that_left_are_deleted_once(jobs: Jobs) -> None:
     assert jobs.journal.states() == {"done": ROWS - 2, "removed": 2}
 
 
+@pytest.mark.parametrize("jobs", DELETING, indirect=True)
+async def test_customer_whose_line_looks_like_a_total_is_not_deleted(jobs: Jobs) -> None:
+    await first_run(jobs)
+    head, *lines = jobs.source.read_text(encoding="utf-8").splitlines()
+    jobs.source.write_text("\n".join([head, *lines, "Suma,Suma Ltd,suma@example.test"]) + "\n", encoding="utf-8")
+    await jobs.run()
+    jobs.source.write_text("\n".join([head, *lines[1:], "Suma,,"]) + "\n", encoding="utf-8")
+    job, _ = await jobs.run(removed="delete")
+    assert (job.left.removed, job.notes.footers) == (1, 1)
+    assert deleted(jobs) == {"c-0": 1}
+
+
 @pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
 async def test_wonder_refuses_to_delete_before_anything_is_sent(jobs: Jobs) -> None:
     with pytest.raises(ConfigurationError, match=r"wonder cannot delete customers.*--removed report"):

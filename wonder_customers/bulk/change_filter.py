@@ -159,7 +159,10 @@ class ChangeFilter:
 
     def missing(self, references: str) -> list[str]:
         """Return the references in a JSON array that have no row. The list is empty for a part of a source."""
-        return [] if self._references is None else self._references.missing(references)
+        found = [] if self._references is None else self._references.missing(references)
+        # A line that looks like a total may be a customer.
+        skipped = self.notes.footer_references if self.notes is not None else ()
+        return [it for it in found if it not in skipped]
 
     def _decide(self, row: Row, entry: Entry | None, raw: bytes | None) -> Outcome | PendingRow:
         """Return the outcome of a row, or the row to send."""

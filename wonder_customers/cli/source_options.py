@@ -266,3 +266,6 @@ def print_changes(notes: SourceNotes) -> None:
     if notes.footers:
         lines = counted(notes.footers, "line", "lines")
         print_line(f"Skipped {lines} after the table, such as a total.")
+    if notes.repeated_headers:
+        lines = counted(notes.repeated_headers, "line that repeats", "lines that repeat")
+        print_line(f"Skipped {lines} the column names.")

@@ -8,6 +8,7 @@ from zipfile import ZipFile
 
 import pytest
 from bulk.sources.read_rows import read_drafts as drafts
+from bulk.sources.read_rows import read_rows
 from bulk.sources.spreadsheet import write_xlsx
 
 from wonder_customers import ConfigurationError
@@ -142,6 +143,15 @@ def test_invalid_csv_options_are_refused(options: dict[str, Any]) -> None:
         "(3 rows)",
         "Generated on 2026-11-28,,",
         ",Total,3",
+        "Total,2,1.250 €",
+        "Insgesamt,,3",
+        "Zwischensumme,,",
+        "Итого,,3",
+        "合计,,3",
+        "Összesen: 3,,",
+        "Toplam,,3",
+        "Totalt,,-3",
+        "Skupno,,3 EUR",
     ],
 )
 def test_lines_after_the_table_are_skipped(footer: str, tmp_path: Path) -> None:
@@ -152,9 +162,58 @@ def test_lines_after_the_table_are_skipped(footer: str, tmp_path: Path) -> None:
     assert reader.notes.footers == 1
 
 
-@pytest.mark.parametrize("row", ["Total,Total Energies,x", "total-1,,", "Summer,Ann,", "12 rows,Ann,"])
-def test_customers_with_similar_names_are_read(row: str, tmp_path: Path) -> None:
-    assert len(drafts(tmp_path, f"reference,name,description\n{row}\n")) == 1
+@pytest.mark.parametrize(
+    ("names", "row"),
+    [
+        ("reference,name,description", "Total,Total Energies,x"),
+        ("reference,name,description", "total-1,,"),
+        ("reference,name,description", "Summer,Ann,"),
+        ("reference,name,description", "12 rows,Ann,"),
+        ("name,reference,phone", "Total Energies,1001,+33147444546"),
+        ("name,reference,phone", "Suma,1001,"),
+        ("name,reference", "Total,1001"),
+        ("reference,phone", "Total,33147444546"),
+        ("reference,address.postcode", "Suma,10000"),
+        ("reference,description", "Total,+33147444546"),
+        ("reference,description", "Total,0147444546"),
+        ("reference,description", "Total Access,100"),
+        ("reference,description", "Printed Matter,"),
+        ("reference,description", "Confidential Records,"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_customers_with_similar_names_are_read(names: str, row: str, kind: str, tmp_path: Path) -> None:
+    after = ",".join("z" for _ in names.split(","))
+    if kind == "csv":
+        rows = list(read_rows(tmp_path, f"{names}\n{row}\n{after}\n"))
+    else:
+        pytest.importorskip("python_calamine", reason="needs the extra excel")
+        table = [line.split(",") for line in (names, row, after)]
+        rows = list(sources.read(write_xlsx(tmp_path / "c.xlsx", {"A": table})))
+    expected = row.split(",")[names.split(",").index("reference")]
+    assert [it.reference for it in rows] == [expected, "z"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_repeated_column_names_are_not_a_customer(encoding: str, tmp_path: Path) -> None:
+    head = 'reference,"name",\n'
+    path = tmp_path / "c.csv"
+    path.write_bytes(f"{head}1,Ada,\n{head}2,reference,\n\ufeff{head}reference,Bo,\n".encode(encoding))
+    reader = sources.read(path, unknown="ignore")
+    assert [row.reference for row in reader] == ["1", "2", "reference"]
+    assert (reader.notes.repeated_headers, reader.notes.as_dict()["repeated_headers"]) == (2, 2)
+
+
+def test_repeated_column_names_of_a_spreadsheet_are_not_a_customer(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine", reason="needs the extra excel")
+    table = [["reference", "name"], ["1", "Ada"], ["reference", "name"], ["2", "Bo"]]
+    reader = sources.read(write_xlsx(tmp_path / "c.xlsx", {"A": table}))
+    assert ([row.reference for row in reader], reader.notes.repeated_headers) == (["1", "2"], 1)
+
+
+def test_blank_lines_before_the_column_names_do_not_determine_the_delimiter(tmp_path: Path) -> None:
+    (draft,) = drafts(tmp_path, "\n , \nreference;name;email\n1;Ada, Countess;a@example.test\n")
+    assert (draft.reference, draft.name) == ("1", "Ada, Countess")
 
 
 def test_row_with_a_line_break_outside_quotes_is_refused(tmp_path: Path) -> None:
@@ -184,6 +243,49 @@ def test_query_over_csv_reads_text(encoding: str, tmp_path: Path, monkeypatch: p
     if encoding != "utf-8":
         with pytest.raises(ConfigurationError, match=r"c\.csv is not UTF-8"):
             sources.read("-", query="SELECT * FROM 'c.csv'")
+
+
+QUERIED = {
+    "reference,name\n#1001,Ada\n#1002,Bo\n1003,Cy\n": [("#1001", "Ada"), ("#1002", "Bo"), ("1003", "Cy")],
+    "reference,name,email\n1,Ada\n2,Bo,b@example.test\n": [("1", "Ada"), ("2", "Bo")],
+    'sep=;\n\nreference;name\n1;Ada, Countess\n;\n\n2;"B;o"\n': [("1", "Ada, Countess"), ("2", "B;o")],
+    'reference,name\r1,"A\nda"\rreference,name\r2,Bo\\\r': [("1", "A\nda"), ("2", "Bo\\")],
+    'reference,name\n1,Ada\n2,"Bo"x\n': "c.csv, line 3: a quote character within a value is not doubled",
+    'reference,name\n1,"Ada,a\n2,Bo\n3,"Cy"\n': "c.csv, line 2: a quote character within a value is not doubled",
+    "reference,name\n1,Ada\n2,Bo,x\n": "c.csv, line 3: the row has 3 values",
+}
+
+
+@pytest.mark.parametrize("data", QUERIED)
+def test_query_reads_the_same_rows_of_a_csv_file(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    monkeypatch.chdir(tmp_path)
+    Path("c.csv").write_text(data, newline="")
+    expected = QUERIED[data]
+    for path, table in (("c.csv", "source"), ("-", "'c.csv'"), ("-", "'c*.csv'")):
+        query = f"SELECT * FROM {table}"
+        if isinstance(expected, str):
+            with pytest.raises(ConfigurationError, match=expected):
+                sources.read(path, query=query)
+            continue
+        assert [(row.reference, row.draft and row.draft.name) for row in sources.read(path, query=query)] == expected
+    if not isinstance(expected, str):
+        plain = list(sources.read("c.csv"))
+        assert [(row.reference, row.draft and row.draft.name) for row in plain] == expected
+
+
+def test_query_over_several_csv_files_matches_columns_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    monkeypatch.chdir(tmp_path)
+    Path("a1.csv").write_text("reference,name\n#1,Ada\n")
+    Path("a2.csv").write_text("name;reference\nBo;2\n")
+    Path("b.csv").write_text('reference,name\n3,"Cy"x\n')
+    rows = list(sources.read("-", query="SELECT * FROM 'a*.csv'"))
+    assert [(row.reference, row.draft and row.draft.name) for row in rows] == [("#1", "Ada"), ("2", "Bo")]
+    # The options in a query are the user's own.
+    (row,) = sources.read("-", query="SELECT * FROM read_csv('b.csv', quote='')")
+    assert row.draft is not None
+    assert row.draft.name == '"Cy"x'
 
 
 def test_long_integer_of_a_query_is_a_reference(tmp_path: Path) -> None:

@@ -119,8 +119,10 @@ def test_unusable_file_is_refused_with_the_remedy(data: str | bytes, words: str,
         ("reference,name\n1,Ada\r2,Bo\n", ["the line contains a CR line break, but the first line does not"]),
         (b"reference,name\n1,A\0da\n2,Bo\n", ["contains a NUL character", "Bo"]),
         (b"reference,name\n1,Ada\n" + b"\0" * 400, ["Ada", "the row contains NUL characters, so the file is damaged"]),
-        ("reference,name\n1001.0,Ada\n", ["a program added decimals to an id"]),
-        ("reference;name\n1001,00;Ada\n", ["a program added decimals to an id"]),
+        ("reference,name\n1001.0,Ada\n", ["a program added decimals to this number"]),
+        ("reference;name\n1001,00;Ada\n", ["a program added decimals to this number"]),
+        ("reference,name,postcode\n1,Ada,10000.0\n2,Bo,10000\n", ["a program added decimals to this number", "Bo"]),
+        ('reference,name,postcode\n1,Ada,"1,00E+04"\n', ["a spreadsheet shortened this number"]),
         (
             "reference,name\n1,Å½eljko MariÄ‡\n2,Petri\u00c4\u008d\n",
             ["the value is UTF-8 that was decoded with another encoding"] * 2,
@@ -131,13 +133,35 @@ def test_unusable_file_is_refused_with_the_remedy(data: str | bytes, words: str,
         ("reference,name,email\n1,Ada,\nFriday, Nov 27, 2026 10:00 AM\n", ["Ada"]),
         (f"reference,name\n1,{'x' * 5_000_000}\n2,Bo\n", ["x" * 5_000_000, "Bo"]),
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_untidy_rows_are_read_or_refused(data: str | bytes, found: Sequence[str], tmp_path: Path) -> None:
     drafts = read_drafts(tmp_path, data)
     assert len(drafts) == len(found)
     for draft, expected in zip(drafts, found, strict=True):
         assert expected in draft if isinstance(draft, str) else draft.name == expected
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "mailto:k@example.test?subject=x",
+        "mailto:k@example.test?subject=A question",
+        "MAILTO: k@example.test",
+        "Ada <mailto:k@example.test>",
+        "k@example.test",
+    ],
+)
+def test_email_of_a_link_is_the_address_only(cell: str, tmp_path: Path) -> None:
+    (draft,) = read_drafts(tmp_path, f"reference,email\n1,{cell}\n")
+    assert draft.email == "k@example.test"
+
+
+@pytest.mark.parametrize("cell", ["#WERT!", "#BEZUG!", "#VALEUR!", "#NAZWA?", "#¡DIV/0!", "#Н/Д", "#N/A", "#SPILL!"])
+def test_error_of_a_spreadsheet_is_an_empty_cell(cell: str, tmp_path: Path) -> None:
+    (draft, *_) = read_drafts(tmp_path, f"reference,name,city\n1,{cell},Zagreb\n{cell},Ada,Zagreb\n")
+    assert (draft.name, draft.address.city) == (None, "Zagreb")
+    assert read_rows(tmp_path, f"reference,name\n{cell},Ada\n")[0].reference is None
 
 
 @pytest.mark.parametrize("name", ["c.xls", "c.xlsx", "c.ods"])

@@ -23,6 +23,7 @@ from wonder_customers.records import CustomerDraft
 __all__ = ["INVALID_BYTES", "Columns", "Reading", "UnknownColumns"]
 
 _MOST_COLUMNS = 1000
+_IDENTIFYING = ("reference", "email", "phone", "address.")
 _UNKNOWN_COUNTRY = "ZZ"
 _KINDS = {bool: "a Boolean", float: "a decimal number", list: "a list", dict: "an object"}
 
@@ -60,6 +61,7 @@ class Columns:
         cleaner: Reads the cells.
         reference: The index of the first column with the reference.
         cards: The indexes of columns with card fields.
+        identifying: The indexes of columns whose values belong to a customer, and not to a total.
         with_cards: Whether a column may contain card data.
         fields: The fields of the drafts.
         mark: Identifies the columns and the mapping in digests.
@@ -70,6 +72,7 @@ class Columns:
     cleaner: Cleaner
     reference: int = field(init=False)
     cards: frozenset[int] = field(init=False)
+    identifying: frozenset[int] = field(init=False)
     with_cards: bool = field(init=False)
     fields: frozenset[str] = field(init=False)
     mark: bytes = field(init=False)
@@ -83,6 +86,9 @@ class Columns:
         self.reference = self._key.places[0]
         self.cards = frozenset(
             place for feed in self.feeds if feed.path.startswith("payment_source.") for place in feed.places
+        )
+        self.identifying = frozenset(
+            place for feed in self.feeds if feed.path.startswith(_IDENTIFYING) for place in feed.places
         )
         self.with_cards = bool(self.cards) or any(may_have_cards(plain(name), None) for name in self.names)
         # A column that is left out may contain card numbers.

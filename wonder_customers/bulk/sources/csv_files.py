@@ -12,31 +12,47 @@ from wonder_customers._support.counted import counted
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.assignment import known_fields, plain
 from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, UnknownColumns
+from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.presets import synonym
 from wonder_customers.bulk.sources.text import ByteRange, TextOptions, decoded, has_invalid_bytes, text_lines
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["csv_rows", "is_blank", "is_footer", "is_remark", "title_hint"]
+__all__ = ["csv_records", "csv_rows", "is_blank", "is_footer", "is_remark", "title_hint"]
 
 LONGEST_FIELD = 16 << 20
 """The maximum number of characters in a field, which limits a field with an unclosed quote."""
 
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_TOTALS = (
+    "total", "totals", "subtotal", "sub-total", "grand total", "grand totals", "sum", "summe", "gesamt", "gesamtsumme",
+    "insgesamt", "zwischensumme", "endsumme", "totale", "totali", "subtotale", "totaux", "somme", "suma", "sumas",
+    "totais", "totaal", "subtotaal", "eindtotaal", "totalt", "summa", "delsumma", "delsum", "i alt", "yhteensä",
+    "samtals", "ukupno", "sveukupno", "skupno", "skupaj", "vsota", "celkem", "součet", "mezisoučet", "spolu", "súčet",
+    "razem", "ogółem", "łącznie", "összesen", "mindösszesen", "végösszeg", "toplam", "genel toplam", "ara toplam",
+    "kokku", "kopā", "viso", "iš viso", "итого", "всего", "разом", "усього", "всього", "общо", "укупно", "вкупно",
+    "сума", "сумма", "σύνολο", "合计", "总计", "小计", "合計", "總計", "小計", "総計", "합계", "총계", "소계", "jumlah",
+    "tổng", "tổng cộng", "รวม", "المجموع", "الإجمالي", "סה״כ", 'סה"כ', "कुल",
+)  # fmt: skip
+_AMOUNT = r"[-\u2212]?([^\W\d_]{2,3} |[€$£¥₽])?(?!0\d)\d[\d.,'\u2019\s]*([^\W\d_]{2,3}\.?|[€$£¥₽%])?"
+"""A number such as ``1.250,00 €``; neither a phone number nor an id with letters."""
+_NUMBER = re.compile(rf"{_AMOUNT}|[-\u2013\u2014]+")
 _FOOTER = re.compile(
-    r"(page|seite|stranica|strana|pagina|página|pag\.?) \d+( (of|von|od|sur|de|di|van|/) \d+)?"
-    r"|(number|anzahl|nombre|broj|liczba) (of |der |de )?\w+\s*:?\s*\d+|(stand|datum|date|as of)\b\s*:?\s*[\d./:\- ]+"
-    r"|(grand |sub-?)?totals?( \w+)?\s*[:=]?\s*[\d.,]*( \w+)?|grand totals? \(.*\)"
-    r"|(summe|gesamt(summe)?|ukupno|totale?|suma|somme|totaal|summa|celkem|razem|skupaj)\s*:?\s*[\d.,]*"
-    r"|\(?\d+ (rows?|records?|customers?|entries|zeilen|lignes)( selected)?\)?|-+ ?end.*"
-    r"|(generated|exported|printed|end of|copyright|confidential)\b.* .*"
-    r"|(mon|tues|wednes|thurs|fri|satur|sun)day, \w+ \d+, \d{4}\b.*",
+    rf"({'|'.join(_TOTALS)})( (general|général|generale|geral|count|amount|customers?|records?|rows?|entries))?"
+    rf"((\s*[:：=]\s*|\s+)({_AMOUNT}( \w+)?|\(\d[^()]*\))|\s*[:：=])?"
+    r"|(page|seite|stranica|strana|pagina|página|pag\.?) \d+( (of|von|od|sur|de|di|van|/) \d+)?"
+    r"|(number|anzahl|nombre|broj|liczba) (of |der |de )?\w+\s*:?\s*\d+"
+    r"|(stand|datum|date|as of)\b\s*:?\s*[\d./:\- ]{8,}"
+    r"|\(?\d+ (rows?|records?|customers?|entries|zeilen|lignes)( selected)?\)?|-+ ?end( of \w+)?[ -]*"
+    r"|(generated|exported|printed)( (on|by|at|from|with)\b|\s*:| \d).*"
+    r"|end of (the )?(report|file|list|data|table|export)\b.*|copyright (\(c\)|©|\d).*|confidential information\b.*",
     re.IGNORECASE,
 )
+_DAY = re.compile(r"(mon|tues|wednes|thurs|fri|satur|sun)day, \w+ \d+, \d{4}\b.*", re.IGNORECASE)
+"""The date of a report. Its commas may separate cells."""
 _FOOTER_WORDS = (
-    "pag", "seite", "strana", "stranica", "pág", "number", "anzahl", "nombre", "broj", "liczba", "stand", "dat",
-    "as of", "grand", "sub", "total", "sum", "gesamt", "ukupno", "somme", "totaal", "celkem", "razem", "skupaj",
-    "generated", "exported", "printed", "end of", "copyright", "confidential", "mon", "tue", "wed", "thu", "fri",
-    "sat", "sun",
+    *_TOTALS, "pag", "pág", "seite", "strana", "stranica", "number", "anzahl", "nombre", "broj", "liczba", "stand",
+    "dat", "as of", "generated", "exported", "printed", "end of", "copyright", "confidential", "mon", "tue", "wed",
+    "thu", "fri", "sat", "sun",
 )  # fmt: skip
 _FOOTER_START = re.compile(r"[(-]|\d+ |" + "|".join(_FOOTER_WORDS))
 """The start of a footer in lower case. The pattern excludes most rows quickly."""
@@ -50,6 +66,53 @@ REMARK = (
 )
 
 
+@define
+class _Opened:
+    """A CSV file whose column names were read."""
+
+    header: list[str]
+    # The parser after the column names, and its options.
+    reader: Any
+    dialect: dict[str, Any]
+    # The lines after the column names.
+    lines: Iterator[str]
+    # The number of lines that the parser did not read.
+    skipped: int
+
+    @property
+    def line(self) -> int:
+        return self.skipped + int(self.reader.line_num)
+
+
+def _opened(file: BinaryIO, head: ByteRange, options: TextOptions, where: str) -> _Opened | None:
+    """Read a file up to its column names; return None if it has none."""
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
+    lines = text_lines(file, head)
+    skipped = sum(1 for _ in islice(lines, options.skip_lines))
+    first = next(lines, "")
+    separator = _EXCEL_SEPARATOR.fullmatch(first)
+    skipped += separator is not None
+    # The delimiter is not determined from blank lines.
+    start = [] if separator else [first]
+    while start and is_blank(start[-1:]) and (line := next(lines, None)) is not None:
+        start.append(line)
+    delimiter = options.delimiter or (separator[1] if separator else _delimiter(start[-1], options))
+    lines = chain(start, lines)
+    # Blanks around values are not part of the values; after a delimiter, they would hide a quote.
+    dialect = {"delimiter": delimiter, "quotechar": options.quote or '"', "strict": True, "skipinitialspace": True}
+    reader = csv.reader(lines, **dialect)  # type: ignore[arg-type]  # values of several types
+    try:
+        header = next((names for names in reader if not is_blank(names)), None)
+    except csv.Error as error:
+        raise ConfigurationError(
+            f"{where}line {skipped + reader.line_num}: the column names cannot be read ({error}). Check the quotes and"
+            " `delimiter`."
+        ) from None
+    if header is None:
+        return None
+    return _Opened(_valid(header, f"{where}line {skipped + reader.line_num}: "), reader, dialect, lines, skipped)
+
+
 def csv_rows(
     file: BinaryIO, number: int, reading: Reading, where: str, byte_range: ByteRange
 ) -> Generator[Row, None, int]:
@@ -57,47 +120,60 @@ def csv_rows(
 
     Raise `ConfigurationError` if the file or its columns cannot be read.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
     head = ByteRange(encoding=byte_range.encoding)
     options = reading.mapping.text
-    lines = text_lines(file, head)
-    skipped = sum(1 for _ in islice(lines, options.skip_lines))
-    first = next(lines, None)
-    if first is None:
+    opened = _opened(file, head, options, where)
+    if opened is None:
         return number
-    separator = _EXCEL_SEPARATOR.fullmatch(first)
-    if separator is None:
-        lines = chain([first], lines)
-    delimiter = options.delimiter or (separator[1] if separator else _delimiter(first, options))
-    skipped += separator is not None
-    # Blanks around values are not part of the values; after a delimiter, they would hide a quote.
-    dialect = {"delimiter": delimiter, "quotechar": options.quote or '"', "strict": True, "skipinitialspace": True}
-    reader = csv.reader(lines, **dialect)  # type: ignore[arg-type]  # values of several types
+    header, reader = opened.header, opened.reader
     try:
-        header = next((names for names in reader if not is_blank(names)), None)
-        if header is None:
-            return number
-        columns = Columns.match(_valid(header, f"{where}line {skipped + reader.line_num}: "), reading)
-    except csv.Error as error:
-        raise ConfigurationError(
-            f"{where}line {skipped + reader.line_num}: the column names cannot be read ({error}). Check the quotes and"
-            " `delimiter`."
-        ) from None
+        columns = Columns.match(header, reading)
     except UnknownColumns as error:
-        hint = title_hint(_cells(lines, options), skipped + reader.line_num, header or [])
-        if not hint and len(header or []) == 1:
+        hint = title_hint(_cells(opened.lines, options), opened.line, header)
+        if not hint and len(header) == 1:
             hint = " If the columns are separated by another character, set this character with `delimiter`."
         raise ConfigurationError(f"{error}{hint}") from None
     head.take_recent()
     if byte_range.offset:
         file.seek(byte_range.offset)
     else:
-        byte_range.whole, byte_range.offset = head.whole, head.offset
-        byte_range.line = reader.line_num + skipped
+        byte_range.whole, byte_range.offset, byte_range.line = head.whole, head.offset, opened.line
     if not byte_range.whole:
-        reader = csv.reader(decoded(file, byte_range), **dialect)  # type: ignore[arg-type]
+        reader = csv.reader(decoded(file, byte_range), **opened.dialect)
     before, ending = byte_range.line - reader.line_num, head if byte_range.whole else byte_range
-    return (yield from _rows(_Records(reader, before, byte_range, ending), columns, number, where))
+    return (yield from _rows(_Records(reader, before, byte_range, ending), header, columns, number, where))
+
+
+def csv_records(
+    file: BinaryIO, encoding: str, options: TextOptions, where: str, notes: SourceNotes
+) -> Iterator[list[str]]:
+    """Yield the column names of a CSV file, and its records with the same number of values.
+
+    Raise `ConfigurationError` if a record cannot be read.
+    """
+    head = ByteRange(encoding=encoding)
+    opened = _opened(file, head, options, where)
+    if opened is None:
+        return
+    yield opened.header
+    head.take_recent()
+    width, records = len(opened.header), _Records(opened.reader, opened.skipped, ByteRange(line=opened.line), head)
+    while (values := records.take()) is not None:
+        problem = None
+        if isinstance(values, csv.Error):
+            problem, values = _reason(values, records), list[str]()
+        elif is_blank(values):
+            continue
+        elif _is_header(values, opened.header):
+            notes.repeated_headers += 1
+            continue
+        elif len(values) != width:
+            problem = _width_problem(values, width, records)
+        if problem is not None:
+            raise ConfigurationError(
+                f"{where}line {records.line}: {problem}. Correct the line; a query needs all lines."
+            )
+        yield values + [""] * (width - len(values))
 
 
 def is_blank(values: list[str]) -> bool:
@@ -105,14 +181,34 @@ def is_blank(values: list[str]) -> bool:
     return not any(map(str.isalnum, "".join(values)))
 
 
-def is_footer(values: list[str]) -> bool:
-    """Return whether a row seems to be a line after the table, such as ``Total``."""
-    filled = [value.strip() for value in values if value.strip()]
-    if not filled or not (_FOOTER.fullmatch(filled[0]) or _FOOTER.fullmatch(", ".join(filled))):
+def is_footer(values: list[str], columns: Columns) -> bool:
+    """Return whether a row seems to be a line after the table, such as ``Total``.
+
+    A row with a reference beside the text is a customer, and so is a row with other texts or with a value in a column
+    of phones, e-mail addresses or postal addresses. The reference of a footer is added to the notes.
+    """
+    filled = [place for place, value in enumerate(values) if value.strip()]
+    texts = [values[place].strip() for place in filled]
+    if not texts or not (_DAY.fullmatch(", ".join(texts)) or _is_total(texts, filled[1:], columns)):
         return False
-    if filled[0][-3:].lower() == "day":
+    columns.cleaner.notes.add_footer(columns.reference_of(values))
+    return True
+
+
+def _is_total(texts: list[str], others: list[int], columns: Columns) -> bool:
+    return (
+        _FOOTER.fullmatch(texts[0]) is not None
+        and all(map(_NUMBER.fullmatch, texts[1:]))
+        and columns.identifying.isdisjoint(others)
+    )
+
+
+def _is_header(values: list[str], header: list[str]) -> bool:
+    """Return whether a row repeats the column names, as in concatenated files."""
+    if values == header:
         return True
-    return not any(character.isalpha() for value in filled[1:] for character in value)
+    # A byte order mark hides the quotes of a name.
+    return values[0][:1] == "\ufeff" and [values[0][1:].strip('"'), *values[1:]] == header
 
 
 def _starts_like_footer(value: str) -> bool:
@@ -204,8 +300,9 @@ class _Records:
         return found
 
 
-def _rows(records: _Records, columns: Columns, number: int, where: str) -> Generator[Row, None, int]:
+def _rows(records: _Records, header: list[str], columns: Columns, number: int, where: str) -> Generator[Row, None, int]:
     width, reference_of, take, with_cards = len(columns.names), columns.reference_of, records.take, columns.with_cards
+    title = header[0]
     while (values := take()) is not None:
         place, original = f"{where}line {records.line}", None if with_cards else records.original
         if isinstance(values, csv.Error):
@@ -217,8 +314,10 @@ def _rows(records: _Records, columns: Columns, number: int, where: str) -> Gener
                 if "\0" not in "".join(values):
                     continue
                 problem = "the row contains NUL characters, so the file is damaged"
-            elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values):
-                columns.cleaner.notes.footers += 1
+            elif (values[0] == title or values[0][:1] == "\ufeff") and _is_header(values, header):
+                columns.cleaner.notes.repeated_headers += 1
+                continue
+            elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values, columns):
                 continue
             elif len(values) != width:
                 problem = _width_problem(values, width, records)

@@ -28,8 +28,27 @@ TRANSFORMATIONS = ("readable", "guards", "nfc", "placeholders", "invisible", "sh
 
 NULLS = (
     "NULL", "null", "(null)", "<null>", "N/A", "n/a", "#N/A", "N.A.", "n.a.", "NA.", "NaN", "nan", "NAN", "None",
-    "nil", "-", "--", "\u2013", "\u2014", "\\N", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#NV",
-    "undefined",
+    "nil", "-", "--", "\u2013", "\u2014", "\\N", "undefined",
+    # The errors of spreadsheets, by language.
+    "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#ERROR!", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!",
+    "#UNKNOWN!", "#CONNECT!", "#BUSY!", "#GETTING_DATA",
+    "#NV", "#WERT!", "#BEZUG!", "#ZAHL!", "#ÜBERLAUF!",  # German
+    "#VALEUR!", "#NOM?", "#NOMBRE!", "#NUL!", "#PROPAGATION!",  # French
+    "#¡VALOR!", "#¡REF!", "#¿NOMBRE?", "#¡DIV/0!", "#¡NULO!", "#¡NUM!", "#N/D", "#¡DESBORDAMIENTO!",  # Spanish
+    "#VALORE!", "#RIF!", "#NOME?", "#NULLO!", "#VALOR!", "#NULO!", "#NÚM!",  # Italian, Portuguese
+    "#WAARDE!", "#VERW!", "#NAAM?", "#DEEL/0!", "#LEEG!", "#GETAL!", "#N/B",  # Dutch
+    "#ARG!", "#ADR!", "#NAZWA?", "#DZIEL/0!", "#ZERO!", "#LICZBA!",  # Polish
+    "#HODNOTA!", "#ODKAZ!", "#NÁZEV?", "#DĚLENÍ_NULOU!", "#ČÍSLO!", "#NENÍ_K_DISPOZICI",  # Czech
+    "#NÁZOV?", "#DELENIENULOU!", "#NEDOSTUPNÝ",  # Slovak
+    "#ÉRTÉK!", "#HIV!", "#NÉV?", "#ZÉRÓOSZTÓ!", "#NULLA!", "#SZÁM!", "#HIÁNYZIK",  # Hungarian
+    "#VRIJ!", "#VRIJEDNOST!", "#REFERENCA!", "#NAZIV?", "#BROJ!",  # Croatian
+    "#VREDN!", "#VREDNOST!", "#SKLIC!", "#IME?", "#DEL/0!", "#ŠTEV!", "#N/V",  # Slovenian, Serbian
+    "#VALOARE!", "#NUME?",  # Romanian
+    "#VÄRDEFEL!", "#REFERENS!", "#NAMN?", "#DIVISION/0!", "#SKÄRNING!", "#OGILTIGT!", "#SAKNAS!",  # Swedish
+    "#VÆRDI!", "#REFERENCE!", "#NAVN?", "#VERDI!", "#I/T",  # Danish, Norwegian
+    "#ARVO!", "#VIITTAUS!", "#NIMI?", "#JAKO/0!", "#TYHJÄ!", "#LUKU!", "#PUUTTUU!",  # Finnish
+    "#DEĞER!", "#BAŞV!", "#AD?", "#SAYI/0!", "#BOŞ!", "#SAYI!", "#YOK",  # Turkish
+    "#ЗНАЧ!", "#ССЫЛКА!", "#ИМЯ?", "#ДЕЛ/0!", "#ПУСТО!", "#ЧИСЛО!", "#Н/Д",  # Russian
 )  # fmt: skip
 """The strings that mean an empty cell."""
 

@@ -46,6 +46,9 @@ class SourceNotes:
             `NOT_VALID` or `AMBIGUOUS`), with a masked example.
         empty_files: The names of the files without rows in a folder.
         footers: The number of skipped lines such as ``Total``.
+        footer_references: The references of these lines, if any. Customers with such a reference are not counted as
+            missing from the source.
+        repeated_headers: The number of skipped lines that repeat the column names.
         twins: The number of references that differ from an earlier reference only in case, in the composition of
             characters or in invisible characters.
         twin_rows: The row numbers of the first twins: the earlier row and the later row.
@@ -62,6 +65,8 @@ class SourceNotes:
     national: dict[tuple[str, str], tuple[int, str]] = field(factory=dict)
     empty_files: list[str] = field(factory=list)
     footers: int = 0
+    footer_references: set[str] = field(factory=set)
+    repeated_headers: int = 0
     twins: int = 0
     twin_rows: list[tuple[int, int]] = field(factory=list)
     mapping: ColumnMapping | None = None
@@ -89,6 +94,12 @@ class SourceNotes:
         """Count a national phone number that is sent unchanged."""
         count, example = self.national.get((column, reason), (0, ""))
         self.national[column, reason] = (count + 1, example or masked(number, keep=0))
+
+    def add_footer(self, reference: str | None) -> None:
+        """Count a skipped line such as ``Total``, with the value of its reference column."""
+        self.footers += 1
+        if reference is not None:
+            self.footer_references.add(reference)
 
     def add_encoding(self, name: str, given: str | None, found: str) -> None:
         """Record the encoding of a file if it was detected."""
@@ -124,5 +135,6 @@ class SourceNotes:
             ],
             "encodings": self.encodings,
             "footers": self.footers,
+            "repeated_headers": self.repeated_headers,
             "twin_references": self.twins,
         }

@@ -48,18 +48,21 @@ def sheet_rows(
     header: list[Any] = next((line for place, line in lines if place > skipped and not is_blank(_texts(line))), [])
     if not header:
         return number
+    names = _texts(header)
     try:
-        columns = Columns.match(_texts(header), reading)
+        columns = Columns.match(names, reading)
     except UnknownColumns as error:
         read = next(lines, (0, []))
-        hint = title_hint(map(_texts, chain([read[1]], (line for _, line in lines))), read[0] - 1, _texts(header))
+        hint = title_hint(map(_texts, chain([read[1]], (line for _, line in lines))), read[0] - 1, names)
         raise ConfigurationError(f"{error}{hint}") from None
     for place, line in lines:
         texts = _texts(line)
         if is_blank(texts):
             continue
-        if is_footer(texts):
-            reading.notes.footers += 1
+        if texts == names:
+            reading.notes.repeated_headers += 1
+            continue
+        if is_footer(texts, columns):
             continue
         values = [plain(_cell(value)) for value in line]
         number += 1

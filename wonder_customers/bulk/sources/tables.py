@@ -1,18 +1,18 @@
 """Parquet files, and SQL queries over files and databases, through DuckDB."""
 
+import csv
 import glob
-import io
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
-from shutil import copyfileobj
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading
+from wonder_customers.bulk.sources.csv_files import LONGEST_FIELD, csv_records
 from wonder_customers.bulk.sources.encodings import encoding_of
 from wonder_customers.bulk.sources.packed import read_error, unpacked, unreadable
 from wonder_customers.bulk.sources.values import typed_rows
@@ -34,6 +34,12 @@ _LOCKED = "; ".join(
 """Set after the source is attached, because a SQLite database needs an extension."""
 _QUOTED = re.compile(r"--[^\n]*|/\*.*?\*/|'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"", re.DOTALL)
 """Comments, and strings and names in quotes."""
+# DuckDB would take `#` for comments, and would accept other quotes than the parser of CSV files. Types would change ids
+# such as 000123.
+_CSV_OPTIONS = (
+    "header = true, all_varchar = true, delim = ',', quote = '\"', escape = '\"', comment = '', skip = 0,"
+    f" new_line = '\\n', max_line_size = {4 * LONGEST_FIELD}"
+)
 _CSV_NAME = re.compile(r"[^'\"\n]+\.(csv|tsv|txt)(\.gz|\.zst)?", re.IGNORECASE)
 
 
@@ -101,12 +107,13 @@ def _attach_named(connection: Any, query: str, reading: Reading, folder: Path) -
     """Attach the files that a query names in quotes, and return the paths that DuckDB may read."""
     allowed: dict[str, None] = {}
     for name in _quoted_names(query):
-        matches = [name] if Path(name).is_file() else glob.glob(name)  # noqa: PTH207 - DuckDB's paths are texts
+        matches = [name] if Path(name).is_file() else sorted(glob.glob(name))  # noqa: PTH207 - DuckDB's paths are texts
         allowed |= dict.fromkeys([*matches, *map(glob_escaped, matches), *([name] if matches else [])])
-        if _is_csv(name) and Path(name).is_file():
-            file, table = _table(Path(name), reading, folder)
-            allowed |= dict.fromkeys([str(file), glob_escaped(file)])
-            _create_view(connection, name, table)
+        # An argument of `read_csv` is read with the options in the query.
+        if matches and _is_csv(name) and not any(f"{it}{_quoted(name)}" in query for it in "(["):
+            tables = [_table(Path(match), reading, folder) for match in matches]
+            allowed |= dict.fromkeys(it for file, _ in tables for it in (str(file), glob_escaped(file)))
+            _create_view(connection, name, " UNION ALL BY NAME SELECT * FROM ".join(table for _, table in tables))
     return allowed
 
 
@@ -132,29 +139,20 @@ def _table(path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
     """Return the file that DuckDB reads for `path`, and its table in SQL."""
     if not _is_csv(path.name):
         return path, _quoted(glob_escaped(path))
-    text = reading.mapping.text
-    # Types would change ids such as 000123.
-    options = ["header = true", "all_varchar = true", *([f"skip = {text.skip_lines}"] if text.skip_lines else [])]
-    given = (("delim", text.delimiter), ("quote", text.quote))
-    options += [f"{option} = {_quoted(value)}" for option, value in given if value is not None]
-    file = path
+    text, file = reading.mapping.text, folder / f"{len(list(folder.iterdir()))}.csv"
     try:
         with path.open("rb") as raw, closing(unpacked(path, raw)) as contents:
             encoding = encoding_of(contents, text.encoding, path.name)
             reading.notes.add_encoding(path.name, text.encoding, encoding)
-            if encoding != "utf-8":
-                contents.seek(0)
-                file = folder / f"{len(list(folder.iterdir()))}.csv"
-                with (
-                    io.TextIOWrapper(contents, encoding, newline="") as lines,
-                    file.open("w", encoding="utf-8", newline="") as copy,
-                ):
-                    copyfileobj(lines, copy)
+            contents.seek(0)
+            records = csv_records(contents, encoding, text, f"{path.name}, ", reading.notes)
+            with file.open("w", encoding="utf-8", newline="") as copy:
+                csv.writer(copy, lineterminator="\n").writerows(records)
     except UnicodeError:
         raise ConfigurationError(f"{path.name} is not valid {encoding}. Export the data again as UTF-8.") from None
     except unreadable() as error:
         raise read_error(path, error) from None
-    return file, f"read_csv({_quoted(glob_escaped(file))}, {', '.join(options)})"
+    return file, f"read_csv({_quoted(glob_escaped(file))}, {_CSV_OPTIONS})"
 
 
 def glob_escaped(path: Path | str) -> str:

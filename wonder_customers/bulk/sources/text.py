@@ -25,7 +25,8 @@ class TextOptions:
 
     Attributes:
         encoding: The encoding, as a Python codec; ``detect`` for the most likely encoding; None for UTF-8 or UTF-16.
-        delimiter: The delimiter of CSV files; None to find it from the first line.
+        delimiter: The delimiter of CSV files; None to find it from the first line
+            that is not blank.
         quote: The quote character of CSV files; None for the double quote.
         skip_lines: The number of lines before the column names of CSV files and spreadsheets.
 

@@ -19,9 +19,11 @@ __all__ = ["INVALID_BYTES", "Cleaner", "folded"]
 INVALID_BYTES = "bytes that are not valid in the encoding of the file"
 
 _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
+# An id such as 12E45678 does not match: a spreadsheet writes one digit, a fraction and a signed exponent.
+_CHANGED_ID = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}|[0-9]+[.,]0{1,2}")
 _NUMBERS = {
-    # An id such as 12E45678 does not match: a spreadsheet writes one digit, a fraction and a signed exponent.
-    "reference": re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}|[0-9]+[.,]0{1,2}"),
+    "reference": _CHANGED_ID,
+    "address.postcode": _CHANGED_ID,
     "phone": _SHORTENED,
     "phone.number": _SHORTENED,
 }
@@ -35,7 +37,7 @@ _BYTES = {chr(byte): byte for byte in range(256)} | {
 }
 """The byte of each character in Windows-1252, and in Latin-1 where Windows-1252 has none."""
 _BLANK = re.compile(r"[^\S\n]")
-_MAILTO = re.compile(r"mailto:\s*", re.IGNORECASE)
+_MAILTO = re.compile(r"mailto:\s*([^\s?;,|]*)(\?[^;|\n]*)?", re.IGNORECASE)
 _NAMED = re.compile(r"[^<>]*<\s*([^<>\s]+@[^<>\s]+)\s*>")
 _EMAIL = re.compile(
     r"[^\s@,;:<>()\[\]\"\\.]+(\.[^\s@,;:<>()\[\]\"\\.]+)*"
@@ -154,7 +156,7 @@ class Cleaner:
         return "" if text in self._nulls else text
 
     def _email(self, text: str) -> str:
-        found = _MAILTO.sub("", text)
+        found = _MAILTO.sub(r"\1", text)
         parts = [part for part in _EMAILS.split(found) if part]
         if len(parts) > 1 and sum("@" in part for part in parts) > 1:
             if self.several != "first":
@@ -242,6 +244,6 @@ def _country(text: str) -> str:
 
 def _check_number(text: str, pattern: re.Pattern[str]) -> str:
     if pattern.fullmatch(text):
-        what = "a spreadsheet shortened this number" if "e" in text.lower() else "a program added decimals to an id"
-        raise ValueError(f"{what}; format the column as text and export the data again")
+        what = "a spreadsheet shortened" if "e" in text.lower() else "a program added decimals to"
+        raise ValueError(f"{what} this number; format the column as text and export the data again")
     return text
