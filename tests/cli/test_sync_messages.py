@@ -249,6 +249,16 @@ def test_progress_bar_shows_that_the_gateway_does_not_process_requests() -> None
     assert progress._format_facts(facts) == "7 rows · 0/s · 432 failed requests (retried)"
 
 
+def test_plan_and_sync_count_skipped_lines(at_simulator: Command, folder: Path) -> None:
+    (folder / "c.csv").write_text("reference,name\nc-1,Ada\nreference,name\nc-2,Bo\nTotal,\n")
+    for command in ("plan", "sync"):
+        code, out, err = at_simulator(command, "c.csv", "--to", "monri")
+        shown = f"{out}{err}".replace("\n", " ")
+        assert code == 0
+        assert "Skipped 1 line after the table, such as a total." in shown
+        assert "Skipped 1 line that repeats the column names." in shown
+
+
 def test_plan_names_the_option_for_national_phones(at_simulator: Command, folder: Path) -> None:
     (folder / "c.csv").write_text("reference,name,phone\nc-1,Ada,091 234 5678\n")
     code, out, err = at_simulator("plan", "c.csv", "--to", "monri")
