@@ -191,6 +191,66 @@ def test_each_mistake_is_reported_once(mistakes: str) -> None:
     assert "never called: wonder.get()" not in mistakes
 
 
+OWN_GATEWAYS = """
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.mark.parametrize(argnames="customer_gateway", argvalues=["monri"])
+async def test_keywords(customer_session, customer_gateway):
+    assert customer_session.gateway == customer_gateway == "monri"
+
+
+@pytest.mark.parametrize("number, customer_gateway", [(1, "monri")])
+async def test_two_in_one_string(customer_session, customer_gateway, number):
+    assert customer_session.gateway == customer_gateway == "monri"
+
+
+@pytest.mark.parametrize(["customer_gateway", "number"], [("monri", 1)])
+async def test_list(customer_session, number):
+    assert customer_session.gateway == "monri"
+
+
+@pytest.mark.parametrize(argnames=("customer_gateway",), argvalues=[("monri",)], indirect=True)
+async def test_tuple_by_keyword_and_indirect(customer_session, customer_gateway):
+    assert customer_session.gateway == customer_gateway == "monri"
+
+
+class TestOwnFixture:
+    @pytest.fixture
+    def customer_gateway(self):
+        return "monri"
+
+    async def test_once(self, customer_session):
+        assert customer_session.gateway == "monri"
+
+
+class TestOwnParameters:
+    @pytest.fixture(params=["monri", "paydock"])
+    def customer_gateway(self, request):
+        return request.param
+
+    async def test_twice(self, customer_session, customer_gateway):
+        assert customer_session.gateway == customer_gateway
+
+
+@pytest.mark.parametrize("other_customer_gateway", [1])
+async def test_another_name(customer_session, other_customer_gateway):
+    pass
+"""
+
+
+def test_customer_gateway_can_be_parametrized_and_overridden(tmp_path: Path) -> None:
+    outcome = run_project(tmp_path, OWN_GATEWAYS)
+    assert (outcome.code, outcome.count("passed")) == (0, 4 + 1 + 2 + 3), outcome.text
+
+
 SANDBOX = """
 import os
 

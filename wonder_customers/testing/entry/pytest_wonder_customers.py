@@ -289,23 +289,29 @@ def monri_session(_base_session: "CustomerSession[Any]", _session_target: _Sessi
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that uses `customer_session` once for each gateway."""
-    if "customer_gateway" not in metafunc.fixturenames:
+    if "_each_gateway" not in metafunc.fixturenames:  # a fixture of the user may replace `customer_gateway`
         return
-    if any("customer_gateway" in str(mark.args[:1]) for mark in metafunc.definition.iter_markers("parametrize")):
+    if any("customer_gateway" in _argnames(mark) for mark in metafunc.definition.iter_markers("parametrize")):
         return
     mark = metafunc.definition.get_closest_marker("gateways")
     if mark is None:
         from wonder_customers import dialects  # noqa: PLC0415 - see the module's docstring
 
-        metafunc.parametrize("customer_gateway", dialects.names(), indirect=True)
+        metafunc.parametrize("_each_gateway", dialects.names(), indirect=True)
     else:
-        metafunc.parametrize("customer_gateway", mark.args, indirect=True)
+        metafunc.parametrize("_each_gateway", mark.args, indirect=True)
 
 
 @pytest.fixture
-def customer_gateway(request: pytest.FixtureRequest) -> str:
+def _each_gateway(request: pytest.FixtureRequest) -> str | None:
+    """Return the gateway of this run; None if the test has a parameter `customer_gateway`."""
+    return getattr(request, "param", None)
+
+
+@pytest.fixture
+def customer_gateway(request: pytest.FixtureRequest, _each_gateway: str | None) -> str:
     """Return the gateway name of `customer_session` in this run of the test."""
-    return str(request.param)
+    return str(getattr(request, "param", _each_gateway))
 
 
 @pytest.fixture
@@ -314,3 +320,9 @@ def customer_session(
 ) -> "CustomerSession[Any]":
     """Return an open session. The test runs once per gateway, or per name in ``@pytest.mark.gateways("monri", …)``."""
     return _base_session.for_account(_session_target.account(customer_gateway))
+def _argnames(mark: pytest.Mark) -> list[str]:
+    """Return the names of the arguments that a `parametrize` marker sets."""
+    names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+
+
