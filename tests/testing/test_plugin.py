@@ -191,6 +191,44 @@ def test_each_mistake_is_reported_once(mistakes: str) -> None:
     assert "never called: wonder.get()" not in mistakes
 
 
+NOT_COMPLETED = """
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_skipped(gateway_mock, monri_session):
+    gateway_mock.monri.get()
+    pytest.skip("not today")
+
+
+@pytest.fixture
+async def prepared(gateway_mock, monri_session):
+    gateway_mock.monri.get()
+    pytest.skip("not today")
+
+
+async def test_skipped_by_fixture(prepared):
+    pass
+
+
+async def test_xfail(gateway_mock, monri_session):
+    gateway_mock.monri.get()
+    pytest.xfail("not ready")
+
+
+@pytest.mark.xfail
+async def test_expected_to_fail(gateway_mock, monri_session):
+    gateway_mock.monri.get()
+    raise LookupError
+"""
+
+
+def test_mocked_routes_need_no_call_if_the_test_is_skipped_or_fails_as_expected(tmp_path: Path) -> None:
+    outcome = run_project(tmp_path, NOT_COMPLETED)
+    assert [outcome.count(word) for word in ("skipped", "xfailed", "errors")] == [4, 4, 0], outcome.text
+
+
 OWN_GATEWAYS = """
 import pytest
 

@@ -94,12 +94,14 @@ class RecordingTransport:
 
     Args:
         inner: The transport that sends the requests, such as ``AsyncioTransport()``; None for the default.
-        path: The path of the cassette, which is written when the transport is closed. Its folder is created.
+        path: The path of the cassette. Its folder is created.
+        write_on_close: Whether the cassette is written when the transport is closed, or only by `write`.
     """
 
-    def __init__(self, inner: Transport | None, path: Path | str) -> None:
+    def __init__(self, inner: Transport | None, path: Path | str, *, write_on_close: bool = True) -> None:
         self.inner: Transport | None = inner
         self.path: Path = Path(path)
+        self.write_on_close: bool = write_on_close
         self.interactions: list[Json] = []
         self._redaction = _Redaction()
 
@@ -133,10 +135,11 @@ class RecordingTransport:
         return recorded if raw is None else recorded | {"raw": raw}
 
     async def aclose(self) -> None:
-        """Close `inner`, and write the cassette."""
+        """Close `inner`, and write the cassette unless `write_on_close` is false."""
         if self.inner is not None:
             await self.inner.aclose()
-        self.write()
+        if self.write_on_close:
+            self.write()
 
     def write(self) -> None:
         """Write the cassette with the interactions recorded so far."""

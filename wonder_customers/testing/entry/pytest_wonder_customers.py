@@ -9,8 +9,10 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from zlib import crc32
 
 import pytest
 
@@ -23,7 +25,7 @@ _GUARD: Final = "WONDER_CUSTOMERS_LOOPBACK_ONLY"
 _GUARD_MODULE: Final = "wonder_customers.transports.loopback_guard"
 _SCOPES: Final = ("function", "class", "module", "package", "session")
 _SET_BY_US = pytest.StashKey[bool]()
-_FAILED = pytest.StashKey[bool]()
+_INCOMPLETE = pytest.StashKey[bool]()
 
 pytest.register_assert_rewrite("wonder_customers.testing.conformance")
 
@@ -75,6 +77,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     locks = sys.modules.get("wonder_customers._core.write_locks")
     if locks is not None:
         locks.UNCONFIRMED_WRITES.clear()
+    item.stash[_INCOMPLETE] = False  # a plug-in may run the same test again
     with _fail_on_guard_refusals():
         return (yield)
 
@@ -105,9 +108,10 @@ def _fail_on_guard_refusals() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Record whether the test failed."""
+    """Note whether the test failed, failed as expected, or was skipped."""
     report = yield
-    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    if not report.passed:
+        item.stash[_INCOMPLETE] = True
     return report
 
 
@@ -121,7 +125,7 @@ def gateway_mock(request: pytest.FixtureRequest) -> "Iterator[GatewayMock]":
 
     mock = GatewayMock()
     yield mock
-    if failure := None if request.node.stash.get(_FAILED, False) else mock.failure():
+    if failure := None if request.node.stash[_INCOMPLETE] else mock.failure():
         pytest.fail(f"gateway_mock: {failure}", pytrace=False)
 
 
@@ -138,24 +142,49 @@ def customer_simulator() -> "Iterator[CustomerSimulator]":
 def gateway_cassette(request: pytest.FixtureRequest) -> "Iterator[RecordingTransport | ReplayTransport]":
     """Replay the cassette ``cassettes/MODULE/TEST.json`` beside the test module, or record it with ``--record``.
 
-    The sessions of the session fixtures use the cassette.
+    The sessions of the session fixtures use the cassette. Only a test that passes replaces its cassette.
     """
     from wonder_customers.testing.cassettes import RecordingTransport, ReplayTransport  # noqa: PLC0415
 
-    # Both event loops use the same cassette.
-    name = re.sub(r"\b(asyncio|trio)\b-?", "", request.node.name).replace("[]", "")
-    path = request.path.parent / "cassettes" / request.path.stem / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.json"
+    test = request.node
+    path = _cassette_path(test)
     if request.config.getoption("record"):
-        yield RecordingTransport(None, path)
+        # Not "the first that runs": with pytest-xdist, the runs of a test may be in several processes.
+        runs = (it for it in request.session.items if it.parent is test.parent and _cassette_path(it) == path)
+        if (first := next(runs, test)) is not test:
+            pytest.skip(f"{first.name} records the cassette of this test. Run pytest without --record to replay it.")
+        recording = RecordingTransport(None, path, write_on_close=False)
+        yield recording
+        if not test.stash[_INCOMPLETE]:
+            recording.write()
         return
     replay = ReplayTransport(path)
     yield replay
-    if replay.unused and not request.node.stash.get(_FAILED, False):
+    if replay.unused and not test.stash[_INCOMPLETE]:
         pytest.fail(
             f"gateway_cassette: recorded requests were not sent: {', '.join(replay.unused)}. Correct the code under"
             " test, or record the test again with `pytest --record`.",
             pytrace=False,
         )
+
+
+def _cassette_path(test: pytest.Item) -> Path:
+    """Return the path of a test's cassette. The runs of a test on asyncio and trio have the same cassette."""
+    classes = [node.name for node in test.listchain() if isinstance(node, pytest.Class)]
+    name = ".".join([*classes, getattr(test, "originalname", test.name)])
+    call = getattr(test, "callspec", None)
+    parts = [] if call is None else call.id.split("-")
+    if call is not None and "anyio_backend" in call.params:
+        backend = call.params["anyio_backend"]
+        its_id = rf"{backend if isinstance(backend, str) else backend[0]}\b.*|anyio_backend\d+"
+        for part in [part for part in parts if re.fullmatch(its_id, part)][:1]:
+            parts.remove(part)
+    if parts:
+        values = "-".join(parts)
+        written = re.sub(r"[^A-Za-z0-9_.-]+", "-", values)[:100]
+        # A checksum, because different values may be written alike, also on file systems that ignore the case.
+        name += f"-{written}" if written == values.lower() else f"-{written}-{crc32(values.encode()):08x}"
+    return test.path.parent / "cassettes" / test.path.stem / f"{name}.json"
 
 
 @pytest.fixture(scope="session")
@@ -287,6 +316,12 @@ def monri_session(_base_session: "CustomerSession[Any]", _session_target: _Sessi
     return _base_session.for_account(_session_target.account("monri"))
 
 
+def _argnames(mark: pytest.Mark) -> list[str]:
+    """Return the names of the arguments that a `parametrize` marker sets."""
+    names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that uses `customer_session` once for each gateway."""
     if "_each_gateway" not in metafunc.fixturenames:  # a fixture of the user may replace `customer_gateway`
@@ -320,9 +355,3 @@ def customer_session(
 ) -> "CustomerSession[Any]":
     """Return an open session. The test runs once per gateway, or per name in ``@pytest.mark.gateways("monri", …)``."""
     return _base_session.for_account(_session_target.account(customer_gateway))
-def _argnames(mark: pytest.Mark) -> list[str]:
-    """Return the names of the arguments that a `parametrize` marker sets."""
-    names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
-    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-
-
