@@ -295,3 +295,18 @@ async def test_unmocked_request_message_names_the_nearest_route(helper: str | No
         with pytest.raises(AssertionError, match=nearest) as raised:
             await session.delete("secret-id")
     assert "secret-id" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "changes"),
+    [("paydock", {"name": "Ada"}), ("monri", {"first_name": "Ada"}), ("wonder", {"description": "A note"})],
+)
+def test_field_that_the_gateway_does_not_have_is_refused(gateway: str, changes: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=f"of {gateway} have no field for {next(iter(changes))}, so"):
+        GatewayMock().gateway(gateway).get(**changes)
+
+
+@pytest.mark.parametrize("changes", [{"metadata": {}}, {"email": ""}, {"email": None}, {"id": ""}])
+@pytest.mark.parametrize("gateway", GATEWAYS)
+def test_empty_and_invalid_values_can_be_mocked(gateway: str, changes: dict[str, Any]) -> None:
+    GatewayMock().gateway(gateway).get(**changes)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wonder_customers import RetryPolicy
+from wonder_customers import ConfigurationError, RetryPolicy
 from wonder_customers.testing import CustomerSimulator, GatewayMock
 
 pytestmark = pytest.mark.anyio
@@ -30,8 +30,9 @@ async def test_simulated_gateway_by_name() -> None:
         async with simulated.session("monri", retry=RetryPolicy(attempts=1)) as session:
             await session.check()
         assert simulated.gateway("monri").name == "monri"
-        with pytest.raises(KeyError):
-            simulated.gateway("acme")
+        for named in (simulated.gateway, simulated.ledger, simulated.customers):
+            with pytest.raises(ConfigurationError, match=r"unknown gateway 'acme'; the installed gateways are"):
+                named("acme")
 
 
 def test_accounts_of_several_merchants_have_separate_customers() -> None:

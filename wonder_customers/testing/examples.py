@@ -109,7 +109,7 @@ class Examples:
         return example.filled(token if example.kind == "token" else [token])
 
     def changed(self, changes: dict[str, Any], *, token: bool) -> tuple[Customer, PaymentToken | None]:
-        """Return the example records with `changes`. Raise `ConfigurationError` if the token is missing."""
+        """Return the example records with `changes`. Raise `ConfigurationError` if they cannot be written."""
         if token:
             if self.token is None:
                 raise ConfigurationError(
@@ -117,7 +117,16 @@ class Examples:
                     " golden/payment_token_response.json to its dialect."
                 )
             return self.customer, evolve(self.token, **changes)
-        return evolve(self.customer, **changes), self.token
+        customer = evolve(self.customer, **changes)
+        written = self.codec.write_customer(customer)
+        read = self.codec.read_customer(written) if _reads(self.codec.read_customer, written) else customer
+        for name in changes:
+            if getattr(read, name) is None and getattr(customer, name):
+                raise ConfigurationError(
+                    f"the customers in responses of {self.gateway} have no field for {name}, so it cannot be mocked."
+                    " Mock a field that the gateway has."
+                )
+        return customer, self.token
 
 
 @cache

@@ -58,14 +58,19 @@ class CustomerSimulator:
 
     def ledger(self, gateway: str) -> dict[str, int]:
         """Return the number of customers ever created per reference, without customers that have no reference."""
-        return self.server.store.ledger(gateway)
+        return self.server.store.ledger(self.gateway(gateway).name)
 
     def customers(self, gateway: str) -> list[dict[str, Any]]:
         """Return all stored customers in the gateway's JSON format, oldest first. Deleted customers are included."""
-        return self.server.store.customers(gateway)
+        return self.server.store.customers(self.gateway(gateway).name)
 
     def gateway(self, name: str) -> Any:
-        """Return a simulated gateway, for methods that other gateways do not have, such as ``add_payment_method``."""
+        """Return a simulated gateway, for methods that other gateways do not have, such as ``add_payment_method``.
+
+        Raises:
+            ConfigurationError: The gateway is unknown.
+        """
+        package(name)
         found: SimulatedGateway = self.server.gateways[name]
         return found
 
