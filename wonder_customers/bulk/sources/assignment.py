@@ -70,13 +70,16 @@ def plain(name: str) -> str:
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the stripped names of columns, with numbers such as ``Phone[2]`` to distinguish them."""
+    """Return the stripped names of columns, with numbers such as ``Phone[2]`` to distinguish them.
+
+    A column without a name is named after its place, such as ``column 4``.
+    """
     seen: dict[str, int] = {}
     found = []
-    for name in names:
-        bare = name.strip().removeprefix("\ufeff")
+    for place, name in enumerate(names, 1):
+        bare = name.strip().removeprefix("\ufeff") or f"column {place}"
         number = seen[plain(bare)] = seen.get(plain(bare), 0) + 1
-        found.append(f"{bare}[{number}]" if number > 1 and bare else bare)
+        found.append(f"{bare}[{number}]" if number > 1 else bare)
     return tuple(found)
 
 
@@ -92,6 +95,7 @@ class Assignment:
         feeds: How each field is filled.
         left_out: Why columns are not read, by index.
         unknown: The indexes of columns that do not match a field.
+        unnamed: The indexes of columns without a name, whose values are not used.
         preset: The preset of a known export; None for other sources.
     """
 
@@ -102,6 +106,7 @@ class Assignment:
     feeds: list[Feed] = field(factory=list, init=False)
     left_out: dict[int, str] = field(factory=dict, init=False)
     unknown: list[int] = field(factory=list, init=False)
+    unnamed: list[int] = field(factory=list, init=False)
     preset: Preset | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -119,7 +124,9 @@ class Assignment:
             if not any(it.path == "reference" for it in self.feeds):
                 rest = self._by_identifier(rest)
         for place in rest:
-            if self.preset is not None or self.mapping.unknown == "ignore" or not self.names[place]:
+            if not self.base[place].strip():
+                self.unnamed.append(place)
+            elif self.preset is not None or self.mapping.unknown == "ignore":
                 self.left_out[place] = f"not used by the preset {self.preset.title}" if self.preset else "unknown"
             else:
                 self.unknown.append(place)
@@ -132,7 +139,7 @@ class Assignment:
             found = [feed for feed in self.feeds if place in feed.places]
             if found:
                 yield name, tuple(feed.path for feed in found), found[0].why
-            else:
+            elif place not in self.unnamed:
                 yield name, (), self.left_out.get(place, "unknown")
 
     def check_fields(self) -> None:
@@ -175,7 +182,7 @@ class Assignment:
             else:
                 rules[feed.path] = FieldSource(join=names, separator=feed.separator, default=feed.default)
         for place, name in enumerate(self.names):
-            if not self._is_used(place) and name:
+            if not self._is_used(place) and place not in self.unnamed:
                 columns[name] = ()
         order = {name: place for place, name in enumerate(self.names)}
         automatic = any(feed.automatic for feed in self.feeds)

@@ -63,6 +63,7 @@ class Columns:
         cards: The indexes of columns with card fields.
         identifying: The indexes of columns whose values belong to a customer, and not to a total.
         with_cards: Whether a column may contain card data.
+        unnamed: The indexes of columns that have no name and must be empty.
         fields: The fields of the drafts.
         mark: Identifies the columns and the mapping in digests.
     """
@@ -70,6 +71,7 @@ class Columns:
     names: tuple[str, ...]
     feeds: tuple[Feed, ...]
     cleaner: Cleaner
+    unnamed: frozenset[int] = frozenset()
     reference: int = field(init=False)
     cards: frozenset[int] = field(init=False)
     identifying: frozenset[int] = field(init=False)
@@ -92,7 +94,8 @@ class Columns:
         )
         self.with_cards = bool(self.cards) or any(may_have_cards(plain(name), None) for name in self.names)
         # A column that is left out may contain card numbers.
-        self._undigested = self.cards | set(range(len(self.names))).difference(*(feed.places for feed in self.feeds))
+        unused = set(range(len(self.names))).difference(self.unnamed, *(feed.places for feed in self.feeds))
+        self._undigested = self.cards | unused
         read = {place for feed in self.feeds for place in feed.places} - self.cards
         self._suspects = frozenset(place for place in read if is_ambiguous(plain(self.names[place])))
         self._labels = {feed.path: ", ".join(self.names[place] for place in feed.places) for feed in self.feeds}
@@ -144,7 +147,8 @@ class Columns:
         feeds = tuple(_targets(found, reading))
         kind = _Inspected if reading.inspecting else cls
         several = reading.mapping.several or (found.preset and found.preset.several) or "refuse"
-        return kind(unique, feeds, Cleaner(reading.mapping, reading.notes, several))
+        unnamed = frozenset(found.unnamed if reading.mapping.unknown == "refuse" else ())
+        return kind(unique, feeds, Cleaner(reading.mapping, reading.notes, several), unnamed)
 
     def reference_of(self, values: Sequence[Any]) -> str | None:
         """Return the reference of a row; None without a usable reference."""
@@ -188,6 +192,13 @@ class Columns:
                     f"{place}, column {self.names[index]}: the value contains a card number; leave the column out, or"
                     " map it to payment_source.number",
                     "card number",
+                )
+        for index in self.unnamed:
+            if index < len(values) and _is_filled(values[index]):
+                raise RowProblem(
+                    f"{place}, {self.names[index]}: the column has a value, but no name; name the column in the source, or"
+                    f" map it or leave it out as {self.names[index]!r}",
+                    "column without a name",
                 )
         found: dict[str, Any] = {}
         country = company = None
@@ -252,7 +263,14 @@ class _Inspected(Columns):
 
     def reference_of(self, values: Sequence[Any]) -> str | None:
         self.cleaner.notes.observe(self.names, values)
+        for place in self.unnamed:
+            if place < len(values) and _is_filled(values[place]):
+                self.cleaner.notes.add_unnamed(self.names[place])
         return super().reference_of(values)
+
+
+def _is_filled(value: Any) -> bool:
+    return value is not None and bool(str(value).strip())
 
 
 def _check_export(names: Sequence[str]) -> None:

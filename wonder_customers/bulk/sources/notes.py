@@ -113,6 +113,12 @@ class SourceNotes:
             found = evolve(self.mapping, columns=columns, fields=rules)
         self.mapping = found
 
+    def add_unnamed(self, name: str) -> None:
+        """Add a column that has values, but no name."""
+        if self.mapping is not None and name not in self.columns:
+            self.columns[name] = (), "the column has no name"
+            self.mapping = evolve(self.mapping, columns={**self.mapping.columns, name: ()})
+
     def observe(self, names: Sequence[str], values: Sequence[Any]) -> None:
         """Add masked samples of a row's values."""
         for name, value in zip(names, values, strict=False):

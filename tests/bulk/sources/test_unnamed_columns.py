@@ -1,0 +1,56 @@
+"""Columns without a name: their values are not lost, and empty columns are ignored."""
+
+from pathlib import Path
+
+import pytest
+from bulk.sources.read_rows import read_drafts, read_rows
+from bulk.sources.spreadsheet import write_xlsx
+
+from wonder_customers.bulk import sources
+
+TABLE = "reference,name,Address,,\nc-1,Ada,Ilica 1,Zagreb,10000\nc-2,Bo,,,\n"
+MAPPED = {"column 4": "address.city", "column 5": "address.postcode"}
+
+
+def test_row_with_a_value_in_a_column_without_a_name_is_invalid(tmp_path: Path) -> None:
+    first, second = read_rows(tmp_path, TABLE)
+    assert first.problem is not None
+    assert first.problem.startswith("line 2, column 4: the column has a value, but no name; name the column")
+    assert (first.code, "Zagreb" in first.problem, second.problem) == ("column without a name", False, None)
+
+
+def test_cell_of_a_spreadsheet_below_a_merged_name_is_not_lost(tmp_path: Path) -> None:
+    rows = [["reference", "name", "Address", None], ["c-1", "Ada", "Ilica 1", "Zagreb"]]
+    (row,) = sources.read(write_xlsx(tmp_path / "c.xlsx", {"A": rows}))
+    assert row.problem is not None
+    assert "column 4: the column has a value" in row.problem
+
+
+def test_value_added_in_a_column_without_a_name_is_a_change(tmp_path: Path) -> None:
+    before, after = (read_rows(tmp_path, f"reference,name,\nc-1,Ada,{value}\n")[0] for value in ("", "x"))
+    assert before.raw_values != after.raw_values
+
+
+@pytest.mark.parametrize("head", ["", "ID"], ids=["first", "last"])
+def test_empty_column_without_a_name_is_ignored(head: str, tmp_path: Path) -> None:
+    (draft,) = read_drafts(tmp_path, "reference,name,\nc-1,Ada, \n" if head else ",reference,name\n,c-1,Ada\n")
+    assert (draft.reference, draft.name) == ("c-1", "Ada")
+
+
+def test_column_without_a_name_can_be_mapped_left_out_and_ignored(tmp_path: Path) -> None:
+    first, _ = read_drafts(tmp_path, TABLE, mapping=MAPPED)
+    assert (first.address.city, first.address.postcode) == ("Zagreb", "10000")
+    for how in ({"mapping": {"column 4": "", "column 5": ""}}, {"unknown": "ignore"}):
+        first, _ = read_drafts(tmp_path, TABLE, **how)
+        assert (first.address.line1, first.address.city) == ("Ilica 1", None)
+
+
+def test_written_mapping_lists_columns_without_a_name_that_have_values(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("reference,name,,\nc-1,Ada,Zagreb,\n")
+    reader = sources.read(path, inspecting=True)
+    list(reader)
+    assert reader.notes.mapping is not None
+    assert dict(reader.notes.mapping.columns) == {"reference": ("reference",), "name": ("name",), "column 3": ()}
+    assert reader.notes.columns["column 3"] == ((), "the column has no name")
+    assert list(sources.read(path).notes.columns) == ["reference", "name"]
