@@ -18,6 +18,8 @@ _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
 def _cell(value: object) -> str:
     if value is None:
         return "<c/>"
+    if isinstance(value, tuple):
+        return f'<c s="2"><v>{value[0]!r}</v></c>'
     if isinstance(value, bool):
         return f'<c t="b"><v>{int(value)}</v></c>'
     if isinstance(value, date):
@@ -28,11 +30,16 @@ def _cell(value: object) -> str:
 
 
 def write_xlsx(
-    path: Path, sheets: Mapping[str, Sequence[Sequence[object]]], xml: bytes | None = None, hidden: Sequence[str] = ()
+    path: Path,
+    sheets: Mapping[str, Sequence[Sequence[object]]],
+    xml: bytes | None = None,
+    hidden: Sequence[str] = (),
+    number_format: str = "General",
 ) -> Path:
     """Write a spreadsheet; values are strings, numbers, Booleans and dates.
 
-    `xml` replaces the contents of each sheet. `hidden` are the names of hidden sheets.
+    `xml` replaces the contents of each sheet. `hidden` are the names of hidden sheets. `number_format` is the format of
+    numbers that are given in a tuple.
     """
     numbers = range(1, len(sheets) + 1)
     listed = "".join(
@@ -44,7 +51,11 @@ def write_xlsx(
         for number in numbers
     )
     styles = f'<Relationship Id="rId0" Type="{_RELATIONS}/styles" Target="styles.xml"/>'
-    formats = '<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14" applyNumberFormat="1"/></cellXfs>'
+    code = escape(number_format, {'"': "&quot;"})
+    formats = (
+        f'<numFmts count="1"><numFmt numFmtId="164" formatCode="{code}"/></numFmts><cellXfs count="3">'
+        '<xf numFmtId="0"/><xf numFmtId="14" applyNumberFormat="1"/><xf numFmtId="164"/></cellXfs>'
+    )
     document = f'<Relationship Id="rId1" Type="{_RELATIONS}/officeDocument" Target="xl/workbook.xml"/>'
     with ZipFile(path, "w") as file:
         file.writestr("_rels/.rels", f'{_HEAD}<Relationships xmlns="{_PACKAGE}">{document}</Relationships>')

@@ -20,7 +20,7 @@ def test_row_with_a_value_in_a_column_without_a_name_is_invalid(tmp_path: Path) 
 
 
 def test_cell_of_a_spreadsheet_below_a_merged_name_is_not_lost(tmp_path: Path) -> None:
-    rows = [["reference", "name", "Address", None], ["c-1", "Ada", "Ilica 1", "Zagreb"]]
+    rows: list[list[object]] = [["reference", "name", "Address", None], ["c-1", "Ada", "Ilica 1", "Zagreb"]]
     (row,) = sources.read(write_xlsx(tmp_path / "c.xlsx", {"A": rows}))
     assert row.problem is not None
     assert "column 4: the column has a value" in row.problem

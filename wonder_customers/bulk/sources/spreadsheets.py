@@ -4,7 +4,6 @@ import re
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
-from functools import reduce
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +12,7 @@ from zipfile import BadZipFile, ZipFile
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading, UnknownColumns
 from wonder_customers.bulk.sources.csv_files import REMARK, is_blank, is_footer, is_remark, title_hint
+from wonder_customers.bulk.sources.number_formats import check_formats, column_number, padded, padded_cells
 from wonder_customers.bulk.sources.values import plain, shown_date
 from wonder_customers.errors import ConfigurationError, needed
 
@@ -87,14 +87,20 @@ def _lines(path: Path, sheet: str | None, advance: Callable[[float], None]) -> I
     try:
         if start.startswith(b"PK"):
             _check_parts(path)
+        check_formats(path)
         with python_calamine.CalamineWorkbook.from_path(path) as book:
             name = _chosen(book, sheet, path.name, python_calamine.SheetVisibleEnum.Visible)
             if name is not None:
                 chosen = book.get_sheet_by_name(name)
                 last = 1 + (chosen.end or (0, 0))[0]
+                first = 1 + (chosen.start or (0, 0))[1]
+                formats = padded_cells(path, book.sheet_names.index(name)) if start.startswith(b"PK") else iter(())
+                row, templates = next(formats, (0, {}))
                 for place, line in enumerate(chosen.iter_rows(), 1):
                     advance(place / last)
-                    yield line
+                    while 0 < row < place:
+                        row, templates = next(formats, (0, {}))
+                    yield padded(line, templates, first) if row == place else line
     except (python_calamine.CalamineError, OSError, BadZipFile, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(
@@ -156,13 +162,9 @@ def _extent(file: IO[bytes]) -> tuple[int, int, int]:
         found = _PLACE.findall(rest + piece)
         cells += len(found)
         rows = max(rows, *(int(it[:_LONGEST]) for it in {row for _, row in found}), 0)
-        columns = max(columns, *(_column(it[:_LONGEST]) for it in {column for column, _ in found}), 0)
+        columns = max(columns, *(column_number(it[:_LONGEST]) for it in {column for column, _ in found}), 0)
         rest = piece[-_TAG:]
     return rows, columns, cells
-
-
-def _column(letters: bytes) -> int:
-    return reduce(lambda number, letter: 26 * number + (letter & 31), letters, 0)
 
 
 def _texts(line: list[Any]) -> list[str]:

@@ -1,0 +1,151 @@
+"""Number formats of spreadsheets that show leading zeros, such as ``00000``. They are not part of the values."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from html import unescape
+from pathlib import Path
+from typing import IO, Any
+from zipfile import ZipFile
+
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["check_formats", "column_number", "padded", "padded_cells"]
+
+Template = tuple[str | None, ...]
+"""The parts of a number: None for a digit, and strings between the digits."""
+
+_TOKEN = re.compile(r'"([^"]*)"|\\(.)|([_*].|\[\$-[^\]]*\])|(.)', re.DOTALL)
+_LITERALS = frozenset("-+() ")
+_TAGS = re.compile(rb"<(?:\w+:)?(row|c)(\s[^>]*|/?)>")
+_ATTRIBUTE = re.compile(rb"""([\w:]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_PIECE = 1 << 20
+_MOST = 10**15
+"""Numbers from here on have lost digits and are not padded, so that they are refused."""
+_OLD_FORMAT = re.compile(rb"\x1e\x04..(?:..)(..)\x00", re.DOTALL)
+"""The record of a number format in an .xls file, with the number of characters."""
+_ODS_STYLES = re.compile(rb"<number:number-style\b.*?</number:number-style>", re.DOTALL)
+_ODS_ZEROS = re.compile(rb'number:min-integer-digits="(?:[2-9]|\d\d+)"')
+
+
+def padded(line: Sequence[Any], templates: Mapping[int, Template], first: int) -> list[Any]:
+    """Return the cells of a row, of which the first is in column `first`, with numbers as a spreadsheet shows them."""
+    return [_padded(it, templates[place]) if place in templates else it for place, it in enumerate(line, first)]
+
+
+def _padded(value: Any, template: Template) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _MOST or value % 1:
+        return value
+    zeros = template.count(None)
+    digits = str(int(value)).zfill(zeros)
+    # A longer number is shown completely: its first digits are at the first place.
+    places = iter([digits[: len(digits) - zeros + 1], *digits[len(digits) - zeros + 1 :]])
+    return "".join(next(places) if part is None else part for part in template)
+
+
+def _template(code: str) -> Template | None:
+    """Return the parts of a number format with leading zeros; None for other formats."""
+    parts: list[str | None] = []
+    for quoted, escaped, ignored, other in _TOKEN.findall(code):
+        if other == ";":
+            break  # the format of negative numbers
+        if other == "0":
+            parts.append(None)
+        elif other and other not in _LITERALS:
+            return None
+        elif not ignored:
+            parts.append(quoted or escaped or other)
+    return tuple(parts) if parts.count(None) > 1 else None
+
+
+def padded_cells(path: Path, index: int) -> Iterator[tuple[int, Mapping[int, Template]]]:
+    """Yield the number of each row of an .xlsx file's sheet that has such cells, and their formats by column."""
+    with ZipFile(path) as archive:
+        names = {name.lower(): name for name in archive.namelist()}
+        if not {"xl/styles.xml", "xl/workbook.xml", "xl/_rels/workbook.xml.rels"} <= names.keys():
+            return
+        formats = _formats(archive.read(names["xl/styles.xml"]))
+        if not formats:
+            return
+        sheets = [it for it in _elements(archive.read(names["xl/workbook.xml"]), b"sheet") if it.get("name")]
+        link = next((value for key, value in sheets[index].items() if key.endswith(":id")), None)
+        links = _elements(archive.read(names["xl/_rels/workbook.xml.rels"]), b"Relationship")
+        target = next((it["Target"] for it in links if it.get("Id") == link and "Target" in it), "")
+        part = target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
+        if part.lower() in names:
+            with archive.open(names[part.lower()]) as file:
+                yield from _rows(file, formats)
+
+
+def _formats(styles: bytes) -> dict[bytes, Template]:
+    """Return the formats with leading zeros by the style of a cell."""
+    codes = {it["numFmtId"]: it["formatCode"] for it in _elements(_section(styles, b"numFmts"), b"numFmt")}
+    styled = [it.get("numFmtId", "") for it in _elements(_section(styles, b"cellXfs"), b"xf")]
+    found = ((b"%d" % place, _template(codes.get(number, ""))) for place, number in enumerate(styled))
+    return {style: template for style, template in found if template is not None}
+
+
+def _section(xml: bytes, name: bytes) -> bytes:
+    found = re.search(rb"<(?:\w+:)?" + name + rb"\b.*?</(?:\w+:)?" + name + rb"\s*>", xml, re.DOTALL)
+    return found[0] if found else b""
+
+
+def _elements(xml: bytes, name: bytes) -> Iterator[dict[str, str]]:
+    """Yield the attributes of elements."""
+    for tag in re.finditer(rb"<(?:\w+:)?" + name + rb"""\s((?:[^>"']|"[^"]*"|'[^']*')*)>""", xml):
+        given = _ATTRIBUTE.findall(tag[1])
+        yield {key.decode(): unescape((one or other).decode("utf-8", "replace")) for key, one, other in given}
+
+
+def _rows(file: IO[bytes], formats: Mapping[bytes, Template]) -> Iterator[tuple[int, dict[int, Template]]]:
+    row = column = 0
+    found: dict[int, Template] = {}
+    for name, given in _tags(file):
+        attributes = {key: one or other for key, one, other in _ATTRIBUTE.findall(given)}
+        if name == b"row":
+            if found:
+                yield row, found
+            row, column, found = int(attributes.get(b"r", row + 1)), 0, {}
+            continue
+        place = re.match(rb"[A-Za-z]+", attributes.get(b"r", b""))
+        column = column_number(place[0]) if place else column + 1
+        if (template := formats.get(attributes.get(b"s", b""))) is not None:
+            found[column] = template
+    if found:
+        yield row, found
+
+
+def _tags(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    rest = b""
+    while piece := file.read(_PIECE):
+        text = rest + piece
+        rest = text[text.rfind(b"<") :] if b"<" in text else b""
+        yield from _TAGS.findall(text, 0, len(text) - len(rest))
+    yield from _TAGS.findall(rest)
+
+
+def column_number(letters: bytes) -> int:
+    """Return the number of a column, from 1, by its letters."""
+    return reduce(lambda number, letter: 26 * number + (letter & 31), letters, 0)
+
+
+def check_formats(path: Path) -> None:
+    """Raise `ConfigurationError` if a file that is not .xlsx has a format with leading zeros, which is not applied."""
+    with path.open("rb") as file:
+        is_zip = file.read(2) == b"PK"
+    if is_zip:
+        with ZipFile(path) as archive:
+            if "content.xml" not in archive.namelist():
+                return
+            with archive.open("content.xml") as content:
+                styles = content.read(_PIECE).partition(b"<office:body")[0]
+        found = any(_ODS_ZEROS.search(style) for style in _ODS_STYLES.findall(styles))
+    else:
+        data = path.read_bytes()
+        records = ((it.end(), int.from_bytes(it[1], "little")) for it in _OLD_FORMAT.finditer(data))
+        found = any(_template(data[start : start + size].decode("latin-1")) for start, size in records)
+    if found:
+        raise ConfigurationError(
+            f"{path.name} has a number format that shows leading zeros, such as 00000, which can only be read from"
+            " .xlsx files. Open the file in a spreadsheet program and save it as .xlsx."
+        )
