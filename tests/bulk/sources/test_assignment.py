@@ -36,6 +36,30 @@ CASES: dict[str, tuple[str, dict[str, str | None]]] = {
         "ContactName,AccountNumber,EmailAddress,FirstName,LastName\nAcme,A-1,a@example.test,Ana,Horvat\n",
         {"name": "Acme", "first_name": None, "last_name": None},
     ),
+    "two parts of a name at SAP": (
+        "Debitor;Name 1;Name 2;Ort\n1;Handelsgesellschaft;mbH & Co. KG;Kassel\n",
+        {"reference": "1", "name": "Handelsgesellschaft mbH & Co. KG", "address.city": "Kassel"},
+    ),
+    "technical names at SAP": ("KUNNR;NAME1;NAME2\n1;Handel;GmbH\n", {"name": "Handel GmbH"}),
+    "one part of a name at SAP": ("KUNNR;NAME1;NAME2\n1;Handel;\n", {"name": "Handel"}),
+    "two parts of a name at Business Central": (
+        "No.,Name,Name 2,Phone No.\n1,Handel,GmbH,+385912345678\n",
+        {"reference": "1", "name": "Handel GmbH"},
+    ),
+    "contacts of an account at Salesforce": (
+        "Account ID,Account Name,First Name,Last Name,Email\n001,Acme,Ana,Horvat,a@example.test\n",
+        {"reference": "a@example.test", "first_name": "Ana", "last_name": "Horvat", "company_name": "Acme"},
+    ),
+    "account without a contact at Salesforce": ("Account ID,Account Name,Phone\n001,Acme,\n", {"name": "Acme"}),
+    "customer without a type at DATEV": (
+        "Konto;Name (Adressattyp Unternehmen);Name (Adressattyp natürl. Person);"
+        "Vorname (Adressattyp natürl. Person);Name (Adressattyp keine Angabe)\n1;;;;Nord\n",
+        {"name": "Nord", "last_name": None},
+    ),
+    "last name in Dutch": ("Klantnummer;Naam;Voornaam\n1;Jansen;Piet\n", {"last_name": "Jansen", "name": None}),
+    "last name in Swedish": ("Kundnummer;Namn;Förnamn\n1;Svensson;Bo\n", {"first_name": "Bo", "last_name": "Svensson"}),
+    "last name in Danish": ("Kundenummer;Fornavn;Navn\n1;Bo;Hansen\n", {"first_name": "Bo", "last_name": "Hansen"}),
+    "last name in Finnish": ("Asiakasnumero;Nimi;Etunimi\n1;Korhonen;Aino\n", {"last_name": "Korhonen"}),
     "two addresses": (
         "ContactName,AccountNumber,EmailAddress,POAddressLine1,POCity,Billing Zip\nAcme,A-1,a@b.test,Ilica,Split,1\n",
         {"address.line1": "Ilica", "address.city": "Split", "address.postcode": None},

@@ -19,6 +19,8 @@ _IDENTIFIERS = frozenset({"id", "uuid", "guid", "identifier"})
 _SEVERAL = frozenset({"phone", "address.country"})
 """Fields with several columns in many exports: a telephone and a mobile phone; the name and the code of a country."""
 _FULL_NAMES = frozenset({"nombre", "nome", "ime", "име", "jmeno"})
+_LAST_NAMES = frozenset({"name", "nom", "naam", "namn", "navn", "nimi"})
+"""Columns that contain the last name beside a column with the first name, in many languages."""
 _CARD_PARTS = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")
 
 
@@ -259,7 +261,8 @@ class Assignment:
         for path, names in preset.fields.items():
             places = tuple(keys[name] for name in names if name in keys and keys[name] not in taken)
             if places and path not in given:
-                mapped.append(Feed(path, places, f"preset {preset.title}"))
+                separator = " " if path in preset.join else None
+                mapped.append(Feed(path, places, f"preset {preset.title}", separator))
         used = {place for feed in mapped for place in feed.places}
         by_name = [it for it in self.feeds if it.why == "name of the field" and not used.intersection(it.places)]
         self.feeds = mapped
@@ -307,9 +310,8 @@ class Assignment:
         found = {feed.path: feed for feed in self.feeds}
         name, first, last = found.get("name"), found.get("first_name"), found.get("last_name")
         if first is not None and last is None and name is not None and first.why == "synonym" and name.why != "mapped":
-            # In many languages, a column `Name` beside a first name contains the last name.
             foreign = not name_key(self.base[first.places[0]]).startswith(("first", "given", "fore", "fname"))
-            if foreign and name_key(self.base[name.places[0]]) in {"name", "nom"}:
+            if foreign and name_key(self.base[name.places[0]]) in _LAST_NAMES:
                 self.feeds[self.feeds.index(name)] = evolve(
                     name, path="last_name", why="the table also has a first name"
                 )

@@ -196,8 +196,8 @@ class Columns:
         for index in self.unnamed:
             if index < len(values) and _is_filled(values[index]):
                 raise RowProblem(
-                    f"{place}, {self.names[index]}: the column has a value, but no name; name the column in the source, or"
-                    f" map it or leave it out as {self.names[index]!r}",
+                    f"{place}, {self.names[index]}: the column has a value, but no name; name the column in the source,"
+                    f" or map it or leave it out as {self.names[index]!r}",
                     "column without a name",
                 )
         found: dict[str, Any] = {}

@@ -34,11 +34,15 @@ class Preset:
         title: The program, for messages.
         fields: The columns of each field, as name keys.
         several: What to do with several values in a cell; None for the default.
+        join: The fields whose columns are joined.
+        without: The columns that such an export does not have, as name keys.
     """
 
     title: str
     fields: Mapping[str, tuple[str, ...]]
     several: Several | None = None
+    join: Collection[str] = ()
+    without: frozenset[str] = frozenset()
 
 
 def name_key(name: str) -> str:
@@ -84,7 +88,9 @@ def similar(name: str, fields: Collection[str]) -> str | None:
 def recognised(names: Sequence[str]) -> Preset | None:
     """Return the preset of a table with these columns."""
     keys = {name_key(name) for name in names}
-    matching = [(len(columns), preset) for columns, preset in _presets() if columns <= keys]
+    matching = [
+        (len(columns), preset) for columns, preset in _presets() if columns <= keys and not preset.without & keys
+    ]
     return max(matching, key=lambda found: found[0])[1] if matching else None
 
 
@@ -104,7 +110,8 @@ def _presets() -> Sequence[tuple[frozenset[str], Preset]]:
     found = []
     for given in _data()["presets"].values():
         fields = {field: tuple(map(name_key, names)) for field, names in given["fields"].items()}
-        preset = Preset(given["title"], fields, given.get("several"))
+        without = frozenset(map(name_key, given.get("without", ())))
+        preset = Preset(given["title"], fields, given.get("several"), given.get("join", ()), without)
         found += [(frozenset(map(name_key, columns)), preset) for columns in given["recognise"]]
     return found
 
