@@ -52,9 +52,11 @@ CASES: dict[str, tuple[str, dict[str, str | None]]] = {
     ),
     "account without a contact at Salesforce": ("Account ID,Account Name,Phone\n001,Acme,\n", {"name": "Acme"}),
     "customer without a type at DATEV": (
-        "Konto;Name (Adressattyp Unternehmen);Name (Adressattyp natürl. Person);"
-        "Vorname (Adressattyp natürl. Person);Name (Adressattyp keine Angabe)\n1;;;;Nord\n",
-        {"name": "Nord", "last_name": None},
+        (
+            "Konto;Name (Adressattyp Unternehmen);Name (Adressattyp natürl. Person);"
+            "Name (Adressattyp keine Angabe)\n1;;;B\n"
+        ),
+        {"name": "B", "last_name": None},
     ),
     "last name in Dutch": ("Klantnummer;Naam;Voornaam\n1;Jansen;Piet\n", {"last_name": "Jansen", "name": None}),
     "last name in Swedish": ("Kundnummer;Namn;Förnamn\n1;Svensson;Bo\n", {"first_name": "Bo", "last_name": "Svensson"}),

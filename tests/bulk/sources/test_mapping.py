@@ -78,6 +78,52 @@ def test_inspection_writes_a_mapping_that_reads_the_same(tmp_path: Path) -> None
         assert found == [row.draft for row in sources.read(path, unknown="ignore")]
 
 
+WRITTEN = {
+    "company without a name": {"c.csv": "Kundennummer;Vorname;Nachname;Firma\n1;Ana;Horvat;Acme\n2;;;Acme\n"},
+    "company beside an empty name": {"c.csv": "reference,name,Firma\n1,Ana,Acme\n2,,Acme\n"},
+    "company with the name of the field": {"c.csv": "reference,name,company_name\n1,,Acme\n"},
+    "export": {
+        "c.csv": "First Name,Last Name,Email,Accepts Marketing,Total Spent,Company\n,,a@example.test,no,1,Acme\n"
+    },
+    "joined name": {"c.csv": "Debitor;Name 1;Name 2\n1;Acme;GmbH\n"},
+    "names that differ in case": {
+        "a.csv": "reference,name\n1,Ana\n",
+        "b.csv": "Kundennummer;Name;Ort\n2;Bo;Split\n",
+        "c.csv": "Kundennummer;NAME;Firma\n3;;Acme\n",
+    },
+    "one phone and two phones": {
+        "a.csv": "reference,Telefon\n1,+385912345678\n",
+        "b.csv": "reference,Phone,Mobile\n2,,+385912345679\n",
+    },
+}
+
+
+@pytest.mark.parametrize("case", WRITTEN)
+def test_written_mapping_reads_the_same_rows(case: str, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name, data in WRITTEN[case].items():
+        (folder / name).write_text(data)
+    path = folder / "c.csv" if len(WRITTEN[case]) == 1 else folder
+    missing = ["company_name"] if case == "export" else []
+    inspected = sources.read(path, inspecting=True, unsupported=missing)
+    list(inspected)
+    assert inspected.notes.mapping is not None
+    mapping = loaded(tmp_path, inspected.notes.mapping.to_toml())
+    found = [row.draft or row.problem for row in sources.read(path, mapping=mapping, unsupported=missing)]
+    assert found == [row.draft or row.problem for row in sources.read(path, unsupported=missing)]
+
+
+def test_company_is_the_name_if_the_mapping_says_so(tmp_path: Path) -> None:
+    for chosen, name in {True: "Acme", False: None, None: None}.items():
+        columns = {"Nr": ("reference",), "Firma": ("company_name",)}
+        mapping = ColumnMapping(columns=columns, company_as_name=chosen)
+        (draft,) = read_drafts(tmp_path, "Nr,Firma\n1,Acme\n", mapping=mapping)
+        assert (draft.company_name, draft.name) == ("Acme", name)
+    (draft,) = read_drafts(tmp_path, "reference,Firma\n1,Acme\n", mapping=ColumnMapping(company_as_name=False))
+    assert (draft.company_name, draft.name) == ("Acme", None)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -188,6 +188,7 @@ class Assignment:
                 columns[name] = ()
         order = {name: place for place, name in enumerate(self.names)}
         automatic = any(feed.automatic for feed in self.feeds)
+        company = [feed for feed in self.feeds if feed.path == "company_name"]
         return evolve(
             self.mapping,
             columns=dict(sorted(columns.items(), key=lambda item: order[item[0]])),
@@ -195,6 +196,7 @@ class Assignment:
             recognise=False,
             unsupported=self.mapping.unsupported or ("metadata" if automatic else None),
             several=self.mapping.several or (self.preset.several if self.preset else None),
+            company_as_name=any(self.mapping.uses_company(automatic=feed.automatic) for feed in company) or None,
         )
 
     def explicit_fields(self) -> dict[str, str]:
@@ -215,6 +217,8 @@ class Assignment:
         """Add the fields of the mapping."""
         by_name = {name: place for place, name in enumerate(self.names)}
         by_plain = {plain(name): place for place, name in reversed(list(enumerate(self.names)))}
+        # The mapping of a folder may contain names that differ only in case.
+        exact = {by_name.get(name.strip()) for name in self.mapping.columns}
 
         def places(names: Sequence[str], path: str) -> tuple[int, ...]:
             found = [by_name.get(name.strip(), by_plain.get(plain(name))) for name in names]
@@ -228,6 +232,9 @@ class Assignment:
 
         for name, paths in self.mapping.columns.items():
             for place in places([name], ", ".join(paths)):
+                if name.strip() not in by_name and place in exact:
+                    continue
+                exact.add(place)
                 if not paths:
                     self.left_out[place] = "mapped"
                 self.feeds += [Feed(path, (place,), "mapped") for path in paths]
@@ -235,6 +242,8 @@ class Assignment:
             found = places(rule.first or rule.join, path)
             separator = rule.separator if rule.join else None
             default = rule.default if rule.constant is None else rule.constant
+            if not found and default is None:
+                continue  # the columns of another file of the folder
             self.feeds.append(Feed(path.strip(), found, "mapped", separator, default))
 
     def _by_name(self, place: int) -> bool:
@@ -327,5 +336,6 @@ class Assignment:
                     self.left_out[place] = "the first and last name have their own columns"
         paths = {feed.path for feed in self.feeds}
         company = found.get("company_name")
-        if company is not None and company.automatic and not paths & {"name", "first_name", "last_name"}:
+        used = company is not None and company.automatic and self.mapping.uses_company(automatic=True)
+        if company is not None and used and not paths & {"name", "first_name", "last_name"}:
             self.feeds.append(evolve(company, path="name"))

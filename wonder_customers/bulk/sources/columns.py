@@ -100,7 +100,8 @@ class Columns:
         self._suspects = frozenset(place for place in read if is_ambiguous(plain(self.names[place])))
         self._labels = {feed.path: ", ".join(self.names[place] for place in feed.places) for feed in self.feeds}
         mapping = self.cleaner.mapping
-        how = [mapping.default_country, mapping.nulls, mapping.transformations, self.cleaner.several]
+        how: list[Any] = [mapping.default_country, mapping.nulls, mapping.transformations, self.cleaner.several]
+        how += [] if mapping.company_as_name is None else [mapping.company_as_name]
         marked = orjson.dumps([self.names, [asdict(feed) for feed in self.feeds], how])
         self.mark = sha256(marked).digest()
         self.fields = frozenset(feed.target for feed in self.feeds if feed.target is not None)
@@ -208,7 +209,7 @@ class Columns:
                 continue
             if feed.path == "address.country":
                 country = value
-            elif feed.path == "company_name" and feed.automatic:
+            elif feed.path == "company_name" and self.cleaner.mapping.uses_company(automatic=feed.automatic):
                 company = value
             if feed.target is not None:
                 found[feed.target] = value

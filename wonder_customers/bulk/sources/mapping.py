@@ -166,6 +166,8 @@ class ColumnMapping:
             or named like the field, and ``metadata`` otherwise. Gateways without metadata ignore the field instead.
         several: What to do with several e-mail addresses or phones in a cell: ``refuse``, or use the ``first``. None
             for the choice of the preset, or ``refuse``.
+        company_as_name: Whether the company is the name of a row without a name; None for yes, unless the column of the
+            company is mapped or named like the field.
         default_country: The country of national phone numbers in rows without a country, as an ISO 3166-1 code; None if
             not known.
         nulls: The strings that the transformation ``placeholders`` treats as an empty cell.
@@ -183,6 +185,7 @@ class ColumnMapping:
     unknown: Unknown = field(default="refuse", validator=_one_of(*get_args(Unknown)))
     unsupported: UnsupportedFields | None = field(default=None, validator=_one_of(None, *get_args(UnsupportedFields)))
     several: Several | None = field(default=None, validator=_one_of(None, *get_args(Several)))
+    company_as_name: bool | None = field(default=None, validator=_one_of(None, True, False))
     default_country: str | None = field(default=None, validator=_country)
     nulls: tuple[str, ...] = field(default=NULLS, converter=_texts, validator=_are_texts)
     transformations: tuple[str, ...] = field(
@@ -221,6 +224,10 @@ class ColumnMapping:
         except ConfigurationError as error:
             raise ConfigurationError(f"{path}: {error}. Correct the mapping file.") from None
 
+    def uses_company(self, *, automatic: bool) -> bool:
+        """Return whether the company is the name of a row without a name. `automatic`: its column is not mapped."""
+        return automatic if self.company_as_name is None else self.company_as_name
+
     def as_dict(self) -> dict[str, Any]:
         """Return the mapping as plain data, for `from_dict` and JSON."""
         return asdict(self)
@@ -236,7 +243,17 @@ class ColumnMapping:
 
 def _toml(mapping: ColumnMapping, comments: Mapping[str, str]) -> Iterator[str]:
     defaults = ColumnMapping()
-    for name in ("recognise", "unknown", "unsupported", "several", "default_country", "transformations", "sheet"):
+    names = (
+        "recognise",
+        "unknown",
+        "unsupported",
+        "several",
+        "company_as_name",
+        "default_country",
+        "transformations",
+        "sheet",
+    )
+    for name in names:
         value = getattr(mapping, name)
         if value is not None and (value != getattr(defaults, name) or name == "transformations"):
             yield f"{name} = {_quoted(value)}"

@@ -110,7 +110,14 @@ class SourceNotes:
         """Add the mapping of a table of the source."""
         if self.mapping is not None:
             columns, rules = {**found.columns, **self.mapping.columns}, {**found.fields, **self.mapping.fields}
-            found = evolve(self.mapping, columns=columns, fields=rules)
+            found = evolve(
+                self.mapping,
+                columns=columns,
+                fields=rules,
+                unsupported=self.mapping.unsupported or found.unsupported,
+                several=self.mapping.several or found.several,
+                company_as_name=self.mapping.company_as_name or found.company_as_name,
+            )
         self.mapping = found
 
     def add_unnamed(self, name: str) -> None:
