@@ -1,5 +1,6 @@
 """Mapping files: one column for several fields, several columns for one field, constants, defaults, options."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,29 @@ def test_company_is_the_name_if_the_mapping_says_so(tmp_path: Path) -> None:
 def test_invalid_mapping_file_is_refused(text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=words):
         loaded(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("data", "missing", "words"),
+    [
+        (
+            "reference,Firma,metadata.company_name\n1,A,B\n",
+            "company_name",
+            "metadata.company_name ('Firma', 'metadata.",
+        ),
+        ("reference,Firma,metadata.company_name\n1,A,B\n", "address", None),
+        ("reference,Ulica,metadata.address_line1\n1,A,B\n", "address", "metadata.address_line1 ('Ulica', 'metadata."),
+    ],
+)
+def test_two_values_for_one_key_of_metadata_are_refused(
+    data: str, missing: str, words: str | None, tmp_path: Path
+) -> None:
+    if words is None:
+        (draft,) = read_drafts(tmp_path, data, unsupported=[missing])
+        assert (draft.company_name, draft.metadata) == ("A", {"company_name": "B"})
+        return
+    with pytest.raises(ConfigurationError, match=re.escape(f"more than one column is mapped to {words}")):
+        read_drafts(tmp_path, data, unsupported=[missing])
 
 
 def test_field_with_a_constant_and_a_column_is_refused(tmp_path: Path) -> None:

@@ -139,13 +139,15 @@ class Columns:
         _note(found, reading.notes)
         if found.unknown:
             raise _unknown(found)
-        _check_fields(found)
+        _check_fields(unique, found.feeds)
         if not any(feed.path == "reference" and feed.places for feed in found.feeds):
             if not reading.inspecting or not names:
                 return None
             # Samples are shown even if the reference has no column.
             found.feeds.append(Feed("reference", (0,), "mapped"))
         feeds = tuple(_targets(found, reading))
+        if not reading.inspecting:
+            _check_fields(unique, feeds)
         kind = _Inspected if reading.inspecting else cls
         several = reading.mapping.several or (found.preset and found.preset.several) or "refuse"
         unnamed = frozenset(found.unnamed if reading.mapping.unknown == "refuse" else ())
@@ -320,15 +322,15 @@ def _targets(found: Assignment, reading: Reading) -> list[Feed]:
     return sorted(feeds, key=lambda feed: feed.path != "address.country")
 
 
-def _check_fields(found: Assignment) -> None:
+def _check_fields(names: Sequence[str], feeds: Sequence[Feed]) -> None:
     """Check that no field is filled in more than one way."""
-    paths = [feed.path for feed in found.feeds]
+    paths = [feed.target or feed.path for feed in feeds]
     repeated = sorted({path for path in paths if paths.count(path) > 1})
     if repeated:
-        feeds = [feed for feed in found.feeds if feed.path in repeated]
-        places = [place for feed in feeds for place in feed.places]
-        listed = ", ".join(repr(found.names[it]) for it in places)
-        left_out = f"mapping={ {found.names[places[-1]]: ''} }"
+        feeds = [feed for feed, path in zip(feeds, paths, strict=True) if path in repeated]
+        places = sorted(place for feed in feeds for place in feed.places)
+        listed = ", ".join(repr(names[it]) for it in places)
+        left_out = f"mapping={ {names[places[-1]]: ''} }"
         if not all(feed.places for feed in feeds):
             raise ConfigurationError(
                 f"{', '.join(repeated)} has a constant in the [fields] table of the mapping, and a column ({listed})."
