@@ -196,6 +196,10 @@ def test_unreadable_row_is_kept_byte_for_byte(tmp_path: Path, case: str) -> None
     assert b"Ada" not in (tmp_path / "f").read_bytes()
     run(tmp_path / "f", *outcomes, values=True)
     assert original(lines(tmp_path / "f")[0]) == expected
+    (tmp_path / "f").rename(tmp_path / "f.jsonl")
+    problem = next(iter(read(tmp_path / "f.jsonl"))).problem
+    assert problem is not None
+    assert problem.endswith("because the row could not be read. Run `sync` with the corrected source")
 
 
 CARD = b"4111 1111 1111 1111"

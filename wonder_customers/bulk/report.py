@@ -13,6 +13,7 @@ from attrs import asdict
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.sources.notes import SourceNotes
+from wonder_customers.bulk.stop_reasons import SYNC_AGAIN
 from wonder_customers.errors import BulkError
 
 __all__ = ["MEANINGS", "build", "check_balance", "format_duration", "no_rows"]
@@ -156,6 +157,8 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
     resume = f"wonder-customers resume {quote(str(journal))}{again}"
     if job.exit_status in {"interrupted", "paused"}:
         yield "To continue, run:", resume
+    elif job.exit_status == "source":
+        yield SYNC_AGAIN, None
     elif job.exit_status != "finished":
         yield "To continue after fixing the cause, run:", resume
     elif job.stats.counts["failed"]:

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from attrs import define, field, frozen
 
@@ -10,7 +10,7 @@ from wonder_customers._support.counted import counted
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.errors import BulkError
 
-__all__ = ["ExitStatus", "Stop", "Thresholds", "raise_stop", "single_error"]
+__all__ = ["SYNC_AGAIN", "ExitStatus", "Stop", "Thresholds", "raise_stop", "single_error"]
 
 ExitStatus = Literal[
     "finished", "paused", "interrupted", "refused", "failures", "outage", "journal", "source", "removal", "workers"
@@ -21,6 +21,13 @@ operation. ``failures``: too many rows failed or cannot be sent. ``outage``: the
 long. ``journal`` and ``source``: the journal or the source could not be used. ``removal``: all rows were processed,
 and the deletion of customers missing from the source was refused. ``workers``: the workers of a distributed job
 could not continue."""
+
+
+SYNC_AGAIN: Final = (
+    "After fixing the cause, run the same `sync` command again, with other options for the source if necessary. Rows"
+    " that were applied and have not changed are not sent again."
+)
+"""What to do after a source could not be read."""
 
 
 @frozen
@@ -40,7 +47,9 @@ def raise_stop(stopped: Stop | None, rows: int, again: str | None) -> None:
         message = message[:-1]  # the reason ends with the next command
     elif again is not None and stopped.exit_status != "journal":
         message += " Rows that were applied are recorded in the journal." if rows else ""
-        message += f" After fixing the cause, continue with: {again}"
+        # `resume` refuses another source, and has no options for the source.
+        corrected = stopped.exit_status == "source" and again.startswith("wonder-customers resume")
+        message += f" {SYNC_AGAIN}" if corrected else f" After fixing the cause, continue with: {again}"
     raise BulkError(message)
 
 

@@ -181,6 +181,7 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
     try:
         for row in islice(with_samples, _INSPECTED):
             _ = row.draft
+        complete = next(with_samples, None) is None
     finally:
         with_samples.close()
     notes = with_samples.notes
@@ -193,6 +194,8 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
         samples = " | ".join(notes.samples.get(name, ()))
         table.add_row(cell(name), cell(samples), cell(", ".join(paths) or "left out"), cell(why))
     console().print(table)
+    if not complete:
+        print_message(f"Only the first {_INSPECTED:,} rows were read. JSON objects below them may have other keys.")
     print_changes(notes)
     found = {path for paths, _ in notes.columns.values() for path in paths}
     if notes.columns and "reference" not in found:

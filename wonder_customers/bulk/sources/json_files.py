@@ -24,6 +24,15 @@ __all__ = ["DEAD_LETTER", "json_rows"]
 DEAD_LETTER = frozenset({"row", "reason", "status"})
 """The keys that identify an entry of a dead-letter file."""
 
+ORIGINAL = frozenset({"original", "original_base64"})
+"""The keys of an entry for a row that could not be read; one of them is present."""
+
+_WITHOUT_VALUES = {
+    False: ("does not contain the values of the row", ", or repeat the earlier job with --dead-letter-values"),
+    True: ("contains only the text of the row, because the row could not be read", ""),
+}
+"""Why an entry cannot be sent, and another remedy, by whether it has the original row."""
+
 _FORMS = 256
 """The maximum number of sets of keys whose columns are cached. Optional keys produce many sets."""
 _LONGEST = 16 << 20
@@ -219,12 +228,10 @@ def _row(text: str, number: int, place: str, forms: _Forms, original: bytes) -> 
     except UnreadableJsonError as error:
         return Row(number, problem=f"{place}: the row contains {error}", place=place, original=original)
     if isinstance(record, dict) and record.keys() >= DEAD_LETTER:
-        reference, record = record.get("reference"), record.get("values")
+        given, reference, record = record, record.get("reference"), record.get("values")
         if record is None:
-            problem = (
-                f"{place}: the list of failed rows does not contain the values of the row. Run `sync` with the"
-                " corrected source, or repeat the earlier job with --dead-letter-values"
-            )
+            what, alternative = _WITHOUT_VALUES[bool(given.keys() & ORIGINAL)]
+            problem = f"{place}: the list of failed rows {what}. Run `sync` with the corrected source{alternative}"
             known = reference if isinstance(reference, str) else None
             return Row(number, problem=problem, reference=known, place=place, original=original)
     if not isinstance(record, dict):

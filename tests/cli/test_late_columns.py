@@ -1,0 +1,32 @@
+"""JSON objects with a key that the first objects do not have: the advice of the commands leads to a complete job."""
+
+from pathlib import Path
+
+from cli.conftest import Command
+
+KNOWN = 1500
+
+
+def write(folder: Path) -> None:
+    rows = [f'{{"reference": "c-{number}", "name": "Ada"}}' for number in range(KNOWN)]
+    (folder / "c.jsonl").write_text("\n".join([*rows, '{"reference": "c-x", "name": "Bo", "shoe": 1}', ""]))
+
+
+def test_job_that_stops_at_an_unknown_key_names_sync_and_not_resume(at_simulator: Command, folder: Path) -> None:
+    write(folder)
+    code, out, err = at_simulator("sync", "c.jsonl", "--to", "monri", "--report", "r.html")
+    text = " ".join(f"{out}{err}".split())
+    assert (code, "unknown columns: 'shoe'" in text) == (3, True)
+    assert "After fixing the cause, run the same `sync` command again" in text
+    assert ("resume" in text, "resume" in (folder / "r.html").read_text()) == (False, False)
+    code, _, err = at_simulator("sync", "c.jsonl", "--to", "monri", "--ignore-unknown")
+    assert code == 0, err
+
+
+def test_columns_states_that_it_read_only_the_beginning(at_simulator: Command, folder: Path) -> None:
+    write(folder)
+    _, out, err = at_simulator("columns", "c.jsonl")
+    assert "Only the first 1,000 rows were read." in " ".join(f"{out}{err}".split())
+    (folder / "c.jsonl").write_text('{"reference": "c-1"}\n')
+    _, out, err = at_simulator("columns", "c.jsonl")
+    assert "Only the first" not in f"{out}{err}"
