@@ -14,7 +14,7 @@ from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, files, fingerprint, read, unsupported_fields
 from wonder_customers.bulk.sources.databases import check_database
 from wonder_customers.bulk.sources.mapping import UnsupportedFields
-from wonder_customers.bulk.sources.notes import NO_COUNTRY, SourceNotes
+from wonder_customers.bulk.sources.notes import NO_COUNTRY, SourceNotes, masked
 from wonder_customers.bulk.sources.tables import reads_csv
 from wonder_customers.cli.error_messages import no_effect
 from wonder_customers.cli.exit_codes import SUCCESS
@@ -192,13 +192,20 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
     table = plain_table("column", "samples (masked)", "field", "why")
     for name, (paths, why) in notes.columns.items():
         samples = " | ".join(notes.samples.get(name, ()))
-        table.add_row(cell(name), cell(samples), cell(", ".join(paths) or "left out"), cell(why))
+        shown = masked(name) if notes.without_names else name
+        table.add_row(cell(shown), cell(samples), cell(", ".join(paths) or "left out"), cell(why))
     console().print(table)
     if not complete:
         print_message(f"Only the first {_INSPECTED:,} rows were read. JSON objects below them may have other keys.")
     print_changes(notes)
     found = {path for paths, _ in notes.columns.values() for path in paths}
-    if notes.columns and "reference" not in found:
+    if notes.without_names:
+        print_message(
+            "The names of the columns are masked, because the first line may contain the first customer. If it does,"
+            " insert a line of column names above it.",
+            "red",
+        )
+    elif notes.columns and "reference" not in found:
         print_message(
             "No column is the reference, which identifies a customer. Map a column with --map 'COLUMN=reference'.",
             "red",

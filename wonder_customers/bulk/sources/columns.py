@@ -1,7 +1,7 @@
 """The columns of a source and the values of its rows."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -132,6 +132,7 @@ class Columns:
         unique = unique_names(names)
         found = Assignment(unique, [name.removeprefix("\ufeff") for name in names], reading.mapping, reading.one_table)
         if reading.inspecting:
+            reading.notes.without_names |= _has_no_names(found, _hints(found)) or any(map(_DATA.fullmatch, unique))
             found.make_usable()
             reading.notes.add_mapping(found.to_mapping())
         check_card_columns(list(zip(unique, map(plain, names), strict=True)), found.explicit_fields())
@@ -342,29 +343,47 @@ def _check_fields(names: Sequence[str], feeds: Sequence[Feed]) -> None:
         )
 
 
-_LOOKS_LIKE_DATA = re.compile(r"@|[0-9]{5}")
+_DATA = re.compile(r"[^\s@]+@(?!odata\.)[^\s@]+\.[^\s@]+|[+(]?[0-9][0-9 ()/.-]{4,}", re.IGNORECASE)
+"""An e-mail address or a number. Beside it, other names may also be values of the first customer."""
+_MAY_BE_DATA = re.compile(r"@|[0-9]{5}")
+
+
+def _hints(found: Assignment) -> dict[str, str | None]:
+    """Return the field that is similar to the name of each unknown column."""
+    free = known_fields() - {feed.path for feed in found.feeds}
+    return {found.names[place]: similar(found.names[place], free) for place in found.unknown}
+
+
+def _has_no_names(found: Assignment, hints: Mapping[str, str | None]) -> bool:
+    """Return whether the names of the columns may be the first customer. A value may be a known name by chance."""
+    used = [feed for feed in found.feeds if feed.places]
+    return bool(hints) and len(used) < 2 and "reference" not in {*hints.values(), *(feed.path for feed in used)}
 
 
 def _unknown(found: Assignment) -> ConfigurationError:
     """Return the error for unknown columns."""
     names = [found.names[place] for place in found.unknown]
-    free = known_fields() - {feed.path for feed in found.feeds}
-    hints = {name: similar(name, free) for name in names}
-    if not any(feed.places for feed in found.feeds) and not any(hints.values()):
+    hints = _hints(found)
+    if _has_no_names(found, hints):
         return UnknownColumns(
-            "no column of the source is a field of a customer. If the first line contains column names, map each"
-            " column with mapping={'COLUMN': 'FIELD'}. If the first line contains the first customer, insert a line of"
-            " column names above it."
+            "no column of the source is the reference, and at most one is another field of a customer. If the first"
+            " line contains column names, map each column with mapping={'COLUMN': 'FIELD'}. If the first line contains"
+            " the first customer, insert a line of column names above it."
         )
-    # Such a name may belong to the data of a customer.
-    texts = ["a name that looks like data" if _LOOKS_LIKE_DATA.search(it) else repr(it[:40]) for it in names[:8]]
     texts = [
-        f"{text} (did you mean {hints[name]}?)" if hints[name] and text[0] in "'\"" else text
-        for text, name in zip(texts, names, strict=False)
+        "a name that looks like data"
+        if _MAY_BE_DATA.search(it)
+        else f"{it[:40]!r} (did you mean {hints[it]}?)"
+        if hints[it]
+        else repr(it[:40])
+        for it in names[:8]
     ]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    listed = f": {', '.join(texts)}{more}"
+    if any(map(_DATA.fullmatch, found.names)):
+        listed = ", which are not shown, because the name of a column looks like data of a customer"
     return UnknownColumns(
-        f"the source has unknown columns: {', '.join(texts)}{more}. Map each column to a field with"
+        f"the source has unknown columns{listed}. Map each column to a field with"
         " mapping={'COLUMN': 'FIELD'}, keep its values with mapping={'COLUMN': 'metadata.KEY'}, leave the column out"
         " with mapping={'COLUMN': ''}, or leave all unknown columns out with unknown='ignore'. `wonder-customers"
         " columns FILE -o mapping.toml` writes a mapping to edit."

@@ -54,6 +54,7 @@ class SourceNotes:
         twin_rows: The row numbers of the first twins: the earlier row and the later row.
         mapping: The mapping that lists every column; None unless the source is inspected.
         samples: Masked values of each column; empty unless the source is inspected.
+        without_names: Whether the names of the columns may be the first customer; False unless the source is inspected.
     """
 
     program: str | None = None
@@ -71,6 +72,7 @@ class SourceNotes:
     twin_rows: list[tuple[int, int]] = field(factory=list)
     mapping: ColumnMapping | None = None
     samples: dict[str, list[str]] = field(factory=dict)
+    without_names: bool = False
 
     @property
     def automatic(self) -> Mapping[str, tuple[tuple[str, ...], str]]:

@@ -1,0 +1,43 @@
+"""Files without column names: the values of the first customer are in no message."""
+
+from pathlib import Path
+
+import pytest
+from cli.conftest import Command
+
+from wonder_customers.cli.exit_codes import SUCCESS, USAGE
+
+FIRST_CUSTOMERS = {
+    "similar to the name of a field": ("1,Emily,Watson,Leeds\n2,Ada,Low,Split\n", "insert a line of column names"),
+    "name of a field": ("1,Ada Watson,Ulica,+385912345678\n", "insert a line of column names"),
+    "e-mail": ("1,Watson,watson@example.test,Leeds\n", "insert a line of column names"),
+    "e-mail beside column names": (
+        "reference,Watson,watson@example.test,city\n",
+        "unknown columns, which are not shown, because the name of a column looks like data of a customer",
+    ),
+}
+VALUES = ("Emily", "Watson", "Leeds", "91234")
+
+
+@pytest.mark.parametrize("case", FIRST_CUSTOMERS)
+def test_message_contains_no_value(case: str, at_simulator: Command, folder: Path) -> None:
+    data, advice = FIRST_CUSTOMERS[case]
+    (folder / "c.csv").write_text(data)
+    code, out, err = at_simulator("plan", "c.csv", "--to", "monri")
+    text = " ".join(f"{out}{err}".split())
+    assert (code, advice in text) == (USAGE, True), text
+    assert not any(value in text for value in VALUES)
+    code, out, err = at_simulator("columns", "c.csv")
+    text = " ".join(f"{out}{err}".split())
+    assert (code, "the first line may contain the first customer" in text) == (SUCCESS, True), text
+    assert not any(value in text for value in VALUES)
+
+
+def test_names_of_columns_are_shown(at_simulator: Command, folder: Path) -> None:
+    (folder / "c.csv").write_text("refernce,Shoe\n1,2\n")
+    assert "'refernce' (did you mean reference?), 'Shoe'" in at_simulator("plan", "c.csv", "--to", "monri")[2]
+    (folder / "c.jsonl").write_text('{"reference": "1", "@odata.etag": "x", "Shoe": 2, "a@odata.type": "y"}\n')
+    assert "'Shoe'" in at_simulator("plan", "c.jsonl", "--to", "monri")[2]
+    (folder / "c.csv").write_text("email,name,Shoe\na@example.test,Ada,2\n")
+    _, out, err = at_simulator("columns", "c.csv")
+    assert ("Shoe" in out, "No column is the reference" in " ".join(f"{out}{err}".split())) == (True, True)
