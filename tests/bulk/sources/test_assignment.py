@@ -40,11 +40,11 @@ CASES: dict[str, tuple[str, dict[str, str | None]]] = {
         "Debitor;Name 1;Name 2;Ort\n1;Handelsgesellschaft;mbH & Co. KG;Kassel\n",
         {"reference": "1", "name": "Handelsgesellschaft mbH & Co. KG", "address.city": "Kassel"},
     ),
-    "technical names at SAP": ("KUNNR;NAME1;NAME2\n1;Handel;GmbH\n", {"name": "Handel GmbH"}),
-    "one part of a name at SAP": ("KUNNR;NAME1;NAME2\n1;Handel;\n", {"name": "Handel"}),
+    "technical names at SAP": ("KUNNR;NAME1;NAME2\n1;Acme;GmbH\n", {"name": "Acme GmbH"}),
+    "one part of a name at SAP": ("KUNNR;NAME1;NAME2\n1;Acme;\n", {"name": "Acme"}),
     "two parts of a name at Business Central": (
-        "No.,Name,Name 2,Phone No.\n1,Handel,GmbH,+385912345678\n",
-        {"reference": "1", "name": "Handel GmbH"},
+        "No.,Name,Name 2,Phone No.\n1,Acme,GmbH,+385912345678\n",
+        {"reference": "1", "name": "Acme GmbH"},
     ),
     "contacts of an account at Salesforce": (
         "Account ID,Account Name,First Name,Last Name,Email\n001,Acme,Ana,Horvat,a@example.test\n",
