@@ -36,6 +36,8 @@ def test_message_contains_no_value(case: str, at_simulator: Command, folder: Pat
 def test_names_of_columns_are_shown(at_simulator: Command, folder: Path) -> None:
     (folder / "c.csv").write_text("Reference Nr,Shoe\n1,2\n")
     assert "'Reference Nr' (did you mean reference?), 'Shoe'" in at_simulator("plan", "c.csv", "--to", "monri")[2]
+    (folder / "c.csv").write_text("reference,name,2026-01-01\n1,Ada,2\n")
+    assert "'2026-01-01'" in at_simulator("plan", "c.csv", "--to", "monri")[2]
     (folder / "c.jsonl").write_text('{"reference": "1", "@odata.etag": "x", "Shoe": 2, "a@odata.type": "y"}\n')
     assert "'Shoe'" in at_simulator("plan", "c.jsonl", "--to", "monri")[2]
     (folder / "c.csv").write_text("email,name,Shoe\na@example.test,Ada,2\n")

@@ -80,6 +80,13 @@ def test_column_is_used_for_its_field(case: str, tmp_path: Path) -> None:
     assert {it: values[it] if it in values else getattr(draft, it) for it in expected} == expected
 
 
+def test_column_of_a_preset_with_two_spellings_is_used_once(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("Contact ID,First Name,Last Name,Account Name\n1,Ana,Horvat,Acme\n")
+    columns = sources.read(path, unsupported=["company_name"]).notes.columns
+    assert columns["Account Name"][0] == ("metadata.company_name",)
+
+
 def test_reference_is_not_guessed_from_a_part_of_a_name(tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
     path.write_text("Billing Ref,Email\n1,a@example.test\n")

@@ -268,7 +268,7 @@ class Assignment:
         given = {feed.path for feed in mapped}
         taken = {place for feed in mapped for place in feed.places}
         for path, names in preset.fields.items():
-            places = tuple(keys[name] for name in names if name in keys and keys[name] not in taken)
+            places = tuple(dict.fromkeys(keys[name] for name in names if name in keys and keys[name] not in taken))
             if places and path not in given:
                 separator = " " if path in preset.join else None
                 mapped.append(Feed(path, places, f"preset {preset.title}", separator))

@@ -343,7 +343,7 @@ def _check_fields(names: Sequence[str], feeds: Sequence[Feed]) -> None:
         )
 
 
-_DATA = re.compile(r"[^\s@]+@(?!odata\.)[^\s@]+\.[^\s@]+|[+(]?[0-9][0-9 ()/.-]{4,}", re.IGNORECASE)
+_DATA = re.compile(r"[^\s@]+@(?!odata\.)[^\s@]+\.[^\s@]+|[+(]?(?![0-9]{4}-[0-9]{2}-)[0-9][0-9 ()-]{4,}", re.IGNORECASE)
 """An e-mail address or a number. Beside it, other names may also be values of the first customer."""
 _MAY_BE_DATA = re.compile(r"@|[0-9]{5}")
 
