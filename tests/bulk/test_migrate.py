@@ -137,12 +137,12 @@ async def test_migration_of_a_list_that_always_grows_is_reported(account: Accoun
     ("facts", "next_step"),
     [
         ({}, r"continue with: the same program with the same journal$"),
-        ({"source": "c.csv"}, r"run the same `sync` command again, .* and have not changed are not sent again\.$"),
+        ({"source": "c.csv"}, r"run the same `sync` or `migrate` again, .* and have not changed are not sent again\.$"),
         (
             {"migrate": "paydock"},
             r"continue with: wonder-customers migrate --from paydock --to monri --journal '.*/a journal'$",
         ),
-        ({"query": "digest", "on": "digest"}, r"run the same `sync` command again, .* are not sent again\.$"),
+        ({"query": "digest", "on": "digest"}, r"run the same `sync` or `migrate` again, .* are not sent again\.$"),
         ({"temporary": True}, r"the list changed\. Nothing was sent\.$"),
     ],
 )

@@ -17,7 +17,10 @@ def test_job_that_stops_at_an_unknown_key_names_sync_and_not_resume(at_simulator
     code, out, err = at_simulator("sync", "c.jsonl", "--to", "monri", "--report", "r.html")
     text = " ".join(f"{out}{err}".split())
     assert (code, "unknown columns: 'shoe'" in text) == (3, True)
-    assert "After fixing the cause, run the same `sync` command again" in text
+    assert "After fixing the cause, run the same `sync` or `migrate` again, with other options" in text
+    assert "run the same `sync` or `migrate` again" in " ".join(
+        at_simulator("status", "c.jsonl.monri.journal")[1].split()
+    )
     assert ("resume" in text, "resume" in (folder / "r.html").read_text()) == (False, False)
     code, _, err = at_simulator("sync", "c.jsonl", "--to", "monri", "--ignore-unknown")
     assert code == 0, err

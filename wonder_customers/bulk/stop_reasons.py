@@ -24,8 +24,8 @@ could not continue."""
 
 
 SYNC_AGAIN: Final = (
-    "After fixing the cause, run the same `sync` command again, with other options for the source if necessary. Rows"
-    " that were applied and have not changed are not sent again."
+    "After fixing the cause, run the same `sync` or `migrate` again, with other options for the source if necessary."
+    " Rows that were applied and have not changed are not sent again."
 )
 """What to do after a source could not be read."""
 

@@ -27,6 +27,7 @@ from wonder_customers.bulk.plan import Difference, Plan, plan
 from wonder_customers.bulk.report import format_duration, no_rows
 from wonder_customers.bulk.saved_plan import save_plan
 from wonder_customers.bulk.sources.reader import Source
+from wonder_customers.bulk.stop_reasons import SYNC_AGAIN
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
@@ -180,7 +181,9 @@ def show_status(journal: Journal, *, json: bool) -> int:
         _print_counts("failed rows by reason", codes)
     if last is not None:
         print_line(f"run {last.number}: {end_state or 'running, or its process was killed'}")
-        if end_state != "finished":
+        if end_state == "source":
+            print_line(SYNC_AGAIN)
+        elif end_state != "finished":
             print_line(f"To continue, run: {continuation(journal.name, last.facts, gateway=journal.gateway)}")
     return SUCCESS
 
