@@ -1,4 +1,4 @@
-"""JSON objects with a key that the first objects do not have: the advice of the commands leads to a complete job."""
+"""Jobs that stop because of the columns of the source: the advice of the commands leads to a complete job."""
 
 from pathlib import Path
 
@@ -33,3 +33,14 @@ def test_columns_states_that_it_read_only_the_beginning(at_simulator: Command, f
     (folder / "c.jsonl").write_text('{"reference": "c-1"}\n')
     _, out, err = at_simulator("columns", "c.jsonl")
     assert "Only the first" not in f"{out}{err}"
+
+
+def test_job_that_stops_because_of_invalid_rows_names_sync_and_not_resume(at_simulator: Command, folder: Path) -> None:
+    (folder / "c.csv").write_text("reference,name,\n" + "".join(f"c-{number},Ada,x\n" for number in range(60)))
+    code, out, err = at_simulator("sync", "c.csv", "--to", "monri", "--report", "r.html")
+    text = " ".join(f"{out}{err}".split())
+    assert (code, "60 of 60 rows cannot be sent for the same reason (column without a name)" in text) == (3, True)
+    assert "After fixing the cause, run the same `sync` or `migrate` again, with other options" in text
+    assert ("resume" in text, "resume" in (folder / "r.html").read_text()) == (False, False)
+    code, _, err = at_simulator("sync", "c.csv", "--to", "monri", "--map", "column 3=metadata.note")
+    assert code == 0, err

@@ -177,7 +177,7 @@ class LocalJob(Job):
                 await self._outcomes.wait_for_room()
             systematic = self._thresholds.count_invalid(batch[0], len(batch[0]) + len(batch[1]))
             if systematic:
-                self._halt("failures", systematic)
+                self._halt("failures", systematic, invalid=True)
                 return
             for first in range(0, len(batch[1]), AHEAD):
                 if self.stopped is not None:
@@ -290,10 +290,10 @@ class LocalJob(Job):
         if last:
             self._outages.end()
 
-    def _halt(self, exit_status: ExitStatus, reason: str) -> None:
+    def _halt(self, exit_status: ExitStatus, reason: str, *, invalid: bool = False) -> None:
         """Stop reading and sending rows."""
         if self.stopped is None or self.stopped.exit_status == "paused":
-            self.stopped = Stop(exit_status, reason)
+            self.stopped = Stop(exit_status, reason, invalid)
         self._stop.set()
 
     def _end(self, journal: Journal) -> None:

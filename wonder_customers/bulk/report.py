@@ -157,7 +157,7 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
     resume = f"wonder-customers resume {quote(str(journal))}{again}"
     if job.exit_status in {"interrupted", "paused"}:
         yield "To continue, run:", resume
-    elif job.exit_status == "source":
+    elif job.stopped is not None and job.stopped.by_source:
         yield SYNC_AGAIN, None
     elif job.exit_status != "finished":
         yield "To continue after fixing the cause, run:", resume

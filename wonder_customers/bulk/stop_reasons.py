@@ -32,10 +32,22 @@ SYNC_AGAIN: Final = (
 
 @frozen
 class Stop:
-    """Why a job stopped early."""
+    """Why a job stopped early.
+
+    Attributes:
+        exit_status: How the run ended.
+        reason: The reason, for messages.
+        invalid: Whether too many rows cannot be sent for the same reason.
+    """
 
     exit_status: ExitStatus
     reason: str
+    invalid: bool = False
+
+    @property
+    def by_source(self) -> bool:
+        """Whether the source or its mapping has to be corrected."""
+        return self.invalid or self.exit_status == "source"
 
 
 def raise_stop(stopped: Stop | None, rows: int, again: str | None) -> None:
@@ -48,7 +60,7 @@ def raise_stop(stopped: Stop | None, rows: int, again: str | None) -> None:
     elif again is not None and stopped.exit_status != "journal":
         message += " Rows that were applied are recorded in the journal." if rows else ""
         # `resume` refuses another source, and has no options for the source.
-        corrected = stopped.exit_status == "source" and again.startswith("wonder-customers resume")
+        corrected = stopped.by_source and again.startswith("wonder-customers resume")
         message += f" {SYNC_AGAIN}" if corrected else f" After fixing the cause, continue with: {again}"
     raise BulkError(message)
 

@@ -119,7 +119,7 @@ class Coordinator:
     def _halt(self, stop: Stop) -> None:
         if self.stopped is None:
             self.stopped = stop
-            self._leases.remember("stopped", [stop.exit_status, stop.reason])
+            self._leases.remember("stopped", [stop.exit_status, stop.reason, stop.invalid])
 
     async def snapshot(self, after: int) -> dict[str, Any]:
         """Return the state of the job, without the first `after` results."""
