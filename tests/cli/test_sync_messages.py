@@ -142,7 +142,7 @@ def test_status_of_an_unfinished_migration_names_the_migrate_command(at_simulato
 
 
 @pytest.mark.parametrize("journal", [(), ("--journal", "j")])
-def test_stopped_job_at_a_simulator_names_a_command_only_for_a_journal_that_is_kept(
+def test_stopped_job_at_a_simulator_names_a_command_only_for_a_kept_journal(
     journal: tuple[str, ...], at_simulator: Command, folder: Path
 ) -> None:
     lines = ["reference,name,email,phone", *(f"c-{number},Ada,a@example.com,none" for number in range(60))]
@@ -150,7 +150,8 @@ def test_stopped_job_at_a_simulator_names_a_command_only_for_a_journal_that_is_k
     code, out, err = at_simulator("sync", "c.csv", "--to", "paydock", "--simulator", *journal)
     assert code == 3
     assert "cannot be sent for the same reason" in err
-    assert ("wonder-customers resume" in out + err) is bool(journal)
+    assert ("run the same `sync` or `migrate` again" in " ".join(f"{out}{err}".split())) is bool(journal)
+    assert "wonder-customers resume" not in out + err
 
 
 def test_resume_refuses_a_run_that_a_program_started(at_simulator: Command, folder: Path) -> None:
