@@ -54,3 +54,14 @@ def test_written_mapping_lists_columns_without_a_name_that_have_values(tmp_path:
     assert dict(reader.notes.mapping.columns) == {"reference": ("reference",), "name": ("name",), "column 3": ()}
     assert reader.notes.columns["column 3"] == ((), "the column has no name")
     assert list(sources.read(path).notes.columns) == ["reference", "name"]
+
+
+def test_row_numbers_in_a_first_column_without_a_name_are_ignored(tmp_path: Path) -> None:
+    file = tmp_path / "c.csv"
+    file.write_text(",reference,name\n0,c-1,Ada\n1,c-2,Bo\nx,c-3,Cy\n")
+    first, second, third = sources.read(file)
+    assert (first.problem, second.problem, third.code if third.problem else None) == (
+        None,
+        None,
+        "column without a name",
+    )

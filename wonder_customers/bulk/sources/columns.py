@@ -198,7 +198,7 @@ class Columns:
                     "card number",
                 )
         for index in self.unnamed:
-            if index < len(values) and _is_filled(values[index]):
+            if _is_filled(index, values):
                 raise RowProblem(
                     f"{place}, {self.names[index]}: the column has a value, but no name; name the column in the source,"
                     f" or map it or leave it out as {self.names[index]!r}",
@@ -268,13 +268,15 @@ class _Inspected(Columns):
     def reference_of(self, values: Sequence[Any]) -> str | None:
         self.cleaner.notes.observe(self.names, values)
         for place in self.unnamed:
-            if place < len(values) and _is_filled(values[place]):
+            if _is_filled(place, values):
                 self.cleaner.notes.add_unnamed(self.names[place])
         return super().reference_of(values)
 
 
-def _is_filled(value: Any) -> bool:
-    return value is not None and bool(str(value).strip())
+def _is_filled(place: int, values: Sequence[Any]) -> bool:
+    """Return whether a row has a value in a column, other than the number of the row in the first column."""
+    text = str(values[place]).strip() if place < len(values) and values[place] is not None else ""
+    return bool(text) and not (place == 0 and text.isdecimal())  # pandas writes such a first column without a name
 
 
 def _check_export(names: Sequence[str]) -> None:
