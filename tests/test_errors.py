@@ -176,7 +176,7 @@ def test_gateway_errors_keep_the_gateways_details() -> None:
 @pytest.mark.anyio
 async def test_resolve_looks_up_by_id_before_reference_and_returns_none_if_absent() -> None:
     held = {"status": "approved", "uuid": UUID, "merchant_customer_id": "35"}
-    wire = MockGateway(json_response(200, held), json_response(200, held), json_response(404, None))
+    wire = MockGateway(json_response(200, held), json_response(200, held), json_response(404, {}))
     async with wire.session(ACCOUNTS["monri"]()) as session:
         by_id = OutcomeUnknownError("x", operation="update", id=UUID, reference="35")
         by_reference = OutcomeUnknownError("x", operation="create", reference="35")

@@ -335,8 +335,13 @@ class PermissionDeniedError(GatewayError):
 
 
 class NotFoundError(GatewayError):
-    """The customer or token does not exist. If a deleted customer at Monri has the reference, `id` is its id."""
+    """The customer or token does not exist. If a deleted customer at Monri has the reference, `id` is its id.
 
+    Attributes:
+        certain: False if a proxy may have sent the response, because its body is not a JSON object.
+    """
+
+    certain = True
     hint = "Check that the id, reference or token is correct and belongs to this account and environment."
 
 

@@ -329,11 +329,11 @@ class CustomerSession(Generic[AnyAccount_co]):
                 return await self.get(error.id)
             if error.reference is not None:
                 return await self.get_by_reference(error.reference)
-        except NotFoundError:
-            return None
         except AmbiguousReferenceError:
             raise
         except CallError as failed:
+            if isinstance(failed, NotFoundError) and failed.certain:
+                return None
             raise error from failed
         raise error
 

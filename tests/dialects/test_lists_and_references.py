@@ -11,6 +11,7 @@ from mock_gateway import ACCOUNTS, MockGateway, Session, golden, json_response
 
 from wonder_customers import (
     CustomerDraft,
+    InvalidResponseError,
     NotFoundError,
     PaydockFilter,
     UnsupportedOperationError,
@@ -47,7 +48,8 @@ async def test_unsupported_operation_raises_without_a_request(
 @pytest.mark.parametrize("gateway", ACCOUNTS)
 @pytest.mark.parametrize("reference", ["a/b?c#d é", "100%", "%2F", "a+b", "日本", "🙂", "a&b=c", " ", "...", "~._-"])
 async def test_reference_is_percent_encoded_in_the_request_line(gateway: str, reference: str) -> None:
-    wire = MockGateway(json_response(404, {"status": 404, "error": {"message": "Not found"}}))
+    refusal = json_response(404, {"status": 404, "error": {"message": "Not found"}})
+    wire = MockGateway(json_response(200, paydock_list()) if gateway == "paydock" else refusal)
     async with wire.session(ACCOUNTS[gateway]()) as session:
         with pytest.raises(NotFoundError):
             await session.get_by_reference(reference)
@@ -119,3 +121,14 @@ async def test_monri_payment_methods_are_read_from_every_page() -> None:
         tokens = await session.list_payment_tokens(UUID)
     assert [it.token for it in tokens] == [*(f"t{number}" for number in range(50)), method["token"]]
     assert [line.rpartition("?")[2] for line in wire.lines] == ["limit=50&offset=0", "limit=50&offset=50"]
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 410])
+async def test_refused_paydock_search_is_not_an_empty_list(status: int) -> None:
+    """Paydock answers a search without results with an empty list, so "not found" is about something else."""
+    refusal = {"status": 404, "error": {"message": "Not found", "code": "NotFound"}, "resource": {"type": "customer"}}
+    wire = MockGateway(json_response(status, refusal))
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        with pytest.raises(InvalidResponseError, match=f"HTTP {status} reports that something was not found"):
+            await session.upsert(CustomerDraft(reference="35", name="Ada"))
+    assert len(wire.requests) == 1

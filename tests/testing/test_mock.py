@@ -248,6 +248,8 @@ async def test_upsert_of_a_new_customer(gateway: str) -> None:
     mock.gateway(gateway).refuse("not_found", operation="get_by_reference")
     made = mock.gateway(gateway).create()
     async with mock.gateway(gateway).session() as session:
+        with pytest.raises(NotFoundError):
+            await session.get_by_reference("r-1")
         assert (await session.upsert(DRAFT)).reference == DRAFT.reference
     assert made.call_count == 1
     assert mock.failure() is None

@@ -219,6 +219,8 @@ async def _look_up(
         try:
             response = await session.raw.get_by_reference(item.reference)
         except NotFoundError as error:
+            if not error.certain:
+                raise
             reason = f"{item.row.position}: {error.reason}, so the row cannot be sent"
             deleted = Outcome(item.row.number, item.reference, "invalid", error.id, reason, "deleted customer")
             answers[item.reference] = None if error.id is None else deleted

@@ -1,7 +1,7 @@
 """Deletes the customers missing from the source."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 
 import anyio.to_thread
@@ -128,14 +128,22 @@ class Removal:
     async def _existing(self, it: Candidate) -> Customer | None:
         """Return the customer; None if it does not exist or is deleted."""
         if it.id is not None:
-            with suppress(NotFoundError):
-                customer = await self.session.get(it.id)
-                if not customer.deleted:
-                    return customer
+            customer = await _found(self.session.get(it.id))
+            if customer is not None and not customer.deleted:
+                return customer
         # An unconfirmed write may have created another customer.
         if it.state in UNCONFIRMED:
-            with suppress(NotFoundError):
-                return await self.session.get_by_reference(it.reference)
+            return await _found(self.session.get_by_reference(it.reference))
+        return None
+
+
+async def _found(read: Awaitable[Customer]) -> Customer | None:
+    """Return the customer that `read` returns; None if it does not exist."""
+    try:
+        return await read
+    except NotFoundError as error:
+        if not error.certain:
+            raise
         return None
 
 

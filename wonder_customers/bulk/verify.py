@@ -220,7 +220,9 @@ class _Comparison:
         result: Result = "present"
         try:
             await self.session.raw.get_by_reference(reference)
-        except NotFoundError:
+        except NotFoundError as error:
+            if not error.certain:
+                raise
             result = "removed"
         except AmbiguousReferenceError:
             pass
@@ -244,7 +246,9 @@ class _Comparison:
         changed = bool(cells.cleared) or self._changed(draft if self.empty == "own" else cells.draft, entry)
         try:
             response = await self.session.raw.get_by_reference(reference)
-        except NotFoundError:
+        except NotFoundError as error:
+            if not error.certain:
+                raise
             return Finding(row.number, reference, "missing", changed=changed)
         except AmbiguousReferenceError:
             return Finding(row.number, reference, "ambiguous", changed=changed)

@@ -71,6 +71,6 @@ def error_message(error: Exception) -> str:
         return f"{bare}Do not repeat the command. Show the customer with {command}."
     if isinstance(error, DeadlineExceededError):
         return f"{bare}Run the command again when the gateway is available."
-    if isinstance(error, NotFoundError) and error.operation == "get":
+    if isinstance(error, NotFoundError) and error.certain and error.operation == "get":
         return f"{message} To show a customer by reference, use --reference."
     return with_variables(message, error.gateway) if error.gateway else message

@@ -24,9 +24,11 @@ from wonder_customers.wire import HttpResponse
 
 __all__ = [
     "as_creation",
+    "checked_not_found",
     "error_object",
     "gateway_error",
     "invalid_response",
+    "list_refusal",
     "mismatch_error",
     "not_deleted",
     "redirect_error",
@@ -75,6 +77,34 @@ def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpRespo
     return decode
 
 
+_PROXIES: Final = "Check base_url and the proxies on the way to the gateway."
+
+
+def checked_not_found(error: NotFoundError, response: HttpResponse, *, deletion: bool) -> CallError:
+    """Return `error`, or the error to raise instead if a proxy may have sent the response.
+
+    A proxy without a route to the gateway also responds with HTTP 404. Such a response does not show that a customer
+    was deleted.
+    """
+    if _json_object(response.body) is not None:
+        return error
+    reason = f"the response has HTTP {response.status}, but no JSON object, so a proxy may have sent it"
+    if deletion:
+        unknown = invalid_response(reason, response.status)
+        unknown.hint = f"{_PROXIES} Before you repeat the deletion, read the customer."
+        return unknown
+    error.reason, error.args, error.hint, error.certain = reason, (reason,), _PROXIES, False
+    return error
+
+
+def list_refusal(response: HttpResponse) -> InvalidResponseError:
+    """Return the error for a list or a search that is refused with "not found", which does not show what exists."""
+    reason = f"the response with HTTP {response.status} reports that something was not found, but contains no list"
+    refused = InvalidResponseError(reason, status=response.status)
+    refused.hint = f"A list without customers is empty. {_PROXIES}"
+    return refused
+
+
 def invalid_response(reason: str, status: int) -> InvalidResponseError:
     """Return the error for a response that cannot be read. A write may have been applied."""
     return InvalidResponseError(reason, status=status, applied="unknown")
@@ -121,11 +151,15 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
 
 def error_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object in the body of an error response; an empty dict if there is none."""
+    return _json_object(body) or {}
+
+
+def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
         found = parse_json(body)
     except UnreadableJsonError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return None
+    return found if isinstance(found, dict) else None
 
 
 _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {

@@ -5,6 +5,7 @@ from difflib import SequenceMatcher
 from typing import Any, Final
 
 import httpx
+import orjson
 import respx
 from respx.models import AllMockedAssertionError
 
@@ -114,7 +115,8 @@ class MockedGateway:
             message: The gateway's message; None for the standard phrase of the status, or ``Error`` if there is none.
             fields: The gateway's messages by wire field, for `InvalidRequestError.fields` (Paydock and Monri).
             operation: The operation whose first request is refused, named like the method of the session, such as
-                ``get_by_reference``; None for all requests without an earlier route.
+                ``get_by_reference``; None for all requests without an earlier route. If the lookup of a reference is a
+                list (Paydock), ``not_found`` is an empty list.
             times: The number of error responses; None for no limit. Later requests get the response of an earlier
                 helper call, or the example. Requires `operation`.
             retry_after: The value of the ``Retry-After`` header in seconds; None for no header.
@@ -141,6 +143,10 @@ class MockedGateway:
         if operation not in set(Operation):
             raise ValueError(f"the operation {operation!r} is unknown. The operations are {', '.join(Operation)}.")
         first = routes(self.name, Operation(operation))[0]
+        shown, missing = first.example, (Operation.GET_BY_REFERENCE, "not_found", None)
+        if (operation, code, status) == missing and shown is not None and shown.kind == "customers":
+            # The lookup is a list, which is empty if no customer matches.
+            number, body = 200, orjson.dumps(shown.filled([]))
         label = f"refuse({code!r}, operation={operation!r})"
         effect = refused if times is None else _first(times, refused, self._current_effect(Operation(operation)))
         return self._add(first.method, first.pattern, label, effect, first.template)

@@ -22,6 +22,7 @@ from wonder_customers.dialects.responses import (
     error_object,
     gateway_error,
     invalid_response,
+    list_refusal,
     mismatch_error,
     not_deleted,
     require_match,
@@ -151,7 +152,11 @@ class MonriDialect(CustomerDeletion):
         return send(Call(request, Replay.READ, lambda response: self._page(response, limit, offset)))
 
     def _page(self, response: HttpResponse, limit: int, offset: int) -> Page[Customer]:
-        items = read_items("data", lambda item: codec.read_customer(item, response.status), _data(response))
+        try:
+            data = _data(response)
+        except NotFoundError:
+            raise list_refusal(response) from None
+        items = read_items("data", lambda item: codec.read_customer(item, response.status), data)
         return offset_page(items, offset, limit, promised=self.page_limit)
 
     def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:

@@ -21,6 +21,7 @@ from wonder_customers.dialects.responses import (
     as_creation,
     error_object,
     invalid_response,
+    list_refusal,
     mismatch_error,
     require_match,
     response_object,
@@ -176,7 +177,10 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         target = f"{self.prefix}/customers{query_string({'limit': limit, 'skip': skip}, filters)}"
 
         def decode(response: HttpResponse) -> Page[Customer]:
-            resource = _accepted(response)
+            try:
+                resource = _accepted(response)
+            except NotFoundError:
+                raise list_refusal(response) from None
             data, count = resource.get("data"), resource.get("count")
             if not isinstance(data, list):
                 raise InvalidResponseError(

@@ -20,6 +20,7 @@ from wonder_customers.dialects.responses import (
     error_object,
     gateway_error,
     invalid_response,
+    list_refusal,
     mismatch_error,
     not_deleted,
     require_match,
@@ -123,9 +124,11 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
         return send(Call(request, Replay.READ, lambda response: self._page(response, limit, offset)))
 
     def _page(self, response: HttpResponse, limit: int, offset: int) -> Page[Customer]:
-        items = read_items(
-            "customers", lambda item: codec.read_customer(item, response.status), _list("customers", response)
-        )
+        try:
+            data = _list("customers", response)
+        except NotFoundError:
+            raise list_refusal(response) from None
+        items = read_items("customers", lambda item: codec.read_customer(item, response.status), data)
         return offset_page(items, offset, limit, promised=1000, total=_total(response))
 
     def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
