@@ -92,6 +92,54 @@ async def test_paydock_lookup_ignores_archived_customers() -> None:
             await session.get_by_reference("35")
 
 
+UNREADABLE: list[Any] = [
+    None,
+    {"reference": "35"},
+    {"_id": {"$oid": HEX24}, "reference": "35"},
+    {"_id": HEX24, "reference": {}},
+]
+OTHER = {"_id": "a" * 24, "reference": "36"}
+MATCH = {"_id": "b" * 24, "reference": "35"}
+
+
+@pytest.mark.parametrize("item", UNREADABLE)
+@pytest.mark.parametrize("others", [[], [OTHER], [MATCH]])
+async def test_unreadable_customer_in_a_paydock_search_is_not_a_missing_customer(item: Any, others: list[Any]) -> None:
+    wire = MockGateway(json_response(200, paydock_list(*others, item)))
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        with pytest.raises(InvalidResponseError, match="found a customer that cannot be read") as caught:
+            await session.upsert(CustomerDraft(reference="35", name="Ada"))
+    assert (caught.value.applied, caught.value.reference, len(wire.requests)) == ("no", "35", 1)
+
+
+@pytest.mark.parametrize("nothing", [{}, {"reference": None}, {"reference": ""}])
+async def test_paydock_search_without_references_is_not_a_missing_customer(nothing: dict[str, Any]) -> None:
+    archived = {"_id": "c" * 24, "archived": True}
+    wire = MockGateway(json_response(200, paydock_list(archived, {"_id": HEX24, **nothing})))
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        with pytest.raises(InvalidResponseError, match="found only customers without a reference"):
+            await session.upsert(CustomerDraft(reference="35", name="Ada"))
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize("items", [[{"_id": HEX24}, OTHER], [{"_id": HEX24, "archived": True}], [OTHER], []])
+async def test_customer_without_reference_is_no_match_if_another_shows_its_reference(items: list[Any]) -> None:
+    wire = MockGateway(json_response(200, paydock_list(*items)))
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        with pytest.raises(NotFoundError):
+            await session.get_by_reference("35")
+
+
+async def test_references_of_all_pages_of_a_paydock_search_count() -> None:
+    without = [{"_id": f"{number:024x}"} for number in range(1000)]
+    pages = (
+        json_response(200, paydock_list(*without, count=1001)),
+        json_response(200, paydock_list(MATCH, count=1001)),
+    )
+    async with MockGateway(*pages).session(ACCOUNTS["paydock"]()) as session:
+        assert (await session.get_by_reference("35")).id == MATCH["_id"]
+
+
 async def test_empty_page_ends_a_list_despite_its_count() -> None:
     wire = MockGateway(
         json_response(200, paydock_list({"_id": HEX24}, count=5)), json_response(200, paydock_list(count=5))

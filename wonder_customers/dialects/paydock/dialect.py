@@ -99,6 +99,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         Raises:
             AmbiguousReferenceError: More than one customer has the reference.
             NotFoundError: The reference belongs to no customer, or only to archived customers.
+            InvalidResponseError: A customer in the result cannot be read, or no customer shows its reference.
             InvalidRecordError: The reference is not valid.
         """
         problem = path_segment_problem(reference, 255)
@@ -109,13 +110,26 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
     def _by_reference(self, reference: str) -> Steps[Customer]:
         found: dict[str, Customer] = {}
         cursor: str | None = "0"
+        shown = lacking = False  # whether a customer shows its reference, and whether one that is not archived does not
         while cursor is not None:
             page = yield from send(self._page_call(1000, int(cursor), {"reference": reference}, reference))
-            before = len(found)
-            found |= {it.id: it for it in page.items if it.reference == reference and not it.deleted}
+            unreadable = page.unreadable
             # A page without new customers ends the loop, because a gateway that ignores `skip` would never end it.
-            new = len(found) > before or any(it.reference != reference for it in page.items)
+            new = False
+            for it in page.items:
+                if it.reference != reference:
+                    new = True
+                elif not it.deleted:
+                    new = new or it.id not in found
+                    found[it.id] = it
+                shown = shown or bool(it.reference)
+                lacking = lacking or not (it.reference or it.deleted)
+                unreadable += it.reference is None and "reference" in it.extra
+            if unreadable:
+                raise _undecided("a customer that cannot be read, which may be the customer", reference)
             cursor = page.cursor if new else None
+        if lacking and not shown:
+            raise _undecided("only customers without a reference, so references cannot be compared", reference)
         if not found:
             raise NotFoundError("no customer has this reference", status=404, reference=reference)
         if len(found) > 1:
@@ -301,6 +315,11 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
 def _sorted(filters: dict[str, str]) -> dict[str, str]:
     return {**_OLDEST_FIRST, **filters} if _OLDEST_FIRST.keys().isdisjoint(filters) else filters
+
+
+def _undecided(found: str, reference: str) -> InvalidResponseError:
+    """Return the error for a search that does not show whether the customer exists."""
+    return InvalidResponseError(f"the search by reference found {found}", status=200, reference=reference)
 
 
 def _accepted(response: HttpResponse) -> dict[str, Any]:
