@@ -123,6 +123,7 @@ _EVIDENCE = {
     Evidence.UNKNOWN: "sent, but no response; or a 5xx",
     Evidence.THROTTLED: "429 (too many requests)",
     Evidence.BODY_LOST: "2xx, but the body was lost",
+    Evidence.UNREADABLE: "2xx or 3xx that cannot be read",
     Evidence.RESPONSE: "refused (other 4xx)",
 }
 
@@ -136,7 +137,7 @@ def _follows(evidence: Evidence, replay: Replay) -> str:
         return "retry after waiting" if evidence is Evidence.THROTTLED else "retry"
     if not isinstance(verdict, Resolve):
         return "raise"
-    if evidence is Evidence.BODY_LOST:
+    if evidence in {Evidence.BODY_LOST, Evidence.UNREADABLE}:
         return "look up"
     return f"look up; if missing: {_follows(Evidence.ABSENT, replay)} once"
 

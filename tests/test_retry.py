@@ -42,6 +42,7 @@ TABLE: list[tuple[Evidence, dict[Replay, object]]] = [
     (Evidence.STALE, {READ: Retry(0.0, 0), IDEMPOTENT: TRANSIENT, UPSERT: TRANSIENT, LOOKUP: Resolve(), NONE: Raise()}),
     (Evidence.THROTTLED, dict.fromkeys(EVERY, THROTTLED)),
     (Evidence.BODY_LOST, {READ: TRANSIENT, IDEMPOTENT: Resolve(), UPSERT: Resolve(), LOOKUP: Resolve(), NONE: Raise()}),
+    (Evidence.UNREADABLE, dict.fromkeys(EVERY, Raise()) | {LOOKUP: Resolve()}),
     (Evidence.REJECTED, dict.fromkeys(EVERY, Raise())),
     (Evidence.ABSENT, {LOOKUP: Retry(0.0, 14)}),
     (Evidence.RESPONSE, dict.fromkeys(EVERY, Raise())),
@@ -66,7 +67,7 @@ def test_absent_customer_is_resent_once() -> None:
     assert decide(POLICY, retry_state(Evidence.ABSENT, LOOKUP, attempts=3)) == Raise()
 
 
-@pytest.mark.parametrize("evidence", [Evidence.UNKNOWN, Evidence.BODY_LOST])
+@pytest.mark.parametrize("evidence", [Evidence.UNKNOWN, Evidence.BODY_LOST, Evidence.UNREADABLE])
 def test_unconfirmed_write_without_lookup_is_raised(evidence: Evidence) -> None:
     assert decide(POLICY, retry_state(evidence, LOOKUP, findable=False)) == Raise()
 
@@ -176,7 +177,7 @@ def test_decision_is_safe_in_every_state(now: RetryState, policy: RetryPolicy) -
         assert 0 <= decision.after < now.remaining
         assert decision.after >= (now.retry_after or 0)
         assert decision.cost <= now.tokens
-        assert now.evidence not in {Evidence.RESPONSE, Evidence.REJECTED}
+        assert now.evidence not in {Evidence.RESPONSE, Evidence.UNREADABLE, Evidence.REJECTED}
         if now.evidence in {Evidence.UNKNOWN, Evidence.STALE, Evidence.BODY_LOST}:
             assert now.replay not in {LOOKUP, NONE}, "an unconfirmed create is never resent without a lookup"
         assert decide(policy, evolve(now, attempts=policy.attempts)) == Raise()

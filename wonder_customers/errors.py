@@ -23,8 +23,7 @@
     │     └─ GatewayUnavailableError the gateway failed (5xx, 408)
     └─ BulkError                     a bulk job could not run or continue
 
-Every `CallError` states whether the call was applied, the number of attempts, and what to do next. All errors can be
-pickled.
+Every `CallError` states whether the call was applied and what to do next. All errors can be pickled.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -192,8 +191,7 @@ class CallError(WonderCustomersError):
         reference: The customer's reference, if known.
         id: The gateway's id for the customer, if known.
         hint: What to do next.
-        rate_limit_headers: The headers about rate limits in the response to the request that failed, such as
-            ``retry-after``.
+        rate_limit_headers: The headers about rate limits of the request that failed, such as ``retry-after``.
     """
 
     hint = "See the documentation of the gateway."
@@ -271,9 +269,11 @@ class InvalidResponseError(CallError):
 
     Attributes:
         status: The HTTP status of the response; 0 if the error does not concern a single response.
+        mismatch: Whether the response is about another customer or token than the requested one.
     """
 
     hint = "Before you repeat a write, read the customer. Report the deviation to the maintainers of the library."
+    mismatch = False
 
     def __init__(self, reason: str, *, status: int = 0, **facts: Any) -> None:
         super().__init__(reason, **facts)

@@ -158,6 +158,7 @@ class Evidence(Enum):
     STALE = "sent on a kept-alive connection that was closed, no byte of a response"
     THROTTLED = "refused before processing"
     BODY_LOST = "applied, the body of the response was lost"
+    UNREADABLE = "complete response that cannot be read"
     REJECTED = "rejected, possibly because the reference is taken"
     ABSENT = "looked up for the whole confirmation window and not found"
     RESPONSE = "complete response"
@@ -237,6 +238,7 @@ def decide(policy: RetryPolicy, now: RetryState) -> Decision:  # noqa: PLR0911 -
     | absent             | –     | –              | –              | retry once  | –       |
     | throttled          | wait  | wait           | wait           | wait        | wait    |
     | applied, body lost | retry | resolve        | resolve        | resolve     | raise   |
+    | unreadable         | raise | raise          | raise          | resolve     | raise   |
     | rejected           | raise | raise          | raise          | resolve (1) | raise   |
     | complete response  | raise | raise          | raise          | raise       | raise   |
 
@@ -259,6 +261,9 @@ def decide(policy: RetryPolicy, now: RetryState) -> Decision:  # noqa: PLR0911 -
             return _retry(policy, now, base=policy.throttle_base, cost=cost)
         case Evidence.REJECTED:
             return Resolve() if lookup and now.unconfirmed else Raise()
+        case Evidence.UNREADABLE:
+            # Only a create has a lookup that compares values, so that it shows whether the write was applied.
+            return Resolve() if lookup else Raise()
         case Evidence.ABSENT:
             return Raise() if now.resent else _retry(policy, now, base=0.0, cost=policy.transient_cost)
         case Evidence.STALE if now.replay is Replay.READ:

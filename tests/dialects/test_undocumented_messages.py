@@ -102,5 +102,5 @@ async def test_monri_deletion_with_status_deleted_succeeds() -> None:
 
 async def test_monri_unknown_status_word_with_http_200_leaves_a_create_unknown() -> None:
     with pytest.raises(InvalidResponseError) as caught:
-        await make_harness(respond(200, {"status": "frozen", "uuid": UUID})).create(draft())
+        await make_harness(*[respond(200, {"status": "frozen", "uuid": UUID})] * 2).create(draft())
     assert caught.value.applied == "unknown"

@@ -231,7 +231,9 @@ async def test_response_with_hostile_json_raises_invalid_response_error(gateway:
         if (gateway, operation) == ("wonder", "update"):  # the update reads the customer first
             customer = {"uuid": UUID, "reference_number": "35", "name": "Ada", "phone": "1", "dial_code": "+44"}
             first = [json_response(200, {"code": 200, "data": {"customer": customer}})]
-        wire = MockGateway(*first, json_response(200, invalid_body(gateway, name)))
+        # Creates at Paydock and Monri are looked up. The response to the lookup cannot be read either.
+        responses = 2 if operation == "create" and gateway != "wonder" else 1
+        wire = MockGateway(*first, *[json_response(200, invalid_body(gateway, name))] * responses)
         async with wire.session(ACCOUNTS[gateway](), attempts=3) as session:
             with pytest.raises(InvalidResponseError) as caught:
                 await (READS | WRITES)[operation](session)

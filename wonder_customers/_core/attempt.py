@@ -151,7 +151,7 @@ class AttemptRunner:
             self.order.mark_unconfirmed(call_context, call, keys, transmission)
             call_context.break_attempt(call, transmission, error, clock() - began)
             raise
-        if result.response is None and result.evidence in UNCONFIRMED:
+        if result.response is None and (result.evidence in UNCONFIRMED or result.error.applied == "unknown"):
             self.order.mark_unconfirmed(call_context, call, keys, transmission)
         if result.drift:
             call_context.report_drift(result.drift)
@@ -348,6 +348,8 @@ def _evidence(error: CallError) -> Evidence:
             # Monri does not document how it reports a duplicate reference, so any rejection after an unconfirmed
             # create may have this cause.
             return Evidence.REJECTED
+        case InvalidResponseError() if error.applied == "unknown" and not error.mismatch:
+            return Evidence.UNREADABLE
         case _:
             return Evidence.RESPONSE
 

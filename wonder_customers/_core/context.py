@@ -52,7 +52,7 @@ __all__ = [
 Key = tuple[Hashable, str, str]
 """The key of a customer; see `customer_key`."""
 
-UNCONFIRMED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE})
+UNCONFIRMED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE, Evidence.UNREADABLE})
 """The evidence after which a write may have been applied."""
 
 

@@ -48,6 +48,9 @@ _NO_RESPONSE: Final[Response[Any]] = Response(None, 0, {})
 _CLOCK_TOLERANCE: Final = 10.0
 """The greatest expected difference in seconds between the clocks of a gateway's servers."""
 
+_RESPONDED: Final = frozenset({Evidence.BODY_LOST, Evidence.UNREADABLE, Evidence.REJECTED})
+"""The evidence of a response, after which a write is looked up at once, and not sent again."""
+
 _NOT_RETRIED: Final = {
     "budget": "; the request was not retried, because the retry budget of this account is used up",
     "deadline": "; the request was not retried, because the wait would exceed the deadline",
@@ -205,7 +208,7 @@ class Executor:
         absent = False
         if isinstance(decision, Resolve):
             found = await self._resolve(call_context, call, keys, progress, result)
-            if found is not None or result.evidence not in UNCONFIRMED:
+            if found is not None or result.evidence in _RESPONDED:
                 if found is None:
                     raise self._failure(call_context, call, progress, result)
                 return found, progress
@@ -267,7 +270,7 @@ class Executor:
     ) -> Response[T] | None:
         """Look up the effect of a write, several times if necessary."""
         waits = lookup_schedule(call_context.account_context.policy.confirmation_window)
-        at_once = result.evidence in {Evidence.BODY_LOST, Evidence.REJECTED}
+        at_once = result.evidence in _RESPONDED
         minimum = 0.0 if at_once else result.retry_after or 0.0
         for planned in chain((0.0,), waits) if at_once else waits:
             wait, minimum = max(planned, minimum), 0.0

@@ -11,7 +11,9 @@ from wonder_customers.retry import Evidence
 
 __all__ = ["Outage", "OutageWatch"]
 
-_PROCESSED: Final = frozenset({Evidence.RESPONSE, Evidence.REJECTED, Evidence.BODY_LOST, Evidence.ABSENT})
+_PROCESSED: Final = frozenset(
+    {Evidence.RESPONSE, Evidence.UNREADABLE, Evidence.REJECTED, Evidence.BODY_LOST, Evidence.ABSENT}
+)
 _SHORTEST: Final = 1.0
 """The minimum duration in seconds of an outage that is reported."""
 _MOST_KEPT: Final = 50

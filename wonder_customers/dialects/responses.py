@@ -113,7 +113,9 @@ def invalid_response(reason: str, status: int) -> InvalidResponseError:
 def mismatch_error(what: str, name: str, response: HttpResponse) -> InvalidResponseError:
     """Return the error for a response about a customer or token that was not requested."""
     reason = f"the response is about another {what}: its {name} differs from the requested {name}"
-    return invalid_response(reason, response.status)
+    error = invalid_response(reason, response.status)
+    error.mismatch = True
+    return error
 
 
 def redirect_error(status: int) -> InvalidResponseError:
