@@ -1,6 +1,7 @@
 """Card data is sent in a payment source only, and is never written to a file."""
 
 import asyncio
+import time
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from wonder_customers import Address, CardSource, CustomerDraft, CustomerPatch, 
 from wonder_customers._support.card_data import contains_card_number, find_card_data, names_security_code, search_values
 from wonder_customers.bulk import sources
 from wonder_customers.cli.app import run
+from wonder_customers.dialects.comparison import equal_after_normalisation
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -58,6 +60,27 @@ def test_every_sequence_of_complete_groups_is_checked(groups: list[str]) -> None
     )
     expected = any(13 <= len(it) <= 19 and contains_card_number(it) for it in sequences)
     assert contains_card_number(" ".join(groups)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["4 " * 500_000, "4---" * 250_000, "44 " * 333_333, "\u0664 " * 333_333, "cvv \u0315\u0300" * 100_000,
+     "cvv " + "\u0315" * 100_000 + "\u0300" * 100_000],
+    ids=range(6),
+)  # fmt: skip
+def test_megabyte_of_groups_or_marks_is_searched_quickly(text: str) -> None:
+    start = time.process_time()
+    assert not any(find_card_data({"a": text}))
+    assert any(find_card_data({"a": text + CARD}))
+    assert time.process_time() - start < 5  # the quadratic search takes minutes
+
+
+def test_comparison_of_long_values_is_quick() -> None:
+    marks = "a" + "\u0315" * 100_000 + "\u0300" * 100_000
+    start = time.process_time()
+    assert not equal_after_normalisation("description", marks, "a")
+    assert equal_after_normalisation("description", "e\u0301, " * 500, "\u00e9, " * 500)
+    assert time.process_time() - start < 5
 
 
 _PARTS = st.sampled_from([

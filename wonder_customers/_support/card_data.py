@@ -1,14 +1,17 @@
 """The search for card data in text and JSON values (PCI DSS 3.3.1 and 3.4.1)."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any, Final
+from unicodedata import category, combining, decimal
 
 import orjson
 from attrs import fields, has
+
+from wonder_customers._support.normal_forms import normal_form
 
 __all__ = [
     "SHORTEST_CARD_NUMBER",
@@ -44,10 +47,10 @@ _CODE_IN_TEXT: Final = re.compile(
     r"(?:\bcsc|cvn2?|cv[vc]2?|security\W?code|prufnummer|pruefnummer|sicherheitscode|sigurnosni kod)"
     r"(?:\W{0,3}(?:is|ist|je)\b)?[\W_]{0,3}[0-9]{3,4}(?![0-9])"
 )
+_ASCII: Final = frozenset(map(chr, range(128)))
 _CODE: Final = re.compile(r"[0-9]{3}")
 _BETWEEN: Final = '"x"'
 """Replaces ``","`` in the JSON text of the fast check, so that no match spans two strings of a list."""
-_FOREIGN: Final = re.compile(r"[^\x00-\x7f]")
 SHORTEST_CARD_NUMBER: Final = 13
 """The number of digits of the shortest card number."""
 _MOST_DIGITS: Final = 15
@@ -58,14 +61,13 @@ def plain_text(text: str) -> str:
     """Return a text in NFKC with ASCII digits and without format characters."""
     if text.isascii():
         return text
-    return _FOREIGN.sub(_plain, unicodedata.normalize("NFKC", text))
+    found = normal_form("NFKC", text)
+    table = {ord(it): _digit(it) for it in set(found) - _ASCII if it.isdecimal() or category(it) == "Cf"}
+    return found.translate(table) if table else found
 
 
-def _plain(character: re.Match[str]) -> str:
-    found = character[0]
-    if found.isdecimal():
-        return str(unicodedata.decimal(found))
-    return "" if unicodedata.category(found) == "Cf" else found
+def _digit(character: str) -> str:
+    return str(decimal(character)) if character.isdecimal() else ""
 
 
 def contains_card_number(text: str, shortest: int = SHORTEST_CARD_NUMBER) -> bool:
@@ -75,22 +77,56 @@ def contains_card_number(text: str, shortest: int = SHORTEST_CARD_NUMBER) -> boo
     plain = plain_text(text)
     if _CANDIDATE.search(plain) is None:
         return False
-    for run in _RUN.finditer(plain):
-        groups = _GROUP.findall(run[0])
-        for start in range(len(groups)):
-            number = ""
-            for group in groups[start:]:
-                number += group
-                if len(number) > 19:
-                    break
-                if len(number) >= shortest and _NUMBER.fullmatch(number) and _has_check_digit(number):
-                    return True
+    return any(_groups_contain_number(_GROUP.findall(run[0]), shortest) for run in _RUN.finditer(plain))
+
+
+class _Lengths(dict[str, int]):
+    """The possible lengths of card numbers by their first four digits: bit 0 is set for 13 digits, bit 6 for 19."""
+
+    def __missing__(self, start: str) -> int:
+        possible = [bool(_NUMBER.fullmatch(start.ljust(length, "0"))) for length in range(13, 20)]
+        return self.setdefault(start, sum(it << bit for bit, it in enumerate(possible)))
+
+
+_LENGTHS: Final = _Lengths()
+_IMPOSSIBLE: Final = [bytes(not lengths >> bit & 1 for lengths in range(128)).ljust(256, b"\1") for bit in range(7)]
+"""For each length, a table that translates the `_LENGTHS` of a number to 0 if they contain the length, else to 1."""
+_VALUES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
+_DOUBLED: Final = bytes.maketrans(b"0123456789", bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))
+
+
+def _groups_contain_number(groups: list[str], shortest: int) -> bool:
+    """Return whether consecutive groups of digits form a card number.
+
+    A text of a megabyte may consist of groups. All numbers of one length are therefore checked together, each by one
+    byte of a long integer, which is 0 for a card number.
+    """
+    digits = "".join(groups)
+    latest = len(digits) - shortest
+    if not any(it <= latest and _LENGTHS[digits[it : it + 4]] for it in accumulate(map(len, groups), initial=0)):
+        return False  # most times and dates
+    lengths = bytes([_LENGTHS[digits[it : it + 4]] for it in range(len(digits))])
+    inside = b"".join([b"\0".ljust(len(it), b"\1") for it in groups]) + b"\0"  # 0 between two groups
+    even, odd = _check_sums(digits.encode(), 0), _check_sums(digits.encode(), 1)
+    for length in range(shortest, min(19, len(digits)) + 1):
+        first, last = slice(len(digits) - length + 1), slice(length, None)
+        wrong = _number(lengths[first].translate(_IMPOSSIBLE[length - 13])) | _number(inside[first])
+        wrong |= _number(inside[last])
+        for doubled, sums in enumerate((even, odd)):
+            found = (wrong | _number(sums[first]) ^ _number(sums[last])).to_bytes(first.stop)
+            if 0 in found[(length + doubled) % 2 :: 2]:  # the digit after the last digit would be doubled
+                return True
     return False
 
 
-def _has_check_digit(number: str) -> bool:
-    doubled = (int(digit) * 2 for digit in number[-2::-2])
-    return (sum(map(int, number[-1::-2])) + sum(it - 9 * (it > 9) for it in doubled)) % 10 == 0
+def _check_sums(digits: bytes, doubled: int) -> bytes:
+    """Return the check sums, modulo 10, of the first 0, 1, 2, … digits. Every other digit from `doubled` is doubled."""
+    values = bytearray(digits.translate(_VALUES))
+    values[doubled::2] = digits[doubled::2].translate(_DOUBLED)
+    return bytes([it % 10 for it in accumulate(values, initial=0)])
+
+
+_number: Final = int.from_bytes
 
 
 @lru_cache(1000)
@@ -103,8 +139,9 @@ def names_security_code(name: str) -> bool:
 def _without_marks(text: str) -> str:
     if text.isascii():
         return text.casefold()
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    return _FOREIGN.sub(lambda character: "" if unicodedata.combining(character[0]) else character[0], folded)
+    folded = normal_form("NFKD", text.casefold())
+    marks = dict.fromkeys(ord(it) for it in set(folded) - _ASCII if combining(it))
+    return folded.translate(marks) if marks else folded
 
 
 def find_card_data(value: Any) -> Iterator[tuple[str, str]]:

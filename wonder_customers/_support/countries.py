@@ -6,7 +6,8 @@ Names are in English and in the official languages of the country (Unicode CLDR)
 import re
 from functools import cache
 from importlib.resources import files
-from unicodedata import normalize
+
+from wonder_customers._support.normal_forms import normal_form
 
 __all__ = ["country_code"]
 
@@ -17,7 +18,7 @@ def country_code(text: str) -> str | None:
 
 
 def _key(text: str) -> str:
-    return re.sub(r"[\W_]", "", normalize("NFC", text)).casefold()
+    return re.sub(r"[\W_]", "", normal_form("NFC", text)).casefold()
 
 
 @cache

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
-from unicodedata import normalize
 
 from attrs import frozen
 
 from wonder_customers._support.countries import country_code
+from wonder_customers._support.normal_forms import normal_form
 
 __all__ = ["Comparison", "compare_values", "equal_after_normalisation"]
 
@@ -27,7 +27,7 @@ class Comparison:
 
 def _text(value: str) -> str:
     """Normalize Unicode and white space."""
-    return " ".join(normalize("NFC", value).split())
+    return " ".join(normal_form("NFC", value).split())
 
 
 def _email(value: str) -> str:
@@ -40,7 +40,7 @@ def _phone(value: str) -> str:
 
 def _word(value: str) -> str:
     """Return the letters and digits of `value`, case-folded."""
-    return re.sub(r"[\W_]", "", normalize("NFC", value)).casefold()
+    return re.sub(r"[\W_]", "", normal_form("NFC", value)).casefold()
 
 
 def _country(value: str) -> str:

@@ -7,10 +7,11 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from unicodedata import combining, normalize
+from unicodedata import combining
 
 from attrs import frozen
 
+from wonder_customers._support.normal_forms import normal_form
 from wonder_customers.bulk.sources.mapping import Several
 from wonder_customers.errors import needed
 
@@ -49,7 +50,7 @@ def name_key(name: str) -> str:
     """Return a name without case, accents, blanks and punctuation."""
     if name.isascii():
         return re.sub(r"[\W_]", "", name).lower()
-    bare = "".join(character for character in normalize("NFKD", name) if not combining(character))
+    bare = "".join(character for character in normal_form("NFKD", name) if not combining(character))
     return re.sub(r"[\W_]", "", bare.casefold())
 
 

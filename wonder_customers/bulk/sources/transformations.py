@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from unicodedata import is_normalized, normalize
+from unicodedata import is_normalized
 
 from attrs import define, field
 
+from wonder_customers._support.normal_forms import normal_form
 from wonder_customers.bulk.rows import RowProblem
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 from wonder_customers.bulk.sources.notes import AMBIGUOUS, NO_COUNTRY, NOT_VALID, SourceNotes
@@ -57,7 +58,7 @@ def folded(reference: str) -> str:
     """Return a reference in a normal form, to compare references."""
     if reference.isascii():
         return reference.lower()
-    return _INVISIBLE.sub("", normalize("NFKC", reference)).casefold().strip()
+    return _INVISIBLE.sub("", normal_form("NFKC", reference)).casefold().strip()
 
 
 @define(eq=False)
@@ -217,7 +218,7 @@ def _guard(text: str) -> str:
 
 
 def _nfc(text: str) -> str:
-    return text if text.isascii() or is_normalized("NFC", text) else normalize("NFC", text)
+    return text if text.isascii() or is_normalized("NFC", text) else normal_form("NFC", text)
 
 
 def _visible(text: str) -> str:
