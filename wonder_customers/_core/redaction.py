@@ -91,9 +91,15 @@ class Redactor:
         cut = text[:_SEARCHED]
         folded = cut.casefold()
         # A partial value at the end would not be found.
-        begun = (value[:size] for value, _ in self._values for size in range(3, len(value) + 1))
-        longest = max((len(it) for it in begun if folded.endswith(it.casefold())), default=0)
-        return cut[: _SEARCHED - longest]
+        return cut[: _SEARCHED - max((_begun(value.casefold(), folded) for value, _ in self._values), default=0)]
+
+
+def _begun(value: str, text: str) -> int:
+    """Return the number of characters at the end of `text` with which `value` begins; 0 for less than three."""
+    at = text.find(value[:3])
+    while at >= 0 and not value.startswith(text[at:]):
+        at = text.find(value[:3], at + 1)
+    return len(text) - at if 0 <= at <= len(text) - 3 else 0
 
 
 def _is_identifying(value: str) -> bool:

@@ -18,6 +18,7 @@ _ESCAPE: Final = re.compile(
 _PLUS: Final = re.compile(r"(?<=[^\W_])\+(?=[^\W_]|%)")
 """A plus sign that may encode a space in a query."""
 _JSON: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_UNSEEN: Final = frozenset({"Mn", "Cf"})
 _PASSES: Final = 3
 """Maximum number of nested levels of escapes that are removed, such as JSON escapes in a URL."""
 
@@ -60,7 +61,9 @@ def fold(text: str) -> str:
     """Return the folded text."""
     if text.isascii() and not _ESCAPE.search(text):  # much faster
         return re.sub(r"\s+", " ", _PLUS.sub(" ", text).lower())
-    return FoldedText.of(text).text
+    for _ in range(_PASSES):
+        text = _ESCAPE.sub(_decoded, _PLUS.sub(" ", text))
+    return re.sub(r"\s+", " ", text.translate({ord(it): _folded_character(it) for it in set(text)}))
 
 
 def _unescaped(pieces: list[_Piece]) -> Iterator[_Piece]:
@@ -89,11 +92,14 @@ def _decoded(found: "re.Match[str]") -> str:
 
 def _folded(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
     for character, start, end in pieces:
-        plain = unicodedata.normalize("NFKD", character.casefold())
-        for it in plain if plain.isascii() else unicodedata.normalize("NFKD", plain.casefold()):
-            kind = unicodedata.category(it)
-            if kind not in {"Mn", "Cf"}:
-                yield (str(unicodedata.decimal(it)) if kind == "Nd" else it), start, end
+        yield from ((it, start, end) for it in _folded_character(character))
+
+
+def _folded_character(character: str) -> str:
+    plain = unicodedata.normalize("NFKD", character.casefold())
+    found = plain if plain.isascii() else unicodedata.normalize("NFKD", plain.casefold())
+    kinds = ((it, unicodedata.category(it)) for it in found)
+    return "".join(str(unicodedata.decimal(it)) if kind == "Nd" else it for it, kind in kinds if kind not in _UNSEEN)
 
 
 def _with_single_spaces(pieces: Iterable[_Piece]) -> Iterator[_Piece]:

@@ -3,9 +3,11 @@
 import csv
 import io
 import re
+import time
 from pathlib import Path
 from unicodedata import normalize
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -114,3 +116,12 @@ def test_any_bytes_are_read_or_refused(data: bytes, name: str, tmp_path: Path) -
             assert (row.draft is None) != (row.problem is None)
     except ConfigurationError:
         pass
+
+
+@pytest.mark.parametrize(("column", "cell"), [("email", "<" + "a@" * 100_000), ("phone", "1" + " " * 200_000 + "x")])
+def test_long_invalid_cell_is_refused_quickly(column: str, cell: str, tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text(f"reference,{column}\nr,{cell}\n")
+    start = time.process_time()
+    (row,) = sources.read(tmp_path / "c.csv", mapping=ColumnMapping(several="first"))
+    assert row.problem is not None
+    assert time.process_time() - start < 10  # a quadratic search takes minutes

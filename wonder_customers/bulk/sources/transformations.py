@@ -39,13 +39,13 @@ _BYTES = {chr(byte): byte for byte in range(256)} | {
 """The byte of each character in Windows-1252, and in Latin-1 where Windows-1252 has none."""
 _BLANK = re.compile(r"[^\S\n]")
 _MAILTO = re.compile(r"mailto:\s*([^\s?;,|]*)(\?[^;|\n]*)?", re.IGNORECASE)
-_NAMED = re.compile(r"[^<>]*<\s*([^<>\s]+@[^<>\s]+)\s*>")
+_NAMED = re.compile(r"[^<>]*<\s*([^<>\s@]+@[^<>\s]+)\s*>")
 _EMAIL = re.compile(
     r"[^\s@,;:<>()\[\]\"\\.]+(\.[^\s@,;:<>()\[\]\"\\.]+)*"
     r"@([^\s@,;:<>()\[\]\"\\._]+\.)+[^\s@,;:<>()\[\]\"\\._]{2,}"
 )
 _EMAILS = re.compile(r"\s*(?::::|[;,|\n]|\s)\s*")
-_PHONES = re.compile(r"\s*(?::::|[;,|\n])\s*")
+_PHONES = re.compile(r"(?<!\s)\s*(?::::|[;,|\n])\s*")
 _TEL = re.compile(r"(tel|phone|callto)\s*:\s*", re.IGNORECASE)
 _SHORTEST = 3
 """The minimum number of digits of a whole phone number. A placeholder such as 0 has fewer digits."""
