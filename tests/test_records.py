@@ -94,6 +94,13 @@ def test_record_repr_shows_no_personal_data(record: Any) -> None:
             assert shown in repr(record)
 
 
+@pytest.mark.parametrize("kind", [CustomerDraft, CustomerPatch])
+def test_repr_shows_only_the_type_of_another_payment_source(kind: Any) -> None:
+    shown = repr(kind(payment_source={"card_number": "4111111111111111", "card_ccv": "123"}))
+    assert "payment_source=<dict>" in shown
+    assert "4111" not in shown
+
+
 @pytest.mark.parametrize("record", RECORDS, ids=lambda it: type(it).__name__)
 def test_record_is_frozen(record: Any) -> None:
     for name in attrs.fields_dict(type(record)):

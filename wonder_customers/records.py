@@ -14,7 +14,7 @@ from attrs import field, fields, frozen
 from wonder_customers._support.markers import CLEAR, UNSET, Clear, Unset
 from wonder_customers._support.phone import Phone
 from wonder_customers._support.rate_limit_headers import rate_limit_headers
-from wonder_customers.secret import Secret, guarded, optional_secret, secret
+from wonder_customers.secret import Secret, guarded, optional_secret, record_repr, secret
 
 __all__ = [
     "CLEAR",
@@ -203,7 +203,7 @@ class CustomerDraft:
     address: Address | None = _private()
     default_payment_method: str | None = _private()
     default_payment_token: str | None = _private()
-    payment_source: PaymentSource | None = None
+    payment_source: PaymentSource | None = field(default=None, repr=record_repr)
     clear: frozenset[str] = field(default=frozenset(), converter=_names)
 
     def __attrs_post_init__(self) -> None:
@@ -240,7 +240,7 @@ class CustomerPatch:
     address: Address | Unset | None = _private(UNSET)
     default_payment_method: str | Unset | None = _private(UNSET)
     default_payment_token: str | Unset | None = _private(UNSET)
-    payment_source: PaymentSource | Unset | None = UNSET
+    payment_source: PaymentSource | Unset | None = field(default=UNSET, repr=record_repr)
 
 
 def _masked(number: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from enum import Enum
 from functools import wraps
 from hmac import compare_digest
 from types import TracebackType
@@ -15,6 +16,7 @@ __all__ = [
     "fields_of",
     "guarded",
     "optional_secret",
+    "record_repr",
     "secret",
     "secrets_of",
     "without_frames",
@@ -162,6 +164,12 @@ def fields_of(holder: object) -> Iterator[tuple[str, Any]]:
 def secrets_of(holder: object) -> tuple[Secret, ...]:
     """Return the secrets among the fields of a record or an account, except those that a function provides."""
     return tuple(value for _, value in fields_of(holder) if type(value) is Secret)
+
+
+def record_repr(value: object) -> str:
+    """Return the ``repr`` of a record, of None or of `UNSET`. Of another object, such as a mapping, only the type."""
+    known = value is None or isinstance(value, Enum) or has(type(value))
+    return repr(value) if known else f"<{type(value).__name__}>"
 
 
 def guarded(kind: type[T]) -> type[T]:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import traceback
 from typing import Any
 
 import httpx
@@ -69,16 +70,21 @@ async def test_write_is_repeated_only_if_it_is_idempotent(simulator: SimulatorSe
         ("GET", "https://other.example/", {}, "path"),
         ("GET", "/v2\r\nHost: other", {}, "path"),
         ("GET", "/v2", {"query": {"a": object()}}, "query"),
+        ("GET", "/v2", {"query": {"a": "Ada \udc80"}}, "query"),
+        ("GET", "/v2", {"query": {"Ada \udc80": 1}}, "query"),
+        ("GET", "/v2/Ada\udc80", {}, "path"),
         ("POST", "/v2", {"json": object()}, "json"),
         ("POST", "/v2", {"json": {"amount": float("nan")}}, "json"),
+        ("POST", "/v2", {"json": {"name": "Ada \udc80"}}, "json"),
     ],
-    ids=range(10),
+    ids=range(14),
 )
 async def test_invalid_request_is_refused(method: str, path: str, more: dict[str, Any], expected: str) -> None:
     requests: list[httpx.Request] = []
     async with recording(requests) as it:
-        with pytest.raises(InvalidRecordError, match=expected):
+        with pytest.raises(InvalidRecordError, match=expected) as caught:
             await it.request(method, path, **more)
+    assert "Ada" not in "".join(traceback.format_exception(caught.value.with_traceback(None)))
     assert requests == []
 
 

@@ -1,12 +1,15 @@
 """Card data is sent in a payment source only, and is never written to a file."""
 
 import asyncio
+import random
 import time
 import unicodedata
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -16,7 +19,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mock_gateway import ACCOUNTS, MockGateway, json_response
 
-from wonder_customers import Address, CardSource, CustomerDraft, CustomerPatch, InvalidRecordError, Phone
+from wonder_customers import (
+    Address,
+    CardSource,
+    CustomerDraft,
+    CustomerPatch,
+    InvalidRecordError,
+    PaydockFilter,
+    Phone,
+    WonderCard,
+    WonderFilter,
+)
 from wonder_customers._support.card_data import contains_card_number, find_card_data, names_security_code, search_values
 from wonder_customers.bulk import sources
 from wonder_customers.cli.app import run
@@ -184,6 +197,65 @@ def test_card_data_in_a_text_is_not_sent(gateway: str, draft: CustomerDraft) -> 
         assert not mock.requests
 
     asyncio.run(attempt())
+
+
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+@pytest.mark.parametrize("number", [CARD, "4929 7359 2614 0832", f"c-{CARD}"])
+def test_card_number_in_an_id_is_not_sent(gateway: str, number: str) -> None:
+    source = WonderCard if gateway == "wonder" else CardSource
+
+    async def attempt() -> None:
+        mock = MockGateway(json_response(200, {}))
+        async with mock.session(ACCOUNTS[gateway]()) as session:
+            calls: list[Callable[[], Any]] = [
+                lambda: session.get(number),
+                lambda: session.get_by_reference(number),
+                lambda: session.update(number, CustomerPatch(email="a@example.org")),
+                lambda: session.list_payment_tokens(number),
+                lambda: session.raw.page(cursor=CARD),
+                lambda: session.request("GET", f"/v1/customers/{quote(number)}"),
+                lambda: session.request("GET", "/v1/customers/4929/7359/2614/0832"),
+                lambda: session.request("GET", "/v1/customers", query={"search": number}),
+            ]
+            if gateway != "wonder":
+                calls.append(lambda: session.delete(number))
+            if gateway != "monri":
+                calls += [
+                    lambda: session.create_payment_token(number, _source(source)),
+                    lambda: session.check_payment_token("1" * 24, number),
+                    lambda: session.delete_payment_token("1" * 24, number),
+                ]
+            for call in calls:
+                with pytest.raises(InvalidRecordError) as caught:
+                    await call()
+                assert not any(it in str(caught.value) for it in (number, CARD))
+        assert not mock.requests
+
+    asyncio.run(attempt())
+
+
+def _source(kind: type[CardSource]) -> CardSource:
+    more = {"transaction_type": "no_show", "success_return_url": "https://a", "fail_return_url": "https://b"}
+    return kind(CARD, expire_month="11", expire_year="2031", holder_name="Ada", **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("filter", [PaydockFilter, WonderFilter])
+def test_card_number_in_a_filter_is_refused(filter: Any) -> None:
+    name = "search" if filter is PaydockFilter else "name__in"
+    with pytest.raises(InvalidRecordError, match="must not be sent"):
+        filter(**{name: CARD if filter is PaydockFilter else ["Ada", CARD]})
+
+
+def test_digits_of_an_id_are_not_a_card_number() -> None:
+    rng = random.Random(1)
+    for _ in range(20_000):
+        number = rng.getrandbits(128)
+        for found in (str(uuid.UUID(int=number)), f"{number:032X}", f"{number >> 32:024x}"):
+            assert not contains_card_number(found)
+    for found in ("5f0c4929735926140832beef", "49297359-2614-0832-a111-5f0c4929735b"):
+        assert not contains_card_number(found)
+        assert contains_card_number(f"id {found}")
+    assert contains_card_number("4929735926140832-abcd")
 
 
 def _patch(draft: CustomerDraft) -> CustomerPatch:

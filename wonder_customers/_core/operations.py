@@ -14,7 +14,7 @@ from wonder_customers._core.user_agent import user_agent
 from wonder_customers._core.view_settings import ViewSettings
 from wonder_customers._core.write_locks import shared_locks
 from wonder_customers._support import clock
-from wonder_customers._support.card_data import find_card_data
+from wonder_customers._support.card_data import contains_card_number, find_card_data
 from wonder_customers._support.wait_queue import DividedSlots
 from wonder_customers.dialects.base import Account, Dialect, Operation, Steps
 from wonder_customers.dialects.custom_request import custom_request
@@ -184,6 +184,15 @@ class SessionState:
             )
 
 
+def check_ids(dialect: Dialect, ids: dict[str, Any]) -> None:
+    """Raise `InvalidRecordError` if an id, a reference or a token contains a card number."""
+    found = [name for name, value in ids.items() if isinstance(value, str) and contains_card_number(value)]
+    if found:
+        ids.clear()  # a tool that shows local variables must not show the number
+        problem = "the value contains a card number, which must not be sent"
+        raise InvalidRecordError(dialect.gateway, [Violation(name, None, problem) for name in found])
+
+
 class RawOperations:
     """The operations of a session (``session.raw``). Each of them returns a `Response` that contains the result.
 
@@ -219,12 +228,14 @@ class RawOperations:
             without_frames(error, keep_others=True)
             raise
 
-    def _ready(self, operation: Operation) -> Dialect:
-        """Return the dialect if the session can run `operation`."""
+    def _ready(self, operation: Operation, **ids: object) -> Dialect:
+        """Return the dialect if the session can run `operation`, and the `ids` contain no card number."""
         self._shared.check_open()
         dialect = self._account_context.dialect
         if operation in dialect.unsupported_operations:
             raise UnsupportedOperationError(dialect.gateway, operation, dialect.unsupported_operations[operation])
+        if ids:
+            check_ids(dialect, ids)
         return dialect
 
     async def create(self, draft: CustomerDraft) -> Response[Customer]:
@@ -261,23 +272,23 @@ class RawOperations:
 
     async def get(self, id: str) -> Response[Customer]:
         """See `CustomerSession.get`."""
-        return await self._run(Operation.GET, self._ready(Operation.GET).get(id))
+        return await self._run(Operation.GET, self._ready(Operation.GET, id=id).get(id))
 
     async def get_by_reference(self, reference: str) -> Response[Customer]:
         """See `CustomerSession.get_by_reference`."""
-        dialect = self._ready(Operation.GET_BY_REFERENCE)
+        dialect = self._ready(Operation.GET_BY_REFERENCE, reference=reference)
         return await self._run(Operation.GET_BY_REFERENCE, dialect.get_by_reference(reference))
 
     async def update(self, id: str, patch: CustomerPatch) -> Response[Customer]:
         """See `CustomerSession.update`."""
-        dialect = self._ready(Operation.UPDATE)
+        dialect = self._ready(Operation.UPDATE, id=id)
         expect(dialect, "patch", patch, CustomerPatch)
         check_card_data(dialect, patch)
         return await self._run(Operation.UPDATE, dialect.update(id, patch), ("id", id))
 
     async def delete(self, id: str) -> Response[None]:
         """See `CustomerSession.delete`."""
-        return await self._run(Operation.DELETE, self._ready(Operation.DELETE).delete(id), ("id", id))
+        return await self._run(Operation.DELETE, self._ready(Operation.DELETE, id=id).delete(id), ("id", id))
 
     def page(
         self, limit: int | None = None, cursor: str | None = None, filter: CustomerFilter[Any] | None = None
@@ -307,12 +318,12 @@ class RawOperations:
 
     async def list_payment_tokens(self, customer_id: str) -> Response[tuple[PaymentToken, ...]]:
         """See `CustomerSession.list_payment_tokens`."""
-        dialect = self._ready(Operation.LIST_PAYMENT_TOKENS)
+        dialect = self._ready(Operation.LIST_PAYMENT_TOKENS, customer_id=customer_id)
         return await self._run(Operation.LIST_PAYMENT_TOKENS, dialect.list_payment_tokens(customer_id))
 
     async def create_payment_token(self, customer_id: str, source: PaymentSource) -> Response[PaymentToken]:
         """See `CustomerSession.create_payment_token`."""
-        dialect = self._ready(Operation.CREATE_PAYMENT_TOKEN)
+        dialect = self._ready(Operation.CREATE_PAYMENT_TOKEN, customer_id=customer_id)
         if isinstance(source, PaymentSource):
             check_card_data(dialect, source)
         steps = dialect.create_payment_token(customer_id, source)
@@ -320,13 +331,13 @@ class RawOperations:
 
     async def check_payment_token(self, customer_id: str, token: str | PaymentToken) -> Response[PaymentToken]:
         """See `CustomerSession.check_payment_token`."""
-        dialect = self._ready(Operation.CHECK_PAYMENT_TOKEN)
+        dialect = self._ready(Operation.CHECK_PAYMENT_TOKEN, customer_id=customer_id)
         steps = dialect.check_payment_token(customer_id, self._token(token))
         return await self._run(Operation.CHECK_PAYMENT_TOKEN, steps)
 
     async def delete_payment_token(self, customer_id: str, token: str | PaymentToken) -> Response[None]:
         """See `CustomerSession.delete_payment_token`."""
-        dialect = self._ready(Operation.DELETE_PAYMENT_TOKEN)
+        dialect = self._ready(Operation.DELETE_PAYMENT_TOKEN, customer_id=customer_id)
         steps = dialect.delete_payment_token(customer_id, self._token(token))
         return await self._run(Operation.DELETE_PAYMENT_TOKEN, steps, ("id", customer_id))
 
@@ -351,4 +362,5 @@ class RawOperations:
         if found is None or not found.token:
             broken = Violation("token", "token", "must be a PaymentToken or a str, and not be empty")
             raise InvalidRecordError(self._account_context.dialect.gateway, [broken])
+        check_ids(self._account_context.dialect, {"token": found.token, "verify_uuid": found.verify_uuid})
         return found

@@ -17,6 +17,7 @@ __all__ = [
     "SHORTEST_CARD_NUMBER",
     "contains_card_number",
     "find_card_data",
+    "is_id",
     "names_security_code",
     "plain_text",
     "search_values",
@@ -36,6 +37,7 @@ _NUMBER: Final = re.compile(
     r"|35(?:2[89]|[3-8][0-9])[0-9]{12,15}"  # JCB; 15 digits that begin with 35 are an IMEI
     r"|(?:5[0678]|6[0-9])[0-9]{11,17}"  # Maestro, Discover, UnionPay
 )
+_ID: Final = re.compile(r"(?=.*[A-Fa-f])(?:[0-9A-Fa-f]{24}|[0-9A-Fa-f]{8}(?:-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12})")
 _CODE_NAME: Final = re.compile(
     r"cv[vc]|cvn2|(card|credit)?securitycode|(card)?(csc|cvn|cav)2?(code|number|value)?$|pinblock|track[12]?data"
     r"|cardv(erification|alidation)(code|value|number)|kartenpru?e?f|sicherheits(code|nummer)|sigurnosni(kod|broj)"
@@ -77,7 +79,8 @@ def contains_card_number(text: str, shortest: int = SHORTEST_CARD_NUMBER) -> boo
     plain = plain_text(text)
     if _CANDIDATE.search(plain) is None:
         return False
-    return any(_groups_contain_number(_GROUP.findall(run[0]), shortest) for run in _RUN.finditer(plain))
+    found = any(_groups_contain_number(_GROUP.findall(run[0]), shortest) for run in _RUN.finditer(plain))
+    return found and not is_id(text)
 
 
 class _Lengths(dict[str, int]):
@@ -93,6 +96,11 @@ _IMPOSSIBLE: Final = [bytes(not lengths >> bit & 1 for lengths in range(128)).lj
 """For each length, a table that translates the `_LENGTHS` of a number to 0 if they contain the length, else to 1."""
 _VALUES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
 _DOUBLED: Final = bytes.maketrans(b"0123456789", bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))
+
+
+def is_id(text: str) -> bool:
+    """Return whether a text is an id of 24 hexadecimal digits or a UUID, whose digits may look like a card number."""
+    return _ID.fullmatch(text) is not None
 
 
 def _groups_contain_number(groups: list[str], shortest: int) -> bool:

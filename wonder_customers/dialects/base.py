@@ -371,7 +371,7 @@ def path_segment(gateway: str, name: str, value: object, longest: int = 255) -> 
 
 _PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+UNPAIRED_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def path_segment_problem(value: object, longest: int) -> str | None:
@@ -390,4 +390,4 @@ def path_segment_problem(value: object, longest: int) -> str | None:
         return None  # most values, without the slower search
     if _CONTROL.search(value):
         return "must not contain control characters"
-    return "must be valid Unicode" if _SURROGATE.search(value) else None
+    return "must be valid Unicode" if UNPAIRED_SURROGATE.search(value) else None

@@ -4,12 +4,12 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import orjson
 
-from wonder_customers._support.card_data import find_card_data
-from wonder_customers.dialects.base import Call, Dialect, Steps, send
+from wonder_customers._support.card_data import find_card_data, is_id
+from wonder_customers.dialects.base import UNPAIRED_SURROGATE, Call, Dialect, Steps, send
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
 from wonder_customers.dialects.responses import error_object, gateway_error, redirect_error, short_text
 from wonder_customers.errors import CallError, InvalidRecordError, InvalidResponseError, Violation
@@ -48,17 +48,28 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
         return "method", None, "must be GET, POST, PUT, PATCH or DELETE"
     if not isinstance(path, str) or not _PATH.fullmatch(path):
         return "path", None, "must begin with / and be percent-encoded, without a query; pass query=… instead"
-    if not {".", ".."}.isdisjoint(path.split("/")):
+    segments = path.split("/")
+    if not {".", ".."}.isdisjoint(segments):
         return "path", None, "must not contain the segments . and .."
-    if not isinstance(query, Mapping) or not all(isinstance(it, (str, int)) for it in query.values()):
-        return "query", None, "must be a mapping of names to strings or integers"
+    if not isinstance(query, Mapping) or not all(map(_is_query_text, [*query, *map(_text, query.values())])):
+        return "query", None, "must be a mapping of names to strings of valid Unicode or integers"
     try:
         orjson.dumps(body)
         json.dumps(body, allow_nan=False, default=str)  # orjson writes numbers that JSON does not have as null
     except (TypeError, ValueError):
         return "json", None, "must contain only JSON values, with strings as keys and no integer of more than 64 bits"
-    found = next(find_card_data({"query": dict(query), "json": body}), None)
+    # A number may be divided by slashes. Ids between them are left out, because their digits may look like a number.
+    plain = "/".join(it for it in map(unquote, segments) if not is_id(it))
+    found = next(find_card_data({"path": plain, "query": dict(query), "json": body}), None)
     return None if found is None else (found[0] or "json", None, f"the value {found[1]}, which must not be sent")
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, int) else value
+
+
+def _is_query_text(value: object) -> bool:
+    return isinstance(value, str) and UNPAIRED_SURROGATE.search(value) is None
 
 
 def _decode(response: HttpResponse, *, writes: bool) -> Any:

@@ -9,6 +9,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
+    Final,
     Generic,
     Literal,
     Self,
@@ -19,6 +20,7 @@ from typing import (
     get_type_hints,
 )
 
+from wonder_customers._support.card_data import contains_card_number
 from wonder_customers.errors import InvalidRecordError, Violation
 from wonder_customers.secret import concealed
 
@@ -98,6 +100,9 @@ class CustomerFilter(ABC, Generic[AnyAccount_contra]):
         return f"{type(self).__name__}({', '.join(f'{name}=…' for name in self._values)})"
 
 
+_CARD_NUMBER: Final = "the value contains a card number, which must not be sent"
+
+
 def _kind(annotation: Any) -> Any:
     """Return the type of a condition without None."""
     if get_origin(annotation) in {Union, UnionType}:
@@ -124,6 +129,8 @@ def _time(value: object) -> tuple[str, str | None]:
 
 def _list(value: object) -> tuple[str, str | None]:
     texts = [""] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    if any(isinstance(text, str) and contains_card_number(text) for text in texts):
+        return "", _CARD_NUMBER
     if not texts or any(_string_problem(text) or not text or "," in text for text in texts):
         return "", "must be a list of one or more strings of valid Unicode that are not empty and contain no comma"
     return ",".join(texts), None
@@ -132,6 +139,8 @@ def _list(value: object) -> tuple[str, str | None]:
 def _string_problem(value: object) -> str | None:
     if not isinstance(value, str):
         return f"must be a str, not {type(value).__name__}"
+    if contains_card_number(value):
+        return _CARD_NUMBER
     return "must be valid Unicode" if any("\ud800" <= character <= "\udfff" for character in value) else None
 
 

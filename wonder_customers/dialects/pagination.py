@@ -27,7 +27,7 @@ def parse_offset(gateway: str, cursor: object) -> int:
     """
     if cursor is None:
         return 0
-    if not isinstance(cursor, str) or not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+    if not isinstance(cursor, str) or not cursor.isascii() or not cursor.isdigit() or len(cursor) > 12:
         raise InvalidRecordError(
             gateway, [Violation("cursor", None, "must be a cursor from an earlier page of this list")]
         )
