@@ -16,6 +16,7 @@ from wonder_customers import (
     CustomerPatch,
     CustomerSession,
     InvalidResponseError,
+    Monri,
     NotFoundError,
     NotSentError,
     PaydockFilter,
@@ -147,6 +148,51 @@ async def test_bodies_and_headers_are_replayed_byte_for_byte(tmp_path: Path) -> 
         await session.create(draft)
     expected = WRITTEN.replace(b"1.0e2", b"100.0")  # a redacted number is written as in the request
     assert (received[0].body, list(received[0].headers)) == (expected, ["retry-after", "content-type"])
+
+
+METADATA = {"tax_id": "DE-811907", "code": "born in London", "status": "Grace", "type": 447911123456, "id": ["X-12-Y"]}
+HOLDER = {"uuid": "u-2", "name": "Hopper", "phone": 447911123456, "extra": {"id": "X-12-Y"}, "metadata": METADATA}
+PRIVATE = ("DE-811907", "London", "Grace", "447911123456", "X-12-Y", "Hopper", "canary-token", "canary-key", "bearer")
+REFUSAL = {
+    "status": "invalid-request",
+    "code": 10001,
+    "message": "merchant_customer_id already taken by Ada-Canary, call 447911123456",
+    "errors": {"email": ["is already taken"]},
+    "status_note": "Hopper",
+    "customer": HOLDER,
+}
+
+
+class _Refusing:
+    """Returns a token, and refuses each write."""
+
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        oauth = signed_request.target.endswith("oauth")
+        body = {"status": "approved", "access_token": "bearer", "expires_in": 900} if oauth else REFUSAL
+        transmission.sent, transmission.status, transmission.headers = True, 200 if oauth else 400, {}
+        return HttpResponse(transmission.status, {}, orjson.dumps(body))
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+async def test_metadata_refusals_and_credentials_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "cassette.json"
+    draft = CustomerDraft("r-1", "Ada-Canary", metadata=METADATA)
+    transports: dict[str, Callable[[], Any]] = {
+        "canary": lambda: RecordingTransport(_Refusing(), path),
+        "other": lambda: ReplayTransport(path),
+    }
+    for name, transport in transports.items():
+        account = Monri(f"{name}-key", f"{name}-token", auth="oauth")
+        async with CustomerSession(account, transport=transport) as session:
+            with pytest.raises(ConflictError, match="merchant_customer_id already taken by …, call …") as caught:
+                await session.create(draft)
+        assert caught.value.code == "invalid-request"
+    written = path.read_text(encoding="utf-8")
+    assert [it for it in PRIVATE if it in written] == []
+    for kept in ('"approved"', '"invalid-request"', "10001", "900", '"r-1"', '"u-2"', "is already taken", "/v2/oauth"):
+        assert kept in written
 
 
 async def test_response_with_a_code_of_another_type_is_recorded(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ values have equal numbers. A response may also have ``raw``, its body as receive
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -24,17 +24,34 @@ from wonder_customers.dialects import package
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.offline import account_at, mock_origin
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.testing.examples import with_scalars
 from wonder_customers.transports import select_transport
 from wonder_customers.wire import HttpRequest, HttpResponse, SignedRequest, Transmission, Transport, TransportError
 
 __all__ = ["RecordingTransport", "ReplayTransport", "to_har"]
 
-_KEPT: Final = re.compile(
-    r"_?id|uuid|\w+_(uuid|id|at)|reference(_number)?|status|state|(token_)?type|code|error_code|deleted|archived"
-    r"|default(_source|_payment_method)?|expired|success|count|limit|skip|offset|expires_in|keep_until|card_number_last4"
-    r"|linked_source_type|sortkey|sortdirection"
+_IDS: Final = re.compile(
+    r"_?id|(verify_|customer_)?uuid|reference(_number)?|(merchant_customer|customer|company|user|(default_)?gateway)_id"
+    r"|default_source"
 )
+_FACTS: Final = re.compile(
+    r"status|state|(token_)?type|(error_|status_)?code|deleted|archived|(created|updated|deleted)_at|default"
+    r"|default_payment_method|expired|success|count|limit|skip|offset|expires_in|keep_until|card_number_last4"
+    r"|linked_source_type|sortkey|sortdirection|grant_type|scopes"
+)
+"""Fields with the gateway's own words, numbers and times."""
+_FACT: Final = re.compile(r"[\w.:+-]{1,40}|[0-9]{4}-[-0-9:.+TUCGMZ ]{1,40}|Credit Card|Wechat Pay")
+_OBJECTS: Final = frozenset(
+    {"customer", "customers", "data", "resource", "payment_source", "payment_sources", "payment_token"}
+    | {"payment_tokens", "default_payment_token", "_service", "scopes", "error", "error_summary"}
+)
+"""The objects and lists in which ids and facts are kept. All others, such as metadata, may contain anything."""
+_ROOT_MESSAGES: Final = frozenset({"message", "error", "error_message", "errors"})
+_MESSAGES: Final = _ROOT_MESSAGES | {
+    "messages", "details", "description", "param_name", "path", "gateway_specific_code",
+    "gateway_specific_description", "status_code", "status_code_description",
+}  # fmt: skip
+"""The messages in the errors of a refusal. They are redacted like the messages of errors."""
+_ERRORS: Final = frozenset({"error", "errors", "error_summary", "details", "message", "messages"})
 _KEPT_MESSAGES: Final = frozenset({"success"})
 _KEPT_HEADERS: Final = ("content-type", "retry-after", "x-total-entries")
 _IN_TEXT: Final = re.compile(r"\{redacted:(\d+)\}")
@@ -57,16 +74,47 @@ class _Redaction:
         kind = "text" if isinstance(value, str) else "number"
         return {"redacted": self.numbers.setdefault((kind, value), len(self.numbers) + 1), "type": kind}
 
-    def json(self, value: Json, key: str = "") -> Json:
-        """Return a JSON value with private values replaced."""
-        if isinstance(value, dict):
-            return {name: self.json(item, name) for name, item in value.items()}
-        if isinstance(value, list):
-            return [self.json(item, key) for item in value]
+    def json(
+        self,
+        value: Json,
+        key: str = "",
+        *,
+        known: bool = True,
+        messages: frozenset[str] = frozenset(),
+        redact: Callable[[str], str] = str,
+    ) -> Json:
+        """Return a JSON value with private values replaced.
+
+        Args:
+            value: The value.
+            key: The name of the value.
+            known: Whether gateways have ids and facts at this place.
+            messages: The names of the gateway's messages at this place, which are passed to `redact`.
+            redact: A function that returns a message without private values.
+        """
+        if isinstance(value, (dict, list)):
+            known = known and (not key or key in _OBJECTS)
+            if messages and key:
+                messages = _MESSAGES if key in _ERRORS else frozenset()
+
+            def inner(item: Json, name: str) -> Json:
+                return self.json(item, name, known=known, messages=messages, redact=redact)
+
+            if isinstance(value, list):
+                return [inner(item, key) for item in value]
+            # The keys of ``errors`` are the names of fields.
+            return {name: inner(item, key if messages and key == "errors" else name) for name, item in value.items()}
         if value is None or isinstance(value, bool) or value == "" or value in _KEPT_MESSAGES:
             return value
-        kept = _KEPT.fullmatch(key) and not (isinstance(value, str) and _E_MAIL.search(value))
-        return value if kept and ("text", value) not in self.numbers else self.mark(value)
+        if isinstance(value, str) and key in messages:
+            return self.text(redact(value))
+        return value if known and self._is_kept(key, value) else self.mark(value)
+
+    def _is_kept(self, key: str, value: str | float) -> bool:
+        if _FACTS.fullmatch(key):
+            return _FACT.fullmatch(str(value)) is not None
+        private = ("text", value) in self.numbers or _E_MAIL.search(str(value))
+        return _IDS.fullmatch(key) is not None and not private
 
     def text(self, text: str) -> str:
         """Return a message with redacted values replaced by ``…``."""
@@ -80,7 +128,7 @@ class _Redaction:
         path, mark, query = target.partition("?")
         segments = [self._part(it, known=True) for it in path.split("/")]
         pairs = [pair.partition("=") for pair in query.split("&")] if query else []
-        listed = [f"{name}={value if _KEPT.fullmatch(name) else self._part(value)}" for name, _, value in pairs]
+        listed = [f"{name}={self._part(value, known=self._is_kept(name, unquote(value)))}" for name, _, value in pairs]
         return "/".join(segments) + mark + "&".join(listed)
 
     def _part(self, part: str, *, known: bool = False) -> str:
@@ -124,11 +172,8 @@ class RecordingTransport:
         body = _json(response.body)
         redactor = Redactor(HttpRequest(sent.method, sent.target, "", sent.body))
         refused = response.status >= 400 or (isinstance(body, dict) and str(body.get("code")) not in {"None", "200"})
-        redacted = (
-            with_scalars(body, lambda it: self._redaction.text(redactor.redact(it)) if isinstance(it, str) else it)
-            if refused
-            else self._redaction.json(body)
-        )
+        messages = _ROOT_MESSAGES if refused else frozenset()
+        redacted = self._redaction.json(body, messages=messages, redact=redactor.redact)
         headers = {name: value for name, value in response.headers.items() if name in _KEPT_HEADERS}
         recorded = {"status": response.status, "headers": headers, "body": redacted}
         raw = _as_written(response.body, body, redacted)
