@@ -83,19 +83,13 @@ def contains_card_number(text: str, shortest: int = SHORTEST_CARD_NUMBER) -> boo
     return found and not is_id(text)
 
 
-class _Lengths(dict[str, int]):
-    """The possible lengths of card numbers by their first four digits: bit 0 is set for 13 digits, bit 6 for 19."""
-
-    def __missing__(self, start: str) -> int:
-        possible = [bool(_NUMBER.fullmatch(start.ljust(length, "0"))) for length in range(13, 20)]
-        return self.setdefault(start, sum(it << bit for bit, it in enumerate(possible)))
+@cache
+def _lengths(start: str) -> list[int]:
+    """Return the possible lengths of card numbers that begin with `start`, which has up to four digits."""
+    return [length for length in range(SHORTEST_CARD_NUMBER, 20) if _NUMBER.fullmatch(start.ljust(length, "0"))]
 
 
-_LENGTHS: Final = _Lengths()
-_IMPOSSIBLE: Final = [bytes(not lengths >> bit & 1 for lengths in range(128)).ljust(256, b"\1") for bit in range(7)]
-"""For each length, a table that translates the `_LENGTHS` of a number to 0 if they contain the length, else to 1."""
-_VALUES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
-_DOUBLED: Final = bytes.maketrans(b"0123456789", bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))
+_DOUBLED: Final = {digit: sum(map(int, str(2 * int(digit)))) for digit in "0123456789"}
 
 
 def is_id(text: str) -> bool:
@@ -104,37 +98,27 @@ def is_id(text: str) -> bool:
 
 
 def _groups_contain_number(groups: list[str], shortest: int) -> bool:
-    """Return whether consecutive groups of digits form a card number.
-
-    A text of a megabyte may consist of groups. All numbers of one length are therefore checked together, each by one
-    byte of a long integer, which is 0 for a card number.
-    """
+    """Return whether consecutive groups of digits form a card number."""
     digits = "".join(groups)
-    latest = len(digits) - shortest
-    if not any(it <= latest and _LENGTHS[digits[it : it + 4]] for it in accumulate(map(len, groups), initial=0)):
+    bounds = list(accumulate(map(len, groups), initial=0))
+    ends, latest = set(bounds), len(digits) - shortest
+    starts = [it for it in bounds if it <= latest and _lengths(digits[it : it + 4])]
+    if not starts:
         return False  # most times and dates
-    lengths = bytes([_LENGTHS[digits[it : it + 4]] for it in range(len(digits))])
-    inside = b"".join([b"\0".ljust(len(it), b"\1") for it in groups]) + b"\0"  # 0 between two groups
-    even, odd = _check_sums(digits.encode(), 0), _check_sums(digits.encode(), 1)
-    for length in range(shortest, min(19, len(digits)) + 1):
-        first, last = slice(len(digits) - length + 1), slice(length, None)
-        wrong = _number(lengths[first].translate(_IMPOSSIBLE[length - 13])) | _number(inside[first])
-        wrong |= _number(inside[last])
-        for doubled, sums in enumerate((even, odd)):
-            found = (wrong | _number(sums[first]) ^ _number(sums[last])).to_bytes(first.stop)
-            if 0 in found[(length + doubled) % 2 :: 2]:  # the digit after the last digit would be doubled
+    # The check sums of the first 0, 1, 2, … digits, because a text of a megabyte can have a million possible numbers.
+    sums = [_check_sums(digits, doubled) for doubled in (0, 1)]
+    for start in starts:
+        for length in _lengths(digits[start : start + 4]):
+            end = start + length
+            if length >= shortest and end in ends and (sums[end % 2][end] - sums[end % 2][start]) % 10 == 0:
                 return True
     return False
 
 
-def _check_sums(digits: bytes, doubled: int) -> bytes:
-    """Return the check sums, modulo 10, of the first 0, 1, 2, … digits. Every other digit from `doubled` is doubled."""
-    values = bytearray(digits.translate(_VALUES))
-    values[doubled::2] = digits[doubled::2].translate(_DOUBLED)
-    return bytes([it % 10 for it in accumulate(values, initial=0)])
-
-
-_number: Final = int.from_bytes
+def _check_sums(digits: str, doubled: int) -> list[int]:
+    """Return the check sums of all beginnings of `digits`. Every other digit from `doubled` is doubled."""
+    values = [_DOUBLED[it] if place % 2 == doubled else int(it) for place, it in enumerate(digits)]
+    return list(accumulate(values, initial=0))
 
 
 @lru_cache(1000)
