@@ -56,7 +56,11 @@ def cards_in_files(context: ScenarioContext) -> None:
 
 def missing_header(context: ScenarioContext) -> None:
     """Read files whose first line is a customer instead of column names."""
-    for number, line in enumerate((ROW.format("c-1"), f"{EMAIL}", f"reference,{EMAIL}", f"{NAME};{CARD}")):
+    lines = (
+        ROW.format("c-1"), EMAIL, f"reference,{EMAIL}", f"{NAME};{CARD}", f"1,{NAME},Split",
+        f"reference,{EMAIL},{NAME}", f"reference,mail {EMAIL}",
+    )  # fmt: skip
+    for number, line in enumerate(lines):
         (context.folder / "h.csv").write_text(f"{line}\n{line}\n", encoding="utf-8")
         assert command(context, "sync", "h.csv", "--to", "monri", "--debug") == 1, number
     (context.folder / "h.jsonl").write_text(orjson.dumps({EMAIL: NAME, "reference": "c-1"}).decode(), encoding="utf-8")

@@ -209,12 +209,11 @@ REDACTIONS = [
     Redaction(
         "bulk.sources.columns._unknown",
         "missing_header",
-        rewritten(columns, "_unknown", "if not any(feed.places for feed in found.feeds)", "if False"),
+        rewritten(columns, "_unknown", "if _has_no_names(found, hints)", "if False"),
     ),
+    Redaction("bulk.sources.columns._DATA", "missing_header", replaced(columns, "_DATA", re.compile(r"(?!)"))),
     Redaction(
-        "bulk.sources.columns._LOOKS_LIKE_DATA",
-        "missing_header",
-        replaced(columns, "_LOOKS_LIKE_DATA", re.compile(r"(?!)")),
+        "bulk.sources.columns._MAY_BE_DATA", "missing_header", replaced(columns, "_MAY_BE_DATA", re.compile(r"(?!)"))
     ),
     Redaction(
         "bulk.sources.tables._message",
