@@ -129,27 +129,52 @@ class LocalJob(Job):
             confirm_after += self._journal.grace
         self._writer = RowWriter(self._session, self._journal, self._stop, confirm_after, self.stats.observe)
         group = await stack.enter_async_context(anyio.create_task_group())
-        if self._journal is not None:
-            group.start_soon(self._journal.serve)
         group.start_soon(self._run)
 
     async def _run(self) -> None:
         """Run the tasks of the job."""
         try:
-            async with anyio.create_task_group() as ticking:
-                ticking.start_soon(self._tick)
-                with self._change_filter:
-                    async with anyio.create_task_group() as group:
-                        group.start_soon(self._read)
-                        for _ in range(self._options.workers):
-                            group.start_soon(self._work)
-                    await self._remove_left()
-                ticking.cancel_scope.cancel()
+            async with anyio.create_task_group() as serving:
+                if self._journal is not None:
+                    serving.start_soon(self._serve, self._journal)
+                try:
+                    async with anyio.create_task_group() as ticking:
+                        ticking.start_soon(self._tick)
+                        await self._process()
+                        ticking.cancel_scope.cancel()
+                finally:
+                    if self._journal is not None:
+                        self._journal.stop()
+        except BaseException:
+            # Recorded before the outcomes end, because the caller may leave its block before the error is raised there.
+            if self.stopped is None or self.stopped.exit_status == "paused":
+                self.stopped = Stop("interrupted", "an error was raised")
+            raise
         finally:
             self._outcomes.close()
             self._tick_once(last=True)
-            if self._journal is not None:
-                self._journal.stop()
+
+    async def _process(self) -> None:
+        """Process all rows, and then the customers that are missing from the source."""
+        with self._change_filter:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._read)
+                for _ in range(self._options.workers):
+                    group.start_soon(self._work)
+            try:
+                await self._remove_left()
+            except ConfigurationError as error:  # the journal cannot be read any more
+                self._halt("journal", str(error))
+
+    async def _serve(self, journal: RowJournal) -> None:
+        """Write the journal."""
+        try:
+            await journal.serve()
+        except BulkError as error:
+            # The outcomes are not affected, but the job has not finished.
+            if self.stopped is not None and self.stopped.exit_status == "interrupted":
+                self.stopped = None
+            self._halt("journal", str(error))
 
     async def _read(self) -> None:
         """Read the source and queue the rows to send."""
@@ -299,7 +324,13 @@ class LocalJob(Job):
     def _end(self, journal: Journal) -> None:
         """Record the end of the run, and release the journal."""
         # Skipped rows are included, because the next run compares the numbers of rows of the source.
-        journal.end(self.exit_status, self.stats.counts + Counter(skipped=self.skipped))
+        try:
+            journal.end(self.exit_status, self.stats.counts + Counter(skipped=self.skipped))
+        except (BulkError, ConfigurationError) as error:
+            self._halt("journal", str(error))
+            if isinstance(error, BulkError):
+                raise
+            raise BulkError(f"the end of the run could not be recorded: {error}") from None
 
 
 def sync(

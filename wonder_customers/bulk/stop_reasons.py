@@ -15,12 +15,12 @@ __all__ = ["SYNC_AGAIN", "ExitStatus", "Stop", "Thresholds", "raise_stop", "sing
 ExitStatus = Literal[
     "finished", "paused", "interrupted", "refused", "failures", "outage", "journal", "source", "removal", "workers"
 ]
-"""How a run ended. ``finished``: all rows were processed. ``paused``: the requested number of first rows was
-processed. ``interrupted``: the job was stopped or cancelled. ``refused``: the gateway refused the credentials or the
-operation. ``failures``: too many rows failed or cannot be sent. ``outage``: the gateway processed no request for too
-long. ``journal`` and ``source``: the journal or the source could not be used. ``removal``: all rows were processed,
-and the deletion of customers missing from the source was refused. ``workers``: the workers of a distributed job
-could not continue."""
+"""How a run ended. ``finished``: all rows were processed. ``paused``: the requested number of first rows was processed.
+``interrupted``: the job was stopped or cancelled, or an error was raised. ``refused``: the gateway refused the
+credentials or the operation. ``failures``: too many rows failed or cannot be sent. ``outage``: the gateway processed no
+request for too long. ``journal`` and ``source``: the journal or the source could not be used. ``removal``: all rows
+were processed, and the deletion of customers missing from the source was refused. ``workers``: the workers of a
+distributed job could not continue."""
 
 
 SYNC_AGAIN: Final = (

@@ -25,6 +25,7 @@ from wonder_customers.bulk.removal import check_deletion
 from wonder_customers.bulk.saved_plan import check_plan
 from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.bulk.sources.reader import Source
+from wonder_customers.bulk.stop_reasons import Stop
 from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.error_messages import error_message, with_options
@@ -219,8 +220,9 @@ async def run_job(task: SyncTask, job: Job) -> int:
             complete, whole = job.exit_status == "finished" and not job.skipped, task.options.removed == "delete"
             letters.settle(complete=complete, whole=whole, find=find)
         last = task.journal.last_run()
-    except ConfigurationError as error:  # the journal was damaged during the run
-        raise BulkError(str(error)) from None
+    except ConfigurationError as error:  # the journal was damaged during the run, or its disk is full
+        last, message = None, message or error_message(error)
+        job.stopped = job.stopped or Stop("journal", str(error))
     facts = reports.build(
         job,
         gateway=task.gateway,

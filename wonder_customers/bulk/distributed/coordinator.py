@@ -92,7 +92,7 @@ class Coordinator:
                     _add(self._done, result["progress"], *_ROWS, *_REQUESTS)
             try:
                 async with anyio.create_task_group() as group:
-                    group.start_soon(journal.serve)
+                    group.start_soon(journal.writer.serve)  # the workers receive the errors
                     try:
                         self._open.set()
                         await self._over.wait()

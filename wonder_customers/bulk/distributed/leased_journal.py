@@ -95,7 +95,11 @@ class LeasedJournal(RowJournal):
         return max(0.0, self.quiet_at - clock.monotonic())
 
     async def serve(self) -> None:
-        """Send queued changes until `stop` is called."""
+        """Send queued changes until `stop` is called.
+
+        Raises:
+            BulkError: After the last change, if a change could not be written.
+        """
         with anyio.CancelScope(shield=True):
             while group := await self._changes.get_group(GROUP):
                 # After a failure nothing more is written: a row must not be recorded without the earlier rows.
@@ -104,6 +108,7 @@ class LeasedJournal(RowJournal):
                 for _, written in group:
                     if written is not None:
                         written.set()
+        self._check_written()
 
     async def _write(self, changes: list[Change]) -> None:
         async def write() -> None:
@@ -128,6 +133,9 @@ class LeasedJournal(RowJournal):
             self._post("sending", row, written=written if number == len(rows) else None)
         if rows:
             await written.wait()
+        self._check_written()
+
+    def _check_written(self) -> None:
         if self.failure is not None:
             raise self.failure
 

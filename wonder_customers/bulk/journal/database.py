@@ -3,16 +3,27 @@
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import repeat
 from pathlib import Path
 from shlex import quote
 from types import NoneType
+from typing import Any
 
 from wonder_customers.bulk.private_files import check_trusted, make_private
 from wonder_customers.errors import BulkError, ConfigurationError
 
-__all__ = ["check_columns", "check_file", "check_schema", "connect", "reading", "writing"]
+__all__ = [
+    "check_columns",
+    "check_file",
+    "check_schema",
+    "check_types",
+    "connect",
+    "connect_to_read",
+    "reading",
+    "writing",
+]
 
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 """The last bytes of a rollback journal that names another file (https://sqlite.org/fileformat.html#the_rollback_journal)."""
@@ -51,6 +62,12 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open a connection to a journal's database, or raise `ConfigurationError`."""
+    with reading(path):
+        return connect(path)
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Convert errors in reading a journal into `ConfigurationError`."""
@@ -73,10 +90,10 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path, effect: str) -> Iterator[None]:
-    """Convert SQLite's errors in writing a journal into `BulkError`."""
+    """Convert errors in writing a journal into `BulkError`."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise BulkError(f"the journal {path} could not be written: {error}. {effect}") from None
 
 
@@ -119,6 +136,17 @@ def check_columns(rows: Sequence[Sequence[object]], types: Sequence[type]) -> No
     # SQLite stores any value in any column.
     columns = zip(*rows, strict=True)
     if any(set(map(type, values)) - {kind, NoneType} for values, kind in zip(columns, types, strict=False)):
+        raise ValueError("a value has an unexpected type")
+
+
+def check_types(values: Iterable[object], types: Any) -> None:
+    """Check the types of values. `types` are a tuple of types in the same order, or the type of all values.
+
+    Raises:
+        ValueError: A value has an unexpected type.
+    """
+    each = types if isinstance(types, tuple) else repeat(types)
+    if not all(isinstance(value, kind) for value, kind in zip(values, each, strict=False)):
         raise ValueError("a value has an unexpected type")
 
 

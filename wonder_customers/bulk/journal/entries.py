@@ -92,7 +92,11 @@ class RowJournal(Protocol):
         """The journal's name, for messages."""
 
     async def serve(self) -> None:
-        """Write queued entries until `stop` is called."""
+        """Write queued entries until `stop` is called.
+
+        Raises:
+            BulkError: After the last entry, if an entry could not be written.
+        """
 
     def stop(self) -> None:
         """End `serve` after the last queued entry."""

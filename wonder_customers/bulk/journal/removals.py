@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 from attrs import frozen
 
-from wonder_customers.bulk.journal.database import connect, reading
+from wonder_customers.bulk.journal.database import connect, connect_to_read, reading
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, State
 from wonder_customers.bulk.journal.sqlite import Journal
 
@@ -59,7 +59,7 @@ class Removals:
 
     def _pages(self, condition: str, missing: Missing) -> Generator[list[Candidate]]:
         path, last = self.journal.path, ""
-        with closing(connect(path)) as connection:
+        with closing(connect_to_read(path)) as connection:
             while True:
                 with reading(path):
                     # Most references are in the source, so a page is passed between the databases as one JSON string.

@@ -3,11 +3,10 @@
 The file contains keyed digests of the rows, and neither request bodies nor card data.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 from time import time
 from typing import Any, Final
@@ -17,7 +16,16 @@ from attrs import define, field
 
 from wonder_customers._support import clock as system_clock
 from wonder_customers.bulk.continuation import continuation
-from wonder_customers.bulk.journal.database import check_columns, check_file, check_schema, connect, reading, writing
+from wonder_customers.bulk.journal.database import (
+    check_columns,
+    check_file,
+    check_schema,
+    check_types,
+    connect,
+    connect_to_read,
+    reading,
+    writing,
+)
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Confirmed, Entry, RowJournal, Run
 from wonder_customers.bulk.journal.file_lock import FileLock
@@ -269,8 +277,8 @@ class Journal(RowJournal):
         with reading(self.path):
             for number, started, ended, exit_status, facts, counts in rows:
                 found = orjson.loads(facts), orjson.loads(counts or "{}")
-                _check((started, ended or 0.0, exit_status or "", *found), (float, (float, int), str, dict, dict))
-                _check(found[1].values(), int)
+                check_types((started, ended or 0.0, exit_status or "", *found), (float, (float, int), str, dict, dict))
+                check_types(found[1].values(), int)
                 return Run(number, started, ended, exit_status, *found)
         return None
 
@@ -287,7 +295,7 @@ class Journal(RowJournal):
     def _counts(self, sql: str) -> dict[str, int]:
         found = dict(self._query(sql))
         with reading(self.path):
-            _check(found, str)
+            check_types(found, str)
         return found
 
     def ids(self) -> list[tuple[str, str | None, str, float]]:
@@ -295,7 +303,7 @@ class Journal(RowJournal):
         found = self._query("SELECT reference, id, state, at FROM rows ORDER BY reference")
         with reading(self.path):
             for reference, gateway_id, state, at in found:
-                _check((reference, gateway_id or "", state, at), (str, str, str, float))
+                check_types((reference, gateway_id or "", state, at), (str, str, str, float))
                 datetime.fromtimestamp(at, UTC)
         return found
 
@@ -325,8 +333,13 @@ class Journal(RowJournal):
         self.writer.post((_CHANGES[kind], (self.run, self.clock(), *values)))
 
     async def serve(self) -> None:
-        """Write queued entries until `stop` is called."""
+        """Write queued entries until `stop` is called.
+
+        Raises:
+            BulkError: After the last entry, if an entry could not be written.
+        """
         await self.writer.serve()
+        self.writer.check()
 
     def stop(self) -> None:
         """End `serve` after the last queued entry."""
@@ -335,7 +348,7 @@ class Journal(RowJournal):
     @contextmanager
     def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:
         """Provide a function that finds the entries of references, for one thread at a time."""
-        with closing(connect(self.path)) as connection:
+        with closing(connect_to_read(self.path)) as connection:
 
             def find(references: Sequence[str]) -> dict[str, Entry]:
                 with reading(self.path):
@@ -348,7 +361,7 @@ class Journal(RowJournal):
     @contextmanager
     def confirmations(self) -> Iterator[Callable[[Mapping[str, bytes]], dict[str, Confirmed]]]:
         """Provide a function that finds confirmed rows by their reference and the digest of their raw values."""
-        with closing(connect(self.path)) as connection:
+        with closing(connect_to_read(self.path)) as connection:
 
             def find(digests: Mapping[str, bytes]) -> dict[str, Confirmed]:
                 with reading(self.path):
@@ -378,13 +391,6 @@ def facts_about(path: Path) -> dict[str, str]:
 
 
 _ENTRY_TYPES = (str, int, int, str, str, bytes, bytes, str, int, str, float, str)
-
-
-def _check(values: Iterable[object], kinds: Any) -> None:
-    """Check the types of values from a file."""
-    each = kinds if isinstance(kinds, tuple) else repeat(kinds)
-    if not all(isinstance(value, kind) for value, kind in zip(values, each, strict=False)):
-        raise ValueError("a value has an unexpected type")
 
 
 def _json(value: dict[str, Any]) -> str:

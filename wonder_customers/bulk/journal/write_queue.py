@@ -5,7 +5,7 @@ import re
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import cache
 from itertools import chain, groupby
 from operator import itemgetter
@@ -13,7 +13,7 @@ from operator import itemgetter
 import anyio
 from attrs import define, field
 
-from wonder_customers.errors import BulkError
+from wonder_customers.errors import BulkError, ConfigurationError
 
 __all__ = ["Statement", "WriteQueue"]
 
@@ -37,7 +37,7 @@ class WriteQueue:
 
     connect: Callable[[], sqlite3.Connection]
     name: str
-    failure: sqlite3.Error | None = None
+    failure: Exception | None = None
     again: str | None = None
     _rows: "deque[Statement]" = field(factory=deque, init=False)
     _signals: "queue.SimpleQueue[anyio.Event | str]" = field(factory=queue.SimpleQueue, init=False)
@@ -60,8 +60,8 @@ class WriteQueue:
         if self.failure is not None:
             raise BulkError(
                 f"the journal {self.name} could not be written ({self.failure}). No further customers were sent."
-                " The next run looks up the customers whose requests were in progress. Fix the cause, such as a full"
-                f" disk, then run: {self.again or 'the same command'}"
+                " The next run looks up the customers whose results are not in the journal. Fix the cause, such as a"
+                f" full disk, then run: {self.again or 'the same command'}"
             )
 
     async def serve(self) -> None:
@@ -75,12 +75,19 @@ class WriteQueue:
         self._signals.put("stop")
 
     def _run(self) -> None:
-        with closing(self.connect()) as connection:
+        with ExitStack() as stack:
+            connection = None
+            try:
+                connection = stack.enter_context(closing(self.connect()))
+            except (sqlite3.Error, OSError, ConfigurationError) as error:
+                self.failure = error  # tasks that wait are still notified
             ended = False
             while not ended:
                 signals = self._wait()
                 ended = "stop" in signals
-                self._write(connection, [self._rows.popleft() for _ in range(len(self._rows))])
+                rows = [self._rows.popleft() for _ in range(len(self._rows))]
+                if connection is not None:
+                    self._write(connection, rows)
                 waiting = [signal for signal in signals if not isinstance(signal, str)]
                 if waiting:
                     anyio.from_thread.run_sync(_notify, waiting)
@@ -105,8 +112,9 @@ class WriteQueue:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self.failure = error
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            with suppress(sqlite3.Error):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
 
 def _execute(connection: sqlite3.Connection, sql: str, rows: list[Sequence[object]]) -> None:
