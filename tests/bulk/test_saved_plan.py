@@ -67,6 +67,43 @@ async def test_plan_is_private_and_contains_no_personal_data(jobs: Jobs) -> None
         await saved(jobs)
 
 
+@pytest.mark.parametrize("same_object", [True, False])
+@pytest.mark.parametrize(
+    ("how", "counts", "sent"),
+    [
+        ({}, (5, 3), 5),
+        ({"full": True}, (8, 0), 8),
+        ({"first": 4}, (1, 3), 1),
+        ({"only": "failed"}, (1, 0), 1),
+        ({"removed": "delete", "max_removed": 9}, (5, 3), 5),
+        ({"removed": "delete", "max_removed": 9, "first": 4}, (1, 3), 1),
+    ],
+)
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_plan_has_the_rows_of_a_job_with_the_same_options(
+    how: dict[str, Any], counts: tuple[int, int], sent: int, same_object: bool, jobs: Jobs
+) -> None:
+    """Also if the journal object is that of an earlier run. One row failed in that run, and one is missing now."""
+    await jobs.run([*(draft(number) for number in range(3)), draft(9)])
+    jobs.server.faults.add("server_error", times=None, status=400)
+    await jobs.run([draft(7)])
+    jobs.server.faults.clear()
+    if not same_object:
+        jobs.journal = Journal.existing(jobs.journal.path)
+    options, file = evolve(OPTIONS, **how), jobs.source.with_name("plan")
+    rows = [draft(number) for number in range(8)]
+    async with CustomerSession(jobs.account) as session:
+        made = await save_plan(file, session, rows, journal=jobs.journal, options=options)
+        assert (made.creates + made.updates + made.open, made.unchanged) == counts
+        assert made.adds_up
+        assert (made.left.count, made.left.problem) == (int("removed" in how and "first" not in how), None)
+        chosen = await check_plan(file, session, rows, journal=jobs.journal, options=options)
+        job = sync(session, rows, journal=jobs.journal, options=chosen)
+        outcomes = await collect(job)
+    assert sum(outcome.applied == "yes" and outcome.status != "removed" for outcome in outcomes) == sent
+    assert job.left.removed == made.left.count
+
+
 CHANGED_SOURCES: dict[str, tuple[Callable[[str], str], str]] = {
     "value": (lambda text: text.replace("Ada Nr 3 v1", "Eve"), r"row 4 \(other values\)"),
     "new row": (lambda text: f"{text}{line(100)}\n", r"row 31 \(not in the plan\)"),

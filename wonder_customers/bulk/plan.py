@@ -8,7 +8,7 @@ import anyio.to_thread
 from attrs import define, field
 
 from wonder_customers.bulk.batches import Batches, for_each
-from wonder_customers.bulk.change_filter import ChangeFilter, Inspect, PendingRow
+from wonder_customers.bulk.change_filter import ChangeFilter, Inspect, Only, PendingRow
 from wonder_customers.bulk.empty_cells import EmptyRule, flat_values
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.removals import Removals
@@ -54,7 +54,7 @@ class Plan:
     """What a job would do.
 
     Attributes:
-        rows: Rows of the source.
+        rows: Rows of the source that belong to the job.
         creates: Customers that do not exist at the gateway, according to a lookup.
         updates: Existing customers that would be written, according to a lookup or to the journal.
         unchanged: Rows that would not be sent, because the gateway already has their values.
@@ -121,6 +121,9 @@ async def plan(
     empty: EmptyRule = "own",
     removed: RemovedRule = "report",
     max_removed: int | str = "5%",
+    first: int | None = None,
+    only: Only = "all",
+    full: bool = False,
     rate: float | None = None,
     look_up: int = 1000,
     workers: int = 16,
@@ -137,6 +140,9 @@ async def plan(
         empty: The rule for empty cells; see `Options`.
         removed: What happens to the customers missing from the source, see `Options`.
         max_removed: The maximum number of customers to delete; see `Options`.
+        first: The number of rows after which the job stops; see `Options`.
+        only: Which rows the job processes; see `Options`.
+        full: Whether the job sends unchanged rows too; see `Options`.
         rate: The requests per second of the job, to estimate its duration; None if no rate is set.
         look_up: The maximum number of rows to look up at the gateway.
         workers: The maximum number of concurrent lookups.
@@ -154,8 +160,10 @@ async def plan(
     found = Plan(rate=rate, left=LeftCustomers(removed), notes=notes)
     thresholds = Thresholds()
     patient = session.with_options(retry=retry)
-    batches = Batches(rows)
-    change_filter = ChangeFilter(session, journal, read_only=True, empty=empty, notes=found.notes, inspect=inspect)
+    batches = Batches(rows, first)
+    change_filter = ChangeFilter(
+        session, journal, only, full, read_only=True, empty=empty, notes=found.notes, inspect=inspect
+    )
     async with batches:  # closes the source, also if an argument is invalid
         check_rate(rate)
         if look_up < 0:
@@ -176,11 +184,13 @@ async def plan(
                 there = await _look_up(patient, asked, workers)
                 for item in pending:
                     _count(found, item, there, most=look_up if diff else MOST_EXAMPLES, diff=diff)
-            if journal is not None and (removed == "delete" or isinstance(rows, RowReader)):
+            # Like a job, which counts the missing customers only after it has processed the whole source.
+            whole = only == "all" and not batches.cut_short
+            if whole and journal is not None and (removed == "delete" or isinstance(rows, RowReader)):
                 await anyio.to_thread.run_sync(count_left, Removals(journal), found.left, change_filter.missing)
-    found.rows = batches.read
+    found.rows = batches.read - change_filter.skipped
     sent = found.creates + found.updates + found.open
-    if removed == "delete":
+    if removed == "delete" and whole:
         problem = removal_problem(found.left, found.rows, found.invalid + found.duplicates, limit)
         found.left.problem = None if problem is None else problem[0]
     found.requests = 2 * found.left.count if removed == "delete" and found.left.problem is None else 0

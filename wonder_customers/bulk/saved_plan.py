@@ -31,6 +31,7 @@ __all__ = ["PlanWriter", "SavedPlan", "check_plan", "contents", "plan_facts", "s
 FORMAT: Final = 1
 _SHOWN = 5
 _OPTIONS: Final = ("empty", "removed", "max_removed", "full", "first", "only")
+"""The options that decide what a job writes."""
 
 
 def plan_facts(
@@ -266,7 +267,7 @@ async def save_plan(
     """
     chosen = options or Options()
     facts = await anyio.to_thread.run_sync(plan_facts, session, journal, chosen, source or {})
-    rules: dict[str, Any] = {"empty": chosen.empty, "removed": chosen.removed, "max_removed": chosen.max_removed}
+    rules = {name: getattr(chosen, name) for name in _OPTIONS}
     with PlanWriter(path, journal.digests, facts) as writer:
         found = await plan(session, rows, journal=journal, inspect=writer.add, **rules, **how)
         names = ("rows", "creates", "updates", "open", "unchanged", "invalid", "duplicates", "unconfirmed")
@@ -300,7 +301,7 @@ async def check_plan(
         ConfigurationError: The job would differ from the plan, or the plan, the source or the journal cannot be read.
     """
     chosen = options or Options()
-    async with Batches(rows) as batches:
+    async with Batches(rows, chosen.first) as batches:
         saved = await anyio.to_thread.run_sync(SavedPlan.load, path, journal.digests)
         saved.check(await anyio.to_thread.run_sync(plan_facts, session, journal, chosen, source or {}))
         change_filter = ChangeFilter(
@@ -309,7 +310,7 @@ async def check_plan(
         with change_filter:
             while await batches.next(change_filter) is not None:
                 pass
-        saved.check_rows(batches.read)
+        saved.check_rows(batches.read - change_filter.skipped)
     return evolve(chosen, inspect=saved.checker())
 
 

@@ -268,7 +268,7 @@ class Journal(RowJournal):
 
     def release(self) -> None:
         """Release the journal."""
-        self._running = False
+        self._running, self.run = False, 0
         self._lock.release()
 
     def last_run(self) -> Run | None:
