@@ -97,6 +97,23 @@ def test_postgresql_without_its_password_is_refused(postgresql: str) -> None:
         sources.read("-", database=with_password(postgresql), query=QUERY)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("quote_ident(person)::regclass::text", r"the database reported UndefinedTable\. Its message is not shown"),
+        ("person::int", r"the database reported InvalidTextRepresentation\. Its message is not shown"),
+        ("no_function(person)", r"the query failed: function no_function\(text\) does not exist"),
+    ],
+)
+def test_error_of_a_row_of_postgresql_is_reported_without_its_values(
+    name: str, words: str, postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP", with_password(postgresql))
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        list(sources.read("-", database="SHOP", query=f"SELECT id AS reference, {name} AS name FROM people"))
+    assert "ofie" not in str(caught.value)
+
+
 def test_password_of_a_database_is_written_nowhere(postgresql: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "wonder_customers", "sync", "-", "--database", "SHOP", "--query", QUERY]
     command += ["--to", "monri", "--simulator", "--journal", "shop.journal", "--report", "report.json"]

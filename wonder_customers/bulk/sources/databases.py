@@ -13,6 +13,8 @@ from wonder_customers.errors import ConfigurationError, needed
 __all__ = ["check_database", "database_rows"]
 
 _BATCH = 1000
+_EXPLAINED = frozenset({"sqlite", "postgresql"})
+"""The databases that read rows while they execute a query, so that the query is first checked without rows."""
 PASSWORD = "WONDER_CUSTOMERS_DATABASE_PASSWORD"  # noqa: S105 - the name of a variable
 
 
@@ -32,15 +34,7 @@ def database_rows(database: str, query: str, reading: Reading) -> Generator[Row,
 
     Raise `ConfigurationError` if the database or its columns cannot be used, or the query fails.
     """
-    with _connected(database) as connection:
-        import sqlalchemy  # noqa: PLC0415 - optional dependency
-
-        # Without parameters, so that a colon in the query is not read as a parameter.
-        result = (
-            connection.exec_driver_sql(query)
-            if "%" not in query
-            else connection.execute(sqlalchemy.text(query.replace(":", "\\:")))
-        )
+    with _result(database, query) as result:
         if not result.returns_rows:
             raise ConfigurationError(
                 "the query does not return rows. Its transaction was rolled back. Use a SELECT statement."
@@ -50,7 +44,8 @@ def database_rows(database: str, query: str, reading: Reading) -> Generator[Row,
 
 
 @contextmanager
-def _connected(database: str) -> Iterator[Any]:
+def _result(database: str, query: str) -> Iterator[Any]:
+    """Provide the result of a query."""
     url, password = _url(database), os.environ.get(PASSWORD)
     if password and url.password is None:
         url = url.set(password=password)
@@ -64,17 +59,44 @@ def _connected(database: str) -> Iterator[Any]:
             f"the database cannot be used: {error}. Nothing was read. Check the URL, and that the driver of the"
             " database is installed."
         ) from None
+    # The errors whose messages cannot quote values of rows.
+    shown: tuple[type[Exception], ...] = (OperationalError, ProgrammingError)
     try:
         with engine.connect() as connection:
-            yield connection.execution_options(stream_results=True, yield_per=_BATCH)
-    except SQLAlchemyError as error:
-        # The messages of all other errors may quote values.
-        reason = f"the database reported {type(error).__name__}"
-        if isinstance(error, (OperationalError, ProgrammingError)):
-            reason = str(error.orig).partition("\n")[0][:300]
-        raise ConfigurationError(f"the query failed: {reason}. Check the query and the database.") from None
+            if engine.dialect.name in _EXPLAINED:
+                _execute(connection, f"EXPLAIN {query}").close()
+                shown = ()
+            else:
+                shown = (ProgrammingError,)
+            result = _execute(connection.execution_options(stream_results=True, yield_per=_BATCH), query)
+            shown = ()
+            yield result
+    except (SQLAlchemyError, UnicodeError) as error:
+        raise ConfigurationError(f"the query failed: {_reason(error, shown)}") from None
     finally:
         engine.dispose()
+
+
+def _execute(connection: Any, query: str) -> Any:
+    import sqlalchemy  # noqa: PLC0415 - optional dependency
+
+    # Without parameters, so that a colon in the query is not read as a parameter.
+    if "%" not in query:
+        return connection.exec_driver_sql(query)
+    return connection.execute(sqlalchemy.text(query.replace(":", "\\:")))
+
+
+def _reason(error: Exception, shown: tuple[type[Exception], ...]) -> str:
+    """Return why a query failed, and what to do."""
+    original = getattr(error, "orig", None) or error
+    if isinstance(error, shown):
+        text = str(original).partition("\n")[0][:300]
+        return f"{text}. Check the query and the database."
+    name = " ".join([type(original).__name__, *(str(it) for it in original.args if type(it) is int)])
+    return (
+        f"the database reported {name}. Its message is not shown, because it may contain values of rows. Run the query"
+        " in another program to see the message, and correct the query or the value."
+    )
 
 
 def _url(given: str) -> Any:

@@ -3,7 +3,7 @@
 import csv
 import glob
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -70,6 +70,7 @@ def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool 
     """
     with needed("duckdb", "duckdb", by="reading Parquet files and queries"):
         import duckdb  # noqa: PLC0415 - optional dependency
+    shown = _SQL_ERRORS
     with TemporaryDirectory(prefix="wonder-customers-") as folder, duckdb.connect() as connection:
         try:
             if query is not None:
@@ -87,9 +88,13 @@ def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool 
                 allowed = _attach(connection, path, reading, Path(folder))
             connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, allowed))}]")
             connection.execute(_LOCKED)
+            if query is not None:
+                # Without rows, so that messages about the query can be told from messages that may quote values.
+                connection.execute(f"PREPARE query AS {query}")
+            shown = _FILE_ERRORS
             yield connection
         except duckdb.Error as error:
-            raise ConfigurationError(_message(error, None if own else path)) from None
+            raise ConfigurationError(_message(error, None if own else path, shown)) from None
 
 
 def _attach(connection: Any, path: Path, reading: Reading, folder: Path) -> Iterable[str]:
@@ -173,13 +178,15 @@ _SQL_ERRORS = frozenset({
     "BinderException", "CatalogException", "IOException", "NotImplementedException", "OutOfMemoryException",
     "ParserException", "PermissionException", "SyntaxException",
 })  # fmt: skip
-"""DuckDB's exceptions whose messages do not quote values."""
+"""DuckDB's exceptions whose messages do not quote values before rows are read."""
+_FILE_ERRORS = frozenset({"IOException", "OutOfMemoryException"})
+"""DuckDB's exceptions whose messages do not quote values while rows are read."""
 
 
-def _message(error: Exception, path: Path | None) -> str:
-    """Return the message for an error of DuckDB."""
+def _message(error: Exception, path: Path | None, shown: Collection[str]) -> str:
+    """Return the message for an error of DuckDB, with the text of the exceptions in `shown`."""
     kind = type(error).__name__
-    reason = str(error).partition("\n")[0][:300].rstrip(".") if kind in _SQL_ERRORS else None
+    reason = str(error).partition("\n")[0][:300].rstrip(".") if kind in shown else None
     if path is not None:
         reason = reason or f"the contents are damaged or not supported ({kind})"
         return f"{path.name} cannot be read: {reason}. Export the data again."
