@@ -76,7 +76,7 @@ async def test_job_cancelled_while_waiting_for_its_source_is_interrupted(jobs: J
             async with job:
                 async for _ in job:
                     heard += 1
-    assert (scope.cancelled_caught, heard, job.exit_status) == (True, 0, "interrupted")
+    assert (scope.cancelled_caught, heard, job.exit_status) == (True, 1, "interrupted")
 
 
 async def test_job_cancelled_after_the_last_row_is_complete(jobs: Jobs) -> None:
@@ -101,7 +101,7 @@ async def test_rows_of_a_slow_source_are_sent_before_their_batch_is_full(jobs: J
 
     async def slow() -> AsyncIterator[CustomerDraft]:
         yield draft(1)
-        await anyio.sleep(0.1)  # the batch ends with the next row
+        await anyio.sleep(0.1)
         yield draft(2)
         await completed.wait()
         yield draft(3)

@@ -1,19 +1,21 @@
 """Reads any source in batches."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import suppress
 from itertools import count, islice
+from math import inf
 from types import GeneratorType
 from typing import Any, Self, TypeVar
 
 import anyio
 import anyio.lowlevel
+from anyio.abc import TaskGroup
 from attrs import define, field
 
 from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.options import Rows
+from wonder_customers.bulk.read_ahead import ReadAhead
 from wonder_customers.bulk.rows import Outcome, Row
 from wonder_customers.bulk.sources import RowReader
 from wonder_customers.errors import ConfigurationError, WonderCustomersError
@@ -30,9 +32,13 @@ AHEAD = 90
 SMALL_BATCH = 2 * AHEAD
 """The maximum number of rows that are read together from another iterable."""
 _PATIENCE = 0.05
-"""Seconds after which such a batch ends with its next row, because the iterable may produce its rows slowly."""
+"""Seconds after which such a batch ends, because the iterable may produce its rows slowly."""
 _STEP = 10
-"""The number of rows after which the time is checked."""
+"""The number of rows of a list after which the time is checked."""
+_SLOW = 0.01
+"""Seconds after which a read of another iterable is slow. The next read then waits for a tenth of the duration."""
+_LAST = 1.0
+"""Seconds to wait for the end of an async source after the requested number of first rows."""
 _AT_ONCE = 45
 """The number of rows that are checked without a pause of the event loop."""
 
@@ -44,7 +50,7 @@ class Batches:
     Attributes:
         left: The number of rows that may still be read; None for all.
         stop: Ends a wait for the next row of an async source.
-        cut_short: Whether reading ended because `left` is 0, although the source has another row.
+        cut_short: Whether reading ended because `left` is 0, although the source has another row or has not ended.
         read: The number of rows read so far.
     """
 
@@ -57,19 +63,35 @@ class Batches:
     _iterator: Iterator[Row | CustomerDraft] | AsyncIterator[Row | CustomerDraft] = field(init=False)
     _undecided: list[Row] = field(factory=list, init=False)
     _found: Any = field(default=None, init=False)
+    _ahead: ReadAhead = field(init=False)
+    _group: TaskGroup | None = field(default=None, init=False)
+    _took: float = field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._iterator = aiter(self.rows) if isinstance(self.rows, AsyncIterable) else iter(self.rows)
+        if isinstance(self.rows, AsyncIterable):
+            left = inf if self.left is None else self.left + 1
+            self._iterator = aiter(self.rows)
+            self._ahead = ReadAhead(self._iterator, self._row, self.stop, left)
+        else:
+            self._iterator = iter(self.rows)
 
     async def __aenter__(self) -> Self:
+        if isinstance(self._iterator, AsyncIterator):
+            self._group = await anyio.create_task_group().__aenter__()
+            self._group.start_soon(self._ahead.run)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        if isinstance(self.rows, RowReader):
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        group, self._group = self._group, None
+        if group is not None:
+            self._ahead.end()
+            await group.__aexit__(None, None, None)  # without `error`, which the group would wrap
+            if error is None:
+                self._ahead.check()
+        elif isinstance(self.rows, RowReader):
             self.rows.close()
         elif isinstance(self._iterator, AsyncGenerator):
-            with anyio.CancelScope(shield=True):
-                await self._iterator.aclose()
+            await self._iterator.aclose()  # it was not started
         elif isinstance(self._iterator, GeneratorType):
             self._iterator.close()
 
@@ -129,25 +151,38 @@ class Batches:
         return usual if self.left is None else min(usual, self.left)
 
     async def _take(self, usual: int) -> list[Row]:
-        size, found, end = self._size(usual), list[Row | CustomerDraft](), clock.monotonic() + _PATIENCE
         if isinstance(self._iterator, AsyncIterator):
-            with self.stop.interrupting(), suppress(StopAsyncIteration):
-                while len(found) < size and (not found or clock.monotonic() < end):
-                    found.append(await anext(self._iterator))
-        else:
-            while len(found) < size and (not found or clock.monotonic() < end):
-                more = list(islice(self._iterator, min(_STEP, size - len(found))))
-                if not more:
-                    break
-                found.extend(more)
-        return [_row(it, self._numbers) for it in found]
+            return await self._ahead.take(self._size(usual), _PATIENCE)
+        size, found, end = self._size(usual), list[Row | CustomerDraft](), clock.monotonic() + _PATIENCE
+        # A generator stays in this thread, because it may use objects that belong to the thread.
+        step = _STEP if isinstance(self.rows, (list, tuple)) else 1
+        while len(found) < size and (not found or clock.monotonic() < end):
+            if self._took > _SLOW:
+                await anyio.sleep(self._took / 10)  # for the rows that were read before
+            began = clock.monotonic()
+            more = list(islice(self._iterator, min(step, size - len(found))))
+            self._took = clock.monotonic() - began
+            if not more:
+                break
+            found.extend(more)
+        return [self._row(it) for it in found]
+
+    def _row(self, given: Row | CustomerDraft) -> Row:
+        number = next(self._numbers)
+        if isinstance(given, CustomerDraft):
+            return Row(number, given)
+        if not isinstance(given, Row):
+            raise ConfigurationError(f"row {number} must be a CustomerDraft or a Row, not {type(given).__name__}")
+        return given
 
     async def _has_more(self) -> bool:
         """Return whether the source has another row."""
         if isinstance(self._iterator, RowReader):
             return await anyio.to_thread.run_sync(next, self._iterator, None) is not None
         self.left = None
-        return bool(await self._take(1))
+        with anyio.move_on_after(_LAST if isinstance(self._iterator, AsyncIterator) else inf):
+            return bool(await self._take(1))
+        return True
 
 
 async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[Any]], workers: int) -> None:
@@ -168,12 +203,3 @@ async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[Any]], work
             group.start_soon(worker)
     if errors:
         raise errors[0]
-
-
-def _row(given: Row | CustomerDraft, numbers: "count[int]") -> Row:
-    number = next(numbers)
-    if isinstance(given, CustomerDraft):
-        return Row(number, given)
-    if not isinstance(given, Row):
-        raise ConfigurationError(f"row {number} must be a CustomerDraft or a Row, not {type(given).__name__}")
-    return given

@@ -161,6 +161,8 @@ class LocalJob(Job):
                 group.start_soon(self._read)
                 for _ in range(self._options.workers):
                     group.start_soon(self._work)
+            if not self._source_ended and self.stopped is None:
+                self.stopped = Stop("interrupted", "the source was cancelled")
             try:
                 await self._remove_left()
             except ConfigurationError as error:  # the journal cannot be read any more

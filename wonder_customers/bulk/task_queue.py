@@ -33,14 +33,14 @@ class TaskQueue(Generic[T]):
         return len(self._items) > self.size
 
     async def put(self, *items: T) -> None:
-        """Add items, and wait until the queue has at most `size` items."""
+        """Add items, and wait like `wait_for_room`."""
         if self.add(*items):
             await self.wait_for_room()
 
     async def wait_for_room(self) -> None:
-        """Wait until the queue has at most `size` items."""
+        """Wait until the queue has at most `size` items, or is closed."""
         # Unlike a stream of anyio, this yields to the event loop only if the queue is full.
-        while len(self._items) > self.size:
+        while len(self._items) > self.size and not self.closed:
             await self._wait()
 
     async def get(self) -> T | None:
