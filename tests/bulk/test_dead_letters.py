@@ -1,6 +1,7 @@
 """Dead letters: their contents with and without values, and the entries of earlier runs that are kept."""
 
 import time
+import tracemalloc
 from base64 import b64decode
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,6 +118,30 @@ def test_newer_entry_replaces_an_earlier_one_of_the_same_reference(tmp_path: Pat
     assert rows(path) == [("c-4", 6)]
     run(path, Outcome(6, "c-4", "updated"))
     assert not path.exists()
+
+
+def test_several_rows_of_one_reference_are_kept_apart(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    run(path, *(invalid(number, "c-4") for number in (4, 5, 6, 5)))
+    assert rows(path) == [("c-4", 4), ("c-4", 5), ("c-4", 6), ("c-4", 5)]
+    replayed = [Outcome(number, "c-4", "failed", replayed=True) for number in (5, 6, 7)]
+    run(path, *replayed, invalid(4, "c-4"), invalid(8, "c-4"), complete=False)
+    assert rows(path) == [("c-4", 5), ("c-4", 6), ("c-4", 5), ("c-4", 7), ("c-4", 4), ("c-4", 8)]
+
+
+def test_failed_row_needs_little_memory(tmp_path: Path) -> None:
+    count = 20_000
+    references = [f"c-{number}" for number in range(count)]
+    with DeadLetters(tmp_path / "f.jsonl") as letters:
+        letters.add(invalid(0, "first"))
+        tracemalloc.start()
+        try:
+            for number, reference in enumerate(references, 1000):
+                letters.add(invalid(number, reference))
+            needed = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+    assert needed < 160 * count
 
 
 def test_entries_of_another_source_or_gateway_stay(tmp_path: Path) -> None:

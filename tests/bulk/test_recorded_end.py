@@ -84,13 +84,13 @@ def _broken() -> Iterator[CustomerDraft]:
     raise LookupError
 
 
-class Ending(BaseException):
-    """An error that is no `Exception`."""
+class SourceExit(BaseException):
+    """An error like `SystemExit`."""
 
 
-def _ending() -> Iterator[CustomerDraft]:
+def _exiting() -> Iterator[CustomerDraft]:
     yield draft(1)
-    raise Ending
+    raise SourceExit
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def _ending() -> Iterator[CustomerDraft]:
     [
         (_broken, OPTIONS, LookupError),
         (_raising, OPTIONS, KeyError),
-        (_ending, OPTIONS, Ending),
+        (_exiting, OPTIONS, SourceExit),
         (lambda: [draft(1)], evolve(OPTIONS, inspect=_inspect), LookupError),
     ],
 )

@@ -35,6 +35,21 @@ Find = Callable[[Sequence[str]], Mapping[str, Entry]]
 """Finds the journal's entries for references."""
 
 
+class _RowNumbers(dict[str | None, int | set[int]]):
+    """Row numbers by reference. Most references have one number, which needs less memory than a set."""
+
+    def note(self, reference: str | None, number: int) -> None:
+        known = self.setdefault(reference, number)
+        if isinstance(known, set):
+            known.add(number)
+        elif known != number:
+            self[reference] = {known, number}
+
+    def has(self, reference: str | None, number: int) -> bool:
+        known = self.get(reference)
+        return number in known if isinstance(known, set) else number == known
+
+
 class DeadLetters:
     """Writes failed rows to a file that only its owner can read.
 
@@ -51,9 +66,9 @@ class DeadLetters:
         self._values = values
         self._file: BinaryIO | None = None
         self._old_size = 0
-        self._known: dict[str | None, set[int]] = {}
+        self._known = _RowNumbers()
         self._kept: set[tuple[str | None, int]] = set()
-        self._failed: dict[str, set[int]] = {}
+        self._failed = _RowNumbers()
         self._unnamed: set[tuple[int, str | None]] = set()
         self._arrived: set[str] = set()
 
@@ -61,7 +76,7 @@ class DeadLetters:
         self._old_size = self.path.stat().st_size if self.path.is_file() else 0
         for _, letter in self._old():
             if letter is not None:
-                self._known.setdefault(letter["reference"], set()).add(letter["row"])
+                self._known.note(letter["reference"], letter["row"])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -78,7 +93,7 @@ class DeadLetters:
             if outcome.reference in self._known and outcome.reference is not None:
                 self._arrived.add(outcome.reference)
             return
-        if outcome.replayed and outcome.number in self._known.get(outcome.reference, ()):
+        if outcome.replayed and self._known.has(outcome.reference, outcome.number):
             self._kept.add((outcome.reference, outcome.number))
         else:
             try:
@@ -111,7 +126,7 @@ class DeadLetters:
         if outcome.reference is None:
             self._unnamed.add((outcome.number, outcome.reason))
         else:
-            self._failed.setdefault(outcome.reference, set()).add(outcome.number)
+            self._failed.note(outcome.reference, outcome.number)
 
     def _open(self) -> BinaryIO:
         unfinished = self.path.is_file() and _ends_incomplete(self.path)
@@ -183,10 +198,9 @@ class DeadLetters:
             return (number, letter["reason"]) in self._unnamed
         if (reference, number) in self._kept:
             return False
-        again = self._failed.get(reference)
         if complete or letter["status"] == "failed":
-            return again is not None or reference in self._arrived
-        return number in (again or ())
+            return reference in self._failed or reference in self._arrived
+        return self._failed.has(reference, number)
 
     def _old(self) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
         """Yield each line of earlier runs, and its entry."""

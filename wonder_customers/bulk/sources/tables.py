@@ -89,7 +89,7 @@ def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool 
             connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, allowed))}]")
             connection.execute(_LOCKED)
             if query is not None:
-                # Without rows, so that messages about the query can be told from messages that may quote values.
+                # Errors in the query are raised here. Later errors may quote values of rows.
                 connection.execute(f"PREPARE query AS {query}")
             shown = _FILE_ERRORS
             yield connection
