@@ -21,6 +21,7 @@ from wonder_customers.bulk.options import Options, Rows
 from wonder_customers.bulk.removal import Removal, check_deletion, count_left, removal_problem
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
+from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.stats import LimitMonitor
 from wonder_customers.bulk.stop_reasons import ExitStatus, Stop, Thresholds
 from wonder_customers.bulk.task_queue import TaskQueue
@@ -48,6 +49,9 @@ _FATAL: Final = (AuthenticationError, PermissionDeniedError, BulkError)
 
 class LocalJob(Job):
     """A job in this process."""
+
+    notes: SourceNotes
+    stopped: Stop | None
 
     def __init__(
         self,
