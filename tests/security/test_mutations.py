@@ -218,7 +218,7 @@ REDACTIONS = [
     Redaction(
         "bulk.sources.tables._message",
         "failed_query",
-        rewritten(_module("bulk.sources.tables"), "_message", "if kind in _SQL_ERRORS", "if 1"),
+        rewritten(_module("bulk.sources.tables"), "_message", "if kind in shown", "if 1"),
     ),
 ]
 
