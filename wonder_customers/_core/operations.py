@@ -184,13 +184,12 @@ class SessionState:
             )
 
 
-def check_ids(dialect: Dialect, ids: dict[str, Any]) -> None:
+def check_id(dialect: Dialect, name: str, value: object) -> None:
     """Raise `InvalidRecordError` if an id, a reference or a token contains a card number."""
-    found = [name for name, value in ids.items() if isinstance(value, str) and contains_card_number(value)]
-    if found:
-        ids.clear()  # a tool that shows local variables must not show the number
-        problem = "the value contains a card number, which must not be sent"
-        raise InvalidRecordError(dialect.gateway, [Violation(name, None, problem) for name in found])
+    if isinstance(value, str) and contains_card_number(value):
+        value = None  # a tool that shows local variables must not show the number
+        broken = Violation(name, None, "the value contains a card number, which must not be sent")
+        raise InvalidRecordError(dialect.gateway, [broken])
 
 
 class RawOperations:
@@ -228,14 +227,14 @@ class RawOperations:
             without_frames(error, keep_others=True)
             raise
 
-    def _ready(self, operation: Operation, **ids: object) -> Dialect:
-        """Return the dialect if the session can run `operation`, and the `ids` contain no card number."""
+    def _ready(self, operation: Operation, name: str = "", value: object = None) -> Dialect:
+        """Return the dialect if the session can run `operation`, and an id contains no card number."""
         self._shared.check_open()
         dialect = self._account_context.dialect
         if operation in dialect.unsupported_operations:
             raise UnsupportedOperationError(dialect.gateway, operation, dialect.unsupported_operations[operation])
-        if ids:
-            check_ids(dialect, ids)
+        if name:
+            check_id(dialect, name, value)
         return dialect
 
     async def create(self, draft: CustomerDraft) -> Response[Customer]:
@@ -272,23 +271,23 @@ class RawOperations:
 
     async def get(self, id: str) -> Response[Customer]:
         """See `CustomerSession.get`."""
-        return await self._run(Operation.GET, self._ready(Operation.GET, id=id).get(id))
+        return await self._run(Operation.GET, self._ready(Operation.GET, "id", id).get(id))
 
     async def get_by_reference(self, reference: str) -> Response[Customer]:
         """See `CustomerSession.get_by_reference`."""
-        dialect = self._ready(Operation.GET_BY_REFERENCE, reference=reference)
+        dialect = self._ready(Operation.GET_BY_REFERENCE, "reference", reference)
         return await self._run(Operation.GET_BY_REFERENCE, dialect.get_by_reference(reference))
 
     async def update(self, id: str, patch: CustomerPatch) -> Response[Customer]:
         """See `CustomerSession.update`."""
-        dialect = self._ready(Operation.UPDATE, id=id)
+        dialect = self._ready(Operation.UPDATE, "id", id)
         expect(dialect, "patch", patch, CustomerPatch)
         check_card_data(dialect, patch)
         return await self._run(Operation.UPDATE, dialect.update(id, patch), ("id", id))
 
     async def delete(self, id: str) -> Response[None]:
         """See `CustomerSession.delete`."""
-        return await self._run(Operation.DELETE, self._ready(Operation.DELETE, id=id).delete(id), ("id", id))
+        return await self._run(Operation.DELETE, self._ready(Operation.DELETE, "id", id).delete(id), ("id", id))
 
     def page(
         self, limit: int | None = None, cursor: str | None = None, filter: CustomerFilter[Any] | None = None
@@ -318,12 +317,12 @@ class RawOperations:
 
     async def list_payment_tokens(self, customer_id: str) -> Response[tuple[PaymentToken, ...]]:
         """See `CustomerSession.list_payment_tokens`."""
-        dialect = self._ready(Operation.LIST_PAYMENT_TOKENS, customer_id=customer_id)
+        dialect = self._ready(Operation.LIST_PAYMENT_TOKENS, "customer_id", customer_id)
         return await self._run(Operation.LIST_PAYMENT_TOKENS, dialect.list_payment_tokens(customer_id))
 
     async def create_payment_token(self, customer_id: str, source: PaymentSource) -> Response[PaymentToken]:
         """See `CustomerSession.create_payment_token`."""
-        dialect = self._ready(Operation.CREATE_PAYMENT_TOKEN, customer_id=customer_id)
+        dialect = self._ready(Operation.CREATE_PAYMENT_TOKEN, "customer_id", customer_id)
         if isinstance(source, PaymentSource):
             check_card_data(dialect, source)
         steps = dialect.create_payment_token(customer_id, source)
@@ -331,13 +330,13 @@ class RawOperations:
 
     async def check_payment_token(self, customer_id: str, token: str | PaymentToken) -> Response[PaymentToken]:
         """See `CustomerSession.check_payment_token`."""
-        dialect = self._ready(Operation.CHECK_PAYMENT_TOKEN, customer_id=customer_id)
+        dialect = self._ready(Operation.CHECK_PAYMENT_TOKEN, "customer_id", customer_id)
         steps = dialect.check_payment_token(customer_id, self._token(token))
         return await self._run(Operation.CHECK_PAYMENT_TOKEN, steps)
 
     async def delete_payment_token(self, customer_id: str, token: str | PaymentToken) -> Response[None]:
         """See `CustomerSession.delete_payment_token`."""
-        dialect = self._ready(Operation.DELETE_PAYMENT_TOKEN, customer_id=customer_id)
+        dialect = self._ready(Operation.DELETE_PAYMENT_TOKEN, "customer_id", customer_id)
         steps = dialect.delete_payment_token(customer_id, self._token(token))
         return await self._run(Operation.DELETE_PAYMENT_TOKEN, steps, ("id", customer_id))
 
@@ -362,5 +361,6 @@ class RawOperations:
         if found is None or not found.token:
             broken = Violation("token", "token", "must be a PaymentToken or a str, and not be empty")
             raise InvalidRecordError(self._account_context.dialect.gateway, [broken])
-        check_ids(self._account_context.dialect, {"token": found.token, "verify_uuid": found.verify_uuid})
+        check_id(self._account_context.dialect, "token", found.token)
+        check_id(self._account_context.dialect, "verify_uuid", found.verify_uuid)
         return found

@@ -76,7 +76,7 @@ def contains_card_number(text: str, shortest: int = SHORTEST_CARD_NUMBER) -> boo
     """Return whether a text contains a card number with at least `shortest` digits."""
     if len(text) < shortest:
         return False  # most references
-    plain = plain_text(text)
+    plain = text if text.isascii() else plain_text(text)
     if _CANDIDATE.search(plain) is None:
         return False
     found = any(_groups_contain_number(_GROUP.findall(run[0]), shortest) for run in _RUN.finditer(plain))
