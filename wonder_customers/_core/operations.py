@@ -14,7 +14,7 @@ from wonder_customers._core.user_agent import user_agent
 from wonder_customers._core.view_settings import ViewSettings
 from wonder_customers._core.write_locks import shared_locks
 from wonder_customers._support import clock
-from wonder_customers._support.card_data import contains_card_number, find_card_data
+from wonder_customers._support.card_data import contains_card_number, find_card_data, may_contain_card_number
 from wonder_customers._support.wait_queue import DividedSlots
 from wonder_customers.dialects.base import Account, Dialect, Operation, Steps
 from wonder_customers.dialects.custom_request import custom_request
@@ -233,7 +233,7 @@ class RawOperations:
         dialect = self._account_context.dialect
         if operation in dialect.unsupported_operations:
             raise UnsupportedOperationError(dialect.gateway, operation, dialect.unsupported_operations[operation])
-        if name:
+        if name and isinstance(value, str) and (may_contain_card_number(value) or not value.isascii()):
             check_id(dialect, name, value)
         return dialect
 

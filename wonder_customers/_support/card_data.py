@@ -18,6 +18,7 @@ __all__ = [
     "contains_card_number",
     "find_card_data",
     "is_id",
+    "may_contain_card_number",
     "names_security_code",
     "plain_text",
     "search_values",
@@ -25,6 +26,8 @@ __all__ = [
 
 _CANDIDATE: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}+[0-9]){12,18}(?![0-9])")
 """13 to 19 digits with the first digit of a card scheme. Up to three other characters may separate two digits."""
+may_contain_card_number: Final = _CANDIDATE.search
+"""Return a match if a text of ASCII characters may contain a card number; None for most ids."""
 _RUN: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}[0-9]){12,}")
 """13 or more digits that begin like a card number."""
 _GROUP: Final = re.compile("[0-9]+")
