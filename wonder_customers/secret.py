@@ -167,7 +167,7 @@ def secrets_of(holder: object) -> tuple[Secret, ...]:
 
 
 def record_repr(value: object) -> str:
-    """Return the ``repr`` of a record, of None or of `UNSET`. Of another object, such as a mapping, only the type."""
+    """Return the ``repr`` of a record, of None or of `UNSET`. Of other objects, return only the type."""
     known = value is None or isinstance(value, Enum) or has(type(value))
     return repr(value) if known else f"<{type(value).__name__}>"
 

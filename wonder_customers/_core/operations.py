@@ -228,7 +228,7 @@ class RawOperations:
             raise
 
     def _ready(self, operation: Operation, name: str = "", value: object = None) -> Dialect:
-        """Return the dialect if the session can run `operation`, and an id contains no card number."""
+        """Return the dialect if the session can run `operation` and the id contains no card number."""
         self._shared.check_open()
         dialect = self._account_context.dialect
         if operation in dialect.unsupported_operations:

@@ -95,7 +95,7 @@ class Redactor:
 
 
 def _begun(value: str, text: str) -> int:
-    """Return the number of characters at the end of `text` with which `value` begins; 0 for less than three."""
+    """Return the number of characters at the end of `text` with which `value` begins; 0 if fewer than three."""
     at = text.find(value[:3])
     while at >= 0 and not value.startswith(text[at:]):
         at = text.find(value[:3], at + 1)

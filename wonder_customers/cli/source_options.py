@@ -196,7 +196,7 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
         table.add_row(cell(shown), cell(samples), cell(", ".join(paths) or "left out"), cell(why))
     console().print(table)
     if not complete:
-        print_message(f"Only the first {_INSPECTED:,} rows were read. JSON objects below them may have other keys.")
+        print_message(f"Only the first {_INSPECTED:,} rows were read. Later JSON objects may have other keys.")
     print_changes(notes)
     found = {path for paths, _ in notes.columns.values() for path in paths}
     if notes.without_names:

@@ -38,7 +38,7 @@ _FACTS: Final = re.compile(
     r"|default_payment_method|expired|success|count|limit|skip|offset|expires_in|keep_until|card_number_last4"
     r"|linked_source_type|sortkey|sortdirection|grant_type|scopes"
 )
-"""Fields with the gateway's own words, numbers and times."""
+"""Fields whose words, numbers and times come from the gateway."""
 _FACT: Final = re.compile(r"[\w.:+-]{1,40}|[0-9]{4}-[-0-9:.+TUCGMZ ]{1,40}|Credit Card|Wechat Pay")
 _OBJECTS: Final = frozenset(
     {"customer", "customers", "data", "resource", "payment_source", "payment_sources", "payment_token"}

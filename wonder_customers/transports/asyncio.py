@@ -31,7 +31,7 @@ _LENIENCIES: Final = {
     "lenient_spaces_after_chunk_size": True,
     "lenient_optional_cr_before_lf": True,
 }
-"""What old proxies send and httpx reads, too."""
+"""The invalid forms that old proxies send and that httpx reads too."""
 _NEXT_ADDRESS: Final = 0.25
 """Seconds after which the next address of a host is tried in parallel (RFC 8305, section 5)."""
 

@@ -21,7 +21,7 @@ _TAGS = re.compile(rb"<(?:\w+:)?(row|c)(\s[^>]*|/?)>")
 _ATTRIBUTE = re.compile(rb"""([\w:]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _PIECE = 1 << 20
 _MOST = 10**15
-"""Numbers from here on have lost digits and are not padded, so that they are refused."""
+"""The first number that is not padded. Numbers from this size on have lost digits and are refused."""
 _OLD_FORMAT = re.compile(rb"\x1e\x04..(?:..)(..)\x00", re.DOTALL)
 """The record of a number format in an .xls file, with the number of characters."""
 _ODS_STYLES = re.compile(rb"<number:number-style\b.*?</number:number-style>", re.DOTALL)
@@ -130,7 +130,7 @@ def column_number(letters: bytes) -> int:
 
 
 def check_formats(path: Path) -> None:
-    """Raise `ConfigurationError` if a file that is not .xlsx has a format with leading zeros, which is not applied."""
+    """Raise `ConfigurationError` if a file that is not .xlsx has a format with leading zeros, which would be lost."""
     with path.open("rb") as file:
         is_zip = file.read(2) == b"PK"
     if is_zip:

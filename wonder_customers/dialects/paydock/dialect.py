@@ -126,7 +126,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
                 lacking = lacking or not (it.reference or it.deleted)
                 unreadable += it.reference is None and "reference" in it.extra
             if unreadable:
-                raise _undecided("a customer that cannot be read, which may be the customer", reference)
+                raise _undecided("a customer that cannot be read and may have this reference", reference)
             cursor = page.cursor if new else None
         if lacking and not shown:
             raise _undecided("only customers without a reference, so references cannot be compared", reference)
