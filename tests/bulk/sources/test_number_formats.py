@@ -1,7 +1,7 @@
 """Numbers of spreadsheets with leading zeros: the zeros belong to a number format, and not to the value."""
 
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 from bulk.sources.spreadsheet import write_xlsx
@@ -75,3 +75,28 @@ def test_format_of_another_kind_of_spreadsheet_is_refused(name: str, tmp_path: P
         path.write_bytes(b"\xd0\xcf\x11\xe0" + b"\0" * 600 + b"\x1e\x04\x0a\0\xa4\0\x05\0\x0000000" + b"\0" * 600)
     with pytest.raises(ConfigurationError, match=r"shows leading zeros, such as 00000, .* save it as \.xlsx"):
         sources.read(path)
+
+
+def with_styles(path: Path, styles: bytes) -> Path:
+    """Write a spreadsheet with these styles."""
+    write_xlsx(path, {"A": [HEAD, [(123,), "Ada", "10000"]]})
+    with ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    with ZipFile(path, "w", ZIP_DEFLATED) as file:
+        for name, contents in parts.items():
+            file.writestr(name, styles if name == "xl/styles.xml" else contents)
+    return path
+
+
+@pytest.mark.parametrize("number_format", ['numFmtId="164"', 'formatCode="00000"', 'x="1"'])
+def test_incomplete_number_format_is_ignored(number_format: str, tmp_path: Path) -> None:
+    zeros, zero = '<numFmt numFmtId="165" formatCode="000"/>', '<xf numFmtId="165"/>'
+    styles = f"<styleSheet><numFmts><numFmt {number_format}/>{zeros}</numFmts><cellXfs>{zero * 3}"
+    path = with_styles(tmp_path / "c.xlsx", f"{styles}</cellXfs></styleSheet>".encode())
+    assert [row.reference for row in read(path)] == ["123"]
+
+
+def test_spreadsheet_with_gigantic_styles_is_refused(tmp_path: Path) -> None:
+    path = with_styles(tmp_path / "c.xlsx", b"<styleSheet>" + b" " * (65 << 20) + b"</styleSheet>")
+    with pytest.raises(ConfigurationError, match=r"xl/styles\.xml in the spreadsheet is larger than 64 MB"):
+        read(path)

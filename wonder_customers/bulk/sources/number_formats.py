@@ -20,6 +20,8 @@ _LITERALS = frozenset("-+() ")
 _TAGS = re.compile(rb"<(?:\w+:)?(row|c)(\s[^>]*|/?)>")
 _ATTRIBUTE = re.compile(rb"""([\w:]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _PIECE = 1 << 20
+_LARGEST = 64 << 20
+"""The number of bytes up to which the formats and the list of sheets are read. Usual files have less than one MB."""
 _MOST = 10**15
 """The first number that is not padded. Numbers from this size on have lost digits and are refused."""
 _OLD_FORMAT = re.compile(rb"\x1e\x04..(?:..)(..)\x00", re.DOTALL)
@@ -64,12 +66,13 @@ def padded_cells(path: Path, index: int) -> Iterator[tuple[int, Mapping[int, Tem
         names = {name.lower(): name for name in archive.namelist()}
         if not {"xl/styles.xml", "xl/workbook.xml", "xl/_rels/workbook.xml.rels"} <= names.keys():
             return
-        formats = _formats(archive.read(names["xl/styles.xml"]))
+        formats = _formats(_contents(archive, names["xl/styles.xml"]))
         if not formats:
             return
-        sheets = [it for it in _elements(archive.read(names["xl/workbook.xml"]), b"sheet") if it.get("name")]
-        link = next((value for key, value in sheets[index].items() if key.endswith(":id")), None)
-        links = _elements(archive.read(names["xl/_rels/workbook.xml.rels"]), b"Relationship")
+        sheets = [it for it in _elements(_contents(archive, names["xl/workbook.xml"]), b"sheet") if it.get("name")]
+        links_of_sheet = (value for it in sheets[index : index + 1] for key, value in it.items() if key.endswith(":id"))
+        link = next(links_of_sheet, None)
+        links = _elements(_contents(archive, names["xl/_rels/workbook.xml.rels"]), b"Relationship")
         target = next((it["Target"] for it in links if it.get("Id") == link and "Target" in it), "")
         part = target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
         if part.lower() in names:
@@ -77,9 +80,21 @@ def padded_cells(path: Path, index: int) -> Iterator[tuple[int, Mapping[int, Tem
                 yield from _rows(file, formats)
 
 
+def _contents(archive: ZipFile, name: str) -> bytes:
+    with archive.open(name) as file:
+        found = file.read(_LARGEST + 1)
+    if len(found) > _LARGEST:
+        raise ConfigurationError(
+            f"{name} in the spreadsheet is larger than {_LARGEST >> 20} MB. Copy the data to a new spreadsheet, or save"
+            " the sheet as CSV."
+        )
+    return found
+
+
 def _formats(styles: bytes) -> dict[bytes, Template]:
     """Return the formats with leading zeros by the style of a cell."""
-    codes = {it["numFmtId"]: it["formatCode"] for it in _elements(_section(styles, b"numFmts"), b"numFmt")}
+    listed = _elements(_section(styles, b"numFmts"), b"numFmt")
+    codes = {it.get("numFmtId", ""): it.get("formatCode", "") for it in listed}
     styled = [it.get("numFmtId", "") for it in _elements(_section(styles, b"cellXfs"), b"xf")]
     found = ((b"%d" % place, _template(codes.get(number, ""))) for place, number in enumerate(styled))
     return {style: template for style, template in found if template is not None}
@@ -119,7 +134,9 @@ def _tags(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
     rest = b""
     while piece := file.read(_PIECE):
         text = rest + piece
-        rest = text[text.rfind(b"<") :] if b"<" in text else b""
+        start = text.rfind(b"<")
+        # Rows and cells have shorter tags.
+        rest = text[start:] if start >= 0 and len(text) - start < _PIECE else b""
         yield from _TAGS.findall(text, 0, len(text) - len(rest))
     yield from _TAGS.findall(rest)
 
