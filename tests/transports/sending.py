@@ -1,5 +1,6 @@
 """Functions that send requests directly over a transport, and scripts for the server that receives them."""
 
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -51,6 +52,18 @@ def once(*data: bytes, then: Callable[[Peer], None] = lambda peer: None) -> Call
     return script
 
 
+def in_pieces(data: bytes, size: int) -> Callable[[Peer], None]:
+    """Return a script that responds to every request with `data`, `size` bytes at a time."""
+
+    def script(peer: Peer) -> None:
+        peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while peer.request():
+            for start in range(0, len(data), size):
+                peer.say(data[start : start + size])
+
+    return script
+
+
 def forever(peer: Peer) -> None:
     """Respond to every request."""
     while peer.request():
@@ -64,8 +77,8 @@ def hang(peer: Peer) -> None:
 
 
 @asynccontextmanager
-async def request_in_progress(transport: Transport) -> AsyncIterator[None]:
-    """Inside the block, the server has a request and has not responded; it responds afterwards."""
+async def request_in_progress(transport: Transport) -> AsyncIterator[int]:
+    """Inside the block, the server has a request and has not responded; it responds afterwards. Yield its port."""
     arrived, respond = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
@@ -78,5 +91,5 @@ async def request_in_progress(transport: Transport) -> AsyncIterator[None]:
         async with anyio.create_task_group() as group:
             group.start_soon(send, transport, signed_request(server.port, timeouts=Timeouts(2, 2, 2)))
             await anyio.to_thread.run_sync(arrived.wait, 60)
-            yield
+            yield server.port
             respond.set()

@@ -11,7 +11,17 @@ import anyio
 import httpx
 import pytest
 from attrs import evolve
-from transports.sending import HEAD, forever, hang, once, request_in_progress, response_to, send, signed_request
+from transports.sending import (
+    HEAD,
+    forever,
+    hang,
+    in_pieces,
+    once,
+    request_in_progress,
+    response_to,
+    send,
+    signed_request,
+)
 
 from raw_sockets import OK, Peer, RawServer, dead_port
 from wonder_customers import ConfigurationError
@@ -277,16 +287,8 @@ async def test_protocol_switch_is_an_error(kind: Kind) -> None:
 @pytest.mark.parametrize("pieces", [1, 2, 3, 7, 80])
 async def test_response_may_arrive_in_any_pieces(kind: Kind, pieces: int) -> None:
     whole = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
-    size = -(-len(whole) // pieces)
-
-    def script(peer: Peer) -> None:
-        peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        while peer.request():
-            for start in range(0, len(whole), size):
-                peer.say(whole[start : start + size])
-
     transport = kind()
-    with RawServer(script) as server:
+    with RawServer(in_pieces(whole, -(-len(whole) // pieces))) as server:
         for _ in range(3):
             response = await response_to(transport, signed_request(server.port))
             assert (response.status, response.body) == (201, b"{}")

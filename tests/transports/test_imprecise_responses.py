@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from transports.sending import forever, once, send, signed_request
+from transports.sending import forever, in_pieces, once, send, signed_request
 
 from raw_sockets import Peer, RawServer
 from wonder_customers import CustomerDraft, CustomerSession, Monri, RetryPolicy
@@ -38,15 +38,8 @@ ONLY_HTTPX = {"equal lengths", "list of equal lengths", "folded header", "interi
 @pytest.mark.parametrize("name", READABLE)
 @pytest.mark.parametrize("size", [1, 1000], ids=["byte by byte", "at once"])
 async def test_unambiguous_response_is_read(kind: Callable[..., Any], name: str, size: int) -> None:
-    data = READABLE[name]
-
-    def script(peer: Peer) -> None:
-        while peer.request():
-            for start in range(0, len(data), size):
-                peer.say(data[start : start + size])
-
     transport = kind()
-    with RawServer(script) as server:
+    with RawServer(in_pieces(READABLE[name], size)) as server:
         for _ in range(2):
             transmission, end = await send(transport, signed_request(server.port))
             if kind is AsyncioTransport and name in ONLY_HTTPX:

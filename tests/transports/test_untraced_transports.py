@@ -1,6 +1,5 @@
 """A transport of httpx or httpx2 without trace events never makes a sent request count as not sent."""
 
-import threading
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -9,9 +8,9 @@ import httpx
 import httpx2
 import pytest
 from attrs import evolve
-from transports.sending import hang, send, signed_request
+from transports.sending import hang, request_in_progress, send, signed_request
 
-from raw_sockets import Peer, RawServer
+from raw_sockets import RawServer
 from wonder_customers import CustomerDraft, CustomerSession, OutcomeUnknownError, Paydock, RetryPolicy
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import Origin, SignedRequest, Timeouts, Transmission, TransportTimeout
@@ -158,19 +157,9 @@ async def test_trace_events_of_an_inner_transport_are_exact(library: Any, scheme
 @pytest.mark.filterwarnings("ignore:httpx.AsyncHTTPTransport loses connections")
 async def test_request_that_waits_in_the_pool_of_a_network_transport_is_not_sent(library: Any) -> None:
     pool = library.AsyncHTTPTransport(trust_env=False, limits=library.Limits(max_connections=1))
-    transport, arrived = HttpxTransport(transport=pool, close_transport=True), threading.Event()
-
-    def script(peer: Peer) -> None:
-        peer.request()
-        arrived.set()
-        hang(peer)
-
-    with RawServer(script) as server:
-        async with anyio.create_task_group() as group:
-            group.start_soon(send, transport, within(60, server.port))
-            assert await anyio.to_thread.run_sync(arrived.wait, 60)
-            transmission, end = await send(transport, within(0.2, server.port))
-            group.cancel_scope.cancel()
-        await transport.aclose()
+    transport = HttpxTransport(transport=pool, close_transport=True)
+    async with request_in_progress(transport) as port:
+        transmission, end = await send(transport, within(0.2, port))
+    await transport.aclose()
     assert isinstance(end, TransportTimeout)
     assert not transmission.sent
