@@ -43,3 +43,27 @@ def test_names_of_columns_are_shown(at_simulator: Command, folder: Path) -> None
     (folder / "c.csv").write_text("email,name,Shoe\na@example.test,Ada,2\n")
     _, out, err = at_simulator("columns", "c.csv")
     assert ("Shoe" in out, "No column is the reference" in " ".join(f"{out}{err}".split())) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("names", "advice"),
+    [
+        ("First Name,Name", "--map 'Name=last_name', or leave 'First Name' out with --map 'First Name='."),
+        ("Name,Last Name", "--map 'Name=first_name', or leave 'Last Name' out with --map 'Last Name='."),
+    ],
+)
+@pytest.mark.parametrize("gateway", ["monri", "paydock", "wonder"])
+def test_column_that_may_be_a_full_name_or_a_part_is_refused_once(
+    names: str, advice: str, gateway: str, at_simulator: Command, folder: Path
+) -> None:
+    (folder / "c.csv").write_text(f"reference,{names},email,phone\nc-1,Ada,Low,ada@example.test,+385912345678\n")
+    code, out, err = at_simulator("plan", "c.csv", "--to", gateway)
+    assert (code, advice in " ".join(f"{out}{err}".split())) == (USAGE, True), f"{out}{err}"
+    assert at_simulator("columns", "c.csv")[0] == SUCCESS
+    option = advice.split("'")[1]
+    assert at_simulator("plan", "c.csv", "--to", gateway, "--map", option)[0] == SUCCESS
+
+
+def test_column_with_the_name_beside_both_parts_is_left_out(at_simulator: Command, folder: Path) -> None:
+    (folder / "c.csv").write_text("reference,First Name,Last Name,Name,email\nc-1,Ada,Low,Ada Low,ada@example.test\n")
+    assert at_simulator("plan", "c.csv", "--to", "monri")[0] == SUCCESS

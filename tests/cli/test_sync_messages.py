@@ -63,6 +63,16 @@ def test_status_shows_failures_and_the_next_command(
     assert "To continue, run: wonder-customers resume s.csv.wonder.journal" in out
 
 
+def test_status_names_sync_if_rows_could_not_be_sent(at_simulator: Command, folder: Path) -> None:
+    lines = ["reference,name,email,phone", *(f"c-{number},Ada,a@example.com,none" for number in range(60))]
+    (folder / "c.csv").write_text("\n".join(lines), encoding="utf-8")
+    assert at_simulator("sync", "c.csv", "--to", "monri")[0] == 3
+    out = at_simulator("status", "c.csv.monri.journal")[1]
+    assert "c.csv.monri.journal (monri): no row was sent" in out
+    assert "run the same `sync` or `migrate` again" in out
+    assert "wonder-customers resume" not in out
+
+
 def test_verify_sample_prints_a_confidence_interval(
     at_simulator: Command, server: SimulatorServer, folder: Path
 ) -> None:

@@ -176,12 +176,16 @@ def show_status(journal: Journal, *, json: bool) -> int:
         json_line({**facts, "states": states, "codes": codes})
         return SUCCESS
     named = {_STATES.get(state, state): count for state, count in states.items()}
-    _print_counts(f"{journal.path} ({journal.gateway}), all runs", named)
+    if named:
+        _print_counts(f"{journal.path} ({journal.gateway}), all runs", named)
+    else:
+        print_line(f"{journal.path} ({journal.gateway}): no row was sent")
     if codes:
         _print_counts("failed rows by reason", codes)
     if last is not None:
         print_line(f"run {last.number}: {end_state or 'running, or its process was killed'}")
-        if end_state == "source":
+        sent = last.counts.get("failed") or not last.counts.get("invalid")
+        if end_state == "source" or (end_state == "failures" and not sent):
             print_line(SYNC_AGAIN)
         elif end_state != "finished":
             print_line(f"To continue, run: {continuation(journal.name, last.facts, gateway=journal.gateway)}")

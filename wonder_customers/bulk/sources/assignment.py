@@ -153,6 +153,21 @@ class Assignment:
                     " and metadata.KEY."
                 )
 
+    def check_names(self) -> None:
+        """Raise `ConfigurationError` if a column with the name of a field, `name`, may be a part of the name."""
+        found = {feed.path: feed for feed in self.feeds if feed.path in {"name", "first_name", "last_name"}}
+        if len(found) != 2 or "name" not in found or any(feed.why == "mapped" for feed in found.values()):
+            return
+        whole = found.pop("name")
+        (part,) = found.values()
+        other = "last_name" if part.path == "first_name" else "first_name"
+        name, partial = (", ".join(self.names[place] for place in feed.places) for feed in (whole, part))
+        raise ConfigurationError(
+            f"the column {name!r} may be the full name or the {other.replace('_', ' ')}, because the source has the"
+            f" column {partial!r}, and no column for the {other.replace('_', ' ')}. Map it with"
+            f" mapping={ {name: other} }, or leave {partial!r} out with mapping={ {partial: ''} }."
+        )
+
     def make_usable(self) -> None:
         """Leave out unusable columns, so that the source can be inspected."""
         given = self.explicit_fields()

@@ -141,6 +141,8 @@ class Columns:
         if found.unknown:
             raise _unknown(found)
         _check_fields(unique, found.feeds)
+        if not reading.inspecting:
+            found.check_names()
         if not any(feed.path == "reference" and feed.places for feed in found.feeds):
             if not reading.inspecting or not names:
                 return None
