@@ -26,11 +26,12 @@ from security.canary_values import CITY, EMAIL, NAME, Canaries
 from security.captured_output import CapturedOutput
 
 from wonder_customers import CustomerSession
-from wonder_customers.bulk import Journal, Verification, sources, verify
+from wonder_customers.bulk import Journal, Options, Source, Verification, sources, verify
 from wonder_customers.bulk.journal.digest import VARIABLE
 from wonder_customers.cli.app import run
 from wonder_customers.dialects import package
 from wonder_customers.dialects.paydock.simulator import PaydockSimulator
+from wonder_customers.errors import ConfigurationError
 from wonder_customers.simulator.gateway import ReceivedRequest
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -322,3 +323,12 @@ def test_invalid_ray_options_are_refused_before_starting(
     assert run(["sync", str(source), "--to", "paydock", "--on", *words]) == 1
     assert expected in capsys.readouterr().err.replace("\n", " ")
     assert machine.processes("ray::") == []
+
+
+def test_saved_plan_is_refused_before_starting(tmp_path: Path) -> None:
+    from wonder_customers.bulk.ray import sync_on_ray
+
+    options = Options(inspect=lambda _outcomes, _pending: None)  # as `check_plan` returns
+    start = partial(sync_on_ray, Source(str(tmp_path / "c.csv")), tmp_path / "j", options=options)
+    with pytest.raises(ConfigurationError, match="a saved plan cannot be carried out on Ray"):
+        anyio.run(start)

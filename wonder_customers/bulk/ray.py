@@ -203,8 +203,8 @@ async def sync_on_ray(
 
     Raises:
         ConfigurationError: An argument is invalid, the source cannot be read or divided, the journal or its key cannot
-            be used, or `Options.removed` is ``delete``. When the job is opened: Ray cannot be started or reached, or
-            this process is connected to another address.
+            be used, `Options.removed` is ``delete``, or the options are those of a saved plan. When the job is opened:
+            Ray cannot be started or reached, or this process is connected to another address.
         BulkError: Another job uses the journal, or the journal's lock file cannot be opened.
     """
     address = _address(on)
@@ -217,6 +217,8 @@ async def sync_on_ray(
             "customers missing from the source cannot be deleted on Ray. Send the rows on Ray, then run `sync` on this"
             " machine with the same journal to delete the customers. Confirmed rows are not sent again."
         )
+    if chosen.inspect is not None:
+        raise ConfigurationError("a saved plan cannot be carried out on Ray. Run the job on this machine with `sync`.")
     journal = await anyio.to_thread.run_sync(journal.resolve)
     create = partial(PartitionedSource.create, source, journal, chosen, size=size, wait=DYING)
     divided = await anyio.to_thread.run_sync(create)
