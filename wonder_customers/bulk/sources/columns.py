@@ -1,7 +1,6 @@
 """The columns of a source and the values of its rows."""
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -10,12 +9,18 @@ from attrs import asdict, define, evolve, field, frozen
 
 from wonder_customers._support.card_data import contains_card_number
 from wonder_customers.bulk.rows import RowProblem
-from wonder_customers.bulk.sources.assignment import Assignment, Feed, known_fields, plain, unique_names
+from wonder_customers.bulk.sources.assignment import Assignment, Feed, plain, unique_names
 from wonder_customers.bulk.sources.card_guard import check_card_columns, is_ambiguous, may_have_cards
+from wonder_customers.bulk.sources.column_checks import (
+    UnknownColumns,
+    check_export,
+    check_fields,
+    may_be_data,
+    unknown_columns,
+)
 from wonder_customers.bulk.sources.drafts import assembled, metadata
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 from wonder_customers.bulk.sources.notes import SourceNotes
-from wonder_customers.bulk.sources.presets import other_export, similar
 from wonder_customers.bulk.sources.transformations import INVALID_BYTES, Cleaner
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft
@@ -26,10 +31,6 @@ _MOST_COLUMNS = 1000
 _IDENTIFYING = ("reference", "email", "phone", "address.")
 _UNKNOWN_COUNTRY = "ZZ"
 _KINDS = {bool: "a Boolean", float: "a decimal number", list: "a list", dict: "an object"}
-
-
-class UnknownColumns(ConfigurationError):
-    """Raised when a column is unknown, or when the reference has no column."""
 
 
 @frozen
@@ -128,19 +129,19 @@ class Columns:
     def optional(cls, names: Sequence[str], reading: Reading) -> "Columns | None":
         """Find the field of every column; return None if the reference has no column."""
         if not (reading.inspecting or reading.mapping.columns):
-            _check_export(names)
+            check_export(names)
         unique = unique_names(names)
         found = Assignment(unique, [name.removeprefix("\ufeff") for name in names], reading.mapping, reading.one_table)
         if reading.inspecting:
-            reading.notes.without_names |= _has_no_names(found, _hints(found)) or any(map(_DATA.fullmatch, unique))
+            reading.notes.without_names |= may_be_data(found)
             found.make_usable()
             reading.notes.add_mapping(found.to_mapping())
         check_card_columns(list(zip(unique, map(plain, names), strict=True)), found.explicit_fields())
         found.check_fields()
         _note(found, reading.notes)
         if found.unknown:
-            raise _unknown(found)
-        _check_fields(unique, found.feeds)
+            raise unknown_columns(found)
+        check_fields(unique, found.feeds)
         if not reading.inspecting:
             found.check_names()
         if not any(feed.path == "reference" and feed.places for feed in found.feeds):
@@ -150,7 +151,7 @@ class Columns:
             found.feeds.append(Feed("reference", (0,), "mapped"))
         feeds = tuple(_targets(found, reading))
         if not reading.inspecting:
-            _check_fields(unique, feeds)
+            check_fields(unique, feeds)
         kind = _Inspected if reading.inspecting else cls
         several = reading.mapping.several or (found.preset and found.preset.several) or "refuse"
         unnamed = frozenset(found.unnamed if reading.mapping.unknown == "refuse" else ())
@@ -281,16 +282,6 @@ def _is_filled(place: int, values: Sequence[Any]) -> bool:
     return bool(text) and not (place == 0 and text.isdecimal())  # pandas writes such a first column without a name
 
 
-def _check_export(names: Sequence[str]) -> None:
-    """Refuse a known export of other records, such as orders."""
-    what = other_export(names)
-    if what is not None:
-        raise ConfigurationError(
-            f"the source is an export of {what}, not of customers. Export the customers, or map each required column"
-            " with mapping={'COLUMN': 'FIELD'}."
-        )
-
-
 def _note(found: Assignment, notes: SourceNotes) -> None:
     notes.program = found.preset.title if found.preset is not None else notes.program
     if len(notes.columns) < _MOST_COLUMNS:
@@ -325,70 +316,3 @@ def _targets(found: Assignment, reading: Reading) -> list[Feed]:
         )
     # The country is read first, because a national phone number depends on it.
     return sorted(feeds, key=lambda feed: feed.path != "address.country")
-
-
-def _check_fields(names: Sequence[str], feeds: Sequence[Feed]) -> None:
-    """Check that no field is filled in more than one way."""
-    paths = [feed.target or feed.path for feed in feeds]
-    repeated = sorted({path for path in paths if paths.count(path) > 1})
-    if repeated:
-        feeds = [feed for feed, path in zip(feeds, paths, strict=True) if path in repeated]
-        places = sorted(place for feed in feeds for place in feed.places)
-        listed = ", ".join(repr(names[it]) for it in places)
-        left_out = f"mapping={ {names[places[-1]]: ''} }"
-        if not all(feed.places for feed in feeds):
-            raise ConfigurationError(
-                f"{', '.join(repeated)} has a constant in the [fields] table of the mapping, and a column ({listed})."
-                f" Leave the column out with {left_out}, or remove the constant."
-            )
-        raise ConfigurationError(
-            f"more than one column is mapped to {', '.join(repeated)} ({listed}). Leave a column out with {left_out},"
-            " or list the columns as `first` in the [fields] table of a mapping file."
-        )
-
-
-_DATA = re.compile(r"[^\s@]+@(?!odata\.)[^\s@]+\.[^\s@]+|[+(]?(?![0-9]{4}-[0-9]{2}-)[0-9][0-9 ()-]{4,}", re.IGNORECASE)
-"""An e-mail address or a number. Beside it, other names may also be values of the first customer."""
-_MAY_BE_DATA = re.compile(r"@|[0-9]{5}")
-
-
-def _hints(found: Assignment) -> dict[str, str | None]:
-    """Return the field that is similar to the name of each unknown column."""
-    free = known_fields() - {feed.path for feed in found.feeds}
-    return {found.names[place]: similar(found.names[place], free) for place in found.unknown}
-
-
-def _has_no_names(found: Assignment, hints: Mapping[str, str | None]) -> bool:
-    """Return whether the names of the columns may be the first customer. A value may be a known name by chance."""
-    used = [feed for feed in found.feeds if feed.places]
-    return bool(hints) and len(used) < 2 and "reference" not in {*hints.values(), *(feed.path for feed in used)}
-
-
-def _unknown(found: Assignment) -> ConfigurationError:
-    """Return the error for unknown columns."""
-    names = [found.names[place] for place in found.unknown]
-    hints = _hints(found)
-    if _has_no_names(found, hints):
-        return UnknownColumns(
-            "no column of the source is the reference, and at most one is another field of a customer. If the first"
-            " line contains column names, map each column with mapping={'COLUMN': 'FIELD'}. If the first line contains"
-            " the first customer, insert a line of column names above it."
-        )
-    texts = [
-        "a name that looks like data"
-        if _MAY_BE_DATA.search(it)
-        else f"{it[:40]!r} (did you mean {hints[it]}?)"
-        if hints[it]
-        else repr(it[:40])
-        for it in names[:8]
-    ]
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    listed = f": {', '.join(texts)}{more}"
-    if any(map(_DATA.fullmatch, found.names)):
-        listed = ", which are not shown, because the name of a column looks like data of a customer"
-    return UnknownColumns(
-        f"the source has unknown columns{listed}. Map each column to a field with"
-        " mapping={'COLUMN': 'FIELD'}, keep its values with mapping={'COLUMN': 'metadata.KEY'}, leave the column out"
-        " with mapping={'COLUMN': ''}, or leave all unknown columns out with unknown='ignore'. `wonder-customers"
-        " columns FILE -o mapping.toml` writes a mapping to edit."
-    )

@@ -1,0 +1,96 @@
+"""Checks of the columns of a source, with the messages about columns that cannot be used."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from wonder_customers.bulk.sources.assignment import Assignment, Feed, known_fields
+from wonder_customers.bulk.sources.presets import other_export, similar
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["UnknownColumns", "check_export", "check_fields", "may_be_data", "unknown_columns"]
+
+
+class UnknownColumns(ConfigurationError):
+    """Raised when a column is unknown, or when the reference has no column."""
+
+
+def check_export(names: Sequence[str]) -> None:
+    """Refuse a known export of other records, such as orders."""
+    what = other_export(names)
+    if what is not None:
+        raise ConfigurationError(
+            f"the source is an export of {what}, not of customers. Export the customers, or map each required column"
+            " with mapping={'COLUMN': 'FIELD'}."
+        )
+
+
+def check_fields(names: Sequence[str], feeds: Sequence[Feed]) -> None:
+    """Check that no field is filled in more than one way."""
+    paths = [feed.target or feed.path for feed in feeds]
+    repeated = sorted({path for path in paths if paths.count(path) > 1})
+    if repeated:
+        feeds = [feed for feed, path in zip(feeds, paths, strict=True) if path in repeated]
+        places = sorted(place for feed in feeds for place in feed.places)
+        listed = ", ".join(repr(names[it]) for it in places)
+        left_out = f"mapping={ {names[places[-1]]: ''} }"
+        if not all(feed.places for feed in feeds):
+            raise ConfigurationError(
+                f"{', '.join(repeated)} has a constant in the [fields] table of the mapping, and a column ({listed})."
+                f" Leave the column out with {left_out}, or remove the constant."
+            )
+        raise ConfigurationError(
+            f"more than one column is mapped to {', '.join(repeated)} ({listed}). Leave a column out with {left_out},"
+            " or list the columns as `first` in the [fields] table of a mapping file."
+        )
+
+
+_DATA = re.compile(r"[^\s@]+@(?!odata\.)[^\s@]+\.[^\s@]+|[+(]?(?![0-9]{4}-[0-9]{2}-)[0-9][0-9 ()-]{4,}", re.IGNORECASE)
+"""An e-mail address or a number. Beside it, other names may also be values of the first customer."""
+_MAY_BE_DATA = re.compile(r"@|[0-9]{5}")
+
+
+def _hints(found: Assignment) -> dict[str, str | None]:
+    """Return the field that is similar to the name of each unknown column."""
+    free = known_fields() - {feed.path for feed in found.feeds}
+    return {found.names[place]: similar(found.names[place], free) for place in found.unknown}
+
+
+def _has_no_names(found: Assignment, hints: Mapping[str, str | None]) -> bool:
+    """Return whether the names of the columns may be the first customer. A value may be a known name by chance."""
+    used = [feed for feed in found.feeds if feed.places]
+    return bool(hints) and len(used) < 2 and "reference" not in {*hints.values(), *(feed.path for feed in used)}
+
+
+def may_be_data(found: Assignment) -> bool:
+    """Return whether the names of the columns may be the first customer."""
+    return _has_no_names(found, _hints(found)) or any(map(_DATA.fullmatch, found.names))
+
+
+def unknown_columns(found: Assignment) -> ConfigurationError:
+    """Return the error for unknown columns."""
+    names = [found.names[place] for place in found.unknown]
+    hints = _hints(found)
+    if _has_no_names(found, hints):
+        return UnknownColumns(
+            "no column of the source is the reference, and at most one is another field of a customer. If the first"
+            " line contains column names, map each column with mapping={'COLUMN': 'FIELD'}. If the first line contains"
+            " the first customer, insert a line of column names above it."
+        )
+    texts = [
+        "a name that looks like data"
+        if _MAY_BE_DATA.search(it)
+        else f"{it[:40]!r} (did you mean {hints[it]}?)"
+        if hints[it]
+        else repr(it[:40])
+        for it in names[:8]
+    ]
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    listed = f": {', '.join(texts)}{more}"
+    if any(map(_DATA.fullmatch, found.names)):
+        listed = ", which are not shown, because the name of a column looks like data of a customer"
+    return UnknownColumns(
+        f"the source has unknown columns{listed}. Map each column to a field with"
+        " mapping={'COLUMN': 'FIELD'}, keep its values with mapping={'COLUMN': 'metadata.KEY'}, leave the column out"
+        " with mapping={'COLUMN': ''}, or leave all unknown columns out with unknown='ignore'. `wonder-customers"
+        " columns FILE -o mapping.toml` writes a mapping to edit."
+    )
