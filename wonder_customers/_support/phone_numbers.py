@@ -10,7 +10,7 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, SUPPORTED_REGIONS, PhoneMe
 
 # A separate module, because the ``phonenumbers`` library is large and is loaded only if a number is used.
 
-__all__ = ["REGIONS", "ambiguity", "readings", "split"]
+__all__ = ["REGIONS", "ambiguity", "is_calling_code", "readings", "split"]
 
 REGIONS: Final[frozenset[str]] = frozenset(SUPPORTED_REGIONS)
 
@@ -24,6 +24,11 @@ _DIGITS_ONLY: Final = re.compile(r"[^\-/.\u2010-\u2015]*")
 _LONGEST: Final = 100
 _COMPLETE: Final = 6
 """Minimum number of digits before a separator, without the calling code. Fewer digits are an area code."""
+
+
+def is_calling_code(digits: str) -> bool:
+    """Return whether digits are the calling code of a country."""
+    return int(digits) in COUNTRY_CODE_TO_REGION_CODE
 
 
 def split(text: str) -> tuple[str, str] | None:

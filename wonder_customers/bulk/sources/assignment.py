@@ -316,7 +316,11 @@ class Assignment:
         if other is None or (not part and other.why == "synonym" and path not in _SEVERAL):
             self.feeds.append(Feed(path, (place,), "synonym"))
         elif path in _SEVERAL and not part and other.why in {"synonym", "name of the field"}:
-            self.feeds[self.feeds.index(other)] = evolve(other, places=(*other.places, place))
+            places = (*other.places, place)
+            if path == "address.country":
+                # A code may be the calling code of the phone, which is not needed if the row has the country's name.
+                places = tuple(sorted(places, key=lambda it: "code" in name_key(self.base[it])))
+            self.feeds[self.feeds.index(other)] = evolve(other, places=places)
         else:
             return False
         return True

@@ -21,7 +21,7 @@ from wonder_customers.bulk.sources.column_checks import (
 from wonder_customers.bulk.sources.drafts import assembled, metadata
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 from wonder_customers.bulk.sources.notes import SourceNotes
-from wonder_customers.bulk.sources.transformations import INVALID_BYTES, Cleaner
+from wonder_customers.bulk.sources.transformations import CALLING_CODE, INVALID_BYTES, Cleaner
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft
 
@@ -230,7 +230,9 @@ class Columns:
         """Return the value of a field that is not sent. An unusable value does not make the row invalid."""
         try:
             return self._value(feed, values, place)
-        except RowProblem:
+        except RowProblem as problem:
+            if problem.code == CALLING_CODE:
+                raise  # the number without it would be incomplete
             # In an unknown country, no national number is valid.
             return _UNKNOWN_COUNTRY if feed.path == "address.country" else None
 

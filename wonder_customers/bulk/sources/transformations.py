@@ -15,7 +15,7 @@ from wonder_customers.bulk.sources.presets import country_code
 from wonder_customers.bulk.sources.text import has_invalid_bytes
 from wonder_customers.errors import MissingExtraError
 
-__all__ = ["INVALID_BYTES", "Cleaner", "folded"]
+__all__ = ["CALLING_CODE", "INVALID_BYTES", "Cleaner", "folded"]
 
 INVALID_BYTES = "bytes that are not valid in the encoding of the file"
 
@@ -28,6 +28,7 @@ _NUMBERS = {
     "phone": _SHORTENED,
     "phone.number": _SHORTENED,
 }
+_CALLING_CODE = re.compile(r"[(\s]*[+\uff0b]?\d[\d\s()\-]*")
 _FORMULA = re.compile(r'="(.*)"', re.DOTALL)
 _GUARD = re.compile(r"'(?=[+=@\-0-9\t])(?!.*'$)|=(?=[+0-9][0-9 ()+\-./]*$)", re.DOTALL)
 _INVISIBLE = re.compile(
@@ -51,7 +52,14 @@ _SHORTEST = 3
 """The minimum number of digits of a whole phone number. A placeholder such as 0 has fewer digits."""
 _PHONE = re.compile(r"\s*[+\uff0b]?[\d\s().\-/\u2010-\u2015]*")
 
+CALLING_CODE = "calling code"
+"""The code of the problem of a row with a calling code in place of a country."""
+
 Step = tuple[str, Callable[[str], str]]
+
+
+class _CallingCodeError(ValueError):
+    """Raised for a calling code in place of a country."""
 
 
 def folded(reference: str) -> str:
@@ -112,7 +120,8 @@ class Cleaner:
                     self.notes.changed(column, name, text, after)
                     text = after
         except ValueError as problem:
-            raise RowProblem(f"{where}: {problem}", f"invalid {path}") from None
+            code = CALLING_CODE if isinstance(problem, _CallingCodeError) else f"invalid {path}"
+            raise RowProblem(f"{where}: {problem}", code) from None
         return text or None
 
     def international(self, text: str, country: str | None, column: str) -> str:
@@ -229,9 +238,23 @@ def _first_part(text: str) -> str:
     return text.partition(":::")[0].strip()
 
 
+def _may_be_calling_code(text: str) -> bool:
+    """Return whether digits are perhaps not a numeric code of ISO 3166-1. Many codes are also calling codes."""
+    from wonder_customers._support.phone_numbers import is_calling_code  # noqa: PLC0415 - the telephone library is large
+
+    if not text.isdecimal() or len(text) > 3:
+        return True
+    return not (len(text) == 3 and text[0] == "0") and is_calling_code(text)
+
+
 def _country(text: str) -> str:
-    if len(text) == 2 and text.isascii() and text.isupper() and text != "UK":
+    if len(text) == 2 and text.isascii() and text.isalpha() and text.isupper() and text != "UK":
         return text
+    if _CALLING_CODE.fullmatch(text) and _may_be_calling_code(text):
+        raise _CallingCodeError(
+            "the value may be a calling code; if it is, map this column to phone.dial_code and the column of the number"
+            " to phone.number, otherwise use a two-letter country code, such as HR"
+        )
     try:
         found = country_code(text)
     except MissingExtraError as error:

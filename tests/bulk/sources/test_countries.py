@@ -1,0 +1,46 @@
+"""Countries of a file: a calling code is not read as the numeric code of another country."""
+
+from pathlib import Path
+
+import pytest
+from bulk.sources.read_rows import read_drafts
+
+from wonder_customers.bulk import sources
+from wonder_customers.records import Phone
+
+IGNORE = sources.ColumnMapping(unsupported="ignore")
+CALLING_CODES = ["+44", "+40", "44", "36", "1", "0031", "00385", "+1 684", "1-684", "1684", "372", "(+385)", "\uff0b49"]
+NUMERIC_CODES = {"191": "HR", "840": "US", "036": "AU", "040": "AT", "8": "AL"}
+
+
+@pytest.mark.parametrize("unsupported", [[], ["address"]])
+@pytest.mark.parametrize("column", ["Country Code", "Ländercode", "Billing Country", "address.country"])
+@pytest.mark.parametrize("code", CALLING_CODES)
+def test_calling_code_is_not_a_country(code: str, column: str, unsupported: list[str], tmp_path: Path) -> None:
+    data = f"Customer ID,Name,{column},Phone\n1,Ada,{code},201234567\n"
+    (problem,) = read_drafts(tmp_path, data, unsupported=unsupported, mapping=IGNORE)
+    assert problem.startswith(f"line 2, column {column}: the value may be a calling code; if it is, map this column to")
+
+
+def test_calling_code_in_a_preset_is_not_a_country(tmp_path: Path) -> None:
+    names = "Customer ID,First Name,Last Name,Email,Accepts Email Marketing,Total Spent,Country Code,Phone"
+    (problem,) = read_drafts(tmp_path, f"{names}\n1,Zsofia,Nagy,z@example.test,no,0,36,201234567\n")
+    assert "may be a calling code" in problem
+
+
+@pytest.mark.parametrize("code", NUMERIC_CODES)
+def test_numeric_code_that_is_no_calling_code_is_a_country(code: str, tmp_path: Path) -> None:
+    (draft,) = read_drafts(tmp_path, f"reference,name,Country Code\n1,Ada,{code}\n")
+    assert draft.address.country == NUMERIC_CODES[code]
+
+
+@pytest.mark.parametrize("code", ["+36", "36", ""])
+def test_phone_is_read_in_the_named_country_beside_a_calling_code(code: str, tmp_path: Path) -> None:
+    (draft,) = read_drafts(tmp_path, f"ID,Name,Country Code,Phone,Country\n1,Bo,{code},20 123 4567,Hungary\n")
+    assert (draft.phone, draft.address.country) == (Phone("+36", "201234567"), "HU")
+
+
+def test_calling_code_that_is_mapped_is_part_of_the_phone(tmp_path: Path) -> None:
+    mapping = {"Country Code": "phone.dial_code", "Phone": "phone.number"}
+    (draft,) = read_drafts(tmp_path, "ID,Name,Country Code,Phone\n1,Bo,+36,20 123 4567\n", mapping=mapping)
+    assert draft.phone.e164() == "+36201234567"
