@@ -16,7 +16,7 @@ REGIONS: Final[frozenset[str]] = frozenset(SUPPORTED_REGIONS)
 
 _NUMBER: Final = re.compile(r"\s*[+\uff0b][\d\s().\-/\u2010-\u2015]*")
 _PLAIN: Final = re.compile(r"\+[1-9][0-9]{6,14}")
-_DECIMAL: Final = re.compile(r".*\d[.,]0{1,2}\s*")
+_DECIMAL: Final = re.compile(r".*\d[.,]0{1,2}\s*|\s*[+\uff0b]?\d{7,}[.,]0+\s*")
 _EXTENSION: Final = re.compile(r".*\d[\s,;(]*(x|ext(ension|n)?|app|kl|dw|#)[\s.:=]*\d+\W*", re.IGNORECASE)
 _SEVERAL: Final = re.compile(r"\d\s*([;,|&\n]|\bor\b|\band\b|:::)[^;,|&]*\d{3}|\d\D*[+\uff0b]\s*\d", re.IGNORECASE)
 _RANGE: Final = re.compile(r"\s*[/\\]\s*|\s+[\-\u2010-\u2015]\s+")

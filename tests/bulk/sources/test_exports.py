@@ -217,7 +217,7 @@ CASES: Mapping[str, tuple[dict[str, Any], Expected]] = {
         ),
     ),
     "e07_zoho_books": ({}, ({"reference": "1001", "company_name": "Marić doo", "address.postcode": "10000"},)),
-    "e08_zendesk": ({}, ({"reference": "ext-1", "company_name": "Marić"}, {"reference": "ext-2"})),
+    "e08_zendesk": ({}, ({"reference": "360001", "company_name": "Marić"}, {"reference": "360002"})),
     "e09_square": (
         {},
         ({"reference": "0ABCDEF", "phone": "+385912345678", "address.line1": "Ilica 1"}, {"reference": "0ABCDEG"}),

@@ -24,6 +24,8 @@ REFUSED = [
     ("+385 91 234 5678-679", "has too many digits"),
     ("+385912345678.0", "has a decimal fraction, which a spreadsheet added"),
     ("385912345678,0", "has a decimal fraction, which a spreadsheet added"),
+    ("385912345678.000", "has a decimal fraction, which a spreadsheet added"),
+    ("+385912345678.0000", "has a decimal fraction, which a spreadsheet added"),
     ("1 " * 60, "has too many characters"),
 ]
 READ = [
@@ -35,6 +37,7 @@ READ = [
     ("+49 30 / 123456", Phone("+49", "30123456")),
     ("+49 30 123456-78", Phone("+49", "3012345678")),
     ("(202) 555-0123", Phone(None, "(202) 555-0123")),
+    ("202.555.0000", Phone(None, "202.555.0000")),
     ("030-0000321", Phone(None, "030-0000321")),
     ("091/234-5678", Phone(None, "091/234-5678")),
 ]

@@ -8,7 +8,7 @@ import pytest
 from bulk.customers import QUICK, collect
 from bulk.sources.read_rows import read_drafts, read_rows
 
-from wonder_customers import CustomerSession
+from wonder_customers import ConfigurationError, CustomerSession
 from wonder_customers.bulk import Options, sources, sync
 from wonder_customers.bulk.rows import Row
 
@@ -61,3 +61,74 @@ def test_reference_with_a_nul_character_is_no_duplicate_of_its_start(tmp_path: P
     first, second = read_rows(tmp_path, lines, "c.jsonl")
     assert (first.reference, second.reference) == ("a", None)
     assert second.draft is None or second.draft.reference != "a"
+
+
+CHANGED = ["1.2345678E7", "1.0E12", "1001.0000", "12.00000", "1001.000", '"1001,0000"']
+
+
+@pytest.mark.parametrize("text", CHANGED)
+def test_number_that_a_program_changed_is_refused(text: str, tmp_path: Path) -> None:
+    (problem,) = read_drafts(tmp_path, f"reference,name\n{text},Ada\n")
+    assert problem.startswith(
+        ("line 2, column reference: a spreadsheet shortened", "line 2, column reference: a program")
+    )
+    (problem,) = read_drafts(tmp_path, f"reference,address.postcode\nc-1,{text}\n")
+    assert problem.startswith(
+        ("line 2, column address.postcode: a spreadsheet", "line 2, column address.postcode: a pr")
+    )
+
+
+@pytest.mark.parametrize("reference", ["1.000", "12.001", "1.5", "1.2.3", "123.000"])
+def test_id_with_a_point_is_a_reference(reference: str, tmp_path: Path) -> None:
+    assert [draft.reference for draft in read_drafts(tmp_path, f"reference,name\n{reference},Ada\n")] == [reference]
+
+
+JOINED = sources.ColumnMapping(fields={"reference": {"join": ["shop", "id"], "separator": "-"}})
+
+
+def test_joined_reference_needs_all_its_parts(tmp_path: Path) -> None:
+    rows = read_rows(tmp_path, "shop,id,name\nA,1,Ada\nA,,Bo\n,2,Cy\nNULL,3,Di\n", mapping=JOINED)
+    assert [row.reference for row in rows] == ["A-1", None, None, None]
+    assert [row.draft and row.draft.reference for row in rows] == ["A-1", None, None, None]
+    rows = read_rows(tmp_path, '{"shop": "A", "id": 1}\n{"shop": "A"}\n', "c.jsonl", mapping=JOINED)
+    assert [row.reference for row in rows] == ["A-1", None]
+    assert rows[1].problem == "line 2: the row has no reference"
+
+
+def test_reference_in_the_column_of_the_email_is_read_like_the_email(tmp_path: Path) -> None:
+    data = "Mail,Name\nAda <ada@x.test>,Ada\nmailto:bo@x.test,Bo\ncy@x.test; di@x.test,Cy\neve@x.test,Eve\n"
+    mapping: dict[str, Any] = {"columns": {"Mail": ["reference", "email"]}}
+    rows = read_rows(tmp_path, data, mapping=sources.ColumnMapping(**mapping, several="first"))
+    assert [row.reference for row in rows] == ["ada@x.test", "bo@x.test", "cy@x.test", "eve@x.test"]
+    assert [row.draft and row.draft.reference for row in rows] == [row.reference for row in rows]
+    rows = read_rows(tmp_path, data, mapping=sources.ColumnMapping(**mapping, transformations=[]))
+    assert [row.reference for row in rows][:2] == ["Ada <ada@x.test>", "mailto:bo@x.test"]
+
+
+PRESETS = {
+    "Zendesk": ("ID,Name,Email,External ID,Role", ["5,Ada,a@x.test,,user", "6,Bo,b@x.test,5,user"], ["5", "6"]),
+    "Square": (
+        "Reference ID,First Name,Last Name,Square Customer ID",
+        ["SQ2,Ada,L,SQ1", ",Bo,M,SQ2"],
+        ["SQ1", "SQ2"],
+    ),
+    "WooCommerce": (
+        "Username,Last active,Email,Orders,Total spend,AOV",
+        ["ada,,a@x.test,1,1,1", ",,b@x.test,1,1,1"],
+        ["a@x.test", "b@x.test"],
+    ),
+    "Xero": ("ContactName,AccountNumber,EmailAddress", ["Ada,Bo,a@x.test", "Bo,,b@x.test"], ["Bo", None]),
+    "Intercom": ("Name,Email,User ID,Lead ID", ["Ada,a@x.test,7,8", "Bo,b@x.test,,7"], ["7", None]),
+}
+
+
+@pytest.mark.parametrize("program", PRESETS)
+def test_reference_of_a_known_export_has_one_column(program: str, tmp_path: Path) -> None:
+    names, lines, references = PRESETS[program]
+    rows = read_rows(tmp_path, "\n".join([names, *lines]))
+    assert [row.reference for row in rows] == [row.draft and row.draft.reference for row in rows] == references
+
+
+def test_serial_number_is_not_a_reference(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown columns: 'No\.'"):
+        read_rows(tmp_path, "No.,Name,Phone No.,Email\n1,Ada,+385912345678,a@x.test\n")

@@ -21,6 +21,8 @@ _SEVERAL = frozenset({"phone", "address.country"})
 _FULL_NAMES = frozenset({"nombre", "nome", "ime", "име", "jmeno"})
 _LAST_NAMES = frozenset({"name", "nom", "naam", "namn", "navn", "nimi"})
 """Columns that contain the last name beside a column with the first name, in many languages."""
+_POLISH = frozenset({"imie", "nazwisko", "miasto", "miejscowosc", "kodpocztowy"})
+"""Columns beside which `Kraj` is the country. It is the town in Slovenian and the region in Czech."""
 _CARD_PARTS = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")
 
 
@@ -259,6 +261,9 @@ class Assignment:
             default = rule.default if rule.constant is None else rule.constant
             if not found and default is None:
                 continue  # the columns of another file of the folder
+            if path.strip() == "reference" and len(found) < len(rule.join):
+                self.left_out |= dict.fromkeys(found, "a part of the reference has no column")
+                continue
             self.feeds.append(Feed(path.strip(), found, "mapped", separator, default))
 
     def _by_name(self, place: int) -> bool:
@@ -284,6 +289,8 @@ class Assignment:
         taken = {place for feed in mapped for place in feed.places}
         for path, names in preset.fields.items():
             places = tuple(dict.fromkeys(keys[name] for name in names if name in keys and keys[name] not in taken))
+            if path == "reference":
+                places = places[:1]
             if places and path not in given:
                 separator = " " if path in preset.join else None
                 mapped.append(Feed(path, places, f"preset {preset.title}", separator))
@@ -311,6 +318,8 @@ class Assignment:
     def _by_synonym(self, place: int, path: str | None, *, part: bool = False) -> bool:
         """Try to assign a column by a synonym."""
         if path is None or not self._is_free(path):
+            return False
+        if name_key(self.base[place]) == "kraj" and _POLISH.isdisjoint(map(name_key, self.base)):
             return False
         other = next((feed for feed in self.feeds if feed.path == path), None)
         if other is None or (not part and other.why == "synonym" and path not in _SEVERAL):

@@ -80,6 +80,7 @@ class Columns:
     fields: frozenset[str] = field(init=False)
     mark: bytes = field(init=False)
     _key: Feed = field(init=False)
+    _emails: frozenset[int] = field(init=False)
     _suspects: frozenset[int] = field(init=False)
     _undigested: frozenset[int] = field(init=False)
     _labels: dict[str, str] = field(init=False)
@@ -87,6 +88,8 @@ class Columns:
     def __attrs_post_init__(self) -> None:
         self._key = next(feed for feed in self.feeds if feed.path == "reference")
         self.reference = self._key.places[0]
+        # A column of references that is also the column of e-mail addresses is read like them.
+        self._emails = frozenset(place for feed in self.feeds if feed.path == "email" for place in feed.places)
         self.cards = frozenset(
             place for feed in self.feeds if feed.path.startswith("payment_source.") for place in feed.places
         )
@@ -165,7 +168,9 @@ class Columns:
             value = values[place] if place < len(values) else None
             found = None if value is None else self.cleaner.reference(value)
             if found is not None:
-                return None if place in self._suspects and contains_card_number(str(value)) else found
+                if place in self._suspects and contains_card_number(str(value)):
+                    return None
+                return self.cleaner.address(found) if place in self._emails else found
         return None
 
     def _joined_reference(self, values: Sequence[Any]) -> str | None:
@@ -173,7 +178,8 @@ class Columns:
         if any(contains_card_number(str(value)) for value in given):
             return None
         texts = [text for text in map(self.cleaner.reference, given) if text]
-        return (self._key.separator or "").join(texts) or None
+        # Without one of its parts, the reference could be that of another customer.
+        return (self._key.separator or "").join(texts) if len(texts) == len(self._key.places) else None
 
     def digestible(self, values: Sequence[Any]) -> bytes | None:
         """Return the values as bytes for change detection; None for a row with a card."""
@@ -247,8 +253,10 @@ class Columns:
             if read is None:
                 continue
             if feed.separator is None:
-                return read
+                return self.cleaner.address(read) if feed is self._key and index in self._emails else read
             texts.append(read)
+        if feed is self._key and len(texts) < len(feed.places):
+            return None
         if texts:
             return (feed.separator or "").join(map(str, texts))
         return feed.default

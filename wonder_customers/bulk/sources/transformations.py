@@ -20,8 +20,11 @@ __all__ = ["CALLING_CODE", "INVALID_BYTES", "Cleaner", "folded"]
 INVALID_BYTES = "bytes that are not valid in the encoding of the file"
 
 _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
-# An id such as 12E45678 does not match: a spreadsheet writes one digit, a fraction and a signed exponent.
-_CHANGED_ID = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}|[0-9]+[.,]0{1,2}")
+# An id such as 12E45678 does not match: programs write one digit, and a fraction or a signed exponent. `1.000` may be an
+# id with a separator of thousands.
+_CHANGED_ID = re.compile(
+    r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}|[0-9][.,][0-9]+[eE][0-9]{1,3}|[0-9]+[.,](0{1,2}|0{4,})|[0-9]{4,}[.,]000"
+)
 _NUMBERS = {
     "reference": _CHANGED_ID,
     "address.postcode": _CHANGED_ID,
@@ -101,6 +104,15 @@ class Cleaner:
             if name not in {"readable", "shortened"}:
                 text = step(text)
         return text or None
+
+    def address(self, text: str) -> str:
+        """Return the e-mail address in a reference; `text` if there is not exactly one."""
+        if "email" not in self._on or _EMAIL.fullmatch(text):
+            return text
+        try:
+            return self._email(text)
+        except ValueError:
+            return text
 
     def text(self, path: str, value: str, column: str, where: str) -> str | None:
         """Return the cell of a field as a string; None for an empty cell.
