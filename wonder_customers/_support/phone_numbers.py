@@ -10,7 +10,7 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, SUPPORTED_REGIONS, PhoneMe
 
 # A separate module, because the ``phonenumbers`` library is large and is loaded only if a number is used.
 
-__all__ = ["REGIONS", "ambiguity", "is_calling_code", "readings", "split"]
+__all__ = ["REGIONS", "ambiguity", "calling_region", "readings", "split"]
 
 REGIONS: Final[frozenset[str]] = frozenset(SUPPORTED_REGIONS)
 
@@ -26,9 +26,9 @@ _COMPLETE: Final = 6
 """Minimum number of digits before a separator, without the calling code. Fewer digits are an area code."""
 
 
-def is_calling_code(digits: str) -> bool:
-    """Return whether digits are the calling code of a country."""
-    return int(digits) in COUNTRY_CODE_TO_REGION_CODE
+def calling_region(code: str) -> str | None:
+    """Return the main region of a calling code; None if the digits are not a calling code."""
+    return COUNTRY_CODE_TO_REGION_CODE.get(int(code), (None,))[0]
 
 
 def split(text: str) -> tuple[str, str] | None:

@@ -112,3 +112,16 @@ def test_title_is_explained_if_unknown_columns_are_left_out(tmp_path: Path) -> N
 def test_nested_billing_address_is_read(row: str, tmp_path: Path) -> None:
     (draft,) = read_drafts(tmp_path, row, "c.jsonl", unknown="ignore")
     assert (draft.address.line1, draft.address.postcode, draft.address.country) == ("Ilica 1", "1", "HR")
+
+
+def test_kraj_is_a_country_only_in_polish(tmp_path: Path) -> None:
+    polish = "Nr klienta;Nazwisko;Miasto;Kraj\n1;Nowak;Gdynia;Polska\n"
+    assert [draft.address.country for draft in read_drafts(tmp_path, polish)] == ["PL"]
+    for other in ("Šifra;Priimek;Kraj;Država\n1;Novak;Ljubljana;Slovenija\n", "Ref;Město;Kraj\n1;Praha;Praha\n"):
+        with pytest.raises(ConfigurationError, match="unknown columns: 'Kraj'"):
+            read_drafts(tmp_path, other)
+
+
+def test_name_and_surname_are_refused_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="'name' may be the full name or the first name"):
+        read_drafts(tmp_path, "id,name,surname\n1,Ada,Lovelace\n")

@@ -118,3 +118,42 @@ def test_number_with_two_readings_stays_unchanged_and_is_counted(tmp_path: Path)
         Phone(None, "468123456"),
     ]
     assert reader.notes.national == {("phone", AMBIGUOUS): (1, "999999999")}
+
+
+CODES = [
+    ("+385", "+385 91 234 5678", Phone("+385", "912345678")),
+    ("385", "00385 91 234 5678", Phone("+385", "912345678")),
+    ("00385", "385912345678", Phone("+385", "912345678")),
+    ("+1", "1 (202) 555-0123", Phone("+1", "2025550123")),
+    ("+1-684", "+1 684 633 1234", Phone("+1", "6846331234")),
+    ("+385", "091 234 5678", Phone("+385", "091 234 5678")),
+    ("+385", "", None),
+    ("+44", "+385912345678", "the number has another calling code than the row"),
+    ("+49", "30 +49123456", "contains more than one number"),
+]
+
+
+@pytest.mark.parametrize(("code", "number", "phone"), CODES)
+def test_calling_code_is_sent_once_and_only_with_a_number(
+    code: str, number: str, phone: Phone | str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "c.csv").write_text(f"reference,name,phone.dial_code,phone.number\nf-1,Ada,{code},{number}\n")
+    reader = sources.read(tmp_path / "c.csv")
+    (row,) = reader
+    if isinstance(phone, str):
+        assert row.problem is not None
+        assert row.problem.startswith("line 2, column phone.number: ")
+        assert phone in row.problem
+        return
+    assert row.draft is not None
+    assert row.draft.phone == phone
+    changed = phone is None or not number.startswith("091")
+    column = "phone.number" if number else "phone.dial_code"
+    assert dict(reader.notes.changes) == ({(column, "phone"): 1} if changed else {})
+
+
+def test_number_that_may_repeat_its_calling_code_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("reference,phone.dial_code,phone.number\nf-1,+46,468123456\n")
+    reader = sources.read(tmp_path / "c.csv")
+    assert [row.draft and row.draft.phone for row in reader] == [Phone("+46", "468123456")]
+    assert reader.notes.national == {("phone.number", AMBIGUOUS): (1, "999999999")}

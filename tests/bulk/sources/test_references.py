@@ -68,14 +68,9 @@ CHANGED = ["1.2345678E7", "1.0E12", "1001.0000", "12.00000", "1001.000", '"1001,
 
 @pytest.mark.parametrize("text", CHANGED)
 def test_number_that_a_program_changed_is_refused(text: str, tmp_path: Path) -> None:
-    (problem,) = read_drafts(tmp_path, f"reference,name\n{text},Ada\n")
-    assert problem.startswith(
-        ("line 2, column reference: a spreadsheet shortened", "line 2, column reference: a program")
-    )
-    (problem,) = read_drafts(tmp_path, f"reference,address.postcode\nc-1,{text}\n")
-    assert problem.startswith(
-        ("line 2, column address.postcode: a spreadsheet", "line 2, column address.postcode: a pr")
-    )
+    for data in (f"reference,name\n{text},Ada\n", f"reference,address.postcode\nc-1,{text}\n"):
+        (problem,) = read_drafts(tmp_path, data)
+        assert "a spreadsheet shortened" in problem or "a program added decimals" in problem
 
 
 @pytest.mark.parametrize("reference", ["1.000", "12.001", "1.5", "1.2.3", "123.000"])

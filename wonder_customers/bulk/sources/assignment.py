@@ -160,6 +160,8 @@ class Assignment:
         found = {feed.path: feed for feed in self.feeds if feed.path in {"name", "first_name", "last_name"}}
         if len(found) != 2 or "name" not in found or any(feed.why == "mapped" for feed in found.values()):
             return
+        if found["name"].automatic:
+            return
         whole = found.pop("name")
         (part,) = found.values()
         other = "last_name" if part.path == "first_name" else "first_name"
@@ -319,7 +321,7 @@ class Assignment:
         """Try to assign a column by a synonym."""
         if path is None or not self._is_free(path):
             return False
-        if name_key(self.base[place]) == "kraj" and _POLISH.isdisjoint(map(name_key, self.base)):
+        if self._is_misleading(place, path):
             return False
         other = next((feed for feed in self.feeds if feed.path == path), None)
         if other is None or (not part and other.why == "synonym" and path not in _SEVERAL):
@@ -333,6 +335,15 @@ class Assignment:
         else:
             return False
         return True
+
+    def _is_misleading(self, place: int, path: str) -> bool:
+        """Return whether a synonym has another meaning beside the other columns."""
+        keys = {name_key(name) for name in self.base}
+        if name_key(self.base[place]) == "kraj":
+            return _POLISH.isdisjoint(keys)
+        # `Street 2` beside `City 2` belongs to a second address.
+        second = {synonym(key[:-1]) for key in keys if key.endswith("2")}
+        return path == "address.line2" and bool(second & {"address.city", "address.postcode"})
 
     def _by_identifier(self, rest: list[int]) -> list[int]:
         """Assign the reference by its name; return the remaining columns."""
@@ -358,10 +369,8 @@ class Assignment:
         ):
             self.feeds[self.feeds.index(first)] = evolve(first, path="name", why="the table does not have a last name")
         elif name is not None and name.automatic and (first is not None or last is not None):
-            self.feeds.remove(name)
-            for place in name.places:
-                if not self._is_used(place):
-                    self.left_out[place] = "the first and last name have their own columns"
+            # Some rows may have no other name, such as those of companies.
+            self.feeds[self.feeds.index(name)] = evolve(name, why="used in rows without a first and last name")
         paths = {feed.path for feed in self.feeds}
         company = found.get("company_name")
         used = company is not None and company.automatic and self.mapping.uses_company(automatic=True)

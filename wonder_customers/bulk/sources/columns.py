@@ -19,6 +19,7 @@ from wonder_customers.bulk.sources.column_checks import (
     unknown_columns,
 )
 from wonder_customers.bulk.sources.drafts import assembled, metadata
+from wonder_customers.bulk.sources.groups import Choice, choices, label
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.transformations import CALLING_CODE, INVALID_BYTES, Cleaner
@@ -81,6 +82,7 @@ class Columns:
     mark: bytes = field(init=False)
     _key: Feed = field(init=False)
     _emails: frozenset[int] = field(init=False)
+    _choices: tuple[Choice, ...] = field(init=False)
     _suspects: frozenset[int] = field(init=False)
     _undigested: frozenset[int] = field(init=False)
     _labels: dict[str, str] = field(init=False)
@@ -107,6 +109,8 @@ class Columns:
         how: list[Any] = [mapping.default_country, mapping.nulls, mapping.transformations, self.cleaner.several]
         how += [] if mapping.company_as_name is None else [mapping.company_as_name]
         marked = orjson.dumps([self.names, [asdict(feed) for feed in self.feeds], how])
+        how += [] if mapping.keep_together is None else [mapping.keep_together]
+        self._choices = choices(self.feeds, self.names, together=mapping.keep_together)
         self.mark = sha256(marked).digest()
         self.fields = frozenset(feed.target for feed in self.feeds if feed.target is not None)
 
@@ -138,7 +142,10 @@ class Columns:
         if reading.inspecting:
             reading.notes.without_names |= may_be_data(found)
             found.make_usable()
-            reading.notes.add_mapping(found.to_mapping())
+            together = reading.mapping.keep_together
+            if together is None and choices(found.feeds, unique, together=None):
+                together = True
+            reading.notes.add_mapping(evolve(found.to_mapping(), keep_together=together))
         check_card_columns(list(zip(unique, map(plain, names), strict=True)), found.explicit_fields())
         found.check_fields()
         _note(found, reading.notes)
@@ -215,8 +222,11 @@ class Columns:
                 )
         found: dict[str, Any] = {}
         country = company = None
+        used = self._used(values) if self._choices else {}
         for feed in self.feeds:
-            value = self._value(feed, values, place) if feed.required else self._unused_value(feed, values, place)
+            places = used.get(feed.path, feed.places) if used else feed.places
+            read = self._value if feed.required else self._unused_value
+            value = read(feed, values, place, places)
             if value is None:
                 continue
             if feed.path == "address.country":
@@ -225,27 +235,65 @@ class Columns:
                 company = value
             if feed.target is not None:
                 found[feed.target] = value
-        path = "phone" if "phone" in found or "phone.dial_code" in found else "phone.number"
-        if path in found:
-            found["phone"] = self.cleaner.international(found.pop(path), country, self._labels[path])
+        if used:
+            country = self._phone_country(values, place, country, used.get("address.country"))
+        self._read_phone(found, country, place)
         if company is not None and found.keys().isdisjoint({"name", "first_name", "last_name"}):
             found["name"] = company
         return assembled(found, place)
 
-    def _unused_value(self, feed: Feed, values: Sequence[Any], place: str) -> Any:
+    def _used(self, values: Sequence[Any]) -> dict[str, tuple[int, ...]]:
+        """Return the columns that a row uses for the fields that have a choice."""
+        found: dict[str, tuple[int, ...]] = {}
+        for choice in self._choices:
+            group = choice.chosen(lambda place: _has_value(self.cleaner, place, values))
+            found |= {path: group.get(path, ()) for path in choice.paths}
+        return found
+
+    def _read_phone(self, found: dict[str, Any], country: str | None, place: str) -> None:
+        """Convert the phone of a row to the international form, if possible."""
+        code = None if "phone" in found else found.get("phone.dial_code")
+        path = "phone" if "phone" in found else "phone.number"
+        if code is None:
+            if path in found:
+                found["phone"] = self.cleaner.international(found.pop(path), country, self._labels[path])
+            return
+        column = self._labels[path if path in found else "phone.dial_code"]
+        whole = self.cleaner.with_code(code, found.get(path), column, f"{place}, column {column}")
+        if whole is not None:
+            del found["phone.dial_code"]
+            found.pop(path, None)
+        if whole:
+            found["phone"] = whole
+
+    def _phone_country(
+        self, values: Sequence[Any], place: str, country: str | None, used: tuple[int, ...] | None
+    ) -> str | None:
+        """Return the country of the address of a row's phone. `country` was read from the columns `used`."""
+        addresses = next((choice.groups for choice in self._choices if choice.kind == "address"), {})
+        phones = (index for feed in self.feeds if feed.path == "phone" for index in feed.places)
+        filled = next((index for index in phones if _has_value(self.cleaner, index, values)), None)
+        group = {} if filled is None else addresses.get(label(self.names[filled]) or "-", {})
+        own = group.get("address.country", ())
+        if own == used or not any(_has_value(self.cleaner, it, values) for places in group.values() for it in places):
+            return country
+        feed = next((feed for feed in self.feeds if feed.path == "address.country"), None)
+        return None if feed is None else self._unused_value(feed, values, place, own)
+
+    def _unused_value(self, feed: Feed, values: Sequence[Any], place: str, places: Sequence[int]) -> Any:
         """Return the value of a field that is not sent. An unusable value does not make the row invalid."""
         try:
-            return self._value(feed, values, place)
+            return self._value(feed, values, place, places)
         except RowProblem as problem:
             if problem.code == CALLING_CODE:
                 raise  # the number without it would be incomplete
             # In an unknown country, no national number is valid.
             return _UNKNOWN_COUNTRY if feed.path == "address.country" else None
 
-    def _value(self, feed: Feed, values: Sequence[Any], place: str) -> Any:
+    def _value(self, feed: Feed, values: Sequence[Any], place: str, places: Sequence[int]) -> Any:
         """Return the value of a field in a row."""
         texts: list[Any] = []
-        for index in feed.places:
+        for index in places:
             given = values[index] if index < len(values) else None
             if given is None or given == "":
                 continue
@@ -284,6 +332,10 @@ class _Inspected(Columns):
             if _is_filled(place, values):
                 self.cleaner.notes.add_unnamed(self.names[place])
         return super().reference_of(values)
+
+
+def _has_value(cleaner: Cleaner, place: int, values: Sequence[Any]) -> bool:
+    return place < len(values) and not cleaner.is_empty(values[place])
 
 
 def _is_filled(place: int, values: Sequence[Any]) -> bool:

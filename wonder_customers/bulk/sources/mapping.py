@@ -168,6 +168,8 @@ class ColumnMapping:
             for the choice of the preset, or ``refuse``.
         company_as_name: Whether the company is the name of a row without a name; None for yes, unless the column of the
             company is mapped or named like the field.
+        keep_together: Whether a row uses the columns of one address, such as the billing address, and of one name; None
+            for yes, unless the columns are mapped or named like the field.
         default_country: The country of national phone numbers in rows without a country, as an ISO 3166-1 code; None if
             not known.
         nulls: The strings that the transformation ``placeholders`` treats as an empty cell.
@@ -186,6 +188,7 @@ class ColumnMapping:
     unsupported: UnsupportedFields | None = field(default=None, validator=_one_of(None, *get_args(UnsupportedFields)))
     several: Several | None = field(default=None, validator=_one_of(None, *get_args(Several)))
     company_as_name: bool | None = field(default=None, validator=_one_of(None, True, False))
+    keep_together: bool | None = field(default=None, validator=_one_of(None, True, False))
     default_country: str | None = field(default=None, validator=_country)
     nulls: tuple[str, ...] = field(default=NULLS, converter=_texts, validator=_are_texts)
     transformations: tuple[str, ...] = field(
@@ -249,6 +252,7 @@ def _toml(mapping: ColumnMapping, comments: Mapping[str, str]) -> Iterator[str]:
         "unsupported",
         "several",
         "company_as_name",
+        "keep_together",
         "default_country",
         "transformations",
         "sheet",

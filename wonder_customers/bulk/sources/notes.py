@@ -119,6 +119,7 @@ class SourceNotes:
                 unsupported=self.mapping.unsupported or found.unsupported,
                 several=self.mapping.several or found.several,
                 company_as_name=self.mapping.company_as_name or found.company_as_name,
+                keep_together=self.mapping.keep_together or found.keep_together,
             )
         self.mapping = found
 

@@ -20,8 +20,8 @@ __all__ = ["CALLING_CODE", "INVALID_BYTES", "Cleaner", "folded"]
 INVALID_BYTES = "bytes that are not valid in the encoding of the file"
 
 _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
-# An id such as 12E45678 does not match: programs write one digit, and a fraction or a signed exponent. `1.000` may be an
-# id with a separator of thousands.
+# An id such as 12E45678 does not match: programs write one digit, and a fraction or a signed exponent. `1.000` may be
+# an id with a separator of thousands.
 _CHANGED_ID = re.compile(
     r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}|[0-9][.,][0-9]+[eE][0-9]{1,3}|[0-9]+[.,](0{1,2}|0{4,})|[0-9]{4,}[.,]000"
 )
@@ -105,6 +105,10 @@ class Cleaner:
                 text = step(text)
         return text or None
 
+    def is_empty(self, value: object) -> bool:
+        """Return whether a cell has no value."""
+        return value is None or (isinstance(value, str) and (not (text := value.strip()) or text in self._nulls))
+
     def address(self, text: str) -> str:
         """Return the e-mail address in a reference; `text` if there is not exactly one."""
         if "email" not in self._on or _EMAIL.fullmatch(text):
@@ -152,6 +156,35 @@ class Cleaner:
             return text
         self.notes.changed(column, "phone", text, found[0])
         return found[0]
+
+    def with_code(self, code: str, number: str | None, column: str, where: str) -> str | None:
+        """Return the whole number if a number repeats its calling code; an empty string without a number.
+
+        Return None if the number is to be sent with its calling code. Raise `RowProblem` if the calling codes differ.
+        """
+        if number is None:
+            self.notes.changed(column, "phone", code, "")
+            return ""
+        digits = "".join(filter(str.isdecimal, number))
+        codes = "".join(filter(str.isdecimal, code)).removeprefix("00")
+        if "phone" not in self._on or not codes:
+            return None
+        whole = None
+        if "+" in number or "\uff0b" in number or digits.startswith(f"00{codes}"):
+            whole = f"+{digits.removeprefix('00')}"
+            if not whole.startswith(f"+{codes}"):
+                raise RowProblem(f"{where}: the number has another calling code than the row", "invalid phone")
+        elif digits.startswith(codes):
+            from wonder_customers._support.phone_numbers import calling_region, readings  # noqa: PLC0415 - as above
+
+            found = readings(digits, calling_region(codes) or "")
+            if found == [f"+{digits}"]:
+                whole = found[0]
+            elif len(found) > 1:
+                self.notes.add_national(column, AMBIGUOUS, number)
+        if whole is not None:
+            self.notes.changed(column, "phone", number, whole)
+        return whole
 
     def _steps_of(self, path: str) -> Sequence[Step]:
         if path not in self._steps:
@@ -252,11 +285,11 @@ def _first_part(text: str) -> str:
 
 def _may_be_calling_code(text: str) -> bool:
     """Return whether digits are perhaps not a numeric code of ISO 3166-1. Many codes are also calling codes."""
-    from wonder_customers._support.phone_numbers import is_calling_code  # noqa: PLC0415 - the telephone library is large
+    from wonder_customers._support.phone_numbers import calling_region  # noqa: PLC0415 - the telephone library is large
 
     if not text.isdecimal() or len(text) > 3:
         return True
-    return not (len(text) == 3 and text[0] == "0") and is_calling_code(text)
+    return not (len(text) == 3 and text[0] == "0") and calling_region(text) is not None
 
 
 def _country(text: str) -> str:
