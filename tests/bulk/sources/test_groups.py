@@ -58,7 +58,7 @@ def test_row_of_a_known_export_has_one_address(program: str, written: bool, tmp_
     names, start, parts, words = PRESETS[program]
     header = names.format(*(parts.replace("{} ", f"{word} ".lstrip()).replace("{}", word) for word in words))
     first = f"Weg 5{FIRST}"
-    lines = [f"{start},{first},{SECOND}", f"{start},{NONE},{SECOND}", f"{start},{NONE},{NONE}"]
+    lines = [f"{start},{first},{SECOND}", f'{start},NULL,"=""""",-,,,,{SECOND}', f"{start},{NONE},{NONE}"]
     how = written_mapping(tmp_path, header, lines) if written else {}
     drafts = read_drafts(tmp_path, "\n".join([header, *lines]), **how)
     assert values(drafts[0], BERLIN | EMPTY) == BERLIN | EMPTY

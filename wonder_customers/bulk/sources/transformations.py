@@ -107,7 +107,7 @@ class Cleaner:
 
     def is_empty(self, value: object) -> bool:
         """Return whether a cell has no value."""
-        return value is None or (isinstance(value, str) and (not (text := value.strip()) or text in self._nulls))
+        return value is None or (isinstance(value, str) and self.reference(value) is None)
 
     def address(self, text: str) -> str:
         """Return the e-mail address in a reference; `text` if there is not exactly one."""
