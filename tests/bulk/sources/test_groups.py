@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.sources.read_rows import read_drafts
+from bulk.sources.read_rows import read_drafts, read_rows
 from bulk.sources.test_exports import shown
 
 from wonder_customers.bulk import sources
+from wonder_customers.bulk.sources import ColumnMapping
 
 BERLIN = {"address.line1": "Weg 5", "address.city": "Berlin", "address.country": "DE", "address.postcode": "10115"}
 EMPTY = {"address.line2": None, "address.state": None}
@@ -185,3 +186,12 @@ def test_parts_of_a_phone_are_joined(line: str, written: bool, tmp_path: Path) -
     how = written_mapping(tmp_path, header, lines) if written else {}
     (draft,) = read_drafts(tmp_path, "\n".join([header, *lines]), **how)
     assert (draft.phone and draft.phone.e164()) == PHONES[line]
+
+
+def test_row_is_decided_again_if_its_groups_are_kept_in_another_way(tmp_path: Path) -> None:
+    data = "reference,name,email\n1,Ada,a@x.test\n"
+    digests = {
+        read_rows(tmp_path, data, mapping=ColumnMapping(keep_together=together))[0].raw_values
+        for together in (None, True, False)
+    }
+    assert len(digests) == 3

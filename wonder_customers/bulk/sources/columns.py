@@ -108,8 +108,8 @@ class Columns:
         mapping = self.cleaner.mapping
         how: list[Any] = [mapping.default_country, mapping.nulls, mapping.transformations, self.cleaner.several]
         how += [] if mapping.company_as_name is None else [mapping.company_as_name]
+        how += [] if mapping.keep_together is None else [{"keep_together": mapping.keep_together}]
         marked = orjson.dumps([self.names, [asdict(feed) for feed in self.feeds], how])
-        how += [] if mapping.keep_together is None else [mapping.keep_together]
         self._choices = choices(self.feeds, self.names, together=mapping.keep_together)
         self.mark = sha256(marked).digest()
         self.fields = frozenset(feed.target for feed in self.feeds if feed.target is not None)
