@@ -147,6 +147,10 @@ def test_country_of_the_phone_is_counted_once(tmp_path: Path) -> None:
 NAMES = {
     "company in Croatian": ("Šifra;Ime;Prezime;Naziv", ["1;Ana;Horvat;H. Ana", "2;;;Acme"], ["Ana Horvat", "Acme"]),
     "named fields": ("reference;first_name;last_name;Full Name", ["1;Ana;Horvat;", "2;;;Acme"], ["Ana Horvat", "Acme"]),
+    "full name and first name": ("reference;First Name;Full Name", ["1;Ana;Ana Horvat"], ["Ana Horvat"]),
+    "full name and given name": ("reference;Given Name;Full Name", ["1;Ana;Ana Horvat"], ["Ana Horvat"]),
+    "full name and last name": ("reference;Last Name;Full Name", ["1;Horvat;Ana Horvat"], ["Ana Horvat"]),
+    "full name in Croatian": ("Šifra;Ime;Naziv", ["1;Ana;Ana Horvat"], ["Ana Horvat"]),
     "WooCommerce": (
         "ID;user_email;first_name;last_name;billing_first_name;billing_last_name;billing_country",
         ["1;a@x.test;Bob;Smith;Robert;;", "2;b@x.test;Bob;Smith;Robert;Smythe;"],

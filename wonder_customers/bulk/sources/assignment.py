@@ -23,6 +23,7 @@ _LAST_NAMES = frozenset({"name", "nom", "naam", "namn", "navn", "nimi"})
 """Columns that contain the last name beside a column with the first name, in many languages."""
 _POLISH = frozenset({"imie", "nazwisko", "miasto", "miejscowosc", "kodpocztowy"})
 """Columns beside which `Kraj` is the country. It is the town in Slovenian and the region in Czech."""
+_ENGLISH = ("first", "given", "fore", "fname")
 _CARD_PARTS = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")
 
 
@@ -353,24 +354,26 @@ class Assignment:
         self.feeds.append(Feed("reference", (found[0],), "the only identifier"))
         return [place for place in rest if place not in found]
 
+    def _key(self, feed: Feed) -> str:
+        return name_key(self.base[feed.places[0]]) if feed.places else ""
+
     def _settle_names(self) -> None:
         """Choose between the full name and its parts; without a name, use the company as the name."""
         found = {feed.path: feed for feed in self.feeds}
         name, first, last = found.get("name"), found.get("first_name"), found.get("last_name")
-        if first is not None and last is None and name is not None and first.why == "synonym" and name.why != "mapped":
-            foreign = not name_key(self.base[first.places[0]]).startswith(("first", "given", "fore", "fname"))
-            if foreign and name_key(self.base[name.places[0]]) in _LAST_NAMES:
-                self.feeds[self.feeds.index(name)] = evolve(
-                    name, path="last_name", why="the table also has a first name"
-                )
-        # In some languages, a column such as `Nombre` without a last name contains the full name.
-        elif (
-            first is not None and last is None and name is None and name_key(self.base[first.places[0]]) in _FULL_NAMES
-        ):
+        only = self._key(first) if first is not None and last is None else ""
+        foreign = first is not None and first.why == "synonym" and not only.startswith(_ENGLISH)
+        if only and foreign and name is not None and name.why != "mapped" and self._key(name) in _LAST_NAMES:
+            self.feeds[self.feeds.index(name)] = evolve(name, path="last_name", why="the table also has a first name")
+        elif first is not None and name is None and only in _FULL_NAMES:
+            # In some languages, a column such as `Nombre` without a last name contains the full name.
             self.feeds[self.feeds.index(first)] = evolve(first, path="name", why="the table does not have a last name")
-        elif name is not None and name.automatic and (first is not None or last is not None):
-            # Some rows may have no other name, such as those of companies.
-            self.feeds[self.feeds.index(name)] = evolve(name, why="used in rows without a first and last name")
+        elif name is not None and name.automatic and (part := first or last) is not None:
+            if (first is None or last is None) and part.why != "mapped":
+                self.feeds.remove(part)
+                self.left_out |= {it: "the full name has a column" for it in part.places if not self._is_used(it)}
+            else:  # some rows may have no other name, such as those of companies
+                self.feeds[self.feeds.index(name)] = evolve(name, why="used in rows without a first and last name")
         paths = {feed.path for feed in self.feeds}
         company = found.get("company_name")
         used = company is not None and company.automatic and self.mapping.uses_company(automatic=True)
