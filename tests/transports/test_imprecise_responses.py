@@ -52,6 +52,15 @@ async def test_unambiguous_response_is_read(kind: Callable[..., Any], name: str,
         await transport.aclose()
 
 
+async def test_spaces_around_a_header_value_do_not_belong_to_it(kind: Callable[..., Any]) -> None:
+    transport = kind()
+    with RawServer(once(STATUS + b"X-Total-Entries: \t 230 \t\r\nX: \r\n" + LENGTH + b"\r\n" + BODY)) as server:
+        _, end = await send(transport, signed_request(server.port))
+        await transport.aclose()
+    assert isinstance(end, HttpResponse), end
+    assert (end.headers["x-total-entries"], end.headers["x"]) == ("230", "")
+
+
 @pytest.mark.parametrize("name", sorted(READABLE.keys() - ONLY_HTTPX))
 async def test_data_after_the_response_is_not_the_next_response(kind: Callable[..., Any], name: str) -> None:
     foreign = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nelse"

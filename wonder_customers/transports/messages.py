@@ -98,7 +98,8 @@ def build_request(library: ModuleType, signed_request: SignedRequest) -> Any:
 
 def normalize_headers(headers: Iterable[Header]) -> dict[str, str]:
     """Return headers as a dict of strings, names in lower case."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+    # httptools does not remove the spaces after a value, which do not belong to it (RFC 9110, section 5.5).
+    return {name.decode("latin-1").lower(): value.decode("latin-1").rstrip(" \t") for name, value in headers}
 
 
 def too_large() -> TransportError:

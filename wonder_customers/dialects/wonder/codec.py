@@ -194,7 +194,9 @@ def merge(held: Customer, patch: CustomerPatch) -> tuple[CustomerDraft, list[str
     token = held.default_payment_token
     kept = {name: getattr(held, name) for name in _REQUEST} | {"default_payment_token": token.token if token else None}
     draft = CustomerDraft(**(kept | changes))
-    broken = [it for it in checked_body(draft)[1] if it.field.partition(".")[0] in changes or it.limit == "is required"]
+    # Other values that Wonder returned are sent back unchanged, but the write selects the customer by its reference.
+    checked = {*changes, "reference"}
+    broken = [it for it in checked_body(draft)[1] if it.field.partition(".")[0] in checked or it.limit == "is required"]
     if draft.reference != held.reference:
         limit = "cannot be changed, because Wonder's only update is a create with the same reference"
         broken.append(Violation("reference", "reference_number", limit))
