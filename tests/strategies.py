@@ -37,7 +37,9 @@ WONDER = st.builds(
     reference=references(255),
     name=texts(1, 255),
     email=optional(texts(0, 255)),
-    phone=st.builds(Phone, optional(st.from_regex(r"(\+|00)?[0-9]{1,4}", fullmatch=True)), _numbers(255)),
+    phone=st.builds(Phone, optional(st.from_regex(r"(\+|00)?[0-9]{1,4}", fullmatch=True)), _numbers(255)).filter(
+        lambda it: not it.contradicts_code()
+    ),
     company_name=optional(texts(0, 255)),
     default_payment_method=optional(st.sampled_from(["Credit Card", "Alipay", "Wechat Pay"])),
     default_payment_token=optional(st.uuids().map(str)),

@@ -182,7 +182,14 @@ def test_phone_parse_splits_the_calling_code(text: str, dial_code: str | None, n
         (Phone("+852", ""), None),
         (Phone("+852", "1234 5678 ext 9"), None),
         (Phone("+1", "800 FLOWERS"), None),
-        (Phone("+852", "+85212345678"), None),
+        (Phone("+852", "+85212345678"), "+85212345678"),
+        (Phone("+852", "+44 7911 123456"), None),
+        (Phone("+44", "447911123456"), "+447911123456"),
+        (Phone("44", "0044 7911 123456"), "+447911123456"),
+        (Phone("+91", "9123456789"), "+919123456789"),
+        (Phone("+39", "3912345678"), "+393912345678"),
+        (Phone("+44", "447911123456 x12"), None),
+        (Phone("+44", "+44 7911 123456 / +44 7911 123457"), None),
         (Phone("+852", "1" * 17), None),
         (Phone("+852", "1" * 400), None),
         (Phone("+852", "call me"), None),
@@ -278,3 +285,18 @@ def test_no_cache_keeps_a_phone_number() -> None:
     keys = [key for it in caches for found in gc.get_referents(it) if isinstance(found, dict) for key in found]
     assert keys
     assert not [key for key in keys if "917654321" in str(key).replace(" ", "")]
+
+
+@pytest.mark.parametrize(
+    ("phone", "expected"),
+    [
+        (Phone(None, "+44 7911 123456"), Phone("+44", "7911123456")),
+        (Phone("+44", "+44 7911 123456"), Phone("+44", "7911123456")),
+        (Phone("+44", "447911123456"), Phone("+44", "7911123456")),
+        (Phone("+44", "07911 123456"), Phone("+44", "07911 123456")),
+        (Phone(None, "020 7946 0000"), Phone(None, "020 7946 0000")),
+        (Phone("+852", "+44 7911 123456"), Phone("+852", "+44 7911 123456")),
+    ],
+)
+def test_calling_code_in_the_number_becomes_the_dial_code(phone: Phone, expected: Phone) -> None:
+    assert phone.separated() == expected

@@ -75,7 +75,7 @@ def accepted_values(kind: str, path: str) -> set[str]:
         return {"empty text", "null"}  # applications redirect to it
     if name == "credit_card":  # without any known key, the record is empty
         accepted |= {"object"}
-    return accepted | ({"empty text"} if name == "default_source" else set())
+    return accepted | ({"empty text"} if name in {"default_source", "default_payment_token"} else set())
 
 
 def _required(gateway: str, kind: str) -> list[str]:
@@ -182,7 +182,8 @@ def _check_wrong_value(gateway: str, kind: str, name: str, type_: str, wrong: st
     assert "Lovelace" not in repr(found)
     assert "71000" not in repr(found)
     coerced = (wrong in {"number", "long number"} and type_ in {"string", "e164"}) or (
-        type_ in {"payment_token", "credit_card"} and wrong == "object"
+        (type_ in {"payment_token", "credit_card"} and wrong == "object")
+        or (name == "default_payment_token" and wrong == "text")
     )
     if name in {"masked_pan", "card_number_last4"} and wrong == "long number":
         assert body[name] == "************0993"

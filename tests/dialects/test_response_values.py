@@ -54,6 +54,14 @@ async def test_monri_international_phone_numbers_are_split() -> None:
         assert monri.write_customer(read)["phone"] == text
 
 
+@pytest.mark.parametrize(
+    ("codec", "body"),
+    [(monri, {"uuid": UUID}), (paydock, {"_id": HEX24}), (wonder, {"uuid": UUID, "dial_code": "+852"})],
+)
+async def test_empty_phone_is_no_phone(codec: ModuleType, body: Json) -> None:
+    assert codec.read_customer(body | {"phone": ""}).phone is None
+
+
 async def test_paydock_default_source_that_is_not_listed_is_kept() -> None:
     customer = paydock.read_customer({"_id": HEX24, "default_source": "5f0c2f7a9b1e8d0012345678"})
     assert customer.default_payment_token is not None

@@ -15,6 +15,13 @@ def _split() -> Callable[[str], tuple[str, str] | None]:
     return split
 
 
+@cache
+def _split_repeated() -> Callable[[str, str, tuple[str, str] | None], tuple[str, str] | None]:
+    from wonder_customers._support.phone_numbers import split_repeated  # noqa: PLC0415 - the telephone library is large
+
+    return split_repeated
+
+
 @frozen(slots=False)
 class Phone:
     """A phone number.
@@ -47,12 +54,38 @@ class Phone:
     def e164(self) -> str | None:
         """Return the number in E.164 format (``+`` and at most 15 digits); None if it has no such form.
 
-        A trunk prefix is removed where the country's numbering plan requires it.
+        A trunk prefix is removed where the country's numbering plan requires it. A calling code that `number` repeats
+        is used once.
         """
+        parts = self._parts()
+        return None if parts is None else f"+{parts[0]}{parts[1]}"
+
+    def separated(self) -> "Phone":
+        """Return the phone with the calling code only in `dial_code`, if `number` contains one."""
+        given: tuple[object, object] = (self.dial_code or "", self.number)
+        if not all(isinstance(it, str) for it in given):
+            return self  # the limits report it
+        if not self._may_contain((self.dial_code or "").lstrip("+0")):
+            return self  # most numbers, without the telephone library
+        parts = self._parts()
+        digits = "".join(filter(str.isdecimal, self.number)).removeprefix("00")
+        moved = parts is not None and ("+" in self.number or digits == "".join(parts))
+        return Phone(f"+{parts[0]}", parts[1]) if moved and parts is not None else self
+
+    def contradicts_code(self) -> bool:
+        """Return whether `number` contains another calling code than `dial_code`."""
+        international = self.number.lstrip(" (").startswith("+") and any(map(str.isdecimal, self.number))
+        return bool(self.dial_code) and international and self.e164() is None
+
+    def _parts(self) -> tuple[str, str] | None:
         code = (self.dial_code or "").replace("-", "").replace(" ", "")
         if code.isdecimal():  # some gateways store only the digits
             code = f"+{code.removeprefix('00')}"
         parts = _split()(f"{code}{self.number}")
-        if parts is None or len(parts[0]) + len(parts[1]) > 15:
-            return None
-        return f"+{parts[0]}{parts[1]}"
+        if code and self._may_contain(code[1:]):
+            parts = _split_repeated()(code[1:], self.number, parts)
+        return None if parts is None or len(parts[0]) + len(parts[1]) > 15 else parts
+
+    def _may_contain(self, code: str) -> bool:
+        """Return whether `number` may begin with a calling code with the digits `code`."""
+        return "+" in self.number or (code != "" and self.number.lstrip(" 0(").startswith(code))

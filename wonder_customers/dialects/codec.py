@@ -13,6 +13,8 @@ from cattrs.fns import identity
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.responses import invalid_response
 from wonder_customers.dialects.tolerant_reader import Json, MissingFieldError, RecordReader, default_of
+from wonder_customers.errors import InvalidResponseError
+from wonder_customers.records import Customer, Phone
 from wonder_customers.secret import Secret
 
 __all__ = [
@@ -20,9 +22,11 @@ __all__ = [
     "make_converter",
     "make_reader",
     "make_writer",
+    "read_phone",
     "read_record",
     "register_reader",
     "register_writer",
+    "require_read",
     "unknown_keys",
 ]
 
@@ -34,6 +38,11 @@ def _read_time(value: Any, _: object) -> datetime:
     if moment.year in {1, 9999}:
         raise ValueError("expected a time that is not in the year 1 or 9999")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def read_phone(value: Any) -> Phone | None:
+    """Return a telephone number that the gateway stores as one text; None if it is empty."""
+    return None if value == "" else Phone.parse(value)
 
 
 def _write_all(write: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
@@ -53,7 +62,7 @@ def make_converter(*, milliseconds: bool = False) -> Converter:
     return converter
 
 
-def register_reader(converter: Converter, kind: type[T], read: Callable[[Any], T]) -> None:
+def register_reader(converter: Converter, kind: type[T], read: Callable[[Any], T | None]) -> None:
     """Use `read` for fields of type `kind`. For an unreadable value, `read` must raise a TypeError or ValueError."""
     converter.register_structure_hook(kind, lambda value, _: read(value))
 
@@ -159,3 +168,13 @@ def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T
         return reader.read(body)[0]
     except MissingFieldError as missing:
         raise invalid_response(f"{unreadable}: {missing}", status) from None
+
+
+def require_read(held: Customer, wires: Iterable[str]) -> None:
+    """Raise `InvalidResponseError` if one of the fields `wires`, which a write sends back, could not be read."""
+    unread = [wire for wire in wires if held.extra.get(wire)]
+    if unread:
+        reason = f"the response contains a field that cannot be read ({', '.join(unread)}), so the write would lose it"
+        error = InvalidResponseError(reason, id=held.id, reference=held.reference)
+        error.hint = "Change the field in the same call, or report the deviation to the maintainers of the library."
+        raise error

@@ -135,12 +135,13 @@ def dial_code(longest: int) -> Limit:
 
 
 DIAL_CODE: Final = dial_code(10)
+SECOND_CODE: Final = "must not contain a country calling code that differs from the dial code"
 
 
 def _e164_problem(value: Any) -> str | None:
     if not isinstance(value, Phone):
         return f"must be a Phone, not {type(value).__name__}"
-    known = DIAL_CODE.check(value.dial_code) is None and value.e164() is not None
+    known = (not value.dial_code or DIAL_CODE.check(value.dial_code) is None) and value.e164() is not None
     return None if known else "must be a dial code, such as +852, and digits that form an international number (E.164)"
 
 

@@ -10,6 +10,7 @@ from wonder_customers.dialects.codec import (
     make_converter,
     make_reader,
     make_writer,
+    read_phone,
     read_record,
     register_reader,
     register_writer,
@@ -20,6 +21,7 @@ from wonder_customers.dialects.field_rules import (
     COUNTRY,
     DIAL_CODE,
     JSON_OBJECT,
+    SECOND_CODE,
     FieldRule,
     Limit,
     cleared_body,
@@ -51,7 +53,11 @@ def _phone_problem(value: Any) -> str | None:
         return "must be a Phone whose dial code and number are strings"
     if parts[0] and DIAL_CODE.check(parts[0]):
         return f"must have a dial code of {DIAL_CODE.description}"
-    return None if value.e164() else _PHONE_TEXT.check(_phone_text(value))
+    if value.e164() is not None:
+        return None
+    if value.contradicts_code():
+        return SECOND_CODE
+    return _PHONE_TEXT.check(parts[1]) or _PHONE_TEXT.check(_phone_text(value))
 
 
 FIELD_RULES = (
@@ -107,7 +113,7 @@ def _with_card(token: PaymentToken, _: Json) -> PaymentToken:
 
 
 _converter = make_converter()
-register_reader(_converter, Phone, Phone.parse)
+register_reader(_converter, Phone, read_phone)
 register_writer(_converter, Phone, _phone_text)
 _read_address = make_reader(_converter, Address, _ADDRESS)
 _read_card = make_reader(_converter, CardSummary, _CARD)

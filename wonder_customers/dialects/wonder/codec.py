@@ -7,14 +7,23 @@ mobile client.
 from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from wonder_customers._support.loopback import is_encrypted_or_loopback
 from wonder_customers.dialects import drift
-from wonder_customers.dialects.codec import Json, make_converter, make_reader, make_writer, read_record, unknown_keys
+from wonder_customers.dialects.codec import (
+    Json,
+    make_converter,
+    make_reader,
+    make_writer,
+    read_record,
+    require_read,
+    unknown_keys,
+)
 from wonder_customers.dialects.comparison import Comparison, compare_values
 from wonder_customers.dialects.field_rules import (
     CARD_NUMBER,
+    SECOND_CODE,
     UUID,
     FieldRule,
     dial_code,
@@ -80,6 +89,7 @@ CARD_RULES = (
 
 _REQUEST = wire_names(FIELD_RULES) | {"phone": "phone"}
 _PHONE = wire_names(FIELD_RULES, "phone.")
+_PHONE_FIELDS = frozenset({"phone.dial_code", "phone.number"})
 _CUSTOMER = _REQUEST | {"id": "uuid", "extra": "extra"}
 _CARD = {name: name for name in ("number", "exp_month", "exp_year", "holder_name", "brand", "billing_currency")}
 _TOKEN = {
@@ -95,7 +105,16 @@ _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra"}
 
 
 def _customer_shape(body: Json) -> tuple[Json, Json]:
-    return body, unknown_keys(body, _CUSTOMER_KEYS)
+    extra = unknown_keys(body, _CUSTOMER_KEYS)
+    if body.get("phone") in (None, ""):  # a dial code alone is no telephone number
+        body = body | {"dial_code": None, "phone": None}
+    elif body.get("dial_code") == "":
+        body = body | {"dial_code": None}
+    if isinstance(token := body.get("default_payment_token"), str):
+        if token:
+            drift.report("default_payment_token", "object", "text")  # as in requests
+        body = body | {"default_payment_token": {"token": token} if token else None}
+    return body, extra
 
 
 def _token_shape(body: Json) -> tuple[Json, Json]:
@@ -128,7 +147,16 @@ write_customer: Callable[[Customer], Json] = make_writer(
 def checked_body(draft: CustomerDraft) -> tuple[Json, list[Violation]]:
     """Return the ``customer`` object of a request, and all violations of documented limits by the draft."""
     body: Json = {}
-    found = violations(merge_names(draft), FIELD_RULES, unsupported=UNSUPPORTED_FIELD, body=body)
+    named = merge_names(draft)
+    phone = named.phone.separated() if isinstance(named.phone, Phone) else None
+    if phone is not named.phone and phone is not None:
+        named = evolve(named, phone=phone)
+    found = violations(named, FIELD_RULES, unsupported=UNSUPPORTED_FIELD, body=body)
+    if phone is not None:
+        # Without this, a customer could keep the dial code of the previous number. The documented type is a string.
+        body.setdefault("dial_code", "")
+        if not found and phone.contradicts_code():
+            found.append(Violation("phone.number", "phone", SECOND_CODE))
     if draft.clear:
         found += not_clearable(draft, CLEARABLE)
         body |= {_REQUEST[name]: None for name in sorted(draft.clear) if name in _REQUEST}
@@ -185,12 +213,25 @@ def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     held = dict.fromkeys(wire for _, wire in names if wire not in _NOT_IN_RESPONSES) | write_customer(customer)
     if customer.default_payment_token is not None:
         held["default_payment_token"] = customer.default_payment_token.token
-    return compare_values(names, customer_fields(draft), held)
+    held["dial_code"] = held["dial_code"] or ""
+    compared = compare_values(names, customer_fields(draft), held)
+    sent, found = draft.phone, customer.phone
+    if not _PHONE_FIELDS.isdisjoint(compared.different) and sent is not None and found is not None:
+        whole = sent.e164()
+        if whole is not None and whole == found.e164():  # such as with and without a trunk prefix
+            different = tuple(it for it in compared.different if it not in _PHONE_FIELDS)
+            return Comparison(different, (*compared.normalized, *_PHONE_FIELDS.intersection(compared.different)))
+    return compared
 
 
 def merge(held: Customer, patch: CustomerPatch) -> tuple[CustomerDraft, list[str], list[Violation]]:
-    """Merge `patch` with a customer, and return the complete draft, the fields to clear, and the violations."""
+    """Merge `patch` with a customer, and return the complete draft, the fields to clear, and the violations.
+
+    Raises:
+        InvalidResponseError: A field of the customer that the patch does not change could not be read.
+    """
     changes = {name: value for name, value in asdict(merge_names(patch), recurse=False).items() if value is not UNSET}
+    require_read(held, (rule.wire for rule in FIELD_RULES if rule.field.partition(".")[0] not in changes))
     token = held.default_payment_token
     kept = {name: getattr(held, name) for name in _REQUEST} | {"default_payment_token": token.token if token else None}
     draft = CustomerDraft(**(kept | changes))
