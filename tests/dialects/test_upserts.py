@@ -7,7 +7,7 @@ from attrs import evolve
 from gateway_responses import monri_customer, paydock_list
 
 from scripted_transport import CREATED, MONRI, NOT_FOUND, PAYDOCK, draft, make_harness, respond, wonder_account
-from wonder_customers import ConflictError, InvalidRequestError
+from wonder_customers import ConflictError, CustomerDraft, CustomerPatch, InvalidRequestError, InvalidResponseError
 from wonder_customers.testing import CustomerSimulator
 
 pytestmark = pytest.mark.anyio
@@ -58,3 +58,51 @@ async def test_upsert_removes_metadata_keys_that_the_draft_does_not_contain(gate
             assert held.metadata == {"plan": "basic"}
             assert session.differences(less, held) == ()
             assert (await session.upsert(evolve(full, metadata=None))).metadata == {"plan": "basic"}
+
+
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+async def test_upsert_that_clears_a_metadata_key_keeps_the_others(gateway: str) -> None:
+    with CustomerSimulator() as simulated:
+        async with simulated.session(gateway) as session:
+            await session.upsert(draft(metadata={"plan": "pro", "crm_id": "77"}))
+            less = draft(clear={"metadata.plan"})
+            assert session.differences(less, await session.get_by_reference("r-1")) == ("metadata",)
+            held = await session.upsert(less)
+            assert held.metadata == {"crm_id": "77"}
+            assert session.differences(less, held) == ()
+            held = await session.upsert(draft(clear={"metadata.crm_id"}))
+            assert not held.metadata
+
+
+async def test_upsert_does_not_replace_metadata_that_cannot_be_read() -> None:
+    held = {"_id": "5f0c2f7a9b1e8d0012345678", "reference": "r-1", "meta": ["plan"]}
+    it = make_harness(respond(200, paydock_list(held)), account=PAYDOCK)
+    with pytest.raises(InvalidResponseError, match="meta"):
+        await it.upsert(draft(clear={"metadata.plan"}))
+    assert len(it.script.sent) == 1
+
+
+async def test_single_name_replaces_the_first_and_the_last_name() -> None:
+    both = CustomerDraft(reference="r-1", first_name="Ada", last_name="Lovelace")
+    one = CustomerDraft(reference="r-1", name="Eve Adams")
+    with CustomerSimulator() as simulated:
+        async with simulated.session("paydock") as session:
+            for change in (
+                session.upsert(one),
+                session.update((await session.upsert(both)).id, CustomerPatch(name="Eve Adams")),
+            ):
+                held = await session.upsert(both)
+                assert session.differences(evolve(one, name="Ada"), held) == ("last_name",)
+                held = await change
+                assert (held.first_name, held.last_name) == ("Eve Adams", None)
+                assert session.differences(one, held) == ()
+            for change in (
+                session.upsert(CustomerDraft(reference="r-1", clear={"name"})),
+                session.update(held.id, CustomerPatch(name=None)),
+            ):
+                await session.upsert(both)
+                held = await change
+                assert (held.first_name, held.last_name) == (None, None)
+            await session.upsert(both)
+            held = await session.upsert(CustomerDraft(reference="r-1", first_name="Augusta"))
+            assert (held.first_name, held.last_name) == ("Augusta", "Lovelace")

@@ -394,4 +394,6 @@ def name_as_first_name(record: Draft) -> Draft:
     if parts and (not all(isinstance(part, str) for part in parts) or " ".join(map(str, parts)) != record.name):
         return record
     moved: dict[str, Any] = {"name": None if isinstance(record, CustomerDraft) else UNSET}
-    return evolve(record, **moved if parts else moved | {"first_name": record.name})
+    if not parts:
+        moved |= {"first_name": record.name, "last_name": None}  # a patch clears the previous last name
+    return evolve(record, **moved)

@@ -18,6 +18,7 @@ from wonder_customers.dialects.codec import (
     read_record,
     register_reader,
     register_writer,
+    require_read,
     unknown_keys,
 )
 from wonder_customers.dialects.comparison import Comparison, compare_values
@@ -213,9 +214,6 @@ def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Viol
     if isinstance(record, CustomerDraft) and record.clear:
         found += not_clearable(record, clearable(record, record.clear))
         body = cleared_body(record, _CUSTOMER_RULES, {"name": "first_name"}) | body
-        if any(name.startswith("metadata.") for name in record.clear):
-            # The metadata is replaced as a whole.
-            body.setdefault("meta", None)
     return body, found
 
 
@@ -225,9 +223,28 @@ def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in fields if name in known or name.startswith("metadata."))
 
 
-def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
-    """Return the request body of a draft or a patch."""
-    return with_source(record, checked_body(record)[0])
+def customer_body(record: CustomerDraft | CustomerPatch, held: Customer | None = None) -> Json:
+    """Return the request body of a draft or a patch. The `held` state of the customer is needed to clear parts of it.
+
+    Raises:
+        InvalidResponseError: The draft clears metadata keys, and the metadata of `held` could not be read.
+    """
+    body = checked_body(record)[0]
+    if held is not None and isinstance(record, CustomerDraft):
+        body = _with_cleared(record, body, held)
+    return with_source(record, body)
+
+
+def _with_cleared(draft: CustomerDraft, body: Json, held: Customer) -> Json:
+    one_name = draft.name is not None and draft.first_name is None  # it is stored as the first name
+    if held.last_name and (one_name or "name" in draft.clear):
+        body = {"last_name": None} | body
+    keys = {name.removeprefix("metadata.") for name in draft.clear if name.startswith("metadata.")}
+    if keys and draft.metadata is None:
+        # The metadata is replaced as a whole, so the other keys are sent back.
+        require_read(held, ["meta"])
+        body = body | {"meta": {key: it for key, it in (held.metadata or {}).items() if key not in keys} or None}
+    return body
 
 
 def with_source(record: CustomerDraft | CustomerPatch, body: Json) -> Json:
@@ -278,7 +295,7 @@ register_writer(_converter, PaymentToken, write_token)
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     """Compare `draft` with `customer`. Payment sources are not compared."""
-    return _compare_body(customer_body(draft), customer)
+    return _compare_body(customer_body(draft, customer), customer)
 
 
 def _compare_body(body: Json, customer: Customer) -> Comparison:
@@ -289,7 +306,8 @@ def _compare_body(body: Json, customer: Customer) -> Comparison:
 
 def created_differences(body: Json, source: PaymentSource | None, customer: Customer) -> tuple[str, ...]:
     """Return the fields in which `customer` differs from a customer created with `body` and `source`."""
-    different = _compare_body(body, customer).different
+    # A customer that was created without a last name has none.
+    different = _compare_body(body if "first_name" not in body else {"last_name": None} | body, customer).different
     if not adds_source(source):
         return different
     held = [it.card.last4 if it.card else None for it in customer.payment_tokens]

@@ -156,9 +156,9 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
             held = held or (yield from send(self._by_id(id)))
             default = held.default_payment_token
         if default is None:
-            return (yield from send(self._write(id, record, reference)))
+            return (yield from send(self._write(id, record, reference, held)))
         record = evolve(record, default_payment_token=default.token)
-        written = yield from send(self._write(id, record, reference))
+        written = yield from send(self._write(id, record, reference, held))
         found = written.default_payment_token
         if found is not None and same_id(default.token, found.token):
             return written
@@ -296,9 +296,15 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
             reference=reference,
         )
 
-    def _write(self, id: str, record: CustomerDraft | CustomerPatch, reference: str | None = None) -> Call[Customer]:
+    def _write(
+        self,
+        id: str,
+        record: CustomerDraft | CustomerPatch,
+        reference: str | None = None,
+        held: Customer | None = None,
+    ) -> Call[Customer]:
         segment = path_segment(self.gateway, "id", id)
-        body = orjson.dumps(codec.customer_body(record))
+        body = orjson.dumps(codec.customer_body(record, held))
         request = HttpRequest("POST", f"{self.prefix}/customers/{segment}", "/customers/{id}", body)
         decode = require_match("id", id, _written)
         if codec.adds_source(record.payment_source):
