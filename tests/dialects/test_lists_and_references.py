@@ -180,3 +180,12 @@ async def test_refused_paydock_search_is_not_an_empty_list(status: int) -> None:
         with pytest.raises(InvalidResponseError, match=f"HTTP {status} reports that something was not found"):
             await session.upsert(CustomerDraft(reference="35", name="Ada"))
     assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize("value", [b'"A\\ud83d"', b"18446744073709551616"])
+async def test_unusual_value_of_one_customer_does_not_hide_the_others(value: bytes) -> None:
+    page = json_response(200, paydock_list(*({"_id": it * 24, "first_name": "@"} for it in "abc")))
+    wire = MockGateway(json_response(200, page.content.replace(b'"@"', value, 1)))
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        assert [it.id[0] async for it in session.list()] == ["a", "b", "c"]
+        assert "paydock.(body)" in session.stats().drift

@@ -116,7 +116,7 @@ def test_damaged_journal_raises_configuration_error(tmp_path: Path, damages: int
 
 
 def test_fuzzing_detects_foreign_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    def breaks(body: bytes) -> Any:
+    def breaks(body: bytes, *, repair: bool) -> Any:
         raise ZeroDivisionError
 
     monkeypatch.setattr(responses, "parse_json", breaks)

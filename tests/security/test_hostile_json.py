@@ -30,6 +30,7 @@ from wonder_customers import (
     Phone,
     RateLimitError,
 )
+from wonder_customers.dialects import drift
 from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, deeper_than, parse_json
 
 
@@ -104,6 +105,33 @@ def test_unusual_but_valid_json_is_accepted(name: str) -> None:
     assert parse_json(body) == (json.loads(body) if value is None else value)
 
 
+REPAIRED: dict[str, tuple[bytes, Any]] = {
+    "half of a pair": (b'{"a":"A\\ud83d"}', {"a": "A\ufffd"}),
+    "the second half": (b'{"a":"\\uDE00A","b":"\\ud83d\\ude00"}', {"a": "\ufffdA", "b": "\U0001f600"}),
+    "two first halves": (b'["\\ud83d\\ud83d\\ude00"]', ["\ufffd\U0001f600"]),
+    "after an escaped backslash": (b'["\\\\ud83d","\\ud83d"]', ["\\ud83d", "\ufffd"]),
+    "65 bits": (b'{"a":18446744073709551616,"b":1.5}', {"a": "18446744073709551616", "b": 1.5}),
+    "a long negative integer": (b"[-" + b"9" * 100 + b"]", ["-" + "9" * 100]),
+    "half of a pair and 65 bits": (b'["\\ud83d",18446744073709551616]', ["\ufffd", "18446744073709551616"]),
+}
+
+
+@pytest.mark.parametrize("name", REPAIRED)
+def test_single_values_that_cannot_be_represented_are_replaced_and_reported(name: str) -> None:
+    body, value = REPAIRED[name]
+    with pytest.raises(UnreadableJsonError):
+        parse_json(body)
+    drift.start()
+    assert parse_json(body, repair=True) == value
+    assert {it.field for it in drift.stop()} == {"(body)"}
+
+
+@pytest.mark.parametrize("name", [it for it in HOSTILE if "bits" not in HOSTILE[it][1] and "surrogate" not in it])
+def test_other_json_is_rejected_with_and_without_repairs(name: str) -> None:
+    with pytest.raises(UnreadableJsonError, match=HOSTILE[name][1]):
+        parse_json(HOSTILE[name][0], repair=True)
+
+
 def _strict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
         raise UnreadableJsonError("duplicate key")
@@ -167,7 +195,7 @@ WRITES: dict[str, Callable[[CustomerSession[Any]], Awaitable[Any]]] = {
     "delete_payment_token": lambda it: it.delete_payment_token(UUID, PaymentToken(UUID)),
 }
 UNSUPPORTED = {("wonder", "delete"), ("wonder", "create without a reference"), ("monri", "delete_payment_token")}
-INVALID = ("a key twice", "a whole number of 65 bits", "nested lists", "NaN", "truncated")
+INVALID = ("a key twice", "a float that is infinite", "nested lists", "NaN", "truncated")
 
 
 def invalid_body(gateway: str, name: str) -> bytes:

@@ -1,6 +1,8 @@
 """A strict JSON parser for responses and customer files."""
 
 import json
+import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -18,6 +20,10 @@ MOST_VALUES: Final = 250_000
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _DIGITS: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
 _LONG_NUMBER: Final = b"0" * 19
+_ESCAPES: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 _REPRESENTABLE: Final = range(-(2**63), 2**64)
 
 
@@ -25,8 +31,11 @@ class UnreadableJsonError(ValueError):
     """A JSON document was refused. The message contains no values."""
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes, *, repair: bool = False) -> Any:
     """Return the value of a JSON document in UTF-8.
+
+    With `repair`, single values that no str or JSON number can represent are reported as drift and replaced: half of a
+    surrogate pair by U+FFFD, and an integer of more than 64 bits by its digits as text.
 
     Raises:
         UnreadableJsonError: The document is invalid, ambiguous or too large.
@@ -38,32 +47,33 @@ def parse_json(body: bytes) -> Any:
     except orjson.JSONDecodeError:
         if body.startswith(_BYTE_ORDER_MARK) and not body.startswith(2 * _BYTE_ORDER_MARK):
             drift.report("(body)", "JSON", "byte order mark")
-            return parse_json(body.removeprefix(_BYTE_ORDER_MARK))
+            return parse_json(body.removeprefix(_BYTE_ORDER_MARK), repair=repair)
+        if repair and (repaired := _ESCAPES.sub(_replace_half, body)) != body:
+            drift.report("(body)", "Unicode text", "half of a surrogate pair")
+            return parse_json(repaired, repair=True)
         raise UnreadableJsonError("a body that is not JSON" if body.strip() else "an empty body") from None
-    _check_lossless(body, value)
-    return value
+    return _lossless(body, value, _int_or_text if repair else _bounded_int)
 
 
 def parse_source_json(text: str) -> Any:
     """Return the value of a JSON document in a customer file."""
-    value = orjson.loads(text)
-    _check_lossless(text.encode(), value)
-    return value
+    return _lossless(text.encode(), orjson.loads(text), _bounded_int)
 
 
-def _check_lossless(body: bytes, value: Any) -> None:
-    """Raise an error if `value` is too deep or lacks content of `body`."""
+def _lossless(body: bytes, value: Any, parse_int: Callable[[str], Any]) -> Any:
+    """Return the value of `body`, or raise an error if it is too deep or lacks content. `value` is orjson's result."""
     if body.count(b"{") + body.count(b"[") > DEPTH and deeper_than(DEPTH, value):
         raise UnreadableJsonError(f"JSON with more than {DEPTH} nested levels")
     again = orjson.dumps(value)
     if again == body:  # the usual case: nothing was lost
-        return
+        return value
     # orjson drops the first value of a repeated key, so the value written again has fewer quotes. Only quotes that are
     # written as Unicode escapes could hide this.
     same_quotes = body.count(b'"') == again.count(b'"')
     if not same_quotes or b"u0022" in body or _LONG_NUMBER in body.translate(_DIGITS):
         # The standard parser is slower, and shows every key and integer.
-        json.loads(body.decode(), object_pairs_hook=_unique_keys, parse_int=_bounded_int)
+        return json.loads(body.decode(), object_pairs_hook=_unique_keys, parse_int=parse_int)
+    return value
 
 
 def deeper_than(levels: int, value: Any) -> bool:
@@ -92,3 +102,15 @@ def _bounded_int(digits: str) -> int:
     if len(digits) > 20 or int(digits) not in _REPRESENTABLE:
         raise UnreadableJsonError("an integer of more than 64 bits")
     return int(digits)
+
+
+def _int_or_text(digits: str) -> int | str:
+    try:
+        return _bounded_int(digits)
+    except UnreadableJsonError:
+        drift.report("(body)", "64-bit integer", "longer integer")
+        return digits
+
+
+def _replace_half(escape: re.Match[bytes]) -> bytes:
+    return escape[0] if escape["half"] is None else b"\\ufffd"

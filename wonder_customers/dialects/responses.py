@@ -142,7 +142,7 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
     if status // 100 == 3:
         raise redirect_error(status)
     try:
-        body = parse_json(response.body)
+        body = parse_json(response.body, repair=True)
     except UnreadableJsonError as unreadable:
         raise invalid_response(f"the response with HTTP {status} contains {unreadable}", status) from None
     if not isinstance(body, dict):
