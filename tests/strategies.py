@@ -13,8 +13,8 @@ PHONES = st.sampled_from(
 
 
 def texts(shortest: int, longest: int) -> st.SearchStrategy[str]:
-    """Return Unicode text of `shortest` to `longest` characters."""
-    return st.text(st.characters(codec="utf-8"), min_size=shortest, max_size=longest)
+    """Return Unicode text of `shortest` to `longest` characters without NUL."""
+    return st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=shortest, max_size=longest)
 
 
 def references(longest: int) -> st.SearchStrategy[str]:

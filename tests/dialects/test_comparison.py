@@ -46,6 +46,8 @@ DIFFERENT: list[tuple[str, Any, Any]] = [
     ("phone", "call me", "call you"),
     ("address.city", "Sarajevo", "Mostar"),
     ("metadata", {"a": 1}, {"a": 1, "b": 2}),
+    ("metadata", {"vip": 1}, {"vip": True}),
+    ("metadata", {"list": [{"vip": False}]}, {"list": [{"vip": 0}]}),
     ("metadata", {"latitude": 45.815011}, {"latitude": 45.815012}),
     ("metadata", {"balance": 1234567.5}, {"balance": 1234568.5}),
 ]
@@ -88,3 +90,9 @@ async def test_lost_create_is_recovered_when_the_gateway_normalises_the_email() 
     harness = make_harness(NO_RESPONSE, respond(200, body))
     response = await harness.create(evolve(draft(), email="Ada@Example.com "))
     assert (response.record.id, response.recovered) == (UUID, True)
+
+
+@pytest.mark.parametrize("metadata", [{"plan": "a\0b"}, {"a\0b": "plan"}, {"list": ["\\\0"]}])
+async def test_metadata_with_nul_is_refused(metadata: Any) -> None:
+    assert monri.checked_body(draft(metadata=metadata))[1]
+    assert monri.checked_body(draft(metadata={"plan": "\\u0000"}))[1] == []

@@ -258,7 +258,7 @@ def test_text_shorter_than_documented_is_refused(name: str) -> None:
 @EACH_TABLE
 def test_other_types_and_invalid_unicode_are_refused(name: str) -> None:
     for table, wire in _texts(name):
-        row, values = _row(table, wire), [5, True, b"text", ["text"], {"text": 1}, "1234\ud800"]
+        row, values = _row(table, wire), [5, True, b"text", ["text"], {"text": 1}, "1234\ud800", "1234\0"]
         for value in values:
             (broken,) = table.broken(_put(table.valid, row.field, value))
             assert (broken.field, broken.wire_field) == (row.field, wire), value

@@ -68,8 +68,10 @@ def _normalized(field: str, value: Any) -> Any:
         return {_text(str(key)): _normalized(field, item) for key, item in value.items()}
     if isinstance(value, list):
         return [_normalized(field, item) for item in value]
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    if isinstance(value, (int, float)):
+        # Python's True is equal to 1.
+        whole = isinstance(value, float) and value.is_integer()
+        return (bool, value) if isinstance(value, bool) else str(int(value) if whole else value)
     return value
 
 
@@ -86,7 +88,11 @@ def compare_values(fields: Iterable[tuple[str, str]], sent: Mapping[str, Any], h
         if wire not in sent or wire not in held:
             continue
         own, found = sent[wire], held[wire]
-        if own == found:
+        same = own == found
+        if same and type(own) is not dict:
             continue
-        (normalized if equal_after_normalisation(field, own, found) else different).append(field)
+        if not equal_after_normalisation(field, own, found):
+            different.append(field)
+        elif not same:
+            normalized.append(field)
     return Comparison(tuple(different), tuple(normalized))

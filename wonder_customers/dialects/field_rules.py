@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import orjson
 from attrs import evolve, fields, frozen
 
-from wonder_customers.dialects.base import path_segment_problem
+from wonder_customers.dialects.base import UNPAIRED_SURROGATE, path_segment_problem
 from wonder_customers.dialects.json import DEPTH, deeper_than
 from wonder_customers.errors import InvalidRecordError, Violation
 from wonder_customers.records import (
@@ -39,7 +39,7 @@ class Limit:
         description: The limit in words, for the documentation.
         check: A function that returns why a value violates the limit, or None if it does not. The message contains no
             value.
-        lengths: The smallest and the greatest length of ASCII strings that always satisfy the limit.
+        lengths: The smallest and the greatest length of printable strings that always satisfy the limit.
     """
 
     description: str
@@ -74,9 +74,8 @@ def text(shortest: int = 0, longest: int = 255) -> Limit:
             return f"must be a str, not {type(value).__name__}"
         if not shortest <= len(value) <= longest:
             return f"must have {shortest} to {longest} characters, but has {len(value)}"
-        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-            return "must be valid Unicode"
-        return None
+        invalid = "\0" in value or UNPAIRED_SURROGATE.search(value)
+        return "must be valid Unicode without NUL characters" if invalid else None
 
     return Limit(f"{shortest} to {longest} characters", check, (shortest, longest))
 
@@ -148,6 +147,9 @@ def _e164_problem(value: Any) -> str | None:
 E164: Final = Limit("an international number (E.164)", _e164_problem)
 
 
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in orjson's output
+
+
 def json_object_problem(value: Any) -> str | None:
     """Return why `value` cannot be sent as a JSON object and read back, or None if it can."""
     if not isinstance(value, (dict, Mapping)):
@@ -158,10 +160,10 @@ def json_object_problem(value: Any) -> str | None:
         again = orjson.loads(written)
     except (orjson.JSONEncodeError, RecursionError):
         written, again = b"", None
-    if again != value:
+    if again != value or _NUL.search(written):
         return (
-            f"must contain only JSON values in at most {DEPTH // 2} nested levels, with strings as keys and no integer"
-            " of more than 64 bits"
+            f"must contain only JSON values in at most {DEPTH // 2} nested levels, with strings as keys, no integer of"
+            " more than 64 bits and no NUL character"
         )
     deep = written.count(b"{") + written.count(b"[") > DEPTH // 2 and deeper_than(DEPTH // 2, again)
     return f"must have at most {DEPTH // 2} nested levels" if deep else None
@@ -284,7 +286,7 @@ def _check_fields(
         if value is absent:
             continue
         name, rule, wire, shortest, longest, parts, wires = check
-        if type(value) is str and shortest <= len(value) <= longest and value.isascii():
+        if type(value) is str and shortest <= len(value) <= longest and value.isprintable():
             body[wire] = value
         elif value is None and wires:
             body |= dict.fromkeys(wires)  # a patch clears the field and its parts
@@ -394,6 +396,5 @@ def name_as_first_name(record: Draft) -> Draft:
     if parts and (not all(isinstance(part, str) for part in parts) or " ".join(map(str, parts)) != record.name):
         return record
     moved: dict[str, Any] = {"name": None if isinstance(record, CustomerDraft) else UNSET}
-    if not parts:
-        moved |= {"first_name": record.name, "last_name": None}  # a patch clears the previous last name
-    return evolve(record, **moved)
+    # A patch clears the previous last name.
+    return evolve(record, **moved if parts else moved | {"first_name": record.name, "last_name": None})
