@@ -1,7 +1,7 @@
 """A response header that cannot be read counts as absent."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -30,7 +30,7 @@ VALUES = [
     f"timeout={LARGE}",
 ]
 EACH_VALUE = pytest.mark.parametrize("value", VALUES, ids=lambda it: it[:40])
-CREATED_AT = "2024-01-01T00:00:00Z"
+CREATED_AT = datetime.now(UTC).isoformat()
 
 
 @EACH_VALUE
@@ -99,3 +99,10 @@ async def test_unreadable_keep_alive_counts_as_absent(kind: Callable[..., Any], 
 def test_age_is_unknown_without_a_zone() -> None:
     customer = Customer(UUID, created_at=datetime(2024, 1, 1))  # noqa: DTZ001 - without a zone on purpose
     assert age_of(customer, {"date": "Mon, 01 Jan 2024 00:00:00 GMT"}) == 0.0
+
+
+@pytest.mark.parametrize("headers", [{}, {"date": "yesterday"}])
+def test_age_without_the_gateways_clock_is_the_smallest_by_the_own_clock(headers: dict[str, str]) -> None:
+    now = datetime.now(UTC)
+    assert age_of(Customer(UUID, created_at=now - timedelta(hours=23)), headers) <= 0
+    assert age_of(Customer(UUID, created_at=now - timedelta(days=2)), headers) > 10

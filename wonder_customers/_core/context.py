@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final
@@ -52,6 +53,8 @@ __all__ = [
 Key = tuple[Hashable, str, str]
 """The key of a customer; see `customer_key`."""
 
+_CLOCK_TOLERANCE: Final = timedelta(days=1)
+"""The assumed difference of two clocks, including times without their zone."""
 UNCONFIRMED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE, Evidence.UNREADABLE})
 """The evidence after which a write may have been applied."""
 
@@ -287,10 +290,15 @@ def write_keys(call_context: CallContext, call: Call[Any]) -> list[Key]:
 
 
 def age_of(customer: Customer, headers: Mapping[str, str]) -> float:
-    """Return a customer's age in seconds by the gateway's clock; 0 if it is unknown."""
+    """Return a customer's age in seconds by the gateway's clock; 0 if it is unknown.
+
+    Without the gateway's clock, it is the smallest age by the clock of this machine.
+    """
     now, created = parse_http_date(headers.get("date", "")), customer.created_at
-    if now is None or created is None or now.tzinfo is None or created.tzinfo is None:
+    if created is None or created.tzinfo is None:
         return 0.0
+    if now is None or now.tzinfo is None:
+        now = datetime.now(UTC) - _CLOCK_TOLERANCE
     return (now - created).total_seconds()
 
 
