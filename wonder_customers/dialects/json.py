@@ -57,7 +57,8 @@ def parse_json(body: bytes, *, repair: bool = False) -> Any:
 
 def parse_source_json(text: str) -> Any:
     """Return the value of a JSON document in a customer file."""
-    return _lossless(text.encode(), orjson.loads(text), _bounded_int)
+    value = orjson.loads(text)
+    return _lossless(text.encode(), value, _bounded_int)
 
 
 def _lossless(body: bytes, value: Any, parse_int: Callable[[str], Any]) -> Any:
