@@ -106,7 +106,7 @@ _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra"}
 
 def _customer_shape(body: Json) -> tuple[Json, Json]:
     extra = unknown_keys(body, _CUSTOMER_KEYS)
-    if body.get("phone") in (None, ""):  # a dial code alone is no telephone number
+    if body.get("phone") in (None, ""):  # only a dial code
         body = body | {"dial_code": None, "phone": None}
     elif body.get("dial_code") == "":
         body = body | {"dial_code": None}
