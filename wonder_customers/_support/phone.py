@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from attrs import field, frozen
 
@@ -62,10 +63,11 @@ class Phone:
 
     def separated(self) -> "Phone":
         """Return the phone with the calling code only in `dial_code`, if `number` contains one."""
-        given: tuple[object, object] = (self.dial_code or "", self.number)
-        if not all(isinstance(it, str) for it in given):
+        code: Any = self.dial_code or ""
+        number: Any = self.number
+        if not (isinstance(code, str) and isinstance(number, str)):
             return self  # the limits report it
-        if not self._may_contain((self.dial_code or "").lstrip("+0")):
+        if not self._may_contain(code.lstrip("+0")):
             return self  # most numbers, without the telephone library
         parts = self._parts()
         digits = "".join(filter(str.isdecimal, self.number)).removeprefix("00")
