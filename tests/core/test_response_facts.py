@@ -277,7 +277,7 @@ async def test_limit_in_an_error_of_a_write_repeats_no_value_of_its_body() -> No
     it = make_harness(respond(400, {}, ratelimit_policy="10;user=ada@example.org", x_ratelimit_remaining="0"))
     with pytest.raises(InvalidRequestError) as caught:
         await it.create(CustomerDraft("r-1", name="Ada", email="ada@example.org"))
-    assert caught.value.rate_limit_headers == {"ratelimit-policy": "10;user=…", "x-ratelimit-remaining": "0"}
+    assert caught.value.rate_limit_headers == {"ratelimit-policy": "…", "x-ratelimit-remaining": "0"}
 
 
 async def test_history_of_an_error_repeats_no_value_of_a_successful_request() -> None:

@@ -12,7 +12,6 @@ from attrs import define, field
 from wonder_customers._core.context import NO_ERROR, UNCONFIRMED, AccountContext, AttemptResult, CallContext, Key
 from wonder_customers._core.credentials import Signer
 from wonder_customers._core.permits import request_result, wait_for_permit
-from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.signing import SignerPool
 from wonder_customers._core.write_locks import WriteOrder
 from wonder_customers._support.rate_limit_headers import rate_limit_headers
@@ -329,7 +328,7 @@ def _redacted(
     result: AttemptResult, call: Call[Any], call_context: CallContext, transmission: Transmission
 ) -> AttemptResult:
     """Return a failed result with redacted messages."""
-    redactor = Redactor(call.request, call_context.secrets)
+    redactor = call_context.redactor(call.request)
     redactor.redact_error(result.error)
     limits = rate_limit_headers(transmission.headers)
     result.error.rate_limit_headers = {name: redactor.redact_id(value) for name, value in limits.items()}

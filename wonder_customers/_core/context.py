@@ -131,6 +131,7 @@ class CallContext:
     deadline: float
     locks_before: int  # an earlier value of `WriteLocks.released`
     secrets: tuple[Secret, ...] = ()  # used so far
+    record: object = None  # the argument of the operation, whose values are redacted
     requests: int = 0  # started so far
     wrote: bool = False  # whether a write was applied
     unconfirmed: bool = False  # whether a write may have been applied
@@ -234,10 +235,15 @@ class CallContext:
         shown = f"HTTP {transmission.status}" if outcome == "response" else outcome
         return AttemptRecord(shown, cause, elapsed, self._redacted_id(request, result))
 
+    def redactor(self, request: HttpRequest) -> Redactor:
+        """Return the redactor for the response to `request`."""
+        # The gateway may repeat values of the whole call, such as the stored name in the response to a lookup.
+        return Redactor(request, self.secrets, self.record, (it[0] for it in self.ended))
+
     def _redacted_id(self, request: HttpRequest, result: AttemptResult) -> str | None:
         if result.response is None or result.request_id is None:
             return result.request_id  # the ids of errors are redacted already
-        return Redactor(request, self.secrets).redact_id(result.request_id)
+        return self.redactor(request).redact_id(result.request_id)
 
     def break_attempt(self, call: Call[Any], transmission: Transmission, error: BaseException, elapsed: float) -> None:
         """Report that a request was cancelled or ended with an unexpected error."""

@@ -19,7 +19,6 @@ from wonder_customers._core.context import (
     as_unconfirmed,
     write_keys,
 )
-from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteOrder
 from wonder_customers.dialects.base import Call, LockCustomer, Steps
@@ -33,6 +32,7 @@ from wonder_customers.errors import (
 )
 from wonder_customers.records import Customer, Response
 from wonder_customers.retry import Decision, Evidence, Raise, Resolve, Retry, RetryState, decide, lookup_schedule
+from wonder_customers.secret import without_frames
 from wonder_customers.wire import Replay
 
 if TYPE_CHECKING:  # loaded only when there are observers
@@ -93,13 +93,18 @@ class Executor:
     observers: "ObserverGroup | None" = None
 
     async def run(
-        self, account_context: AccountContext, operation: str, steps: Steps[T], subject: tuple[str, str] | None
+        self,
+        account_context: AccountContext,
+        operation: str,
+        steps: Steps[T],
+        subject: tuple[str, str] | None,
+        record: object = None,
     ) -> Response[T]:
         """Run an operation. `subject` is the customer to lock: ``("reference", …)`` or ``("id", …)``."""
         start = self.waits.clock()
         deadline = start + account_context.policy.deadline
         released, secrets = self.order.locks.released, account_context.secrets
-        call_context = CallContext(account_context, operation, self.waits, start, deadline, released, secrets)
+        call_context = CallContext(account_context, operation, self.waits, start, deadline, released, secrets, record)
         call_context.begin(self.observers)
         try:
             if subject is not None:
@@ -298,8 +303,7 @@ class Executor:
         except SessionClosedError:
             raise self._failure(call_context, call, progress, result, self._lookup_note()) from None
         except CallError as error:
-            # The gateway may repeat values of the write in its response to the lookup.
-            Redactor(call.request, call_context.secrets).redact_error(error)
+            without_frames(error)
             raise self._failure(call_context, call, progress, result, self._lookup_note()) from error
 
     def _lookup_note(self) -> str:

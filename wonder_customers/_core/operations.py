@@ -213,15 +213,22 @@ class RawOperations:
         return self._account_context.dialect.gateway
 
     async def _run(
-        self, operation: str, steps: Steps[T], subject: tuple[str, Any] | None = None, *, checked: bool = True
+        self,
+        operation: str,
+        steps: Steps[T],
+        subject: tuple[str, Any] | None = None,
+        record: object = None,
+        *,
+        checked: bool = True,
     ) -> Response[T]:
+        # `record`: the argument whose values are redacted in errors.
         # `checked`: whether the caller, a coroutine, has checked that the session is open. A coroutine may be created
         # outside of the event loop that runs it.
         known = subject if subject is not None and isinstance(subject[1], str) else None
         try:
             if not checked:
                 self._shared.check_open()
-            return await self._shared.executor.run(self._account_context, operation, steps, known)
+            return await self._shared.executor.run(self._account_context, operation, steps, known, record)
         except BaseException as error:
             # The request can be reached from variables of the inner frames.
             without_frames(error, keep_others=True)
@@ -242,7 +249,7 @@ class RawOperations:
         dialect = self._ready(Operation.CREATE)
         expect(dialect, "draft", draft, CustomerDraft)
         check_card_data(dialect, draft)
-        return await self._run(Operation.CREATE, dialect.create(draft), ("reference", draft.reference))
+        return await self._run(Operation.CREATE, dialect.create(draft), ("reference", draft.reference), draft)
 
     async def upsert(self, draft: CustomerDraft) -> Response[Customer]:
         """See `CustomerSession.upsert`."""
@@ -267,7 +274,7 @@ class RawOperations:
         if checked.dialect is not dialect:  # another session may have other rules
             return self.upsert(draft)
         steps = dialect.upsert_checked(draft, checked.body)
-        return self._run(Operation.UPSERT, steps, ("reference", draft.reference))
+        return self._run(Operation.UPSERT, steps, ("reference", draft.reference), draft)
 
     async def get(self, id: str) -> Response[Customer]:
         """See `CustomerSession.get`."""
@@ -278,12 +285,17 @@ class RawOperations:
         dialect = self._ready(Operation.GET_BY_REFERENCE, "reference", reference)
         return await self._run(Operation.GET_BY_REFERENCE, dialect.get_by_reference(reference))
 
+    async def _read_back(self, reference: str, draft: CustomerDraft) -> Response[Customer]:
+        """Return the customer with the reference of a draft. Errors contain no values of the draft."""
+        dialect = self._ready(Operation.GET_BY_REFERENCE, "reference", reference)
+        return await self._run(Operation.GET_BY_REFERENCE, dialect.get_by_reference(reference), record=draft)
+
     async def update(self, id: str, patch: CustomerPatch) -> Response[Customer]:
         """See `CustomerSession.update`."""
         dialect = self._ready(Operation.UPDATE, "id", id)
         expect(dialect, "patch", patch, CustomerPatch)
         check_card_data(dialect, patch)
-        return await self._run(Operation.UPDATE, dialect.update(id, patch), ("id", id))
+        return await self._run(Operation.UPDATE, dialect.update(id, patch), ("id", id), patch)
 
     async def delete(self, id: str) -> Response[None]:
         """See `CustomerSession.delete`."""
@@ -326,7 +338,7 @@ class RawOperations:
         if isinstance(source, PaymentSource):
             check_card_data(dialect, source)
         steps = dialect.create_payment_token(customer_id, source)
-        return await self._run(Operation.CREATE_PAYMENT_TOKEN, steps, ("id", customer_id))
+        return await self._run(Operation.CREATE_PAYMENT_TOKEN, steps, ("id", customer_id), source)
 
     async def check_payment_token(self, customer_id: str, token: str | PaymentToken) -> Response[PaymentToken]:
         """See `CustomerSession.check_payment_token`."""

@@ -1,14 +1,17 @@
 """The removal of request data and credentials from error messages."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from attrs import has
+
+from wonder_customers._support.card_data import contains_card_number
 from wonder_customers._support.folded_text import FoldedText, fold
 from wonder_customers.dialects.responses import error_object
 from wonder_customers.errors import CallError, GatewayError, InvalidRequestError
-from wonder_customers.secret import Secret, without_frames
+from wonder_customers.secret import Secret, fields_of, without_frames
 from wonder_customers.wire import HttpRequest
 
 _MARK: Final = "…"
@@ -29,10 +32,25 @@ _CODE: Final = re.compile(r"\d{1,11}")
 
 
 class Redactor:
-    """Removes credentials and the values of a request from messages of the gateway."""
+    """Removes credentials and the values of a call from messages of the gateway.
 
-    def __init__(self, request: HttpRequest, secrets: Iterable[Secret] = ()) -> None:
-        found = {*_texts(error_object(request.body)), *_query_values(request.target), *(it.reveal() for it in secrets)}
+    Args:
+        request: The request.
+        secrets: The credentials.
+        record: The record of the call, whose values the gateway may repeat before they are sent; None without a record.
+        earlier: The earlier requests of the call.
+    """
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        secrets: Iterable[Secret] = (),
+        record: object = None,
+        earlier: Iterable[HttpRequest] = (),
+    ) -> None:
+        found = {*_texts(record), *(it.reveal() for it in secrets)}
+        for body, target in {(it.body, it.target) for it in (request, *earlier)}:
+            found.update(_texts(error_object(body)), _query_values(target))
         plain = ((value, fold(value).strip()) for value in found if _is_identifying(value))
         self._values = [(value, folded) for value, folded in plain if folded]
 
@@ -66,10 +84,13 @@ class Redactor:
         return _marked(folded, found)[:_KEPT]
 
     def redact_id(self, text: str) -> str:
-        """Return the request id `text` with identifying values replaced by a mark."""
+        """Return a request id or a header with identifying values replaced by a mark."""
+        if contains_card_number(text):
+            return _MARK
         folded = FoldedText.of(text)
         # Long numbers are kept, because a request id may be one. Random ids contain short numbers by chance.
-        return _marked(folded, self._found(folded, whole_numbers=True))
+        found = self._found(folded, whole_numbers=True)
+        return _marked(folded, [*found, *(it.span() for it in _EMAIL.finditer(folded.text))])
 
     def _found(self, folded: FoldedText, *, whole_numbers: bool = False) -> list[tuple[int, int]]:
         """Return the spans of the values in a folded text."""
@@ -140,17 +161,23 @@ def _marked(folded: FoldedText, found: list[tuple[int, int]]) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield the strings and numbers of a JSON value as strings."""
+    """Yield the strings and numbers of a JSON value or a record as strings."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         for item in value.values():
             yield from _texts(item)
-    elif isinstance(value, list):
+    elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _texts(item)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         yield str(value)
+    elif isinstance(value, Secret):
+        yield value.reveal()
+    elif has(type(value)):
+        for name, item in fields_of(value):
+            if name != "clear":  # contains names of fields
+                yield from _texts(item)
 
 
 def _query_values(target: str) -> Iterator[str]:

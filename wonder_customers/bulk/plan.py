@@ -227,7 +227,7 @@ async def _look_up(
 
     async def ask(item: PendingRow) -> None:
         try:
-            response = await session.raw.get_by_reference(item.reference)
+            response = await session.raw._read_back(item.reference, item.draft)  # noqa: SLF001 - not for applications
         except NotFoundError as error:
             if not error.certain:
                 raise

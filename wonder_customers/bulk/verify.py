@@ -245,7 +245,7 @@ class _Comparison:
         cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, journaled=False)
         changed = bool(cells.cleared) or self._changed(draft if self.empty == "own" else cells.draft, entry)
         try:
-            response = await self.session.raw.get_by_reference(reference)
+            response = await self.session.raw._read_back(reference, draft)  # noqa: SLF001 - not for applications
         except NotFoundError as error:
             if not error.certain:
                 raise

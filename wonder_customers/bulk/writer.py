@@ -102,7 +102,7 @@ class RowWriter:
         if row.superseded:
             await self.wait_for_window()
         try:
-            response = await self.session.raw.get_by_reference(row.reference)
+            response = await self.session.raw._read_back(row.reference, row.draft)  # noqa: SLF001 - not for applications
         except NotFoundError:
             response = None
         if response is not None and self._is_confirmed(row.draft, response.record):
