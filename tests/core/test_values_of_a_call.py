@@ -54,8 +54,17 @@ def person(gateway: str) -> CustomerDraft:
 
 
 def card(gateway: str) -> Any:
-    where: dict[str, Any] = {"success_return_url": "https://a", "fail_return_url": "https://b", "transaction_type": "no_show"}
-    common: dict[str, Any] = {"expire_month": "11", "expire_year": "2031", "holder_name": NAME, "address": Address(STREET)}
+    where: dict[str, Any] = {
+        "success_return_url": "https://a",
+        "fail_return_url": "https://b",
+        "transaction_type": "no_show",
+    }
+    common: dict[str, Any] = {
+        "expire_month": "11",
+        "expire_year": "2031",
+        "holder_name": NAME,
+        "address": Address(STREET),
+    }
     number = "4929735926140832"
     return WonderCard(number, **common, **where) if gateway == "wonder" else CardSource(number, **common)
 

@@ -44,7 +44,7 @@ CARDS = [
 SEPARATORS = [
     "", " ", "-", ".", "\u00a0", "\u2009", "  ", "\t", "/", "_", ",", "\u2013", "\u200b", "\u2060", " - ", "\n",
     "\ufeff",
-    "\u00ad", ":", "·", "|",
+    "\u00ad", ":", "·", "|", "    ", "  -  ", "\r\n\r\n", "\t\t\t\t", " -- ", " " * 12,
 ]  # fmt: skip
 CARD, CODE = CARDS[0], "917"
 
@@ -78,8 +78,9 @@ def test_every_sequence_of_complete_groups_is_checked(groups: list[str]) -> None
 @pytest.mark.parametrize(
     "text",
     ["4 " * 500_000, "4---" * 250_000, "44 " * 333_333, "\u0664 " * 333_333, "cvv \u0315\u0300" * 100_000,
-     "cvv " + "\u0315" * 100_000 + "\u0300" * 100_000],
-    ids=range(6),
+     "cvv " + "\u0315" * 100_000 + "\u0300" * 100_000, ("4" + " " * 12) * 80_000, "cvv no " * 150_000,
+     ("ccv" + " " * 13) * 60_000],
+    ids=range(9),
 )  # fmt: skip
 def test_megabyte_of_groups_or_marks_is_searched_quickly(text: str) -> None:
     start = time.process_time()
@@ -141,9 +142,12 @@ NAMES = [
     "cvv", "CVV2/CVC2", "Kartenpruefnummer", "Kartenprüfnummer", unicodedata.normalize("NFD", "Kartenprüfnummer"),
     "CVV (3 digits)", "card.cvv", "cardCvc", "security-code", "Security Code", "CSC", "card_cvn2", "cvv_code", "c.v.v.",
     "Sicherheitscode", "sigurnosni kod", "Código de seguridad", "\uff23\uff36\uff36", "pin_block", "Track 2 data",
+    "ccv", "CCV", "card_ccv", "cardCcv", "CCV (3 digits)", "payment_source.card_ccv", "ccv_code", "verification_value",
+    "card_verification", "cardcode", "card_code", "Prüfnummer", "криптограмма", "track2",
 ]  # fmt: skip
 OTHERS = ["discscore", "caviar", "cid", "pin", "cvv_check", "cvc_result", "tier", "member", "code", "Postleitzahl",
-          "track", "security", "recv"]  # fmt: skip
+          "track", "security", "recv", "acc_value", "acc_v2", "metadata.acc_volume", "verification", "identity_verification",
+          "gift_card_code", "postcode", "soundtrack2", "Prüfnummer TÜV"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -161,6 +165,11 @@ METADATA: list[Any] = [
     {"pan": CARD}, {"pan": int(CARD)}, {"note": f"card {CARD[:4]} {CARD[4:8]} {CARD[8:12]} {CARD[12:]}"},
     {CARD: "x"}, {"json": f'{{"cvv": "{CODE}"}}'}, {"json": f'[{{"pan": {CARD}}}]'}, {"text": f"cvv: {CODE}"},
     {"text": f"CVC{CODE}"}, {"text": f"security code is {CODE}"}, {"text": f"Prüfnummer {CODE}"}, {"list": [CARD]},
+    {"card_ccv": CODE}, {"ccv": CODE}, {"text": f"CCV {CODE}"}, {"text": f"card_ccv={CODE}"},
+    {"text": "CVV \uff19\uff11\uff17"}, {"text": f'paid with {{"cvv": "{CODE}"}}'}, {"text": f"CVV code: {CODE}"},
+    {"text": f"CVV number {CODE}"},
+    {"text": f"cvv no. {CODE}"}, {"text": f"<cvv>{CODE}</cvv>"}, {"text": f"security code number is {CODE}"},
+    {"text": "card 4929    7359    2614    0832"}, {"text": "4929\r\n\r\n7359\r\n\r\n2614\r\n\r\n0832"},
 ]  # fmt: skip
 DRAFTS: dict[str, CustomerDraft] = {
     **{f"metadata-{number}": CustomerDraft("r", "Ada", metadata=it) for number, it in enumerate(METADATA)},
@@ -285,7 +294,19 @@ def test_values_that_contain_themselves_are_searched_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["CVV2/CVC2", "Kartenpruefnummer", "CVV (3 digits)", "metadata.cvv", "metadata.card cvc"]
+    "name",
+    [
+        "CVV2/CVC2",
+        "Kartenpruefnummer",
+        "CVV (3 digits)",
+        "metadata.cvv",
+        "metadata.card cvc",
+        "CCV",
+        "card_ccv",
+        "metadata.ccv",
+        "payment_source.card_ccv",
+        "verification_value",
+    ],
 )
 @pytest.mark.parametrize("unknown", ["refuse", "ignore"])
 def test_column_of_security_codes_is_refused(tmp_path: Path, name: str, unknown: Any) -> None:

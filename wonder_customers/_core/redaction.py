@@ -21,7 +21,7 @@ _KEPT: Final = 1000
 _LONG: Final = 6
 """Values of at least this length are also removed inside words."""
 _EMAIL: Final = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
-_DIGITS: Final = re.compile(r"\+?\d(?:[\W_]{0,3}\d){6,}")
+_DIGITS: Final = re.compile(r"\+?\d(?:[\W_]{0,12}\d){6,}")
 """Seven or more digits, which may be separated."""
 
 _POSITIONS: Final = frozenset({"limit", "offset", "skip", "page", "per_page", "page_size"})

@@ -24,11 +24,11 @@ __all__ = [
     "search_values",
 ]
 
-_CANDIDATE: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}+[0-9]){12,18}(?![0-9])")
-"""13 to 19 digits with the first digit of a card scheme. Up to three other characters may separate two digits."""
+_CANDIDATE: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,12}+[0-9]){12,18}(?![0-9])")
+"""13 to 19 digits with the first digit of a card scheme. Up to twelve other characters may separate two digits."""
 may_contain_card_number: Final = _CANDIDATE.search
 """Return a match if a text of ASCII characters may contain a card number; None for most ids."""
-_RUN: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}[0-9]){12,}")
+_RUN: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,12}[0-9]){12,}")
 """13 or more digits that begin like a card number."""
 _GROUP: Final = re.compile("[0-9]+")
 _NUMBER: Final = re.compile(
@@ -43,14 +43,17 @@ _NUMBER: Final = re.compile(
 _ID: Final = re.compile(r"(?=.*[A-Fa-f])(?:[0-9A-Fa-f]{24}|[0-9A-Fa-f]{8}(?:-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12})")
 _CODE_NAME: Final = re.compile(
     r"cv[vc]|cvn2|(card|credit)?securitycode|(card)?(csc|cvn|cav)2?(code|number|value)?$|pinblock|track[12]?data"
-    r"|cardv(erification|alidation)(code|value|number)|kartenpru?e?f|sicherheits(code|nummer)|sigurnosni(kod|broj)"
+    r"|(^|card)ccv2?(code|number|value|[0-9]|$)|^(magnetic|mag|card)?track[12]$|^cardcode$|^verificationvalue$"
+    r"|cardv(erification|alidation)(code|value|number|$)|^prue?fnummer$|kartenpru?e?f|sicherheits(code|nummer)"
+    r"|sigurnosni(kod|broj)|криптограмм|кодбезопасности"
     r"|codigo(de)?seguridad|codice(di)?sicurezza|code(de)?securite|cryptogramme|beveiligingscode|kodbezpieczenstwa"
 )
 _CODE_RESULT: Final = re.compile(r"(check|result|status|response|match|passed|required|present|provided)")
 """Names of fields that state whether a code was correct. They may be stored."""
 _CODE_IN_TEXT: Final = re.compile(
-    r"(?:\bcsc|cvn2?|cv[vc]2?|security\W?code|prufnummer|pruefnummer|sicherheitscode|sigurnosni kod)"
-    r"(?:\W{0,3}(?:is|ist|je)\b)?[\W_]{0,3}[0-9]{3,4}(?![0-9])"
+    r"(?:\bcsc|cvn2?|cv[vc]2?|(?<![^\W_])(?:card)?ccv2?|security\W?code|prufnummer|pruefnummer|sicherheitscode"
+    r"|sigurnosni kod)"
+    r"(?:\W{0,3}(?:code|number|nummer|value|no|nr|is|ist|je)\b){0,2}[\W_]{0,12}[0-9]{3,4}(?![0-9])"
 )
 _ASCII: Final = frozenset(map(chr, range(128)))
 _CODE: Final = re.compile(r"[0-9]{3}")
@@ -228,7 +231,7 @@ def _search_text(location: str, text: str) -> Iterator[tuple[str, str]]:
         yield location, "contains a card number"
         return
     plain = _without_marks(plain_text(text))
-    if _has_hint(plain) and _CODE.search(text) and _CODE_IN_TEXT.search(plain):
+    if _has_hint(plain) and _CODE.search(plain) and _CODE_IN_TEXT.search(plain):
         yield location, "contains a card's security code"
 
 

@@ -52,7 +52,7 @@ def _has_security_codes(plain: str, mapped: str | None) -> bool:
     if (mapped or "").rpartition(".")[2] == "cvv":
         return True
     name = plain.rpartition(".")[2]
-    found = bool(_SECURITY_CODE.fullmatch(name)) or names_security_code(plain)
+    found = bool(_SECURITY_CODE.fullmatch(name)) or names_security_code(plain) or names_security_code(name)
     return found and not (is_ambiguous(plain) and mapped is not None)
 
 
