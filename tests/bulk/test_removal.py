@@ -1,6 +1,8 @@
 """Customers missing from the source are counted, and deleted on request within limits."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,18 @@ async def test_customers_that_left_are_deleted_once(jobs: Jobs) -> None:
     assert deleted(jobs) == {"c-3": 1, "c-5": 1}
     assert delete_requests(jobs) == 2
     assert jobs.journal.states() == {"done": ROWS - 2, "removed": 2}
+
+
+@pytest.mark.parametrize("jobs", DELETING, indirect=True)
+async def test_customer_with_an_unusable_id_is_kept(jobs: Jobs) -> None:
+    await first_run(jobs)
+    write_without(jobs, ROWS, 3, 5)
+    with closing(sqlite3.connect(jobs.journal.path)) as connection, connection:
+        connection.execute("UPDATE rows SET id = '..' WHERE reference = 'c-3'")
+    job, outcomes = await jobs.run(removed="delete")
+    assert count_statuses(outcomes) == {"unchanged": ROWS - 2, "kept": 1, "removed": 1}
+    assert (job.left.removed, job.left.kept) == (1, 1)
+    assert deleted(jobs) == {"c-5": 1}
 
 
 @pytest.mark.parametrize("jobs", DELETING, indirect=True)

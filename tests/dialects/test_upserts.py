@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import httpx
 import pytest
 from attrs import evolve
-from gateway_responses import monri_customer, paydock_list
+from gateway_responses import UUID, monri_customer, paydock_customer, paydock_list, wonder_customer
+from mock_gateway import ACCOUNTS as MOCKED
+from mock_gateway import MockGateway, json_response
 
 from scripted_transport import CREATED, MONRI, NOT_FOUND, PAYDOCK, draft, make_harness, respond, wonder_account
 from wonder_customers import ConflictError, CustomerDraft, CustomerPatch, InvalidRequestError, InvalidResponseError
+from wonder_customers.bulk import Options, sync
 from wonder_customers.testing import CustomerSimulator
 
 pytestmark = pytest.mark.anyio
@@ -106,3 +110,50 @@ async def test_single_name_replaces_the_first_and_the_last_name() -> None:
             await session.upsert(both)
             held = await session.upsert(CustomerDraft(reference="r-1", first_name="Augusta"))
             assert (held.first_name, held.last_name) == ("Augusta", "Lovelace")
+
+
+UNUSABLE = ["..", ".", "", "..\n", "a\tb", "a" * 5000]
+
+
+@pytest.mark.parametrize("bad", UNUSABLE, ids=range(len(UNUSABLE)))
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+async def test_unusable_id_in_a_response_is_an_invalid_response(gateway: str, bad: str) -> None:
+    found = {
+        "monri": monri_customer(merchant_customer_id="r-1", uuid=bad),
+        "paydock": paydock_list({"_id": bad, "reference": "r-1"}),
+    }
+    it = make_harness(respond(200, found[gateway]), account=ACCOUNTS[gateway])
+    with pytest.raises(InvalidResponseError, match="cannot be used") as caught:
+        await it.upsert(draft())
+    assert caught.value.applied == "no"
+    assert len(it.script.sent) == 1
+
+
+async def test_unusable_reference_in_a_response_is_an_invalid_response_at_wonder() -> None:
+    it = make_harness(respond(200, wonder_customer(reference_number="..")), account=wonder_account())
+    with pytest.raises(InvalidResponseError, match="reference of the customer in the response cannot be used"):
+        await it.update(UUID, CustomerPatch(name="Bob"))
+    assert len(it.script.sent) == 1
+
+
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+async def test_unusable_id_fails_only_its_row_of_a_job(gateway: str) -> None:
+    def reply(request: httpx.Request) -> httpx.Response:
+        reference = request.url.params.get("reference") or request.url.path.rpartition("/")[2]
+        bad = ".." if reference == "r-3" else f"id-{reference.removeprefix('id-')}"
+        reference = reference.removeprefix("id-")
+        if gateway == "monri":
+            return json_response(200, monri_customer(merchant_customer_id=reference, uuid=bad, name="Old"))
+        if request.method == "GET":
+            return json_response(200, paydock_list({"_id": bad, "reference": reference}))
+        return json_response(200, paydock_customer(_id=bad, reference=reference))
+
+    rows = [CustomerDraft(f"r-{number}", email="a@example.org", **_name(gateway)) for number in range(6)]
+    session = MockGateway(*[reply] * 40).session(MOCKED[gateway]())
+    async with session, sync(session, rows, options=Options(failure_share=None)) as job:
+        outcomes = {it.reference: it.status async for it in job}
+    assert outcomes == {f"r-{number}": "failed" if number == 3 else "written" for number in range(6)}
+
+
+def _name(gateway: str) -> dict[str, Any]:
+    return {"first_name": "A", "last_name": "B"} if gateway == "paydock" else {"name": "Ada"}

@@ -146,8 +146,8 @@ NAMES = [
     "card_verification", "cardcode", "card_code", "Prüfnummer", "криптограмма", "track2",
 ]  # fmt: skip
 OTHERS = ["discscore", "caviar", "cid", "pin", "cvv_check", "cvc_result", "tier", "member", "code", "Postleitzahl",
-          "track", "security", "recv", "acc_value", "acc_v2", "metadata.acc_volume", "verification", "identity_verification",
-          "gift_card_code", "postcode", "soundtrack2", "Prüfnummer TÜV"]  # fmt: skip
+          "track", "security", "recv", "acc_value", "acc_v2", "metadata.acc_volume", "verification",
+          "identity_verification", "gift_card_code", "postcode", "soundtrack2", "Prüfnummer TÜV"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -20,6 +20,7 @@ from wonder_customers.errors import (
     AuthenticationError,
     CallError,
     ConfigurationError,
+    InvalidRecordError,
     NotFoundError,
     PermissionDeniedError,
 )
@@ -106,6 +107,9 @@ class Removal:
             if error.applied == "no":
                 self.records.revert(it)
             outcome = _kept(it, error.reason, error_code(error), error)
+        except InvalidRecordError:
+            self.records.revert(it)
+            outcome = _kept(it, "the id that the gateway returned for the customer cannot be used", "unusable id")
         if outcome.ok or outcome.applied != "no" or not self.stop.is_set:
             await self.report(outcome)
 

@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 from wonder_customers.dialects.accounts import parse_base_url
 from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.filters import CustomerFilter
+from wonder_customers.dialects.responses import unusable_value
 from wonder_customers.errors import (
     ConflictError,
     InvalidRecordError,
@@ -136,7 +137,10 @@ def upsert_by_lookup(
                 held = yield from _locked(lookup, reference)
             except NotFoundError:
                 raise refused from None
-    return (yield from update(held))
+    try:
+        return (yield from update(held))
+    except InvalidRecordError as error:
+        raise unusable_value(error, "id") from None
 
 
 def _locked(lookup: Callable[[str], Steps[Customer]], reference: str) -> Steps[Customer]:
