@@ -76,6 +76,23 @@ def test_customer_fields_are_escaped_for_the_terminal(command: Command, variable
         assert "\u202e" not in out
 
 
+def test_keys_of_metadata_are_escaped_for_the_terminal(command: Command, variables: Variables) -> None:
+    customer = created("monri", variables, CustomerDraft("keys", "Ada", metadata={"p\x1b[2J\u202e[red]x": "\x9b1m"}))
+    _, out, _ = command("get", "monri", customer.id, env=variables)
+    assert "metadata.p\\x1b[2J\\u202e[red]x" in out
+    assert not {"\x1b", "\u202e", "\x9b"}.intersection(out)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("x\x1b[2J\u202e",), ("get", "monri", "--x\x1b[2J\u202e")], ids=["command", "option"]
+)
+def test_arguments_are_escaped_in_errors(command: Command, arguments: tuple[str, ...]) -> None:
+    code, out, err = command(*arguments)
+    assert code == 1
+    assert "x\\x1b[2J\\u202e" in out + err
+    assert not {"\x1b", "\u202e"}.intersection(out + err)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -8,8 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, CycloptsPanel, Group, Parameter
 
+from wonder_customers._support.printable import printable
 from wonder_customers.cli.error_messages import error_message
 from wonder_customers.cli.exit_codes import BROKEN_PIPE, FAILED, INTERRUPTED, SUCCESS, USAGE
 from wonder_customers.cli.output import console, discard, print_message
@@ -72,7 +73,7 @@ def _launch(
         debug: Show the traceback of an error.
     """
     try:
-        code = app(tokens, exit_on_error=False, result_action="return_value")
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except BrokenPipeError:
         discard(sys.stdout)  # the rest of the buffer must not cause another error at exit
@@ -115,14 +116,15 @@ def run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         app.console = console(wide=False)
-        code = app.meta(arguments, exit_on_error=False, result_action="return_value")
+        code = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         # The help and the version are printed outside of any command.
         sys.stdout.flush()
     except BrokenPipeError:
         discard(sys.stdout)
         return BROKEN_PIPE
-    except CycloptsError:
-        # cyclopts has printed the error.
+    except CycloptsError as error:
+        # Printed here, because cyclopts does not escape the arguments.
+        app.error_console.print(CycloptsPanel("\n".join(map(printable, str(error).split("\n")))))
         print_message(
             "`wonder-customers --help` lists the commands. `wonder-customers COMMAND --help` shows the options of"
             " a command."

@@ -117,7 +117,7 @@ def _customer_details(customer: Customer) -> Table:
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _flatten(asdict(customer)):
-        table.add_row(name, cell(value))
+        table.add_row(cell(name), cell(value))
     return table
 
 
