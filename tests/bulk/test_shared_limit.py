@@ -153,8 +153,10 @@ def test_invalid_addresses_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="contains a password"):
         SharedLimit("redis://127.0.0.1:1?db=0&Password=hunter2", 10.0)
     assert "hunter2" not in str(caught.value)
-    with pytest.raises(ConfigurationError, match="redis://HOST:PORT"):
-        SharedLimit("memory://", 10.0)
+    addresses = ["memory://", "redis://[bad/0", "redis://h:port/0", "redis://h:99999/0", "redis://h/0?socket_timeout=x"]
+    for address in (*addresses, "redis://h/0?unknown=1"):
+        with pytest.raises(ConfigurationError, match="redis://HOST:PORT"):
+            SharedLimit(address, 10.0)
     for rate in (0.0, inf, nan):
         with pytest.raises(ConfigurationError, match="the rate must be finite and at least 1 request per hour"):
             SharedLimit("redis://127.0.0.1:1", rate)

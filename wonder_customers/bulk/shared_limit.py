@@ -24,6 +24,7 @@ PASSWORD = "WONDER_CUSTOMERS_LIMIT_PASSWORD"  # noqa: S105 - a variable's name
 TIMEOUT = 1.0
 """Seconds within which the server must respond."""
 
+_INVALID = "the address of the shared limit must be redis://HOST:PORT/DATABASE or, for TLS, rediss://HOST:PORT/DATABASE"
 _GRANT = f"""
 local time, spacing, held = redis.call('TIME'), tonumber(ARGV[1]), redis.call('GET', KEYS[1])
 local now, first = time[1] + time[2] / 1e6, tonumber(held or 'inf')
@@ -73,28 +74,34 @@ class SharedLimit:
 
     def __attrs_post_init__(self) -> None:
         check_rate(self.rate)
-        address = urlsplit(self.url)
+        try:
+            address = urlsplit(self.url)
+            _ = address.port  # raises ValueError for an invalid port
+        except ValueError:
+            raise ConfigurationError(_INVALID) from None
         if address.password or "password" in address.query.casefold():
             raise ConfigurationError(
                 "the address of the shared limit contains a password, which other users can see. Set the environment"
                 f" variable {PASSWORD} instead."
             )
         if address.scheme not in {"redis", "rediss"}:
-            raise ConfigurationError(
-                "the address of the shared limit must be redis://HOST:PORT/DATABASE or, for TLS, rediss://HOST:PORT/DATABASE"
-            )
+            raise ConfigurationError(_INVALID)
         self._leased = LeasedRateLimit(self._grant)
         with needed("shared-limit", "redis", by="a shared limit"):
             from redis import Redis, RedisError  # noqa: PLC0415 - an extra
             from redis.backoff import NoBackoff  # noqa: PLC0415
             from redis.retry import Retry  # noqa: PLC0415
-        server = Redis.from_url(
-            self.url,
-            password=environ.get(PASSWORD),
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
-            retry=Retry(NoBackoff(), 0),  # a permit of a repeated request would be older than it seems
-        )
+        try:
+            server = Redis.from_url(
+                self.url,
+                password=environ.get(PASSWORD),
+                socket_timeout=TIMEOUT,
+                socket_connect_timeout=TIMEOUT,
+                retry=Retry(NoBackoff(), 0),  # a permit of a repeated request would be older than it seems
+            )
+            server.connection_pool.make_connection()  # not opened; raises TypeError for an unknown option
+        except (TypeError, ValueError):
+            raise ConfigurationError(f"{_INVALID}; an option after the question mark is invalid") from None
         self._script, self._errors = server.register_script(_GRANT), RedisError
 
     async def check(self) -> None:

@@ -54,7 +54,7 @@ def _result(database: str, query: str) -> Iterator[Any]:
 
     try:
         engine = sqlalchemy.create_engine(url)
-    except (ImportError, SQLAlchemyError) as error:
+    except (ImportError, SQLAlchemyError, TypeError, ValueError) as error:  # the last two: an option of the URL
         raise ConfigurationError(
             f"the database cannot be used: {error}. Nothing was read. Check the URL, and that the driver of the"
             " database is installed."
@@ -112,7 +112,7 @@ def _url(given: str) -> Any:
         )
     try:
         url = make_url(text)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):  # ValueError: the port is not a number
         raise ConfigurationError(
             "the URL of the database is invalid. Nothing was read. Use a URL such as postgresql://user@host/name."
         ) from None
