@@ -24,7 +24,7 @@ from wonder_customers.contrib.problems import problem
 
 pytestmark = pytest.mark.anyio
 
-NAME, STREET = "Zebediah Quoxworth", "13 Canary Lane"
+NAME, STREET = "Zebediah Quoxworth", "13 Canary Street"
 TEXT = f"customer {NAME} ({STREET}, Zagreb) is locked"
 REFUSAL: dict[str, Any] = {
     "status": 422, "message": TEXT, "error_code": "locked", "error": {"message": TEXT},

@@ -138,7 +138,7 @@ async def test_unusable_reference_in_a_response_is_an_invalid_response_at_wonder
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)
 async def test_unusable_id_fails_only_its_row_of_a_job(gateway: str) -> None:
-    def reply(request: httpx.Request) -> httpx.Response:
+    def found(request: httpx.Request) -> httpx.Response:
         reference = request.url.params.get("reference") or request.url.path.rpartition("/")[2]
         bad = ".." if reference == "r-3" else f"id-{reference.removeprefix('id-')}"
         reference = reference.removeprefix("id-")
@@ -149,7 +149,7 @@ async def test_unusable_id_fails_only_its_row_of_a_job(gateway: str) -> None:
         return json_response(200, paydock_customer(_id=bad, reference=reference))
 
     rows = [CustomerDraft(f"r-{number}", email="a@example.org", **_name(gateway)) for number in range(6)]
-    session = MockGateway(*[reply] * 40).session(MOCKED[gateway]())
+    session = MockGateway(*[found] * 40).session(MOCKED[gateway]())
     async with session, sync(session, rows, options=Options(failure_share=None)) as job:
         outcomes = {it.reference: it.status async for it in job}
     assert outcomes == {f"r-{number}": "failed" if number == 3 else "written" for number in range(6)}
