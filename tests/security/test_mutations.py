@@ -141,7 +141,7 @@ def _error(part: str, old: str, new: str) -> Redaction:
 
 
 def _values(part: str, old: str) -> Redaction:
-    return Redaction(f"_core.redaction.Redactor.{part}", "echo", rewritten(Redactor, "__init__", old, "*()"))
+    return Redaction(f"_core.redaction.Redactor.{part}", "echo", rewritten(Redactor, "__init__", old, "()"))
 
 
 def _case_sensitive(patched: pytest.MonkeyPatch) -> None:
@@ -187,9 +187,9 @@ REDACTIONS = [
     _error("code", "self.redact(error.code, code) if error.code else error.code", "error.code"),
     _error("names", "self.redact(name[:200])", "name[:200]"),
     _error("messages", "map(self.redact, messages[:20])", "messages[:20]"),
-    _values("body", "*_texts(error_object(request.body))"),
-    _values("query", "*_query_values(request.target)"),
-    _values("secrets", "*(it.reveal() for it in secrets)"),
+    _values("body", "_texts(error_object(body))"),
+    _values("query", "_query_values(target)"),
+    _values("secrets", "(it.reveal() for it in secrets)"),
     Redaction("_core.redaction.Redactor.case", "echo", _case_sensitive),
     Redaction("_core.redaction._EMAIL", "echo", rewritten(Redactor, "redact", "_EMAIL.finditer", "(lambda _: ())")),
     Redaction("_core.redaction._DIGITS", "echo", replaced(_module("_core.redaction"), "_long_numbers", lambda *_: ())),
