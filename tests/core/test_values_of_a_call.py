@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from error_checks import visible_text
-from mock_gateway import ACCOUNTS, MockGateway, Session, json_response
+from mock_gateway import ACCOUNTS, MockGateway, Session, json_response, monri_oauth
 
 from wonder_customers import (
     Address,
@@ -92,6 +92,13 @@ async def test_error_shows_no_value_of_the_record(gateway: str, call: str, respo
     while error is not None:
         assert not {it for it in (NAME, STREET) if it in visible_text(error)}
         error = error.__cause__ or error.__context__
+
+
+async def test_error_of_a_token_request_shows_no_value_of_the_record() -> None:
+    async with MockGateway(refuse).session(monri_oauth()) as session:
+        with pytest.raises(CallError) as caught:
+            await session.upsert(person("monri"))
+    assert not {it for it in (NAME, STREET) if it in visible_text(caught.value)}
 
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)
