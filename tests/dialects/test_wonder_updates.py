@@ -34,7 +34,7 @@ async def written(held: dict[str, Any], patch: CustomerPatch) -> dict[str, Any]:
     return body
 
 
-@pytest.mark.parametrize("reference", ["", "a\tb", "."])
+@pytest.mark.parametrize("reference", ["", "a\tb", ".", ".."])
 async def test_customer_whose_reference_cannot_be_used_is_not_updated(reference: str) -> None:
     # The write would create or change another customer.
     with pytest.raises(InvalidRecordError) as caught:

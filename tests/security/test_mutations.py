@@ -43,7 +43,7 @@ from wonder_customers.bulk.dead_letters import DeadLetters
 from wonder_customers.bulk.distributed.worker import Worker
 from wonder_customers.bulk.journal.digest import Digests
 from wonder_customers.bulk.shared_limit import SharedLimit
-from wonder_customers.bulk.sources import columns
+from wonder_customers.bulk.sources import column_checks, columns
 from wonder_customers.dialects.base import AccessToken
 from wonder_customers.dialects.filters import CustomerFilter
 from wonder_customers.simulator import SimulatorServer
@@ -204,13 +204,17 @@ REDACTIONS = [
         rewritten(DeadLetters, "_write", "self._values and outcome.draft is not None", "outcome.draft is not None"),
     ),
     Redaction(
-        "bulk.sources.columns._unknown",
+        "bulk.sources.column_checks.unknown_columns",
         "missing_header",
-        rewritten(columns, "_unknown", "if _has_no_names(found, hints)", "if False"),
+        rewritten(columns, "unknown_columns", "if _has_no_names(found, hints)", "if False"),
     ),
-    Redaction("bulk.sources.columns._DATA", "missing_header", replaced(columns, "_DATA", re.compile(r"(?!)"))),
     Redaction(
-        "bulk.sources.columns._MAY_BE_DATA", "missing_header", replaced(columns, "_MAY_BE_DATA", re.compile(r"(?!)"))
+        "bulk.sources.column_checks._DATA", "missing_header", replaced(column_checks, "_DATA", re.compile(r"(?!)"))
+    ),
+    Redaction(
+        "bulk.sources.column_checks._MAY_BE_DATA",
+        "missing_header",
+        replaced(column_checks, "_MAY_BE_DATA", re.compile(r"(?!)")),
     ),
     Redaction(
         "bulk.sources.tables._message",

@@ -27,12 +27,11 @@ from wonder_customers.dialects.responses import (
     response_object,
     same_id,
     short_text,
-    unusable_value,
 )
 from wonder_customers.dialects.wonder import codec
 from wonder_customers.dialects.wonder.filters import WonderFilter
 from wonder_customers.dialects.wonder.signing import ALGORITHM, request_message, request_time
-from wonder_customers.errors import InvalidRecordError, InvalidResponseError, NotFoundError
+from wonder_customers.errors import InvalidResponseError, NotFoundError
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken, WonderCard
 from wonder_customers.secret import Secret
 from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
@@ -110,11 +109,6 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
         held = yield from send(read)
         if held.reference is not None and (yield LockCustomer("reference", held.reference)):
             held = yield from send(read)
-        if held.reference is not None:
-            try:
-                self._by_reference(held.reference)
-            except InvalidRecordError as error:
-                raise unusable_value(error, "reference") from None
         draft, cleared, broken = codec.merge(held, patch)
         raise_violations(self.gateway, broken)
         written = yield from send(evolve(self._write(draft.reference, codec.customer_fields(draft, cleared)), id=id))
