@@ -11,7 +11,7 @@ from bulk.sources.read_rows import read_rows
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import Row, sources
-from wonder_customers.bulk.sources.csv_files import LONGEST_FIELD
+from wonder_customers.bulk.sources.csv_parser import LONGEST_FIELD
 from wonder_customers.records import CardSource, Phone, VaultToken
 
 HEAD = "reference,name\n"

@@ -6,21 +6,19 @@ from collections.abc import Generator, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
-from attrs import define, field
+from attrs import define
 
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.assignment import known_fields, plain
 from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, UnknownColumns
+from wonder_customers.bulk.sources.csv_parser import LONGEST_FIELD, CsvRecords
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.presets import synonym
 from wonder_customers.bulk.sources.text import ByteRange, TextOptions, decoded, has_invalid_bytes, text_lines
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["csv_records", "csv_rows", "is_blank", "is_footer", "is_remark", "title_hint"]
-
-LONGEST_FIELD = 16 << 20
-"""The maximum number of characters in a field, which limits a field with an unclosed quote."""
 
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _TOTALS = (
@@ -71,17 +69,10 @@ class _Opened:
     """A CSV file whose column names were read."""
 
     header: list[str]
-    # The parser after the column names, and its options.
-    reader: Any
-    dialect: dict[str, Any]
-    # The lines after the column names.
+    # The lines after the column names, the number of the lines before them, and the options of the parser.
     lines: Iterator[str]
-    # The number of lines that the parser did not read.
-    skipped: int
-
-    @property
-    def line(self) -> int:
-        return self.skipped + int(self.reader.line_num)
+    before: int
+    dialect: dict[str, Any]
 
 
 def _opened(file: BinaryIO, head: ByteRange, options: TextOptions, where: str) -> _Opened | None:
@@ -110,7 +101,8 @@ def _opened(file: BinaryIO, head: ByteRange, options: TextOptions, where: str) -
         ) from None
     if header is None:
         return None
-    return _Opened(_valid(header, f"{where}line {skipped + reader.line_num}: "), reader, dialect, lines, skipped)
+    before = skipped + reader.line_num
+    return _Opened(_valid(header, f"{where}line {before}: "), lines, before, dialect)
 
 
 def csv_rows(
@@ -125,11 +117,11 @@ def csv_rows(
     opened = _opened(file, head, options, where)
     if opened is None:
         return number
-    header, reader = opened.header, opened.reader
+    header = opened.header
     try:
         columns = Columns.match(header, reading)
     except UnknownColumns as error:
-        hint = title_hint(_cells(opened.lines, options), opened.line, header)
+        hint = title_hint(_cells(opened.lines, options), opened.before, header)
         if not hint and len(header) == 1:
             hint = " If the columns are separated by another character, set this character with `delimiter`."
         raise ConfigurationError(f"{error}{hint}") from None
@@ -137,11 +129,12 @@ def csv_rows(
     if byte_range.offset:
         file.seek(byte_range.offset)
     else:
-        byte_range.whole, byte_range.offset, byte_range.line = head.whole, head.offset, opened.line
-    if not byte_range.whole:
-        reader = csv.reader(decoded(file, byte_range), **opened.dialect)
-    before, ending = byte_range.line - reader.line_num, head if byte_range.whole else byte_range
-    return (yield from _rows(_Records(reader, before, byte_range, ending), header, columns, number, where))
+        byte_range.whole, byte_range.offset, byte_range.line = head.whole, head.offset, opened.before
+    if byte_range.whole:
+        records = CsvRecords(opened.lines, opened.dialect, byte_range, head)
+    else:
+        records = CsvRecords(decoded(file, byte_range), opened.dialect, byte_range, byte_range)
+    return (yield from _rows(records, header, columns, number, where))
 
 
 def csv_records(
@@ -157,11 +150,12 @@ def csv_records(
         return
     yield opened.header
     head.take_recent()
-    width, records = len(opened.header), _Records(opened.reader, opened.skipped, ByteRange(line=opened.line), head)
+    at = ByteRange(line=opened.before, encoding=encoding, whole=head.whole)
+    width, records = len(opened.header), CsvRecords(opened.lines, opened.dialect, at, head)
     while (values := records.take()) is not None:
         problem = None
         if isinstance(values, csv.Error):
-            problem, values = _reason(values, records), list[str]()
+            problem, values = records.reason(values), list[str]()
         elif is_blank(values):
             continue
         elif _is_header(values, opened.header):
@@ -256,57 +250,15 @@ def title_hint(lines: Iterator[list[str]], before: int, header: Sequence[str]) -
     return ""
 
 
-@define
-class _Records:
-    """The records of a CSV file, with a lookahead of one record."""
-
-    reader: Any
-    # The number of lines of the file that the parser does not read.
-    before: int
-    # The position after the current record.
-    byte_range: ByteRange
-    # Its `recent` contains the lines of the current record.
-    ending: ByteRange
-    # The line of a record that continues the previous record; 0 if there is none.
-    broken: int = field(default=0, init=False)
-    line: int = field(default=0, init=False)
-    original: bytes = field(default=b"", init=False)
-    _ahead: tuple[list[str] | csv.Error | None, int, int, bytes] | None = field(default=None, init=False)
-
-    def take(self) -> list[str] | csv.Error | None:
-        """Return the next record, or the parser's error for it; None at the end."""
-        at = self.byte_range
-        at.broken, self.line = False, at.line + 1
-        if self._ahead is not None:
-            found, at.offset, at.line, self.original = self._ahead
-            self._ahead = None
-            return found
-        try:
-            found = next(self.reader)
-        except StopIteration:
-            return None
-        except csv.Error as error:
-            found = error
-        at.line, self.original = self.before + self.reader.line_num, self.ending.take_recent()
-        return found
-
-    def peek(self) -> list[str] | csv.Error | None:
-        """Return the next record without advancing."""
-        at = self.byte_range
-        before = at.offset, at.line, self.line, self.original
-        found = self.take()
-        self._ahead = found, at.offset, at.line, self.original
-        at.offset, at.line, self.line, self.original = before
-        return found
-
-
-def _rows(records: _Records, header: list[str], columns: Columns, number: int, where: str) -> Generator[Row, None, int]:
+def _rows(
+    records: CsvRecords, header: list[str], columns: Columns, number: int, where: str
+) -> Generator[Row, None, int]:
     width, reference_of, take, with_cards = len(columns.names), columns.reference_of, records.take, columns.with_cards
     title = header[0]
     while (values := take()) is not None:
         place, original = f"{where}line {records.line}", None if with_cards else records.original
         if isinstance(values, csv.Error):
-            problem, reference, values = _reason(values, records), None, list[str]()
+            problem, reference, values = records.reason(values), None, list[str]()
         else:
             problem, reference = None, reference_of(values)
             # A reference without letters and digits, or without other cells, may be a line that is not a row.
@@ -332,7 +284,7 @@ def _rows(records: _Records, header: list[str], columns: Columns, number: int, w
     return number
 
 
-def _width_problem(values: list[str], width: int, records: _Records) -> str | None:
+def _width_problem(values: list[str], width: int, records: CsvRecords) -> str | None:
     """Return the problem of a row with a wrong number of values."""
     if len(values) > width:
         if any(map(str.strip, values[width:])):
@@ -351,18 +303,6 @@ def _width_problem(values: list[str], width: int, records: _Records) -> str | No
         records.broken, records.byte_range.broken = records.byte_range.line + 1, True
         return "the line is a part of a row, because the row contains a line break outside quotes"
     return None
-
-
-def _reason(error: csv.Error, records: _Records) -> str:
-    text, last = str(error), records.byte_range.line
-    if "unexpected end" in text:
-        return "a quoted value starts here and is not closed"
-    if "field limit" in text:
-        return f"a value is longer than {LONGEST_FIELD >> 20} MB; a quoted value is probably not closed"
-    if "new-line" in text:
-        return "the line contains a CR line break, but the first line does not; use one kind of line break in the file"
-    joined = f"; lines {records.line} to {last} were read as one row" if last > records.line else ""
-    return f"a quote character within a value is not doubled, or a quoted value is not closed{joined}"
 
 
 def _delimiter(line: str, options: TextOptions) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading
-from wonder_customers.bulk.sources.csv_files import LONGEST_FIELD, csv_records
+from wonder_customers.bulk.sources.csv_files import csv_records
+from wonder_customers.bulk.sources.csv_parser import LONGEST_FIELD
 from wonder_customers.bulk.sources.encodings import encoding_of
 from wonder_customers.bulk.sources.packed import read_error, unpacked, unreadable
 from wonder_customers.bulk.sources.values import typed_rows

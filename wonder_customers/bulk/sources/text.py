@@ -91,11 +91,21 @@ def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
     if not by_line or b"\r" in first.rstrip(b"\r\n"):
         head.whole = True
         file.seek(0)
-        errors, newline = ("surrogateescape", None) if by_line else ("strict", "")
+        errors = "surrogateescape" if by_line else "strict"
+        newline = None if by_line else _newline(file, encoding)
         return _checked(io.TextIOWrapper(file, encoding, errors, newline), encoding, head)
     bare = first.removeprefix(b"\xef\xbb\xbf") if encoding == "utf-8" else first
     head.offset = len(first) - len(bare)
     return decoded(chain([bare] if bare else [], file), head)
+
+
+def _newline(file: BinaryIO, encoding: str) -> str:
+    """Return the argument ``newline`` for a file, so that a CR within a line is kept if the first line ends with LF."""
+    lines = io.TextIOWrapper(file, encoding, "replace", "")
+    ends_with_lf = lines.readline().endswith("\n")
+    lines.detach()
+    file.seek(0)
+    return "\n" if ends_with_lf else ""
 
 
 def decoded(lines: Iterable[bytes], byte_range: ByteRange) -> Iterator[str]:

@@ -1,0 +1,59 @@
+"""A row of a CSV file that cannot be parsed: the rest of its values never becomes a customer."""
+
+from pathlib import Path
+
+import pytest
+from bulk.sources.read_rows import read_rows
+
+from wonder_customers.bulk.distributed.partition import Index
+from wonder_customers.bulk.sources.reader import Source
+
+HEAD = "reference,name,description\n"
+BROKEN = {
+    "quotes in a value": '1,"Dwayne "The Rock" J","Main St 1\nFloor 2"\n',
+    "the rest looks like a row": '1,"A "x" B","order\n2,Mallory,ok"\n',
+    "the rest has a row without quotes": '1,"A "x" B","order\n2,Mallory,ok\nend"\n',
+    "the rest has delimiters around its quote": '1,"A "x" B","order\n2,Mallory,",ok\n',
+    "CR line break": '1,A\rB,"order\n2,Mallory,ok"\n',
+    "two broken values": '1,"A "x" B","order\n2 "y" z","\n2,Mallory,ok"\n',
+    "complete": '1,"A "x" B",order\n',
+    "a single quote": '1,"5" pipe",order\n',
+}
+FOLLOWING = {
+    "plain": ("2,Bo,x\n3,Cy,y\n", ["Bo", "Cy"]),
+    "quoted": ('2,"Bo, B",x\n3,"Cy","y\nz"\n', ["Bo, B", "Cy"]),
+    "quoted later": ('2,Bo,x\n3,"C ""y""",y\n', ["Bo", 'C "y"']),
+    "broken": ('2,Bo,x\n3,"C "y" D","x\n2,Mallory,ok"\n4,Di,\n', ["Bo", "not doubled", "Di"]),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(("following", "names"), FOLLOWING.values(), ids=FOLLOWING)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_rest_of_a_broken_row_is_not_a_customer(
+    broken: str, following: str, names: list[str], encoding: str, tmp_path: Path
+) -> None:
+    rows = read_rows(tmp_path, (HEAD + broken + following).encode(encoding))
+    assert rows[0].problem is not None
+    last = 1 + broken.count("\n")
+    assert last == 2 or f"lines 2 to {last} were read as one row" in rows[0].problem
+    for row, name in zip(rows[1:], names, strict=True):
+        if row.draft is None:
+            assert row.problem is not None
+            assert name in row.problem
+        else:
+            assert row.draft.name == name
+    # Each row has the number of its line in the file.
+    assert rows[1].place == f"line {last + 1}"
+    assert rows[0].original is None or rows[0].original.decode("utf-8") == broken
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_parts_of_a_file_with_broken_rows_have_the_same_rows(size: int, tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text(HEAD + "".join(BROKEN.values()) + "8,Bo,x\n" * 5 + "".join(BROKEN.values()) + '9,"Cy",y\n')
+    source = Source(str(path))
+    whole = [(row.number, row.reference, row.place) for row in source.read()]
+    parts = [(row.number, row.reference, row.place) for part in Index(source, size) for row in part.read()]
+    assert parts == whole
+    assert {reference for _, reference, _ in whole} == {None, "8", "9"}
