@@ -80,9 +80,9 @@ def unknown_columns(found: Assignment) -> ConfigurationError:
     hints = _hints(found)
     if _has_no_names(found, hints):
         return UnknownColumns(
-            "no column of the source is the reference, and at most one is another field of a customer. If the first"
-            " line contains column names, map each column with mapping={'COLUMN': 'FIELD'}. If the first line contains"
-            " the first customer, insert a line of column names above it."
+            "no column of the source is the reference, and at most one is another field of a customer. Map each column"
+            " or key with mapping={'COLUMN': 'FIELD'}. If a table starts with the first customer instead of column"
+            " names, insert a line of column names above it."
         )
     texts = [
         "a name that looks like data"

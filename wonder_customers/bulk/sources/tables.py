@@ -41,7 +41,11 @@ _CSV_OPTIONS = (
     "header = true, all_varchar = true, delim = ',', quote = '\"', escape = '\"', comment = '', skip = 0,"
     f" new_line = '\\n', max_line_size = {4 * LONGEST_FIELD}"
 )
-_CSV_NAME = re.compile(r"[^'\"\n]+\.(csv|tsv|txt)(\.gz|\.zst)?", re.IGNORECASE)
+_JSON_NAME = re.compile(r".+\.(jsonl|ndjson|json)(\.gz|\.zstd?)?", re.IGNORECASE)
+_CHANGED_TYPE = re.compile(r"\b(DATE|TIME|TIMESTAMP\w*( WITH TIME ZONE)?|UUID|JSON)(?=[,)\[]|$)")
+"""The types of strings that DuckDB would write differently, and of mixed values. Names in a structure do not match."""
+_SPREADSHEETS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
+_CSV_NAME = re.compile(r".+\.(csv|tsv|txt)(\.gz|\.zstd?)?", re.IGNORECASE)
 
 
 def query_rows(
@@ -100,7 +104,12 @@ def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool 
 
 def _attach(connection: Any, path: Path, reading: Reading, folder: Path) -> Iterable[str]:
     """Attach the source of a query, and return the paths that DuckDB may read."""
-    file, table = _table(path, reading, folder)
+    if path.suffix.lower() in _SPREADSHEETS:
+        raise ConfigurationError(
+            f"{path.name} is a spreadsheet, which a query cannot read. Save the sheet as CSV (UTF-8), and use this file"
+            " as the source."
+        )
+    file, table = _table(connection, path, reading, folder)
     if path.suffix.lower() in {".db", ".sqlite", ".sqlite3", ".duckdb"}:
         kind = "" if path.suffix.lower() == ".duckdb" else ", TYPE sqlite"
         connection.execute(f"ATTACH {_quoted(path)} AS source (READ_ONLY{kind}); USE source")
@@ -115,9 +124,10 @@ def _attach_named(connection: Any, query: str, reading: Reading, folder: Path) -
     for name in _quoted_names(query):
         matches = [name] if Path(name).is_file() else sorted(glob.glob(name))  # noqa: PTH207 - DuckDB's paths are texts
         allowed |= dict.fromkeys([*matches, *map(glob_escaped, matches), *([name] if matches else [])])
-        # An argument of `read_csv` is read with the options in the query.
-        if matches and _is_csv(name) and not any(f"{it}{_quoted(name)}" in query for it in "(["):
-            tables = [_table(Path(match), reading, folder) for match in matches]
+        # An argument of `read_csv` or `read_json` is read with the options in the query.
+        known = _is_csv(name) or _JSON_NAME.fullmatch(name)
+        if matches and known and not any(f"{it}{_quoted(name)}" in query for it in "(["):
+            tables = [_table(connection, Path(match), reading, folder) for match in matches]
             allowed |= dict.fromkeys(it for file, _ in tables for it in (str(file), glob_escaped(file)))
             _create_view(connection, name, " UNION ALL BY NAME SELECT * FROM ".join(table for _, table in tables))
     return allowed
@@ -141,8 +151,10 @@ def _create_view(connection: Any, name: str, table: str) -> None:
     connection.execute(f"CREATE VIEW {quoted_name(name)} AS SELECT * FROM {table}")  # noqa: S608 - quoted
 
 
-def _table(path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
+def _table(connection: Any, path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
     """Return the file that DuckDB reads for `path`, and its table in SQL."""
+    if _JSON_NAME.fullmatch(path.name):
+        return path, _json_table(connection, _quoted(glob_escaped(path)))
     if not _is_csv(path.name):
         return path, _quoted(glob_escaped(path))
     text, file = reading.mapping.text, folder / f"{len(list(folder.iterdir()))}.csv"
@@ -159,6 +171,14 @@ def _table(path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
     except unreadable() as error:
         raise read_error(path, error) from None
     return file, f"read_csv({_quoted(glob_escaped(file))}, {_CSV_OPTIONS})"
+
+
+def _json_table(connection: Any, file: str) -> str:
+    """Return the table of a JSON file, in which strings stay strings."""
+    # All objects are examined: a later string such as "002" would be converted to the type of the first objects.
+    found = connection.execute(f"DESCRIBE FROM read_json({file}, sample_size = -1)").fetchall()
+    types = (f"{_quoted(name)}: {_quoted(_CHANGED_TYPE.sub('VARCHAR', kind))}" for name, kind, *_ in found)
+    return f"read_json({file}, columns = {{{', '.join(types)}}})"
 
 
 def glob_escaped(path: Path | str) -> str:
@@ -193,7 +213,9 @@ def _message(error: Exception, path: Path | None, shown: Collection[str]) -> str
         return f"{path.name} cannot be read: {reason}. Export the data again."
     if reason is None:
         reason = f"DuckDB reported {kind}"
-        advice = "If a value cannot be converted, use TRY_CAST to read such values as NULL."
+        advice = (
+            "Check that the files are valid. If a value cannot be converted, use TRY_CAST to read such values as NULL."
+        )
     elif "VARCHAR" in reason:
         advice = "The columns of CSV files contain strings: convert them with CAST."
     else:

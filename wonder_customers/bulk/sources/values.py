@@ -26,8 +26,11 @@ def typed_rows(
 
 def plain(value: Any) -> Any:
     """Convert a typed value for a `Row`."""
-    if isinstance(value, (str, int, dict, list, type(None))):
+    if isinstance(value, (str, int, list, type(None))):
         return value
+    if isinstance(value, dict):
+        # A structure has every key of the column. A JSON object without a key has a null there.
+        return {key: part for key, part in value.items() if part is not None}
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < 1e15 else value
     if isinstance(value, Decimal) and value.as_tuple().exponent == 0:
