@@ -250,6 +250,8 @@ QUERIED = {
     "reference,name,email\n1,Ada\n2,Bo,b@example.test\n": [("1", "Ada"), ("2", "Bo")],
     'sep=;\n\nreference;name\n1;Ada, Countess\n;\n\n2;"B;o"\n': [("1", "Ada, Countess"), ("2", "B;o")],
     'reference,name\r1,"A\nda"\rreference,name\r2,Bo\\\r': [("1", "A\nda"), ("2", "Bo\\")],
+    "reference,name,metadata.balance\n1,Ada,2\nTotal,,3\n\nTotal,Bo,\nPage 1 of 2,,\n,Sum,3": [("1", "Ada"), ("Total", "Bo")],
+    "id,name,phone\nTotal,,3\n": [("Total", None)],
     'reference,name\n1,Ada\n2,"Bo"x\n': "c.csv, line 3: a quote character within a value is not doubled",
     'reference,name\n1,"Ada,a\n2,Bo\n3,"Cy"\n': "c.csv, line 2: a quote character within a value is not doubled",
     "reference,name\n1,Ada\n2,Bo,x\n": "c.csv, line 3: the row has 3 values",

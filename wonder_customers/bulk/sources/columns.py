@@ -26,10 +26,10 @@ from wonder_customers.bulk.sources.transformations import CALLING_CODE, INVALID_
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft
 
-__all__ = ["INVALID_BYTES", "Columns", "Reading", "UnknownColumns"]
+__all__ = ["IDENTIFYING", "INVALID_BYTES", "Columns", "Reading", "UnknownColumns"]
 
 _MOST_COLUMNS = 1000
-_IDENTIFYING = ("reference", "email", "phone", "address.")
+IDENTIFYING = ("reference", "email", "phone", "address.")
 _UNKNOWN_COUNTRY = "ZZ"
 _KINDS = {bool: "a Boolean", float: "a decimal number", list: "a list", dict: "an object"}
 
@@ -96,7 +96,7 @@ class Columns:
             place for feed in self.feeds if feed.path.startswith("payment_source.") for place in feed.places
         )
         self.identifying = frozenset(
-            place for feed in self.feeds if feed.path.startswith(_IDENTIFYING) for place in feed.places
+            place for feed in self.feeds if feed.path.startswith(IDENTIFYING) for place in feed.places
         )
         self.with_cards = bool(self.cards) or any(may_have_cards(plain(name), None) for name in self.names)
         # A column that is left out may contain card numbers.

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
@@ -11,7 +11,7 @@ from attrs import define
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.assignment import known_fields, plain
-from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, UnknownColumns
+from wonder_customers.bulk.sources.columns import IDENTIFYING, INVALID_BYTES, Columns, Reading, UnknownColumns
 from wonder_customers.bulk.sources.csv_parser import LONGEST_FIELD, CsvRecords
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.presets import synonym
@@ -152,6 +152,7 @@ def csv_records(
     head.take_recent()
     at = ByteRange(line=opened.before, encoding=encoding, whole=head.whole)
     width, records = len(opened.header), CsvRecords(opened.lines, opened.dialect, at, head)
+    identifying = [place for place, name in enumerate(opened.header) if (_field(name) or "").startswith(IDENTIFYING)]
     while (values := records.take()) is not None:
         problem = None
         if isinstance(values, csv.Error):
@@ -160,6 +161,9 @@ def csv_records(
             continue
         elif _is_header(values, opened.header):
             notes.repeated_headers += 1
+            continue
+        elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values, identifying):
+            notes.add_footer(values[0] or None)
             continue
         elif len(values) != width:
             problem = _width_problem(values, width, records)
@@ -175,25 +179,22 @@ def is_blank(values: list[str]) -> bool:
     return not any(map(str.isalnum, "".join(values)))
 
 
-def is_footer(values: list[str], columns: Columns) -> bool:
+def is_footer(values: list[str], identifying: Collection[int]) -> bool:
     """Return whether a row seems to be a line after the table, such as ``Total``.
 
     A row with a reference beside the text is a customer, and so is a row with other texts or with a value in a column
-    of phones, e-mail addresses or postal addresses. The reference of a footer is added to the notes.
+    of references, phones, e-mail addresses or postal addresses, which are `identifying`.
     """
     filled = [place for place, value in enumerate(values) if value.strip()]
     texts = [values[place].strip() for place in filled]
-    if not texts or not (_DAY.fullmatch(", ".join(texts)) or _is_total(texts, filled[1:], columns)):
-        return False
-    columns.cleaner.notes.add_footer(columns.reference_of(values))
-    return True
+    return bool(texts) and (bool(_DAY.fullmatch(", ".join(texts))) or _is_total(texts, filled[1:], identifying))
 
 
-def _is_total(texts: list[str], others: list[int], columns: Columns) -> bool:
+def _is_total(texts: list[str], others: list[int], identifying: Collection[int]) -> bool:
     return (
         _FOOTER.fullmatch(texts[0]) is not None
         and all(map(_NUMBER.fullmatch, texts[1:]))
-        and columns.identifying.isdisjoint(others)
+        and not any(place in identifying for place in others)
     )
 
 
@@ -229,7 +230,12 @@ def _valid(header: list[str], where: str) -> list[str]:
 
 def _known(names: Sequence[str]) -> int:
     """Return the number of names that match a field or a synonym."""
-    return sum(plain(name) in known_fields() or synonym(name) is not None for name in names)
+    return sum(_field(name) is not None for name in names)
+
+
+def _field(name: str) -> str | None:
+    """Return the field that a column has by its name."""
+    return plain(name) if plain(name) in known_fields() else synonym(name)
 
 
 def _cells(lines: Iterator[str], options: TextOptions) -> Iterator[list[str]]:
@@ -269,7 +275,8 @@ def _rows(
             elif (values[0] == title or values[0][:1] == "\ufeff") and _is_header(values, header):
                 columns.cleaner.notes.repeated_headers += 1
                 continue
-            elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values, columns):
+            elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values, columns.identifying):
+                columns.cleaner.notes.add_footer(reference)
                 continue
             elif len(values) != width:
                 problem = _width_problem(values, width, records)

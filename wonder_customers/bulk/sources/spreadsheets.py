@@ -62,7 +62,8 @@ def sheet_rows(
         if texts == names:
             reading.notes.repeated_headers += 1
             continue
-        if is_footer(texts, columns):
+        if is_footer(texts, columns.identifying):
+            reading.notes.add_footer(columns.reference_of(texts))
             continue
         values = [plain(_cell(value)) for value in line]
         number += 1
