@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from bulk.sources.read_rows import read_rows
 
+from wonder_customers import ConfigurationError
 from wonder_customers.bulk.distributed.partition import Index
 from wonder_customers.bulk.sources.reader import Source
 
@@ -57,3 +58,37 @@ def test_parts_of_a_file_with_broken_rows_have_the_same_rows(size: int, tmp_path
     parts = [(row.number, row.reference, row.place) for part in Index(source, size) for row in part.read()]
     assert parts == whole
     assert {reference for _, reference, _ in whole} == {None, "8", "9"}
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_row_whose_last_value_continues_in_the_next_line_is_not_sent(size: int, tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text(HEAD + "1,Ada,first part\nsecond part\n2,Bo,\n\n3,Cy,one\ntwo\nthree\n4,Di,z\n\n5,Ed,y\nTotal: 5\n")
+    rows = list(Source(str(path)).read())
+    assert [row.reference for row in rows if row.problem is None] == ["2", "4", "5"]
+    assert [row.problem for row in rows[:2]] == [
+        (
+            "line 2: the next line has 1 value, which seems to be the rest of the last value; put a value with a line break"
+            " into quotes, or delete the next line if it is not a part of the table"
+        ),
+        "line 3: the line is probably the rest of the previous row",
+    ]
+    parts = [row.problem for part in Index(Source(str(path)), size) for row in part.read()]
+    assert parts == [row.problem for row in rows]
+
+
+REPEATED = ["REFERENCE,Name,description", "Reference,NAME,Description", "\ufeffReference,Name,Description"]
+
+
+@pytest.mark.parametrize("line", REPEATED)
+def test_repeated_column_names_in_another_case_are_not_a_customer(line: str, tmp_path: Path) -> None:
+    rows = read_rows(tmp_path, HEAD + f"1,Ada,x\n{line}\n2,Bo,y\n")
+    assert [row.reference for row in rows] == ["1", "2"]
+
+
+@pytest.mark.parametrize("query", [None, "SELECT * FROM source"])
+def test_repeated_column_names_in_another_order_are_refused(query: str | None, tmp_path: Path) -> None:
+    if query is not None:
+        pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    with pytest.raises(ConfigurationError, match="line 3: the column names are repeated in another order"):
+        read_rows(tmp_path, HEAD + "1,Ada,x\nReference,description,name\n2,y,Bo\n", query=query)

@@ -18,7 +18,7 @@ from wonder_customers.bulk.sources.presets import synonym
 from wonder_customers.bulk.sources.text import ByteRange, TextOptions, decoded, has_invalid_bytes, text_lines
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["csv_records", "csv_rows", "is_blank", "is_footer", "is_remark", "title_hint"]
+__all__ = ["csv_records", "csv_rows", "is_blank", "is_footer", "is_header", "is_remark", "title_hint", "title_words"]
 
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _TOTALS = (
@@ -151,7 +151,11 @@ def csv_records(
     yield opened.header
     head.take_recent()
     at = ByteRange(line=opened.before, encoding=encoding, whole=head.whole)
-    width, records = len(opened.header), CsvRecords(opened.lines, opened.dialect, at, head)
+    titles, width, records = (
+        title_words(opened.header),
+        len(opened.header),
+        CsvRecords(opened.lines, opened.dialect, at, head),
+    )
     identifying = [place for place, name in enumerate(opened.header) if (_field(name) or "").startswith(IDENTIFYING)]
     while (values := records.take()) is not None:
         problem = None
@@ -159,7 +163,7 @@ def csv_records(
             problem, values = records.reason(values), list[str]()
         elif is_blank(values):
             continue
-        elif _is_header(values, opened.header):
+        elif values[0] in titles and is_header(values, opened.header, f"{where}line {records.line}"):
             notes.repeated_headers += 1
             continue
         elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values, identifying):
@@ -167,6 +171,8 @@ def csv_records(
             continue
         elif len(values) != width:
             problem = _width_problem(values, width, records)
+        elif values[-1] and width > 1:
+            problem = _continued(records, identifying)
         if problem is not None:
             raise ConfigurationError(
                 f"{where}line {records.line}: {problem}. Correct the line; a query needs all lines."
@@ -198,12 +204,30 @@ def _is_total(texts: list[str], others: list[int], identifying: Collection[int])
     )
 
 
-def _is_header(values: list[str], header: list[str]) -> bool:
-    """Return whether a row repeats the column names, as in concatenated files."""
-    if values == header:
-        return True
+def title_words(header: Sequence[str]) -> frozenset[str]:
+    """Return the first values of rows that may repeat the column names."""
+    ways = (str, str.lower, str.upper, str.title)
     # A byte order mark hides the quotes of a name.
-    return values[0][:1] == "\ufeff" and [values[0][1:].strip('"'), *values[1:]] == header
+    return frozenset(
+        f"{mark}{way(name)}{quote}"
+        for mark, quote in (("", ""), ("\ufeff", ""), ('\ufeff"', '"'))
+        for name in header
+        for way in ways
+    )
+
+
+def is_header(values: Sequence[str], header: Sequence[str], place: str) -> bool:
+    """Return whether a row repeats the column names, as in concatenated files.
+
+    Raise `ConfigurationError` if the names have another order, because the columns of later rows would be confused.
+    """
+    found, names = ([plain(name.lstrip("\ufeff").strip('"')) for name in row] for row in (values, header))
+    if found != names and len(found) > 1 and sorted(found) == sorted(names):
+        raise ConfigurationError(
+            f"{place}: the column names are repeated in another order. The rows after this line were not read."
+            " Save them to another file."
+        )
+    return found == names
 
 
 def _starts_like_footer(value: str) -> bool:
@@ -260,7 +284,7 @@ def _rows(
     records: CsvRecords, header: list[str], columns: Columns, number: int, where: str
 ) -> Generator[Row, None, int]:
     width, reference_of, take, with_cards = len(columns.names), columns.reference_of, records.take, columns.with_cards
-    title = header[0]
+    titles = title_words(header)
     while (values := take()) is not None:
         place, original = f"{where}line {records.line}", None if with_cards else records.original
         if isinstance(values, csv.Error):
@@ -272,7 +296,7 @@ def _rows(
                 if "\0" not in "".join(values):
                     continue
                 problem = "the row contains NUL characters, so the file is damaged"
-            elif (values[0] == title or values[0][:1] == "\ufeff") and _is_header(values, header):
+            elif values[0] in titles and is_header(values, header, place):
                 columns.cleaner.notes.repeated_headers += 1
                 continue
             elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values, columns.identifying):
@@ -282,6 +306,8 @@ def _rows(
                 problem = _width_problem(values, width, records)
             elif reference is not None and " " in reference and is_remark(values):
                 problem = REMARK
+            elif values[-1] and width > 1:
+                problem = _continued(records, columns.identifying)
         number += 1
         if problem is not None:
             yield Row(number, problem=f"{place}: {problem}", place=place, original=original)
@@ -301,15 +327,35 @@ def _width_problem(values: list[str], width: int, records: CsvRecords) -> str | 
     # Spreadsheets omit empty values at the end of a row.
     continues = records.broken == records.line
     if continues or len(values) == 1:
-        part = "the line is the rest of the previous row, which contains a line break outside quotes"
+        part = "the line is probably the rest of the previous row"
         return part if continues else f"the row has 1 value, but the table has {width} columns"
     following = records.peek()
     if following is None and not records.original.endswith(b"\n"):
         return "the last line is incomplete; another program may still be writing to the file"
     if isinstance(following, list) and not is_blank(following) and len(values) + len(following) - 1 == width:
-        records.broken, records.byte_range.broken = records.byte_range.line + 1, True
-        return "the line is a part of a row, because the row contains a line break outside quotes"
+        records.mark_broken()
+        return (
+            f"the row has {len(values)} values, but the table has {width} columns, and the next line seems to be the"
+            " rest of the row; put a value with a line break into quotes, or add the delimiters of empty values"
+        )
     return None
+
+
+def _continued(records: CsvRecords, identifying: Collection[int]) -> str | None:
+    """Return the problem of a complete row whose last value seems to continue in the next line."""
+    following = records.peek()
+    if (
+        not isinstance(following, list)
+        or len(following) > 1
+        or is_blank(following)
+        or is_footer(following, identifying)
+    ):
+        return None
+    records.mark_broken()
+    return (
+        "the next line has 1 value, which seems to be the rest of the last value; put a value with a line break into"
+        " quotes, or delete the next line if it is not a part of the table"
+    )
 
 
 def _delimiter(line: str, options: TextOptions) -> str:

@@ -74,6 +74,10 @@ class CsvRecords:
         at.offset, at.line, self.line, self.original = before
         return found
 
+    def mark_broken(self) -> None:
+        """Record that the next record is the rest of the current record."""
+        self.broken, self.byte_range.broken = self.byte_range.line + 1, True
+
     def reason(self, error: csv.Error) -> str:
         """Return why the current record cannot be read."""
         text, last = str(error), self.byte_range.line

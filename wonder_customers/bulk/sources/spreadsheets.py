@@ -11,7 +11,15 @@ from zipfile import BadZipFile, ZipFile
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading, UnknownColumns
-from wonder_customers.bulk.sources.csv_files import REMARK, is_blank, is_footer, is_remark, title_hint
+from wonder_customers.bulk.sources.csv_files import (
+    REMARK,
+    is_blank,
+    is_footer,
+    is_header,
+    is_remark,
+    title_hint,
+    title_words,
+)
 from wonder_customers.bulk.sources.number_formats import check_formats, column_number, padded, padded_cells
 from wonder_customers.bulk.sources.values import plain, shown_date
 from wonder_customers.errors import ConfigurationError, needed
@@ -55,11 +63,12 @@ def sheet_rows(
         read = next(lines, (0, []))
         hint = title_hint(map(_texts, chain([read[1]], (line for _, line in lines))), read[0] - 1, names)
         raise ConfigurationError(f"{error}{hint}") from None
+    titles = title_words(names)
     for place, line in lines:
         texts = _texts(line)
         if is_blank(texts):
             continue
-        if texts == names:
+        if texts[0] in titles and is_header(texts, names, f"{where}line {place}"):
             reading.notes.repeated_headers += 1
             continue
         if is_footer(texts, columns.identifying):
