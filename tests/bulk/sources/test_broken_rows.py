@@ -68,8 +68,8 @@ def test_row_whose_last_value_continues_in_the_next_line_is_not_sent(size: int, 
     assert [row.reference for row in rows if row.problem is None] == ["2", "4", "5"]
     assert [row.problem for row in rows[:2]] == [
         (
-            "line 2: the next line has 1 value, which seems to be the rest of the last value; put a value with a line break"
-            " into quotes, or delete the next line if it is not a part of the table"
+            "line 2: the next line has 1 value, which seems to be the rest of the last value; put a value with a"
+            " line break into quotes, or delete the next line if it is not a part of the table"
         ),
         "line 3: the line is probably the rest of the previous row",
     ]

@@ -1,6 +1,7 @@
 """Encodings of text files: UTF-8 and UTF-16 are read, any other encoding has to be named."""
 
 import gzip
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +197,58 @@ def test_partitions_read_the_named_encoding(encoding: str, name: str, tmp_path: 
     rows = [row for part in parts for row in part.read()]
     assert [row.reference for row in rows] == [f"c-{number}" for number in range(10)]
     assert {row.draft.name for row in rows if row.draft} == {"Marić"}
+
+
+@pytest.mark.parametrize("encoding", ["cp1250", "cp1251", "iso-8859-2", "gb18030", "mac_roman"])
+def test_named_encoding_is_refused_for_a_file_in_utf_8(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text("reference,name\n1,Ada\n")
+    (tmp_path / "c.csv").write_text(CROATIAN)
+    advice = (
+        r"c\.csv is UTF-8, so its encoding is not .* For a folder of files in several encodings, use encoding='detect'"
+    )
+    for source in (tmp_path, tmp_path / "c.csv"):
+        with pytest.raises(ConfigurationError, match=advice):
+            sources.read(source, encoding=encoding)
+    assert len(list(sources.read(tmp_path / "b.csv", encoding=encoding))) == 1
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["cp1252", "latin-1", "cp1250", "cp1251", "cp1254", "iso-8859-2", "cp850", "cp852", "cp437", "mac_roman", "gbk"],
+)
+def test_utf_8_that_a_program_decoded_wrongly_is_refused(encoding: str, tmp_path: Path) -> None:
+    texts = {}
+    for text in ("Željko Čović", "Jürgen Größe", "Łukasz Żółć", "Petar ČOVIĆ", "山田太郎"):
+        with suppress(UnicodeDecodeError):
+            texts[text] = text.encode().decode(encoding)
+    assert texts
+    rows = "".join(f'{number},"{text}"\n' for number, text in enumerate(texts.values()))
+    for found in names(tmp_path, f"reference,name\n{rows}".encode()):
+        assert "the value is UTF-8 that was decoded with another encoding" in str(found)
+
+
+def test_names_that_could_be_utf_8_by_chance_are_read(tmp_path: Path) -> None:
+    texts = [
+        "WĘŻYK",
+        "KÓŁKO",
+        "MÍŠA",
+        "BĂŞESCU",
+        "BĚŽEC",
+        "RŮŽA",
+        "ĐŽ",
+        "Haščák",
+        "Đô",
+        "谢小校",
+        "小雪",
+        "王小明",
+        "茅台",
+        "Ві",
+        "Ні",
+        "Łódź",
+        "ÆØÅ",
+        "ŞİŞLİ",
+        "Việt",
+        "Αθήνα",
+    ]
+    rows = "".join(f"{number},{text}\n" for number, text in enumerate(texts))
+    assert names(tmp_path, f"reference,name\n{rows}".encode()) == texts

@@ -222,8 +222,8 @@ def test_row_with_a_line_break_outside_quotes_is_refused(tmp_path: Path) -> None
     assert [getattr(it, "reference", it) for it in found] == [
         "c-1",
         (
-            "line 3: the row has 2 values, but the table has 3 columns, and the next line seems to be the rest of the row;"
-            " put a value with a line break into quotes, or add the delimiters of empty values"
+            "line 3: the row has 2 values, but the table has 3 columns, and the next line seems to be the rest of the"
+            " row; put a value with a line break into quotes, or add the delimiters of empty values"
         ),
         "line 4: the line is probably the rest of the previous row",
         "c-3",

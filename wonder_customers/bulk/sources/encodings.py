@@ -3,15 +3,16 @@
 import codecs
 import re
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import BinaryIO
+from unicodedata import normalize
 
 from attrs import define, field
 
 from wonder_customers.errors import ConfigurationError, needed
 
-__all__ = ["DETECT", "encoding_of", "is_line_based", "likely_encodings"]
+__all__ = ["DETECT", "encoding_of", "is_line_based", "is_misread", "likely_encodings"]
 
 DETECT = "detect"
 """The name that accepts the most likely encoding of a file that is neither UTF-8 nor UTF-16."""
@@ -32,6 +33,20 @@ _MARKS = {
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 """Control characters that occur in UTF-16, UTF-32 and binary files, and not in other text."""
 _WORD = re.compile(r"\S*[^\W\d_]\S*")
+_MISREAD = ("cp1252", "cp1250", "cp1251", "cp1254", "iso8859_2", "cp850", "cp852", "cp437", "mac_roman")
+"""The encodings in which other programs read UTF-8 by mistake, the most frequent first."""
+_ALONE = re.compile(r"(?<![^\x00-\x7f])[^\x00-\x7f](?![^\x00-\x7f])")
+_UNLIKELY = re.compile(
+    r"[\x80-\x9f\u0180-\u019f\u01a2-\u01ae\u01b1-\u0217\u021c-\u0385\u0460-\u058f\u1e00-\u1e9f]"
+    r"|(?<![\u0370-\u1dff])[\u0370-\u1dff](?![\u0370-\u1dff])"
+    r"|[A-Za-z][\u0370-\u1dff\u2e80-\ud7ff]|[\u0370-\u1dff\u2e80-\ud7ff][A-Za-z]"
+)
+"""Rare letters, single letters of another script, and words in two scripts."""
+_LOWER = re.compile(f"[{''.join(it for it in map(chr, range(0x180)) if it.islower())}]")
+_FROM_GBK = re.compile(
+    r"[^\u0180-\u07ff]*([\u3040-\u9fff\uac00-\ud7a3]|[A-Za-z][\xc0-\u017f]|[\xc0-\u017f][A-Za-z])[^\u0180-\u07ff]*"
+)
+"""Chinese characters, or European letters beside ASCII letters."""
 _HEAD = 4096
 _PIECE = 1 << 20
 _SAMPLE_LINES = 200
@@ -48,7 +63,13 @@ def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
         )
     mark = next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), None)
     if given is not None and given.lower() != DETECT:
-        return _checked(_named(given, mark, name), file, head, name)
+        named = _named(given, mark, name)
+        if named != "utf-8" and is_line_based(named) and _is_utf_8(file, head):
+            raise ConfigurationError(
+                f"{name} is UTF-8, so its encoding is not {given}. Remove `encoding`, or the encoding in the mapping"
+                " file. For a folder of files in several encodings, use encoding='detect'."
+            )
+        return _checked(named, file, head, name)
     wide = mark if mark in {"utf-16", "utf-32"} else _wide(head)
     if wide is not None:
         if wide != "utf-16" and given is None:
@@ -71,6 +92,32 @@ def is_line_based(encoding: str) -> bool:
         return False
     ascii_bytes = bytes(range(128))
     return ascii_bytes.decode(encoding, "replace") == ascii_bytes.decode("ascii")
+
+
+def is_misread(text: str) -> bool:
+    """Return whether a string is UTF-8 that was decoded with another encoding."""
+    # In UTF-8, a character has two bytes or more, which become as many characters, except in GBK.
+    for encoding in () if _ALONE.search(text) else _MISREAD:
+        try:
+            decoded = normalize("NFC", bytes(map(_bytes_of(encoding).__getitem__, text)).decode())
+        except (KeyError, UnicodeDecodeError):
+            continue
+        # Two letters of a word, such as in WĘŻYK, may be valid UTF-8 by chance.
+        by_chance = _UNLIKELY.search(decoded) or (text.isupper() and _LOWER.search(decoded))
+        if not by_chance and not (encoding == "cp1251" and text.isalpha() and not decoded.isalpha()):
+            return True
+    try:
+        return _FROM_GBK.fullmatch(text.encode("gbk").decode()) is not None
+    except UnicodeError:
+        return False
+
+
+@cache
+def _bytes_of(encoding: str) -> dict[str, int]:
+    """Return the byte of each character, and of the control character with its number for an undefined byte."""
+    return {bytes([byte]).decode(encoding, "ignore") or chr(byte): byte for byte in range(256)} | (
+        {chr(byte): byte for byte in range(128, 256)} if encoding == "cp1252" else {}
+    )
 
 
 def likely_encodings(sample: bytes) -> list[str]:
@@ -128,6 +175,18 @@ class _Survey:
                     self.sample.append((place, line))
             else:
                 self.valid += 1
+
+
+def _is_utf_8(file: BinaryIO, head: bytes) -> bool:
+    """Return whether a file is UTF-8 and not ASCII."""
+    found = False
+    for piece in _pieces(file, head):
+        found = found or not piece.isascii()
+        try:
+            piece.decode()
+        except UnicodeDecodeError:
+            return False
+    return found
 
 
 def _pieces(file: BinaryIO, head: bytes) -> Iterator[bytes]:

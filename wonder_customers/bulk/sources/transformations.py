@@ -9,6 +9,7 @@ from attrs import define, field
 
 from wonder_customers._support.normal_forms import normal_form
 from wonder_customers.bulk.rows import RowProblem
+from wonder_customers.bulk.sources.encodings import is_misread
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 from wonder_customers.bulk.sources.notes import AMBIGUOUS, NO_COUNTRY, NOT_VALID, SourceNotes
 from wonder_customers.bulk.sources.presets import country_code
@@ -25,6 +26,8 @@ _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
 _CHANGED_ID = re.compile(
     r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}|[0-9][.,][0-9]+[eE][0-9]{1,3}|[0-9]+[.,](0{1,2}|0{4,})|[0-9]{4,}[.,]000"
 )
+_SHOWN = re.compile(r"-?[0-9][.,][0-9]{5}E\+[0-9]{2,3}")
+"""A long number as a spreadsheet shows it. In other fields, shorter numbers such as 1.5E+10 may be intended."""
 _NUMBERS = {
     "reference": _CHANGED_ID,
     "address.postcode": _CHANGED_ID,
@@ -37,10 +40,6 @@ _GUARD = re.compile(r"'(?=[+=@\-0-9\t])(?!.*'$)|=(?=[+0-9][0-9 ()+\-./]*$)", re.
 _INVISIBLE = re.compile(
     r"[\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
-_BYTES = {chr(byte): byte for byte in range(256)} | {
-    bytes([byte]).decode("cp1252", "ignore") or chr(byte): byte for byte in range(128, 160)
-}
-"""The byte of each character in Windows-1252, and in Latin-1 where Windows-1252 has none."""
 _BLANK = re.compile(r"[^\S\n]")
 _MAILTO = re.compile(r"mailto:\s*([^\s?;,|]*)(\?[^;|\n]*)?", re.IGNORECASE)
 _NAMED = re.compile(r"[^<>]*<\s*([^<>\s@]+@[^<>\s]+)\s*>")
@@ -196,8 +195,7 @@ class Cleaner:
                 named.append(("invisible", _visible))
             if kind == "reference" and self.several == "first":
                 named.append(("email", _first_part))
-            if path in _NUMBERS:
-                named.append(("shortened", partial(_check_number, pattern=_NUMBERS[path])))
+            named.append(("shortened", partial(_check_number, pattern=_NUMBERS.get(path, _SHOWN))))
             if kind == "email":
                 named.append(("email", self._email))
             if path == "address.country":
@@ -251,9 +249,7 @@ def _readable(text: str) -> str:
             "the value contains the replacement character U+FFFD, because an earlier program could not decode a"
             " character; export the data again as UTF-8"
         )
-    try:
-        bytes(_BYTES[character] for character in text).decode()
-    except (KeyError, UnicodeDecodeError):
+    if not is_misread(text):
         return text
     raise ValueError(
         "the value is UTF-8 that was decoded with another encoding; leave out the encoding if you named one, otherwise"
