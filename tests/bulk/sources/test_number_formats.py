@@ -26,6 +26,20 @@ def read(path: Path) -> list[Row]:
         ('"C-"00000;-00000', "C-00123"),
         ("[$-407]00000_ ", "00123"),
         ("00", "123"),
+        ("[<=999]00000;00000-0000", "00123"),
+        ("[<=99]00000;00000-0000", "00000-0123"),
+        ("[>999]0;[>99]00000;0", "00123"),
+        ('0#" "##" "##', "00 01 23"),
+        ("[Red]00000", "00123"),
+        ("?00000", "00123"),
+        ('"0"#########', "0123"),
+        ('"K-"0', "K-123"),
+        ('"K-"#', "K-123"),
+        ('"+"0', "+123"),
+        ("+0;-0", "123"),
+        ('"EUR "0', "123"),
+        ('0" kg"', "123"),
+        ("#-##", "123"),
         ("General", "123"),
         ("0", "123"),
         ("#,##0", "123"),
@@ -64,17 +78,94 @@ def test_cells_with_addresses_are_found_by_them(tmp_path: Path) -> None:
     assert [(row.reference, row.place) for row in read(path)] == [("0042", "line 9")]
 
 
-@pytest.mark.parametrize("name", ["c.ods", "c.xls"])
+ZEROS = '<number:number-style><number:number number:min-integer-digits="5"/></number:number-style>'
+PREFIX = "<number:number-style><number:text>K-</number:text><number:number/></number:number-style>"
+CODE = "00000"
+ZIPPED = {
+    "zeros.ods": {"content.xml": f"<office:document-content>{ZEROS}<office:body/></office:document-content>".encode()},
+    "prefix.ods": {
+        "content.xml": f"<office:document-content>{PREFIX}<office:body/></office:document-content>".encode()
+    },
+    "named.ods": {"content.xml": b"<office:body/>", "styles.xml": f"<office:styles>{ZEROS}</office:styles>".encode()},
+    "c.xlsb": {"xl/styles.bin": b"\x2c\x10\xaa\0\x05\0\0\0" + CODE.encode("utf-16-le") + b"\xe8\x04\0"},
+}
+
+
+@pytest.mark.parametrize("name", [*ZIPPED, "c.xls"])
 def test_format_of_another_kind_of_spreadsheet_is_refused(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
-    if name == "c.ods":
-        zeros = '<number:number-style><number:number number:min-integer-digits="5"/></number:number-style>'
-        with ZipFile(path, "w") as file:
-            file.writestr("content.xml", f"<office:document-content>{zeros}<office:body/></office:document-content>")
-    else:
+    if name == "c.xls":
         path.write_bytes(b"\xd0\xcf\x11\xe0" + b"\0" * 600 + b"\x1e\x04\x0a\0\xa4\0\x05\0\x0000000" + b"\0" * 600)
-    with pytest.raises(ConfigurationError, match=r"shows leading zeros, such as 00000, .* save it as \.xlsx"):
+    else:
+        with ZipFile(path, "w") as file:
+            for part, contents in ZIPPED[name].items():
+                file.writestr(part, contents)
+    with pytest.raises(
+        ConfigurationError, match=r"shows leading zeros or letters, such as 00000, .* save it as \.xlsx"
+    ):
         sources.read(path)
+
+
+@pytest.mark.parametrize("number", [4006381333931123, 1234567890123456.0, 10**20, -(10**16)])
+def test_number_that_a_spreadsheet_cannot_store_is_refused_in_every_field(number: float, tmp_path: Path) -> None:
+    head: list[object] = ["reference", "name", "description", "metadata.loyalty", "left out"]
+    table = [head, [1, "Ada", number], [2, "Bo", None, number], [3, "Cy", None, None, number]]
+    path = write_xlsx(tmp_path / "c.xlsx", {"A": table})
+    first, second, third = sources.read(path, mapping={"left out": ""})
+    assert first.problem is not None
+    assert first.problem.startswith("line 2, column description: a spreadsheet shortened this number")
+    assert second.problem is not None
+    assert second.problem.startswith("line 3, column metadata.loyalty: a spreadsheet shortened this number")
+    assert third.problem is None
+
+
+FORMULA = '<c><f>A1&amp;"x"</f>'
+RESULTS = {
+    f"{FORMULA}</c>": False,
+    f"{FORMULA}<v/></c>": False,
+    f"{FORMULA}<v></v></c>": False,
+    '<c><f t="shared" si="0"/></c>': False,
+    '<x:c r="A1"><x:f>B2</x:f><x:v /></x:c>': False,
+    '<c t="str"><f>IF(A1,"x","")</f><v></v></c>': True,
+    '<c t="str"><f>A1</f><v>Ada</v></c>': True,
+    '<c><f t="shared" si="0"/><v>7</v></c>': True,
+}
+
+
+@pytest.mark.parametrize("cell", RESULTS)
+def test_formula_without_a_result_is_refused(cell: str, tmp_path: Path) -> None:
+    row = '<row><c t="inlineStr"><is><t>reference</t></is></c><c t="inlineStr"><is><t>name</t></is></c></row>'
+    xml = f"<worksheet><sheetData>{row}<row><c><v>1</v></c>{cell}</row></sheetData></worksheet>"
+    path = write_xlsx(tmp_path / "c.xlsx", {"A": []}, xml.encode())
+    if RESULTS[cell]:
+        assert [row.reference for row in read(path)] == ["1"]
+        return
+    with pytest.raises(ConfigurationError, match=r"c\.xlsx has formulas without results, .* and save it as \.xlsx"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("cell", "lost"),
+    [
+        ('<table:table-cell table:formula="of:=[.A1]&gt;1"/>', "formulas without results"),
+        ("<text:p>A<text:tab/>B</text:p>", "tabs or line breaks in cells"),
+        ("<text:p>A<text:line-break/>B</text:p>", "tabs or line breaks in cells"),
+    ],
+)
+def test_cells_of_an_ods_file_that_would_be_lost_are_refused(cell: str, lost: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.ods"
+    with ZipFile(path, "w") as file:
+        file.writestr(
+            "content.xml", f"<office:document-content><office:body>{cell}</office:body></office:document-content>"
+        )
+    with pytest.raises(ConfigurationError, match=rf"c\.ods has {lost}.* save it as \.xlsx"):
+        sources.read(path)
+
+
+def test_web_page_under_the_name_of_a_spreadsheet_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.xls").write_text("<html><table><tr><td>reference</td></tr></table></html>")
+    with pytest.raises(ConfigurationError, match=r"c\.xls is a web page or XML .* save it as \.xlsx"):
+        sources.read(tmp_path / "c.xls")
 
 
 def with_styles(path: Path, styles: bytes) -> Path:

@@ -1,9 +1,11 @@
-"""Number formats of spreadsheets that show leading zeros, such as ``00000``. They are not part of the values."""
+"""Number formats of spreadsheets that show leading zeros or letters, which are not part of the values."""
 
+import operator
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from functools import reduce
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial, reduce
 from html import unescape
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 from zipfile import ZipFile
@@ -12,11 +14,20 @@ from wonder_customers.errors import ConfigurationError
 
 __all__ = ["check_formats", "column_number", "padded", "padded_cells"]
 
-Template = tuple[str | None, ...]
+Parts = tuple[str | None, ...]
 """The parts of a number: None for a digit, and strings between the digits."""
+Template = tuple[tuple[Callable[[Any], Any] | None, Parts | None], ...]
+"""The sections of a format: the condition for the number, and its parts; None for a number without leading zeros."""
 
-_TOKEN = re.compile(r'"([^"]*)"|\\(.)|([_*].|\[\$-[^\]]*\])|(.)', re.DOTALL)
+_TOKEN = re.compile(r'"([^"]*)"|\\(.)|([_*].|\[[^\]]*\])|(.)', re.DOTALL)
+_CONDITION = re.compile(r"\[(<=|>=|<>|<|>|=)\s*([0-9.]+)\]")
+_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "<=": operator.ge, ">=": operator.le, "<>": operator.ne, "<": operator.gt, ">": operator.lt, "=": operator.eq,
+}  # fmt: skip
+"""The comparisons of a limit with a number."""
 _LITERALS = frozenset("-+() ")
+_PREFIX = re.compile(r"[^\W_][-/.#+]?$")
+"""The end of a text before a number that belongs to an id, such as ``K-``; not a currency or a word."""
 _TAGS = re.compile(rb"<(?:\w+:)?(row|c)(\s[^>]*|/?)>")
 _ATTRIBUTE = re.compile(rb"""([\w:]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _PIECE = 1 << 20
@@ -26,8 +37,13 @@ _MOST = 10**15
 """The first number that is not padded. Numbers from this size on have lost digits and are refused."""
 _OLD_FORMAT = re.compile(rb"\x1e\x04..(?:..)(..)\x00", re.DOTALL)
 """The record of a number format in an .xls file, with the number of characters."""
+_BINARY_FORMAT = re.compile(rb"\x2c(?:[\x08-\x7f]|[\x80-\xff].)..(.)\0\0\0", re.DOTALL)
+"""The start of a number format in an .xlsb file, with the number of characters."""
 _ODS_STYLES = re.compile(rb"<number:number-style\b.*?</number:number-style>", re.DOTALL)
-_ODS_ZEROS = re.compile(rb'number:min-integer-digits="(?:[2-9]|\d\d+)"')
+_ODS_ZEROS = re.compile(
+    rb'number:min-integer-digits="(?:[2-9]|\d\d+)"|[A-Za-z0-9][-/.#]?</number:text>\s*<number:number\b'
+)
+"""Leading zeros, or a prefix that belongs to an id."""
 
 
 def padded(line: Sequence[Any], templates: Mapping[int, Template], first: int) -> list[Any]:
@@ -38,26 +54,57 @@ def padded(line: Sequence[Any], templates: Mapping[int, Template], first: int) -
 def _padded(value: Any, template: Template) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _MOST or value % 1:
         return value
-    zeros = template.count(None)
+    parts = next((parts for holds, parts in template if holds is None or holds(value)), None)
+    if parts is None:
+        return value
+    zeros = parts.count(None)
     digits = str(int(value)).zfill(zeros)
     # A longer number is shown completely: its first digits are at the first place.
     places = iter([digits[: len(digits) - zeros + 1], *digits[len(digits) - zeros + 1 :]])
-    return "".join(next(places) if part is None else part for part in template)
+    return "".join(next(places) if part is None else part for part in parts)
 
 
 def _template(code: str) -> Template | None:
-    """Return the parts of a number format with leading zeros; None for other formats."""
+    """Return the sections of a number format with leading zeros or a prefix; None for other formats."""
+    sections: list[list[tuple[str, str, str, str]]] = [[]]
+    for token in _TOKEN.findall(code):
+        if token[3] == ";":
+            sections.append([])
+        else:
+            sections[-1].append(token)
+    found = [(_condition(tokens), _parts(tokens, signed=len(sections) > 1)) for tokens in sections]
+    if not any(holds for holds, _ in found):
+        del found[1:]  # the formats of negative numbers, zero and texts
+    return tuple(found) if any(parts for _, parts in found) else None
+
+
+def _condition(tokens: Iterable[tuple[str, str, str, str]]) -> Callable[[Any], Any] | None:
+    given = next(filter(None, (_CONDITION.fullmatch(ignored) for _, _, ignored, _ in tokens)), None)
+    return partial(_COMPARISONS[given[1]], float(given[2])) if given else None
+
+
+def _parts(tokens: Iterable[tuple[str, str, str, str]], *, signed: bool) -> Parts | None:
     parts: list[str | None] = []
-    for quoted, escaped, ignored, other in _TOKEN.findall(code):
-        if other == ";":
-            break  # the format of negative numbers
-        if other == "0":
+    optional = None
+    for quoted, escaped, ignored, other in tokens:
+        # After the first 0, a place without a digit is shown as 0.
+        if other == "0" or (other in {"#", "?"} and None in parts):
+            if None not in parts and optional not in {None, len(parts)}:
+                return None  # a text between optional digits
             parts.append(None)
+        elif other in {"#", "?"}:
+            optional = len(parts) if optional is None else optional
         elif other and other not in _LITERALS:
             return None
         elif not ignored:
             parts.append(quoted or escaped or other)
-    return tuple(parts) if parts.count(None) > 1 else None
+    if None not in parts:
+        if optional != len(parts):
+            return None
+        parts.append(None)
+    prefix = "".join(part for part in parts[: parts.index(None)] if part)
+    zeros = parts.count(None) > 1
+    return tuple(parts) if zeros or _PREFIX.search(prefix) or (prefix.endswith("+") and not signed) else None
 
 
 def padded_cells(path: Path, index: int) -> Iterator[tuple[int, Mapping[int, Template]]]:
@@ -78,6 +125,12 @@ def padded_cells(path: Path, index: int) -> Iterator[tuple[int, Mapping[int, Tem
         if part.lower() in names:
             with archive.open(names[part.lower()]) as file:
                 yield from _rows(file, formats)
+
+
+def _start(archive: ZipFile, name: str) -> bytes:
+    """Return the styles at the start of a part."""
+    with archive.open(name) as file:
+        return file.read(_PIECE).partition(b"<office:body")[0]
 
 
 def _contents(archive: ZipFile, name: str) -> bytes:
@@ -147,22 +200,23 @@ def column_number(letters: bytes) -> int:
 
 
 def check_formats(path: Path) -> None:
-    """Raise `ConfigurationError` if a file that is not .xlsx has a format with leading zeros, which would be lost."""
+    """Raise `ConfigurationError` if a file that is not .xlsx has a format with leading zeros or letters."""
     with path.open("rb") as file:
         is_zip = file.read(2) == b"PK"
     if is_zip:
         with ZipFile(path) as archive:
-            if "content.xml" not in archive.namelist():
-                return
-            with archive.open("content.xml") as content:
-                styles = content.read(_PIECE).partition(b"<office:body")[0]
-        found = any(_ODS_ZEROS.search(style) for style in _ODS_STYLES.findall(styles))
+            named = {"content.xml", "styles.xml", "xl/styles.bin"}.intersection(archive.namelist())
+            parts = {name: _start(archive, name) for name in named}
+        data = parts.pop("xl/styles.bin", b"")
+        codes = (data[it.end() : it.end() + 2 * it[1][0]] for it in _BINARY_FORMAT.finditer(data))
+        styles = chain.from_iterable(map(_ODS_STYLES.findall, parts.values()))
+        found = any(map(_ODS_ZEROS.search, styles)) or any(_template(it.decode("utf-16-le", "replace")) for it in codes)
     else:
         data = path.read_bytes()
         records = ((it.end(), int.from_bytes(it[1], "little")) for it in _OLD_FORMAT.finditer(data))
         found = any(_template(data[start : start + size].decode("latin-1")) for start, size in records)
     if found:
         raise ConfigurationError(
-            f"{path.name} has a number format that shows leading zeros, such as 00000, which can only be read from"
-            " .xlsx files. Open the file in a spreadsheet program and save it as .xlsx."
+            f"{path.name} has a number format that shows leading zeros or letters, such as 00000, which can only be"
+            " read from .xlsx files. Open the file in a spreadsheet program and save it as .xlsx."
         )

@@ -35,8 +35,18 @@ _LONGEST = 12
 _TABLE = re.compile(r"(?i)(xl/.*|content)\.xml$")
 """The parts of a spreadsheet that contain its cells. Other parts, such as queries, may be in UTF-16."""
 _PIECE = 1 << 20
-_TAG = 100
-"""The bytes at the end of a piece that may contain the beginning of a cell."""
+_TAG = 10_000
+"""The bytes at the end of a piece that may contain the beginning of a cell, with its formula."""
+_LOST = {
+    re.compile(
+        rb"""<(?:\w+:)?c\b(?![^>]*\st=["']str)[^>]*>\s*<(?:\w+:)?f\b(?:[^>]*/>|[^<]*</(?:\w+:)?f>)"""
+        rb"""\s*(?:<(?:\w+:)?v\s*/>\s*|<(?:\w+:)?v>\s*</(?:\w+:)?v>\s*)?</"""
+        rb"""|</(?:\w+:)?f>\s*</(?:\w+:)?c>"""
+        rb"""|<table:table-cell\b(?=(?:[^>"]|"[^"]*")*\stable:formula=)(?!(?:[^>"]|"[^"]*")*\soffice:value-type=)"""
+    ): "formulas without results, so their cells would be read as empty",
+    re.compile(rb"<text:(?:tab|line-break)\b"): "tabs or line breaks in cells, which would be lost",
+}
+"""The patterns and descriptions of what cannot be read. The result of a formula may be an empty string."""
 _MANY = 50_000_000
 """The number of cells up to which a sheet is read, which take about 1.5 GB."""
 _SPARSE = 20
@@ -88,11 +98,16 @@ def _lines(path: Path, sheet: str | None, advance: Callable[[float], None]) -> I
     with needed("excel", "python_calamine", by="reading spreadsheets"):
         import python_calamine  # noqa: PLC0415 - optional dependency
     with path.open("rb") as file:
-        start = file.read(8)
+        start = file.read(100)
+    if start.lstrip().startswith(b"<"):
+        raise ConfigurationError(
+            f"{path.name} is a web page or XML under the name of a spreadsheet. Open the file in a spreadsheet program"
+            " and save it as .xlsx."
+        )
     if start and not start.startswith((b"PK", b"\xd0\xcf\x11\xe0", b"\t\x08")):
         raise ConfigurationError(
-            f"{path.name} is not a spreadsheet: some programs export text or a web page under the name of a"
-            " spreadsheet. Try form='csv', or open the file in a spreadsheet program and save it as .xlsx."
+            f"{path.name} is not a spreadsheet: some programs export text under the name of a spreadsheet. Try"
+            " form='csv', or open the file in a spreadsheet program and save it as .xlsx."
         )
     try:
         if start.startswith(b"PK"):
@@ -157,7 +172,7 @@ def _check_parts(path: Path) -> None:
                         f"{path.name} contains XML that is not UTF-8, so its cells cannot be read. Open the file in a"
                         " spreadsheet program and save it as .xlsx."
                     )
-                rows, columns, cells = _extent(file)
+                rows, columns, cells = _extent(file, path.name)
             if rows * columns > max(_MANY, _SPARSE * cells):
                 raise ConfigurationError(
                     f"{path.name} has a sheet of {rows:,} rows and {columns:,} columns, and almost all of its cells are"
@@ -165,10 +180,16 @@ def _check_parts(path: Path) -> None:
                 )
 
 
-def _extent(file: IO[bytes]) -> tuple[int, int, int]:
-    """Return the number of rows, of columns and of cells in the XML of a sheet."""
+def _extent(file: IO[bytes], name: str) -> tuple[int, int, int]:
+    """Return the number of rows, of columns and of cells in the XML of a sheet.
+
+    Raise `ConfigurationError` if the values of cells would be lost.
+    """
     rows, columns, cells, rest = 0, 1, 0, b""
     while piece := file.read(_PIECE):
+        lost = next((what for pattern, what in _LOST.items() if pattern.search(rest + piece)), None)
+        if lost is not None:
+            raise ConfigurationError(f"{name} has {lost}. Open the file in a spreadsheet program and save it as .xlsx.")
         found = _PLACE.findall(rest + piece)
         cells += len(found)
         rows = max(rows, *(int(it[:_LONGEST]) for it in {row for _, row in found}), 0)
