@@ -14,7 +14,6 @@ from wonder_customers import (
     AuthenticationError,
     CallError,
     GatewayUnavailableError,
-    InvalidRequestError,
     InvalidResponseError,
 )
 
@@ -64,7 +63,12 @@ async def test_view_of_the_same_account_shares_the_token() -> None:
     ("status", "body", "kind"),
     [
         (401, {"status": "error", "message": "Invalid client credentials"}, AuthenticationError),
-        (200, {"status": "invalid-request", "message": "no"}, InvalidRequestError),
+        (200, {"status": "invalid-request", "message": "no"}, AuthenticationError),
+        (400, {"error": "invalid_client"}, AuthenticationError),
+        (400, {"error": "Client does not exist"}, AuthenticationError),
+        (404, {"message": "no Route matched with those values"}, AuthenticationError),
+        (404, b"<html>", AuthenticationError),
+        (409, {}, AuthenticationError),
         (200, {"status": "approved"}, InvalidResponseError),
         (200, {"status": "approved", "access_token": ""}, InvalidResponseError),
         (200, {"status": "approved", "access_token": "two words"}, InvalidResponseError),
@@ -86,6 +90,20 @@ async def test_without_a_usable_token_no_request_is_sent(status: int, body: Any,
     shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
     for text in (shown, str(caught.value), repr(caught.value)):
         assert MERCHANT_KEY not in text
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, {"message": "Not Found"}), (404, b"<html>"), (400, {"error": "Client does not exist"})]
+)
+async def test_refused_token_request_does_not_confirm_a_deletion(status: int, body: Any) -> None:
+    issued = json_response(200, {"status": "approved", "access_token": "t", "expires_in": 900})
+    expired = json_response(401, {"status": "error", "message": "token expired"})
+    wire = MockGateway(issued, json_response(503), expired, json_response(status, body))
+    async with wire.session(monri_oauth(), attempts=3) as session:
+        with pytest.raises(AuthenticationError, match="no access token was issued") as caught:
+            await session.delete(UUID)
+    assert caught.value.applied == "unknown"
+    assert wire.responses == []
 
 
 @pytest.mark.parametrize("lifetime", [None, "soon", 0, -5, True, [1]])

@@ -13,6 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from wonder_customers.dialects.base import AccessToken, Account, Call, Dialect
 from wonder_customers.dialects.provided_secrets import ProvidedSecret, provided_secrets, with_secrets
+from wonder_customers.dialects.responses import as_authentication
 from wonder_customers.errors import (
     AuthenticationError,
     CallError,
@@ -183,7 +184,7 @@ class AccountCredentials:
 async def _token(send: SendTokenCall, signer: Signer) -> AccessToken:
     call = signer.dialect.token_call()
     assert call is not None  # noqa: S101 - checked by the caller
-    return (await send(call)).record
+    return (await send(evolve(call, decode=as_authentication(call.decode)))).record
 
 
 async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimiter, running: list[str]) -> Secret:

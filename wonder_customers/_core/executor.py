@@ -298,11 +298,11 @@ class Executor:
         oldest = self.waits.clock() - call_context.started + _CLOCK_TOLERANCE
         try:
             return await self._look_up(call_context, call, certain=result.evidence is Evidence.BODY_LOST, oldest=oldest)
-        except (AmbiguousReferenceError, ConflictError):
-            raise
         except SessionClosedError:
             raise self._failure(call_context, call, progress, result, self._lookup_note()) from None
         except CallError as error:
+            if isinstance(error, AmbiguousReferenceError) or (isinstance(error, ConflictError) and not error.status):
+                raise  # what the lookup found, and not a refusal of the lookup
             without_frames(error)
             raise self._failure(call_context, call, progress, result, self._lookup_note()) from error
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from wonder_customers._support.printable import printable
 from wonder_customers.dialects.drift import type_name
@@ -24,6 +24,7 @@ from wonder_customers.records import Customer
 from wonder_customers.wire import HttpResponse
 
 __all__ = [
+    "as_authentication",
     "as_creation",
     "checked_not_found",
     "error_object",
@@ -39,6 +40,8 @@ __all__ = [
     "short_text",
     "unusable_value",
 ]
+
+T = TypeVar("T")
 
 
 def same_id(requested: str, received: object) -> bool:
@@ -74,6 +77,22 @@ def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpRespo
             # Callers may handle `NotFoundError` by creating the customer.
             refused = InvalidRequestError(error.reason, status=error.status, code=error.code, message=error.message)
             refused.hint = "Correct the record. If every create is refused, check base_url."
+            raise refused from None
+
+    return decode
+
+
+def as_authentication(read: Callable[[HttpResponse], T]) -> Callable[[HttpResponse], T]:
+    """Wrap `read` for responses to requests for an access token: refusals become `AuthenticationError`."""
+
+    def decode(response: HttpResponse) -> T:
+        try:
+            return read(response)
+        except (NotFoundError, ConflictError, InvalidRequestError) as error:
+            # These errors would state that the customer does not exist, or that its record is not valid.
+            facts: dict[str, Any] = {"status": error.status, "code": error.code, "message": error.message}
+            refused = AuthenticationError(f"no access token was issued: {error.reason}", **facts)
+            refused.hint = "Check that the credentials belong to this environment, and check base_url."
             raise refused from None
 
     return decode
