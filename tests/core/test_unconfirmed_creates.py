@@ -152,6 +152,14 @@ async def test_create_with_lost_body_that_is_not_found_reports_applied() -> None
     assert it.script.lines().count(CREATE) == 1
 
 
+@pytest.mark.parametrize("refusal", [respond(409, {"message": "locked"}), TAKEN, INVALID])
+async def test_create_with_lost_body_whose_lookup_is_refused_reports_applied(refusal: Step) -> None:
+    it = make_harness(no_response(sent=True, status=201), refusal)
+    with pytest.raises(InvalidResponseError) as caught:
+        await it.create(draft())
+    assert (caught.value.applied, it.script.lines()) == ("yes", [CREATE, FIND])
+
+
 @pytest.mark.parametrize(("end", "applied"), [(NO_RESPONSE, "unknown"), (no_response(sent=True, status=201), "yes")])
 async def test_lookup_that_finds_two_customers_is_ambiguous(end: Any, applied: str) -> None:
     found = respond(200, TWO)
