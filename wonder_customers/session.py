@@ -268,7 +268,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         cursor: str | None = None,
         filter: CustomerFilter[AnyAccount_co] | None = None,
     ) -> Listing:
-        """Return the customers as an async iterator.
+        """Return the customers as an async iterator. Collect them before you delete any: deletions shift the pages.
 
         Args:
             limit: Customers per request, 1 to 1000; None for the gateway's default.

@@ -92,13 +92,18 @@ MONRI = {
     "delete answered without a body": Case(
         lambda s: s.delete(UUID), ((204, None),), (f"DELETE /v2/customers/{UUID}",), (None,), lambda it: it is None
     ),
-    "list": single(
-        ids_of, "GET /v2/customers?limit=50&offset=0", golden("monri", "list_response"), lambda it: it == [UUID]
+    "list": Case(
+        ids_of,
+        ((200, golden("monri", "list_response")), (200, {"status": "approved", "data": []})),
+        ("GET /v2/customers?limit=50&offset=0", "GET /v2/customers?limit=50&offset=1"),
+        (None, None),
+        lambda it: it == [UUID],
     ),
-    "list with uuids": single(
+    "list with uuids": Case(
         lambda s: ids_of(s, cursor="50"),
-        "GET /v2/customers?limit=50&offset=50",
-        {"status": "approved", "data": [monri_customer()]},
+        ((200, {"status": "approved", "data": [monri_customer()]}), (200, {"status": "approved", "data": []})),
+        ("GET /v2/customers?limit=50&offset=50", "GET /v2/customers?limit=50&offset=51"),
+        (None, None),
         lambda it: it == [UUID],
     ),
     "list_payment_tokens": single(

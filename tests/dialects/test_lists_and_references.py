@@ -1,6 +1,6 @@
 """Lists with several pages, references in paths, and unsupported operations."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import httpx
@@ -70,7 +70,7 @@ async def test_paydock_lookup_reads_every_page() -> None:
     others = [{"_id": f"{number:024x}", "reference": "350"} for number in range(1000)]
     wire = MockGateway(
         json_response(200, paydock_list(*others, count=1001)),
-        json_response(200, paydock_list({"_id": HEX24, "reference": "35"})),
+        json_response(200, paydock_list({"_id": HEX24, "reference": "35"}, count=1001)),
     )
     async with wire.session(ACCOUNTS["paydock"]()) as session:
         assert (await session.get_by_reference("35")).id == HEX24
@@ -115,16 +115,18 @@ async def test_unreadable_customer_in_a_paydock_search_is_not_a_missing_customer
 @pytest.mark.parametrize("nothing", [{}, {"reference": None}, {"reference": ""}])
 async def test_paydock_search_without_references_is_not_a_missing_customer(nothing: dict[str, Any]) -> None:
     archived = {"_id": "c" * 24, "archived": True}
-    wire = MockGateway(json_response(200, paydock_list(archived, {"_id": HEX24, **nothing})))
+    wire = MockGateway(
+        json_response(200, paydock_list(archived, {"_id": HEX24, **nothing})), json_response(200, paydock_list())
+    )
     async with wire.session(ACCOUNTS["paydock"]()) as session:
         with pytest.raises(InvalidResponseError, match="found only customers without a reference"):
             await session.upsert(CustomerDraft(reference="35", name="Ada"))
-    assert len(wire.requests) == 1
+    assert [request.method for request in wire.requests] == ["GET", "GET"]
 
 
 @pytest.mark.parametrize("items", [[{"_id": HEX24}, OTHER], [{"_id": HEX24, "archived": True}], [OTHER], []])
 async def test_customer_without_reference_is_no_match_if_another_shows_its_reference(items: list[Any]) -> None:
-    wire = MockGateway(json_response(200, paydock_list(*items)))
+    wire = MockGateway(json_response(200, paydock_list(*items)), json_response(200, paydock_list()))
     async with wire.session(ACCOUNTS["paydock"]()) as session:
         with pytest.raises(NotFoundError):
             await session.get_by_reference("35")
@@ -140,13 +142,92 @@ async def test_references_of_all_pages_of_a_paydock_search_count() -> None:
         assert (await session.get_by_reference("35")).id == MATCH["_id"]
 
 
-async def test_empty_page_ends_a_list_despite_its_count() -> None:
+def _page(gateway: str, numbers: Iterable[int], total: int | None = None) -> httpx.Response:
+    """Return a page of customers; `total` is reported by Paydock and Wonder."""
+    if gateway == "paydock":
+        return json_response(
+            200, paydock_list(*({"_id": f"{it:024x}", "reference": f"{it}"} for it in numbers), count=total)
+        )
+    items = [{"uuid": f"id-{it}"} for it in numbers]
+    if gateway == "monri":
+        return json_response(200, {"status": "approved", "data": items})
+    headers = {} if total is None else {"X_Total_Entries": str(total)}
+    return json_response(200, {"code": 200, "data": {"customers": items}}, **headers)
+
+
+@pytest.mark.parametrize("gateway", ["paydock", "wonder"])
+async def test_list_that_ends_before_its_total_is_an_error(gateway: str) -> None:
+    wire = MockGateway(_page(gateway, [1, 2], 5), _page(gateway, [], 5))
+    async with wire.session(ACCOUNTS[gateway]()) as session:
+        with pytest.raises(InvalidResponseError, match="reports 5 records, but the page after 2 records is empty"):
+            await ids_of(session, limit=2)
+    assert wire.responses == []
+
+
+@pytest.mark.parametrize("gateway", ["paydock", "wonder"])
+@pytest.mark.parametrize("total", [0, 2])
+async def test_full_page_is_not_the_end_of_a_list_with_a_wrong_total(gateway: str, total: int) -> None:
+    pages = [_page(gateway, [1, 2], total), _page(gateway, [3, 4], total), _page(gateway, [5], 1)]
+    wire = MockGateway(*pages, _page(gateway, [], 0))
+    async with wire.session(ACCOUNTS[gateway]()) as session:
+        assert len(await ids_of(session, limit=2)) == 5
+    assert wire.responses == []
+
+
+@pytest.mark.parametrize("gateway", ["monri", "wonder"])
+async def test_short_page_is_not_the_end_of_a_list_without_a_total(gateway: str) -> None:
+    wire = MockGateway(_page(gateway, [1]), _page(gateway, [2, 3]), _page(gateway, [4]), _page(gateway, []))
+    async with wire.session(ACCOUNTS[gateway]()) as session:
+        assert await ids_of(session, limit=2) == ["id-1", "id-2", "id-3", "id-4"]
+    assert [line.rpartition("=")[2] for line in wire.lines] == ["0", "1", "3", "4"]
+
+
+async def test_short_page_that_is_repeated_ends_a_list() -> None:
+    """A customer that was created meanwhile moves the last page."""
+    wire = MockGateway(_page("monri", [1, 2]), _page("monri", [3]), _page("monri", [3]))
+    async with wire.session(ACCOUNTS["monri"]()) as session:
+        assert await ids_of(session, limit=2) == ["id-1", "id-2", "id-3"]
+    wire = MockGateway(_page("monri", [1, 2]), _page("monri", [1, 2]))
+    async with wire.session(ACCOUNTS["monri"]()) as session:
+        with pytest.raises(InvalidResponseError, match="returned the same page twice"):
+            await ids_of(session, limit=2)
+
+
+async def test_list_that_shrinks_while_it_is_read_is_not_an_error() -> None:
+    wire = MockGateway(_page("paydock", [1, 2], 4), _page("paydock", [4], 3))
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        listing = session.list(limit=2)
+        assert len([it async for it in listing]) == 3
+        assert listing.possible_gap
+
+
+@pytest.mark.parametrize("count", [1, 5])
+async def test_paydock_search_that_reports_a_customer_without_it_is_not_a_missing_customer(count: int) -> None:
+    wire = MockGateway(*[json_response(200, paydock_list(count=count))] * 2)
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        for call in (session.get_by_reference("35"), session.upsert(CustomerDraft(reference="35", name="Ada"))):
+            with pytest.raises(InvalidResponseError, match=f"reports {count} records, but the page"):
+                await call
+    assert [request.method for request in wire.requests] == ["GET", "GET"]
+
+
+async def test_paydock_search_reads_on_until_an_empty_page_if_only_others_were_found() -> None:
+    pages = [{"_id": f"{number:024x}", "reference": f"35{number}"} for number in range(4)]
+    counted_by_page = [json_response(200, paydock_list(*pages[:2])), json_response(200, paydock_list(*pages[2:]))]
+    match = json_response(200, paydock_list({"_id": HEX24, "reference": "35"}))
+    wire = MockGateway(*counted_by_page, match, json_response(200, paydock_list()))
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        assert (await session.get_by_reference("35")).id == HEX24
+    assert [line.split("&")[1] for line in wire.lines] == ["skip=0", "skip=2", "skip=4", "skip=5"]
+
+
+async def test_paydock_search_that_found_the_customer_ignores_a_wrong_count() -> None:
     wire = MockGateway(
-        json_response(200, paydock_list({"_id": HEX24}, count=5)), json_response(200, paydock_list(count=5))
+        json_response(200, paydock_list({"_id": HEX24, "reference": "35"}, count=5)),
+        json_response(200, paydock_list(count=5)),
     )
     async with wire.session(ACCOUNTS["paydock"]()) as session:
-        assert await ids_of(session, limit=1) == [HEX24]
-    assert len(wire.requests) == 2
+        assert (await session.get_by_reference("35")).id == HEX24
 
 
 async def test_upsert_without_reference_is_a_create() -> None:

@@ -73,7 +73,7 @@ def test_monri_published_digest_is_reproduced() -> None:
 def _wonder_response(request: httpx.Request) -> httpx.Response:
     customer = {"uuid": UUID, "reference_number": "35", "name": "Ada", "phone": "1"}
     data = {"customer": customer, "customers": [customer], "payment_tokens": [], "success": True}
-    return json_response(200, {"code": 200, "message": "success", "data": data})
+    return json_response(200, {"code": 200, "message": "success", "data": data}, X_Total_Entries="1")
 
 
 def _signed_content(request: httpx.Request) -> bytes:

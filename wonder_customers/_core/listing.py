@@ -80,10 +80,13 @@ class Listing:
 
     async def _pages(self) -> AsyncGenerator[Page[Customer], None]:
         cursor, before, total = self._cursor, None, 0
+        size = self._limit or self._raw._account_context.dialect.page_limit  # noqa: SLF001 - the default of `page`
         while True:
             page = (await self._raw.page(self._limit, cursor, self._filter())).record
             ids = [*(customer.id for customer in page.items), *page.omitted]
             if ids and ids == before:
+                if page.total is None and len(ids) + page.unreadable < size:
+                    return  # customers that were created meanwhile have moved the last page
                 reason = "the gateway returned the same page twice, so the list cannot be read to its end"
                 raise InvalidResponseError(reason, gateway=self._raw.gateway, operation=Operation.LIST, attempts=1)
             self.unreadable += page.unreadable

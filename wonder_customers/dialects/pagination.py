@@ -65,21 +65,31 @@ def read_items(what: str, read: Callable[[Any], T], items: Iterable[Any]) -> Ite
     return found
 
 
-def offset_page(items: Sequence[T], offset: int, limit: int, *, promised: int, total: int | None = None) -> Page[T]:
+def offset_page(items: Sequence[T], offset: int, limit: int, *, total: int | None = None) -> Page[T]:
     """Return a page with the cursor of the next page.
 
-    An empty page is the last page. Otherwise, `total` decides whether more pages follow. Without a total, a page is the
-    last page if it has fewer items than `limit`, or than `promised` if this is less.
+    With a total, the list ends there. Without a total, only an empty page ends the list, because a gateway can limit or
+    filter its pages.
 
     Args:
         items: The records of the page.
         offset: The offset of the first item.
         limit: The number of items requested.
-        promised: The number of items per page that the gateway documents.
         total: The total number of items; None if the gateway does not report it.
+
+    Raises:
+        InvalidResponseError: The page is empty, although the total exceeds the offset.
     """
     unreadable = items.unreadable if isinstance(items, Items) else 0
     count = len(items) + unreadable
     after = offset + count
-    more = after < total if total is not None else count >= min(limit, promised)
+    if not count and total is not None and total > offset:
+        reason = f"the gateway reports {total} records, but the page after {offset} records is empty"
+        incomplete = InvalidResponseError(reason, status=200)
+        incomplete.hint = (
+            "Read the list again. If the error persists, ask the gateway's support for the missing records."
+        )
+        raise incomplete
+    # A total that is less than the number of items so far, or the length of a full first page, may be that of the page.
+    more = after != total or (not offset and count == limit)
     return Page(tuple(items), str(after) if count and more else None, total, unreadable)

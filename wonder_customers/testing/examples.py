@@ -45,6 +45,8 @@ class Example:
         for key in self.path[:-1]:
             parent = parent[key]
         parent[self.path[-1]] = record
+        if isinstance(record, list):  # beside the number of its items
+            parent.update({key: len(record) for key in ("count", "total") if key in parent})
         return body
 
 

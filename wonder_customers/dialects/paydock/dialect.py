@@ -109,25 +109,28 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
     def _by_reference(self, reference: str) -> Steps[Customer]:
         found: dict[str, Customer] = {}
-        cursor: str | None = "0"
+        seen: set[str] = set()
+        skip, more = 0, True
         shown = lacking = False  # whether a customer shows its reference, and whether one that is not archived does not
-        while cursor is not None:
-            page = yield from send(self._page_call(1000, int(cursor), {"reference": reference}, reference))
+        others = False  # whether the search found customers with other references
+        while more:
+            page = yield from send(self._page_call(1000, skip, {"reference": reference}, reference, found=bool(found)))
             unreadable = page.unreadable
-            # A page without new customers ends the loop, because a gateway that ignores `skip` would never end it.
-            new = False
             for it in page.items:
-                if it.reference != reference:
-                    new = True
-                elif not it.deleted:
-                    new = new or it.id not in found
+                if it.reference == reference and not it.deleted:
                     found[it.id] = it
+                others = others or it.reference != reference
                 shown = shown or bool(it.reference)
                 lacking = lacking or not (it.reference or it.deleted)
                 unreadable += it.reference is None and "reference" in it.extra
             if unreadable:
                 raise _undecided("a customer that cannot be read and may have this reference", reference)
-            cursor = page.cursor if new else None
+            new = {it.id for it in page.items} - seen
+            seen |= new
+            skip += len(page.items)
+            # If only others were found, an empty page must confirm the end. A page without new customers ends the loop,
+            # because a gateway that ignores `skip` would never end it.
+            more = bool(new) and (page.cursor is not None or (others and not found))
         if lacking and not shown:
             raise _undecided("only customers without a reference, so references cannot be compared", reference)
         if not found:
@@ -186,7 +189,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         return send(evolve(call, decode=lambda response: filter.select(call.decode(response))))
 
     def _page_call(
-        self, limit: int, skip: int, filters: Mapping[str, str], reference: str | None = None
+        self, limit: int, skip: int, filters: Mapping[str, str], reference: str | None = None, *, found: bool = False
     ) -> Call[Page[Customer]]:
         target = f"{self.prefix}/customers{query_string({'limit': limit, 'skip': skip}, filters)}"
 
@@ -201,8 +204,9 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
                     "the field `resource.data` in the response is missing or not a list", status=response.status
                 )
             items = read_items("resource.data", lambda item: codec.read_customer(item, response.status), data)
-            total = count if type(count) is int and count >= 0 else None
-            return offset_page(items, skip, limit, promised=1000, total=total)
+            # The meaning of `count` is not documented, so it does not invalidate a customer that was found.
+            total = count if type(count) is int and count >= 0 and (data or not found) else None
+            return offset_page(items, skip, limit, total=total)
 
         return Call(HttpRequest("GET", target, "/customers"), Replay.READ, decode, reference=reference)
 

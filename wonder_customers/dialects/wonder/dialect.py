@@ -129,7 +129,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
         except NotFoundError:
             raise list_refusal(response) from None
         items = read_items("customers", lambda item: codec.read_customer(item, response.status), data)
-        return offset_page(items, offset, limit, promised=1000, total=_total(response))
+        return offset_page(items, offset, limit, total=_total(response))
 
     def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
         """Send ``GET /customers/{uuid}/payment_tokens``."""
