@@ -1,8 +1,20 @@
 """The effect of a deleted (Monri) or archived (Paydock) customer with the same reference on each operation."""
 
-import pytest
+from typing import Any
 
-from wonder_customers import ConflictError, CustomerDraft, CustomerSession, NotFoundError, RetryPolicy
+import pytest
+from gateway_responses import HEX24, UUID, monri_customer, paydock_customer
+from mock_gateway import ACCOUNTS, MockGateway, json_response
+
+from wonder_customers import (
+    ConflictError,
+    CustomerDraft,
+    CustomerSession,
+    GatewayUnavailableError,
+    InvalidRequestError,
+    NotFoundError,
+    RetryPolicy,
+)
 from wonder_customers.bulk import Options, plan, sync, verify
 from wonder_customers.testing import CustomerSimulator
 
@@ -93,3 +105,49 @@ async def test_bulk_jobs_agree_on_deleted_customers(gateway: str, in_process: Cu
             assert outcomes == ["failed" if gateway == "monri" else "created"]
             found = await verify(session, [DRAFT], retry=QUICK)
             assert dict(found.counts) == {"missing" if gateway == "monri" else "equal": 1}
+
+
+@pytest.mark.parametrize("deleted", [None, False, "no", "yes", True])
+async def test_monri_customer_with_a_time_of_deletion_is_deleted(deleted: Any) -> None:
+    held = monri_customer(merchant_customer_id="c-1", deleted=deleted, deleted_at="2026-01-01T00:00:00Z")
+    wire = MockGateway(*[json_response(200, held)] * 2)
+    async with wire.session(ACCOUNTS["monri"]()) as session:
+        with pytest.raises(NotFoundError):
+            await session.get_by_reference("c-1")
+        with pytest.raises(ConflictError):
+            await session.upsert(DRAFT)
+    assert [request.method for request in wire.requests] == ["GET", "GET"]
+
+
+@pytest.mark.parametrize("value", [False, 0, "0", "false", "no"])
+async def test_deletion_that_the_response_denies_is_not_done(value: Any) -> None:
+    wire = MockGateway(json_response(200, {"status": "approved", "id": UUID, "deleted": value}))
+    async with wire.session(ACCOUNTS["monri"]()) as session:
+        with pytest.raises(InvalidRequestError, match="the customer was not deleted"):
+            await session.delete(UUID)
+        assert session.stats().drift == ({} if value is False else {"monri.deleted": 1})
+    wire = MockGateway(json_response(200, {"code": 200, "data": {"success": value}}))
+    async with wire.session(ACCOUNTS["wonder"]()) as session:
+        with pytest.raises(InvalidRequestError, match="the token was not deleted"):
+            await session.delete_payment_token(UUID, "t")
+
+
+@pytest.mark.parametrize("value", [False, "false"])
+async def test_archiving_that_the_response_denies_is_read_back_at_paydock(value: Any) -> None:
+    """The response may contain the customer as it was before."""
+    denied = json_response(200, paydock_customer(archived=value))
+    wire = MockGateway(
+        *(denied, json_response(200, paydock_customer(archived=True))),
+        *(denied, json_response(404, {"error": {"message": "Not found"}})),
+        *(denied, json_response(200, paydock_customer(archived=False))),
+        *(denied, json_response(503)),
+    )
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        await session.delete(HEX24)
+        await session.delete(HEX24)
+        with pytest.raises(InvalidRequestError, match="the customer was not deleted"):
+            await session.delete(HEX24)
+        with pytest.raises(GatewayUnavailableError) as caught:
+            await session.delete(HEX24)
+    assert caught.value.applied == "unknown"
+    assert [request.method for request in wire.requests] == ["DELETE", "GET"] * 4

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from wonder_customers._support.printable import printable
-from wonder_customers.dialects.drift import type_name
+from wonder_customers.dialects import drift
+from wonder_customers.dialects.coercion import coerce
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
 from wonder_customers.errors import (
     AuthenticationError,
@@ -27,6 +28,7 @@ __all__ = [
     "as_authentication",
     "as_creation",
     "checked_not_found",
+    "denied",
     "error_object",
     "gateway_error",
     "invalid_response",
@@ -154,9 +156,21 @@ def redirect_error(status: int) -> InvalidResponseError:
     return error
 
 
-def not_deleted(what: str, response: HttpResponse) -> InvalidRequestError:
+def denied(name: str, body: Mapping[str, Any]) -> bool:
+    """Return whether a deletion is denied by a false value in `body`. Values of other types are reported as drift."""
+    value = body.get(name)
+    if value is None or isinstance(value, bool):
+        return value is False
+    drift.report(name, "boolean", drift.type_name(value))
+    try:
+        return not coerce(bool, value)
+    except ValueError:
+        return False
+
+
+def not_deleted(what: str, status: int) -> InvalidRequestError:
     """Return the error for an accepted response that reports that a customer or token was not deleted."""
-    error = InvalidRequestError(f"the response reports that the {what} was not deleted", status=response.status)
+    error = InvalidRequestError(f"the response reports that the {what} was not deleted", status=status)
     error.hint = f"Read the {what} to see its state, or ask the gateway's support for the reason."
     return error
 
@@ -175,7 +189,9 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
     except UnreadableJsonError as unreadable:
         raise invalid_response(f"the response with HTTP {status} contains {unreadable}", status) from None
     if not isinstance(body, dict):
-        reason = f"the response with HTTP {status} cannot be read: expected a JSON object, found {type_name(body)}"
+        reason = (
+            f"the response with HTTP {status} cannot be read: expected a JSON object, found {drift.type_name(body)}"
+        )
         raise invalid_response(reason, status)
     return body
 

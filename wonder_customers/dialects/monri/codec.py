@@ -94,6 +94,8 @@ _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra", "card"} | frozenset(_CARD.v
 
 def _customer_shape(body: Json) -> tuple[Json, Json]:
     extra = unknown_keys(body, _CUSTOMER_KEYS)
+    if body.get("deleted_at") and body.get("deleted") is not True:
+        body = body | {"deleted": True}  # deleted_at is documented as "set if customer is deleted"
     if "id" not in body:
         return body, extra
     if body.get("uuid") is None:

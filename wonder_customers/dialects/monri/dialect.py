@@ -19,6 +19,7 @@ from wonder_customers.dialects.monri.signing import authorization
 from wonder_customers.dialects.pagination import Items, offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.responses import (
     as_creation,
+    denied,
     error_object,
     gateway_error,
     invalid_response,
@@ -316,8 +317,8 @@ def _deletion(requested: str) -> Callable[[HttpResponse], None]:
         if not response.body.strip() and response.status < 300:
             return
         body = _approved(response, "deleted")
-        if body.get("deleted") is False:
-            raise not_deleted("customer", response)
+        if denied("deleted", body):
+            raise not_deleted("customer", response.status)
         # The documented key is ``id``, and the gateway's clients read ``uuid``.
         named = [it for it in (body.get("uuid"), body.get("id")) if it]
         if named and not any(same_id(requested, it) for it in named):

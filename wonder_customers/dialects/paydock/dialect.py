@@ -19,10 +19,12 @@ from wonder_customers.dialects.paydock.errors import refusal
 from wonder_customers.dialects.paydock.filters import PaydockFilter
 from wonder_customers.dialects.responses import (
     as_creation,
+    denied,
     error_object,
     invalid_response,
     list_refusal,
     mismatch_error,
+    not_deleted,
     require_match,
     response_object,
     same_id,
@@ -35,7 +37,15 @@ from wonder_customers.errors import (
     NotFoundError,
     Violation,
 )
-from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken
+from wonder_customers.records import (
+    Customer,
+    CustomerDraft,
+    CustomerPatch,
+    Page,
+    PaymentSource,
+    PaymentToken,
+    Response,
+)
 from wonder_customers.secret import Secret
 from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
 
@@ -179,7 +189,21 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         """Send ``DELETE /customers/{id}``, which archives the customer."""
         segment = path_segment(self.gateway, "id", id)
         request = HttpRequest("DELETE", f"{self.prefix}/customers/{segment}", "/customers/{id}")
-        return send(Call(request, Replay.IDEMPOTENT, _archive(id), id=id, not_found_is_success=True))
+        return self._delete(Call(request, Replay.IDEMPOTENT, _archive(id), id=id, not_found_is_success=True))
+
+    def _delete(self, call: Call[bool | None]) -> Steps[None]:
+        response: Response[bool | None] = yield call
+        if response.record is False:
+            # It is not documented whether the response shows the customer before or after the change.
+            try:
+                held = yield from send(self._by_id(call.id or ""))
+            except NotFoundError:
+                return
+            except CallError as error:
+                error.applied = "unknown"
+                raise
+            if not held.deleted:
+                raise not_deleted("customer", response.status)
 
     def page(self, limit: int, cursor: str | None, filter: PaydockFilter | None = None) -> Steps[Page[Customer]]:
         """Send ``GET /customers?limit=&skip=``. The oldest customer is first, unless `filter` has a sort order."""
@@ -355,14 +379,17 @@ def _written(response: HttpResponse) -> Customer:
     return codec.read_customer(_accepted(response).get("data"), response.status)
 
 
-def _archive(id: str) -> Callable[[HttpResponse], None]:
-    def decode(response: HttpResponse) -> None:
+def _archive(id: str) -> Callable[[HttpResponse], bool | None]:
+    """Return a function that reads whether the customer was archived; None if the response does not show it."""
+
+    def decode(response: HttpResponse) -> bool | None:
         if not response.body.strip() and response.status < 300:
-            return
+            return None
         data = _accepted(response).get("data")
         received = data.get("_id") if isinstance(data, dict) else None
         if received is not None and not same_id(id, received):
             raise mismatch_error("customer", "_id", response)
+        return False if isinstance(data, dict) and denied("archived", data) else None
 
     return decode
 

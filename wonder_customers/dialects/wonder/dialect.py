@@ -17,6 +17,7 @@ from wonder_customers.dialects.field_rules import raise_violations, valid_body
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.responses import (
     as_creation,
+    denied,
     error_object,
     gateway_error,
     invalid_response,
@@ -288,5 +289,5 @@ def _deletion(response: HttpResponse) -> None:
     if not response.body.strip() and response.status < 300:
         return
     data = _accepted(response)
-    if isinstance(data, dict) and data.get("success") is False:
-        raise not_deleted("token", response)
+    if isinstance(data, dict) and denied("success", data):
+        raise not_deleted("token", response.status)
