@@ -320,7 +320,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds to wait according to a response, or None if the response has no valid time.
 
     A valid ``retry-after-ms`` in milliseconds has precedence over ``Retry-After`` in seconds or as an HTTP date. A
-    number is invalid if it is negative or not finite. A date in the past means 0.
+    number is invalid if it is negative or not finite. A date is compared with the ``Date`` of the response, if present.
+    A date in the past means 0.
 
     Args:
         headers: Response headers, names in lower case.
@@ -333,12 +334,10 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
             continue
         if isfinite(seconds) and seconds >= 0:
             return seconds
-    return _until(headers["retry-after"], now) if "retry-after" in headers else None
+    until, sent = _moment(headers.get("retry-after", "")), _moment(headers.get("date", ""))
+    return None if until is None else max(0.0, (until - (sent or datetime.fromtimestamp(now, UTC))).total_seconds())
 
 
-def _until(date: str, now: float) -> float | None:
+def _moment(date: str) -> datetime | None:
     moment = parse_http_date(date)
-    if moment is None:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.fromtimestamp(now, UTC)).total_seconds())
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -125,7 +125,7 @@ async def test_documented_response_causes_no_drift_and_strict_session_accepts_it
 
 async def test_migration_reports_customers_without_an_id() -> None:
     items = {"status": "approved", "data": [{"uuid": UUID, "merchant_customer_id": "35"}, {"name": CANARY}]}
-    source = MockGateway(json_response(200, items))
+    source = MockGateway(json_response(200, items), json_response(200, {"status": "approved", "data": []}))
     async with source.session(ACCOUNTS["monri"]()) as reader, MockGateway().session(ACCOUNTS["paydock"]()) as writer:
         found = await losses(reader, writer)
     assert (found.customers, found.unreadable, found.any) == (1, 1, True)

@@ -42,7 +42,11 @@ REFUSALS: dict[str, list[tuple[int, Any, type[GatewayError], str | None, str | N
         (200, {"code": 401, "message": "who?"}, AuthenticationError, "401", "who?"),
         (200, {"code": 404, "message": "Customer not found"}, NotFoundError, "404", None),
         (200, {"code": 500, "message": "oops"}, GatewayUnavailableError, "500", "oops"),
-        (200, {"code": "E000002", "message": "x", "data": {}}, InvalidRequestError, "E000002", "x"),
+        (200, {"code": "E000002", "message": "x", "data": {}}, AuthenticationError, "E000002", "x"),
+        (400, {"code": "E000002", "message": "Invalid Credential Format."}, AuthenticationError, "E000002", None),
+        (200, {"code": 50001, "message": "internal server error"}, GatewayError, "50001", "internal server error"),
+        (200, {"code": "E1", "errors": {"email": ["is invalid"]}}, InvalidRequestError, "E1", "email is invalid"),
+        (400, {"error": {"code": "E1", "message": "no"}}, InvalidRequestError, "E1", "no"),
         (200, {"code": 0, "message": "string"}, InvalidRequestError, "0", "string"),
         (200, {"code": 200, "error_code": "E100", "message": "", "data": {}}, InvalidRequestError, "E100", None),
         (200, {"error_code": "E100", "error_message": "older", "data": {}}, InvalidRequestError, "E100", "older"),
@@ -107,7 +111,9 @@ REFUSALS: dict[str, list[tuple[int, Any, type[GatewayError], str | None, str | N
     # Monri: the `status` in the body decides, not the HTTP status.
     "monri": [
         (200, {"status": "invalid-request", "message": "no good"}, InvalidRequestError, "invalid-request", "no good"),
-        (200, {"status": "error", "message": "broken"}, InvalidRequestError, "error", "broken"),
+        (200, {"status": "error", "message": "broken"}, GatewayError, "error", "broken"),
+        (200, {"status": "error", "message": "Customer not found"}, NotFoundError, "error", None),
+        (400, {"status": "error", "message": "broken"}, InvalidRequestError, "error", "broken"),
         (200, {"status": "invalid-request", "message": "Customer not found"}, NotFoundError, "invalid-request", None),
         (401, {"status": "error", "message": "Invalid digest"}, AuthenticationError, "error", "Invalid digest"),
         (404, b"", NotFoundError, None, None),

@@ -34,7 +34,7 @@ SECRETS = re.compile(r"Lovelace|\b71000\b|9007199254740993")
 def _customer(gateway: str) -> dict[str, Any]:
     reference = {"wonder": "reference_number", "paydock": "reference", "monri": "merchant_customer_id"}[gateway]
     key = "_id" if gateway == "paydock" else "uuid"
-    status = {"status": "approved", "deleted": False} if gateway == "monri" else {}
+    status = {"status": "approved", "deleted": False, "deleted_at": None} if gateway == "monri" else {}
     return full_object(gateway, "customer") | {reference: DRAFT.reference, key: IDS[gateway]} | status
 
 
@@ -141,6 +141,8 @@ async def test_field_of_another_type_is_reported_and_fails_no_operation(
         ACCOUNTS[gateway](), transport=transport, observers=[events.append, log_events]
     ) as session:
         for path, wrong, body in _some(gateway, operation, every):
+            if path == "deleted_at" and operation in {"upsert", "sync"}:
+                continue  # a deleted customer is not written
             transport.customers, before = [body], dict(session.stats().drift)
             result = await OPERATIONS[operation](session)
             changed = {name for name, count in session.stats().drift.items() if count != before.get(name)}

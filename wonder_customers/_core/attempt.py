@@ -349,6 +349,8 @@ def _evidence(error: CallError) -> Evidence:
             return Evidence.REJECTED
         case InvalidResponseError() if error.applied == "unknown" and not error.mismatch:
             return Evidence.UNREADABLE
+        case GatewayError() if error.applied == "unknown":
+            return Evidence.UNREADABLE
         case _:
             return Evidence.RESPONSE
 

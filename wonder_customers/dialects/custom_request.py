@@ -10,8 +10,9 @@ import orjson
 
 from wonder_customers._support.card_data import find_card_data, is_id
 from wonder_customers.dialects.base import UNPAIRED_SURROGATE, Call, Dialect, Steps, send
+from wonder_customers.dialects.explanations import explained
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
-from wonder_customers.dialects.responses import error_object, gateway_error, redirect_error, short_text
+from wonder_customers.dialects.responses import error_object, gateway_error, redirect_error
 from wonder_customers.errors import CallError, InvalidRecordError, InvalidResponseError, Violation
 from wonder_customers.wire import HttpRequest, HttpResponse, Replay
 
@@ -87,10 +88,5 @@ def _decode(response: HttpResponse, *, writes: bool) -> Any:
 def _refusal(response: HttpResponse) -> CallError:
     if response.status // 100 == 3:
         return redirect_error(response.status)
-    body = error_object(response.body)
-    error = body.get("error")
-    inner = error if isinstance(error, dict) else {}
-    texts = (body.get("message"), inner.get("message"), error, body.get("error_message"))
-    message = next(filter(None, map(short_text, texts)), None)
-    code = short_text(body.get("code") or body.get("error_code") or inner.get("code"))
-    return gateway_error(response.status, code=code, message=message, about_customer=False)
+    found = explained(error_object(response.body))
+    return gateway_error(response.status, code=found.code, message=found.message, fields=found.fields, about=None)

@@ -1,12 +1,13 @@
 """Functions that read responses, and create errors for refusals."""
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Literal, TypeVar
 
 from wonder_customers._support.printable import printable
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.coercion import coerce
+from wonder_customers.dialects.explanations import short_text
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
 from wonder_customers.errors import (
     AuthenticationError,
@@ -109,9 +110,12 @@ def checked_not_found(error: NotFoundError, response: HttpResponse, *, deletion:
     A proxy without a route to the gateway also responds with HTTP 404. Such a response does not show that a customer
     was deleted.
     """
-    if _json_object(response.body) is not None:
+    if _json_object(response.body) is None:
+        reason = f"the response has HTTP {response.status}, but no JSON object, so a proxy may have sent it"
+    elif error.message and _ELSEWHERE.search(error.message) and not _CUSTOMER.search(error.message):
+        reason = f"{error.reason}, which is not about the customer"
+    else:
         return error
-    reason = f"the response has HTTP {response.status}, but no JSON object, so a proxy may have sent it"
     if deletion:
         unknown = invalid_response(reason, response.status)
         unknown.hint = f"{_PROXIES} Before you repeat the deletion, read the customer."
@@ -197,8 +201,16 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
 
 
 def error_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in the body of an error response; an empty dict if there is none."""
-    return _json_object(body) or {}
+    """Return the JSON object in the body of an error response.
+
+    Another JSON value is returned as ``errors``, and a short plain text as ``message``. Otherwise, the dict is empty.
+    """
+    try:
+        found = parse_json(body)
+    except UnreadableJsonError:
+        text = body[:2001].decode(errors="replace").strip()
+        return {"message": text} if len(text) <= 500 and not re.search(r"^[\[{]|[<\ufffd]|^$", text) else {}
+    return found if isinstance(found, dict) else {"errors": found}
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
@@ -227,6 +239,37 @@ _TEMPORARY: Final[Mapping[int, tuple[str, str]]] = {
 """The meaning and the hint of temporary refusals, by status."""
 _TAKEN: Final = re.compile(r"\b(already|taken|duplicate|not unique|must be unique)\b", re.IGNORECASE)
 _MISSING: Final = re.compile(r"\b(not found|no such|(does not|doesn't) exist|unknown customer)\b", re.IGNORECASE)
+_DELETED: Final = re.compile(r"\balready\b.*\b(deleted|archived|removed)\b", re.IGNORECASE)
+_UNSPECIFIC: Final = re.compile(
+    r"\W*((it|the|has|have|been|is|was|already|exists?|taken|duplicate|entry|value|not|unique|must|be|found|no|such|does|"
+    r"doesn't|error|deleted|archived|removed)\b\W*)*",
+    re.IGNORECASE,
+)
+"""A message that names nothing, so that it is about the requested customer."""
+_CUSTOMER: Final = re.compile(r"customer|reference|\b(record|resource|object|u?u?id)\b", re.IGNORECASE)
+_OTHERS: Final = re.compile(r"\b(token|gateway|payment|card|source|e-?mail|phone|country|currency)\b", re.IGNORECASE)
+_TOKEN: Final = re.compile(r"token|payment|source|customer|\b(record|resource|object|u?u?id)\b", re.IGNORECASE)
+_ELSEWHERE: Final = re.compile(r"\b(route|path|url|endpoint|api|merchant|gateway|host|page)\b", re.IGNORECASE)
+
+Subject = Literal["customer", "token"]
+"""What a request is about."""
+
+
+def _meaning(
+    status: int, message: str, fields: Mapping[str, Iterable[str]], about: Subject
+) -> type[GatewayError] | None:
+    """Return the class of error that a message states about the requested customer or token, else None."""
+    for text in (*message.split("; "), *(f"{name} {text}" for name, texts in fields.items() for text in texts)):
+        named = _TOKEN.search(text) if about == "token" else _CUSTOMER.search(text) and not _OTHERS.search(text)
+        if not named and not _UNSPECIFIC.fullmatch(text):
+            continue  # about something else, such as an e-mail address whose domain does not exist
+        if _DELETED.search(text):
+            return NotFoundError
+        if status != 409 and _TAKEN.search(text):
+            return ConflictError
+        if status != 409 and _MISSING.search(text):
+            return NotFoundError
+    return None
 
 
 def gateway_error(
@@ -235,52 +278,59 @@ def gateway_error(
     code: str | None = None,
     message: str | None = None,
     fields: Mapping[str, tuple[str, ...]] | None = None,
-    about_customer: bool = True,
+    about: Subject | None = "customer",
     received: int | None = None,
-) -> CallError:
+    fault: bool = False,
+) -> GatewayError:
     """Return the error for a refusal.
 
     Not all gateways document the status of "not found" and "already exists". Refusals with status 400 or 422 are
-    therefore also classified by their message.
+    therefore also classified by their messages about the customer.
 
     Args:
         status: The HTTP status, or the status in the body of a response with HTTP 200.
         code: The gateway's error code.
         message: The gateway's message.
         fields: The gateway's messages by field; None if the gateway does not name fields.
-        about_customer: Whether the refusal may be about the customer. Otherwise, its message does not classify it.
+        about: What the request is about; None if the messages do not classify the refusal.
         received: The HTTP status, if `status` is another status.
+        fault: Whether the gateway reports that it failed, so that a write may have been applied.
     """
     code, message = code and printable(code), message and printable(message)
     if fields is not None:
         fields = {printable(name): tuple(map(printable, texts)) for name, texts in fields.items()}
-    message_text = message or ""
+    message_text, listed = message or "", _listed(message or "", fields or {})
     kind = _BY_STATUS.get(status)
     if kind is None and (status >= 500 or status == 408):
         kind = GatewayUnavailableError
-    if kind is None and status in {400, 422} and about_customer:
-        listed = " ".join((message_text, *(it for texts in (fields or {}).values() for it in texts)))
-        kind = ConflictError if _TAKEN.search(listed) else NotFoundError if _MISSING.search(listed) else None
+    if about is not None and status in {400, 409, 422}:
+        kind = _meaning(status, message_text, fields or {}, about) or kind
     if received in {None, status}:
         named = f"HTTP {status}" + (f" {code}" if code else "")
     else:
         named = f"HTTP {received} and " + (f"the error {code}" if code else "an error")
-    what = "responded" if kind is GatewayUnavailableError else "refused the request"
-    reason = f"the gateway {what} with {named}" + (f": {message_text}" if message_text else "")
-    applied = "unknown" if kind is GatewayUnavailableError else "no"
+    fault = fault and kind is None
+    what = "responded" if fault or kind is GatewayUnavailableError else "refused the request"
+    reason = f"the gateway {what} with {named}" + (f": {message_text}" if message_text else "") + listed
+    applied = "unknown" if fault or kind is GatewayUnavailableError else "no"
     facts: dict[str, Any] = {"status": status, "code": code, "message": message, "applied": applied}
     if status in _TEMPORARY:
         meaning, hint = _TEMPORARY[status]
         refused = GatewayError(f"{reason} ({meaning})", **facts)
         refused.hint = hint
         return refused
+    if fault:
+        failed = GatewayError(reason, **facts)
+        failed.hint = "Before you repeat a write, read the customer."
+        return failed
     if kind is None:
         return InvalidRequestError(reason, fields=fields, **facts)
     return kind(reason, **facts)
 
 
-def short_text(value: object) -> str | None:
-    """Return the first 500 characters of a message or code; None for objects, lists, null and empty strings."""
-    if value is None or value == "" or isinstance(value, (dict, list)):
-        return None
-    return str(value)[:500]
+def _listed(message: str, fields: Mapping[str, Iterable[str]]) -> str:
+    """Return the messages by field that are not part of `message`, in parentheses."""
+    texts = ((name, it) for name, listed in fields.items() for it in listed if name and it not in message)
+    found = (it if name.casefold() in it.casefold() else f"{name} {it}" for name, it in texts)
+    listed = "; ".join(found)[:500]
+    return f" ({listed})" if listed else ""

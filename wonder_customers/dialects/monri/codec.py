@@ -94,8 +94,6 @@ _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra", "card"} | frozenset(_CARD.v
 
 def _customer_shape(body: Json) -> tuple[Json, Json]:
     extra = unknown_keys(body, _CUSTOMER_KEYS)
-    if body.get("deleted_at") and body.get("deleted") is not True:
-        body = body | {"deleted": True}  # deleted_at is documented as "set if customer is deleted"
     if "id" not in body:
         return body, extra
     if body.get("uuid") is None:
@@ -107,6 +105,11 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
 
 def _token_shape(body: Json) -> tuple[Json, Json]:
     return body, unknown_keys(body, _TOKEN_KEYS)
+
+
+def _with_deletion(customer: Customer, _: Json) -> Customer:
+    """Return `customer` as deleted if ``deleted_at`` is set, whatever the value of ``deleted``."""
+    return evolve(customer, deleted=True) if customer.deleted_at and not customer.deleted else customer
 
 
 def _with_card(token: PaymentToken, _: Json) -> PaymentToken:
@@ -122,7 +125,9 @@ _read_card = make_reader(_converter, CardSummary, _CARD)
 _read_token = make_reader(
     _converter, PaymentToken, _TOKEN, shape=_token_shape, finish=_with_card, inline=frozenset({"card"})
 )
-_read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, inline=frozenset({"address"}))
+_read_customer = make_reader(
+    _converter, Customer, _CUSTOMER, shape=_customer_shape, finish=_with_deletion, inline=frozenset({"address"})
+)
 _write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
 _write_card = make_writer(_converter, CardSummary, _CARD, sparse=False)
 _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=False, inline=("address", "extra"))

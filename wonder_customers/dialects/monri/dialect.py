@@ -13,6 +13,7 @@ from attrs import evolve
 from wonder_customers.dialects.base import AccessToken, Call, Operation, Steps, path_segment, send, upsert_by_lookup
 from wonder_customers.dialects.capabilities import CustomerDeletion
 from wonder_customers.dialects.comparison import Comparison
+from wonder_customers.dialects.explanations import explained
 from wonder_customers.dialects.field_rules import UUID, valid_body
 from wonder_customers.dialects.monri import codec
 from wonder_customers.dialects.monri.signing import authorization
@@ -29,7 +30,6 @@ from wonder_customers.dialects.responses import (
     require_match,
     response_object,
     same_id,
-    short_text,
 )
 from wonder_customers.errors import CallError, ConflictError, InvalidResponseError, NotFoundError
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken
@@ -256,35 +256,25 @@ def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
         return body
     if not isinstance(word, str | None):
         raise invalid_response("the status in the response body is not a string", response.status)
-    if word in {"invalid-request", "error"}:
+    if word in {"invalid-request", "error"} or (word is None and (body.get("error") or body.get("errors"))):
         raise _refusal(400, body, response.status)
-    if word not in {None, *accepted}:
-        raise invalid_response("the response body contains an unknown status", response.status)
+    if word is not None and word not in accepted:
+        raise invalid_response(f"the response body contains the unknown status {word[:40]!r}", response.status)
     return body
 
 
 def _refusal(status: int, body: dict[str, Any], received: int | None = None) -> CallError:
-    message, fields = _messages(body)
-    code = short_text(body.get("status"))
-    return gateway_error(status, code=code, message=message, fields=fields, received=received)
-
-
-def _messages(body: dict[str, Any]) -> tuple[str | None, dict[str, tuple[str, ...]]]:
-    """Return the message of a refusal, and its messages by field."""
     # Documented: ``message``. Monri's transaction endpoints: a list ``errors``. Third-party clients: a string
     # ``error``, and an object ``errors`` with lists of messages by field.
-    errors = body.get("errors")
-    fields: dict[str, tuple[str, ...]] = {}
-    if isinstance(errors, dict):
-        for name, value in errors.items():
-            texts = value if isinstance(value, list) else [value]
-            fields[str(name)] = tuple(filter(None, map(short_text, texts)))
-        listed = "; ".join(f"{name} {', '.join(texts)}" for name, texts in fields.items())
-    elif isinstance(errors, list):
-        listed = "; ".join(filter(None, map(short_text, errors)))
-    else:
-        listed = short_text(errors) or ""
-    return short_text(body.get("message")) or short_text(listed) or short_text(body.get("error")), fields
+    found, word = explained(body), body.get("status")
+    return gateway_error(
+        status,
+        code=word if isinstance(word, str) and word else found.code,
+        message=found.message,
+        fields=found.fields,
+        received=received,
+        fault=word == "error" and received is not None,
+    )
 
 
 def _customer(response: HttpResponse) -> Customer:

@@ -140,7 +140,8 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
             skip += len(page.items)
             # If only others were found, an empty page must confirm the end. A page without new customers ends the loop,
             # because a gateway that ignores `skip` would never end it.
-            more = bool(new) and (page.cursor is not None or (others and not found))
+            follows = page.cursor is not None and (page.total is not None or others)
+            more = bool(new) and (follows or (others and not found))
         if lacking and not shown:
             raise _undecided("only customers without a reference, so references cannot be compared", reference)
         if not found:

@@ -7,7 +7,8 @@ checkout). The customer endpoints are assumed to respond in the same format.
 from collections.abc import Iterator
 from typing import Any
 
-from wonder_customers.dialects.responses import gateway_error, short_text
+from wonder_customers.dialects.explanations import explained, short_text
+from wonder_customers.dialects.responses import gateway_error
 from wonder_customers.errors import CallError
 
 Fields = dict[str, tuple[str, ...]]
@@ -26,13 +27,15 @@ def refusal(status: int, body: dict[str, Any]) -> CallError:
         status = claimed if type(claimed) is int and 400 <= claimed <= 599 else 400
     summary, legacy = _as_object(body.get("error_summary")), _as_object(body.get("error"))
     fields = _fields(summary, legacy)
-    message = _message(summary, legacy, fields)
+    other = explained(body)
+    older = isinstance(body.get("error"), str) and not summary
+    message = other.message if older else _message(summary, legacy, fields) or other.message
     return gateway_error(
         status,
-        code=short_text(summary.get("code")) or short_text(legacy.get("code")),
+        code=short_text(summary.get("code")) or short_text(legacy.get("code")) or other.code,
         message=message,
-        fields=fields,
-        about_customer=_about_customer(body, message),
+        fields=fields or other.fields,
+        about="customer" if _about_customer(body, message) else None,
         received=received,
     )
 

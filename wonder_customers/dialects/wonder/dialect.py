@@ -4,6 +4,7 @@ Sources: Wonder's pages "Create a customer", "Get customer by ref id", "Customer
 paths of the token endpoints come from Wonder's mobile client.
 """
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -13,9 +14,11 @@ from attrs import evolve
 from wonder_customers.dialects.base import Call, LockCustomer, Operation, Steps, path_segment, send
 from wonder_customers.dialects.capabilities import PaymentTokenStorage
 from wonder_customers.dialects.comparison import Comparison
+from wonder_customers.dialects.explanations import explained, short_text
 from wonder_customers.dialects.field_rules import raise_violations, valid_body
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.responses import (
+    Subject,
     as_creation,
     denied,
     error_object,
@@ -27,12 +30,11 @@ from wonder_customers.dialects.responses import (
     require_match,
     response_object,
     same_id,
-    short_text,
 )
 from wonder_customers.dialects.wonder import codec
 from wonder_customers.dialects.wonder.filters import WonderFilter
 from wonder_customers.dialects.wonder.signing import ALGORITHM, request_message, request_time
-from wonder_customers.errors import InvalidResponseError, NotFoundError
+from wonder_customers.errors import CallError, InvalidResponseError, NotFoundError
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken, WonderCard
 from wonder_customers.secret import Secret
 from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
@@ -40,6 +42,8 @@ from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
 if TYPE_CHECKING:
     from wonder_customers.dialects.wonder.account import Wonder
 
+_INVALID_CREDENTIAL: Final = "E000002"
+"""The code of "Invalid Credential Format", which the documentation shows with HTTP 400."""
 _ROOT: Final = "/svc/payment/api/v1/openapi"
 
 
@@ -214,34 +218,57 @@ def _total(response: HttpResponse) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
 
 
-def _accepted(response: HttpResponse) -> Any:
+def _accepted(response: HttpResponse, about: Subject = "customer") -> Any:
     """Return the ``data`` of an accepted response."""
     failed = response.status >= 400
     body = error_object(response.body) if failed else response_object("Wonder", response)
-    code, error_code = body.get("code"), short_text(body.get("error_code"))
-    message = short_text(body.get("message")) or short_text(body.get("error_message")) or short_text(body.get("error"))
-    if failed:
-        raise gateway_error(response.status, code=error_code or short_text(code), message=message)
-    if isinstance(code, (dict, list, bool)):
+    code, error_code = body.get("code"), body.get("error_code")
+    if not failed and isinstance(code, (dict, list, bool)):
         raise invalid_response("the code in the response is neither a number nor a string", response.status)
-    if error_code or code not in {None, 200, "200"}:
-        number = int(str(code)) if str(code).isdecimal() and len(str(code)) == 3 else 400
-        status = number if 400 <= number <= 599 else 400
-        code = error_code or short_text(code)
-        raise gateway_error(status, code=code, message=message, received=response.status)
+    if failed or error_code not in (None, "", 0, "0") or code not in {None, 200, "200"}:
+        raise _refusal(response.status, body, about)
     return body.get("data")
 
 
+def _refusal(received: int, body: dict[str, Any], about: Subject) -> CallError:
+    found, code = explained(body), short_text(body.get("code")) or ""
+    if received < 400 and not body.get("error_code") and body.get("data") and re.fullmatch("0|2..", code):
+        return invalid_response(f"the code in the response is {code} instead of 200", received)
+    status = received
+    if found.code == _INVALID_CREDENTIAL:
+        status = 401
+    elif received < 400:
+        status = int(code) if re.fullmatch("[45]..", code) and code.isdecimal() else 400
+    error = gateway_error(
+        status,
+        code=found.code,
+        message=found.message,
+        fields=found.fields,
+        about=about,
+        received=received,
+        fault=received < 400 and re.fullmatch("5[0-9]{4}", code) is not None,
+    )
+    error.status = received if received >= 400 else status
+    return error
+
+
 def _part(name: str, response: HttpResponse) -> Any:
-    data = _accepted(response)
+    data = _accepted(response, "token" if name.startswith("payment") else "customer")
     if not isinstance(data, dict):
         raise invalid_response("the field `data` in the response is missing or not an object", response.status)
+    if data and name not in data:
+        raise invalid_response(f"the field `{name}` in the response is missing", response.status)
     return data.get(name)
+
+
+def _is_empty(record: Any) -> bool:
+    """Return whether a record is null, or an object in which every field has the zero value."""
+    return record is None or (isinstance(record, dict) and not any(record.values()))
 
 
 def _customer(response: HttpResponse) -> Customer:
     body = _part("customer", response)
-    if body is None:
+    if _is_empty(body):
         raise NotFoundError("the response contains no customer", status=response.status)
     return codec.read_customer(body, response.status)
 
@@ -261,7 +288,7 @@ def _list(name: str, response: HttpResponse) -> list[Any]:
 
 def _token(response: HttpResponse) -> PaymentToken:
     body = _part("payment_token", response)
-    if body is None:
+    if _is_empty(body):
         raise NotFoundError("the response contains no payment token", status=response.status)
     return codec.read_token(body, response.status)
 
@@ -288,6 +315,6 @@ def _tokens(response: HttpResponse) -> tuple[PaymentToken, ...]:
 def _deletion(response: HttpResponse) -> None:
     if not response.body.strip() and response.status < 300:
         return
-    data = _accepted(response)
+    data = _accepted(response, "token")
     if isinstance(data, dict) and denied("success", data):
         raise not_deleted("token", response.status)
