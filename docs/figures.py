@@ -184,6 +184,7 @@ _HELPERS = {
     *("errors.py", "records.py", "secret.py", "wire.py"),  # types
     *("dialects/base.py", "dialects/codec.py", "dialects/field_rules.py"),  # what all dialects share
     *("dialects/drift.py", "dialects/json.py", "dialects/tolerant_reader.py"),  # reading of fields
+    "dialects/explanations.py",  # reading of messages
     *("_core/redaction.py", "transports/messages.py"),  # pure functions on one message
 }
 """Files on the path without a decision about the call. `_support` belongs to them."""

@@ -303,7 +303,11 @@ class GatewayError(CallError):
         code: The gateway's error code; None if it sent no code.
         message: The gateway's message, without the values that the request contained; None if it sent no message.
         retry_after: Seconds to wait before the next request; None if the gateway sent no time.
+        certain: False if HTTP 403 or 404 may come from a proxy or a firewall, because its body is not a JSON object, or
+            if HTTP 404 is about something else, such as a route.
     """
+
+    certain = True
 
     def __init__(
         self,
@@ -335,13 +339,8 @@ class PermissionDeniedError(GatewayError):
 
 
 class NotFoundError(GatewayError):
-    """The customer or token does not exist. If a deleted customer at Monri has the reference, `id` is its id.
+    """The customer or token does not exist. If a deleted customer at Monri has the reference, `id` is its id."""
 
-    Attributes:
-        certain: False if a proxy may have sent the response, because its body is not a JSON object.
-    """
-
-    certain = True
     hint = "Check that the id, reference or token is correct and belongs to this account and environment."
 
 

@@ -10,6 +10,7 @@ from cli.conftest import Command
 from cli.stored_customers import store_customer
 
 from wonder_customers import Customer, CustomerDraft, Phone
+from wonder_customers.simulator.server import SimulatorServer
 
 Variables = dict[str, str]
 
@@ -174,6 +175,14 @@ def test_id_that_changes_the_path_is_refused(command: Command, variables: Variab
 
 
 # Credentials
+
+
+def test_check_does_not_judge_credentials_by_the_page_of_a_firewall(
+    command: Command, variables: Variables, server: SimulatorServer
+) -> None:
+    server.faults.add("server_error", status=403, times=None)
+    code, out, _ = command("check", "monri", "--json", env=variables)
+    assert (code, '"credentials":"unknown"' in out, "The credentials may be valid" in out) == (2, True, True)
 
 
 def test_check_reports_right_credentials(command: Command, variables: Variables) -> None:

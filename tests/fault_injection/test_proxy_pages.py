@@ -8,7 +8,14 @@ import pytest
 from attrs import evolve
 from bulk.customers import QUICK, draft, open_journal, run_job
 
-from wonder_customers import CallError, CustomerSession, InvalidResponseError, NotFoundError, OutcomeUnknownError
+from wonder_customers import (
+    CallError,
+    CustomerSession,
+    InvalidResponseError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+)
 from wonder_customers.bulk import plan, verify
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -136,6 +143,31 @@ async def test_job_does_not_create_a_customer_after_a_page(
     _, outcomes = await run_job(owner, [evolve(ROW, name="Ada Byron")], journal)
     assert [(it.status, it.applied, it.code) for it in outcomes] == [("failed", "no", "InvalidResponseError")]
     assert server.store.ledger("paydock") == {"c-1": 1}
+
+
+async def test_row_that_a_firewall_blocks_fails_and_does_not_stop_the_job(
+    account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
+    owner, path = account("monri"), "/v2/merchants/customers/c-7"
+    journal = open_journal(tmp_path / "j", owner, "monri")
+    server.faults.add("server_error", status=403, method="GET", path=path, times=None)
+    job, outcomes = await run_job(owner, [draft(number) for number in range(60)], journal)
+    assert job.exit_status == "finished"
+    ((reference, code, reason),) = [(it.reference, it.code, it.reason) for it in outcomes if not it.ok]
+    assert (reference, code) == ("c-7", "PermissionDeniedError 403")
+    assert "without a JSON object, so a firewall or a proxy may have sent the response" in (reason or "")
+    assert len(server.store.ledger("monri")) == 59
+
+
+@EVERY
+async def test_page_with_http_403_does_not_refuse_the_credentials(
+    gateway: str, account: Account, server: SimulatorServer
+) -> None:
+    server.faults.add("server_error", status=403, times=None)
+    async with CustomerSession(account(gateway), retry=QUICK) as session:
+        with pytest.raises(PermissionDeniedError, match="The credentials may be valid") as caught:
+            await session.check()
+    assert not caught.value.certain
 
 
 @EVERY

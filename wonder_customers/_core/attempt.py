@@ -20,7 +20,7 @@ from wonder_customers._support.wait_queue import DividedSlots
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.base import AccessToken, Call
 from wonder_customers.dialects.drift import Drift
-from wonder_customers.dialects.responses import checked_not_found
+from wonder_customers.dialects.responses import checked_sender
 from wonder_customers.errors import (
     AuthenticationError,
     CallError,
@@ -309,8 +309,8 @@ class AttemptRunner:
             wait = retry_after(response.headers, self.wall()) if _WAIT_HEADERS & response.headers.keys() else None
             if isinstance(error, GatewayError):
                 error.retry_after = wait
-            if isinstance(error, NotFoundError):
-                error = checked_not_found(error, response, deletion=call.not_found_is_success)
+            if isinstance(error, (NotFoundError, PermissionDeniedError)):
+                error = checked_sender(error, response, deletion=call.not_found_is_success)
             return AttemptResult(_evidence(error), None, error, wait, request_id, found)
         elapsed = call_context.waits.clock() - call_context.started
         success = Response(record, response.status, response.headers, request_id, 1, elapsed)

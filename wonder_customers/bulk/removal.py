@@ -14,15 +14,13 @@ from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, UNCONFIRMED
 from wonder_customers.bulk.journal.removals import Candidate, Missing, Removals
 from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit, refusal
 from wonder_customers.bulk.rows import Outcome
-from wonder_customers.bulk.writer import error_code
+from wonder_customers.bulk.writer import error_code, refuses_access
 from wonder_customers.dialects.base import Account, Operation
 from wonder_customers.errors import (
-    AuthenticationError,
     CallError,
     ConfigurationError,
     InvalidRecordError,
     NotFoundError,
-    PermissionDeniedError,
 )
 from wonder_customers.records import Customer
 from wonder_customers.session import CustomerSession
@@ -100,12 +98,12 @@ class Removal:
             return
         try:
             outcome = await self._delete(it)
-        except (AuthenticationError, PermissionDeniedError):
-            self.records.revert(it)
-            raise
         except CallError as error:
-            if error.applied == "no":
+            fatal = refuses_access(error)
+            if fatal or error.applied == "no":
                 self.records.revert(it)
+            if fatal:
+                raise
             outcome = _kept(it, error.reason, error_code(error), error)
         except InvalidRecordError:
             self.records.revert(it)

@@ -28,7 +28,7 @@ from wonder_customers.errors import (
 from wonder_customers.records import Address, Applied, Customer, CustomerDraft, Phone, Response
 from wonder_customers.session import CustomerSession
 
-__all__ = ["TRANSIENT", "RowWriter", "error_code"]
+__all__ = ["TRANSIENT", "RowWriter", "error_code", "refuses_access"]
 
 _CREATION: Final = timedelta(seconds=1)
 """The maximum difference between the times of creation and of the last change of a customer that is new."""
@@ -134,7 +134,7 @@ class RowWriter:
         )  # fmt: skip
 
     def _failed(self, row: PendingRow, error: CallError, *, unconfirmed: bool) -> Outcome | None:
-        fatal = isinstance(error, (AuthenticationError, PermissionDeniedError))
+        fatal = refuses_access(error)
         applied: Applied = "unknown" if unconfirmed and error.applied == "no" else error.applied
         stopped = self.stop.is_set and isinstance(error, TRANSIENT) and error.applied == "no"
         code = error_code(error)
@@ -167,6 +167,11 @@ _APPLIED: Final = {
     "yes": "The gateway applied the row.",
     "unknown": "The row may have been applied. With a journal, the next run looks up the customer first.",
 }
+
+
+def refuses_access(error: CallError) -> bool:
+    """Return whether the gateway refused the credentials or the operation, and not a firewall this record."""
+    return isinstance(error, (AuthenticationError, PermissionDeniedError)) and error.certain
 
 
 def error_code(error: CallError) -> str:

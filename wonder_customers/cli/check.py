@@ -81,7 +81,7 @@ def _check(gateway: str) -> CredentialCheck:
     try:
         run_with_session(gateway, lambda session: session.check(), _RETRY)
     except CallError as error:
-        refused = isinstance(error, (AuthenticationError, PermissionDeniedError))
+        refused = isinstance(error, (AuthenticationError, PermissionDeniedError)) and error.certain
         return CredentialCheck(gateway, "wrong" if refused else "unknown", account.base_url, error_message(error))
     return CredentialCheck(gateway, "right", account.base_url)
 

@@ -28,7 +28,7 @@ from wonder_customers.wire import HttpResponse
 __all__ = [
     "as_authentication",
     "as_creation",
-    "checked_not_found",
+    "checked_sender",
     "denied",
     "error_object",
     "gateway_error",
@@ -85,6 +85,11 @@ def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpRespo
     return decode
 
 
+_FIREWALL: Final = (
+    "The credentials may be valid. Check whether a firewall blocks contents of the record, and check base_url."
+)
+
+
 def as_authentication(read: Callable[[HttpResponse], T]) -> Callable[[HttpResponse], T]:
     """Wrap `read` for responses to requests for an access token: refusals become `AuthenticationError`."""
 
@@ -104,12 +109,19 @@ def as_authentication(read: Callable[[HttpResponse], T]) -> Callable[[HttpRespon
 _PROXIES: Final = "Check base_url and the proxies on the way to the gateway."
 
 
-def checked_not_found(error: NotFoundError, response: HttpResponse, *, deletion: bool) -> CallError:
+def checked_sender(
+    error: NotFoundError | PermissionDeniedError, response: HttpResponse, *, deletion: bool
+) -> CallError:
     """Return `error`, or the error to raise instead if a proxy may have sent the response.
 
     A proxy without a route to the gateway also responds with HTTP 404. Such a response does not show that a customer
-    was deleted.
+    was deleted. A firewall responds with HTTP 403 to contents that it blocks, whatever the credentials.
     """
+    if isinstance(error, PermissionDeniedError):
+        if response.body.strip() and _json_object(response.body) is None:
+            reason = f"{error.reason}, but without a JSON object, so a firewall or a proxy may have sent the response"
+            error.reason, error.args, error.hint, error.certain = reason, (reason,), _FIREWALL, False
+        return error
     if _json_object(response.body) is None:
         reason = f"the response has HTTP {response.status}, but no JSON object, so a proxy may have sent it"
     elif error.message and _ELSEWHERE.search(error.message) and not _CUSTOMER.search(error.message):
