@@ -177,11 +177,9 @@ def test_id_that_changes_the_path_is_refused(command: Command, variables: Variab
 # Credentials
 
 
-def test_check_does_not_judge_credentials_by_the_page_of_a_firewall(
-    command: Command, variables: Variables, server: SimulatorServer
-) -> None:
+def test_check_does_not_judge_credentials_by_the_page_of_a_firewall(command: Command, server: SimulatorServer) -> None:
     server.faults.add("server_error", status=403, times=None)
-    code, out, _ = command("check", "monri", "--json", env=variables)
+    code, out, _ = command("check", "monri", "--json", env=server.environment())
     assert (code, '"credentials":"unknown"' in out, "The credentials may be valid" in out) == (2, True, True)
 
 
