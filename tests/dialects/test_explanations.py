@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from dialects.failures import create, failure, update
-from gateway_responses import UUID, monri_customer, wonder_customer
+from gateway_responses import HEX24, UUID, monri_customer, wonder_customer
 from mock_gateway import ACCOUNTS, MockGateway, json_response
 
 from wonder_customers import (
@@ -126,6 +126,13 @@ async def test_missing_token_is_not_found_for_operations_of_tokens(message: str)
     body = {"code": "E1", "message": message}
     for operation in (lambda s: s.check_payment_token(UUID, "t"), lambda s: s.delete_payment_token(UUID, "t")):
         assert type(await failure("wonder", (400, body), operation=operation)) is NotFoundError
+
+
+@pytest.mark.parametrize("message", ["Payment source not found", "No such source", "Not found", "already archived"])
+async def test_repeated_deletion_of_a_payment_source_is_done_at_paydock(message: str) -> None:
+    missing = json_response(400, {"status": 400, "error": {"message": message}, "resource": {"type": "payment_source"}})
+    async with MockGateway(json_response(503), missing).session(ACCOUNTS["paydock"](), attempts=2) as session:
+        assert (await session.raw.delete_payment_token(HEX24, HEX24)).recovered
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])

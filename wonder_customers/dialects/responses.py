@@ -26,6 +26,7 @@ from wonder_customers.records import Customer
 from wonder_customers.wire import HttpResponse
 
 __all__ = [
+    "Subject",
     "as_authentication",
     "as_creation",
     "checked_sender",

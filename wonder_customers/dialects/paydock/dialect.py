@@ -18,6 +18,7 @@ from wonder_customers.dialects.paydock import codec
 from wonder_customers.dialects.paydock.errors import refusal
 from wonder_customers.dialects.paydock.filters import PaydockFilter
 from wonder_customers.dialects.responses import (
+    Subject,
     as_creation,
     denied,
     error_object,
@@ -357,12 +358,12 @@ def _undecided(found: str, reference: str) -> InvalidResponseError:
     return InvalidResponseError(f"the search by reference found {found}", status=200, reference=reference)
 
 
-def _accepted(response: HttpResponse) -> dict[str, Any]:
+def _accepted(response: HttpResponse, about: Subject = "customer") -> dict[str, Any]:
     """Return the ``resource`` of an accepted response."""
     failed = response.status >= 400
     body = error_object(response.body) if failed else response_object("Paydock", response)
     if failed or body.get("error") or body.get("error_summary"):
-        raise refusal(response.status, body)
+        raise refusal(response.status, body, about)
     resource = body.get("resource")
     if not isinstance(resource, dict):
         raise invalid_response("the field `resource` in the response is missing or not an object", response.status)
@@ -397,4 +398,4 @@ def _archive(id: str) -> Callable[[HttpResponse], bool | None]:
 
 def _done(response: HttpResponse) -> None:
     if response.body.strip() or response.status >= 300:
-        _accepted(response)
+        _accepted(response, "token")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from wonder_customers.dialects.explanations import explained, short_text
-from wonder_customers.dialects.responses import gateway_error
+from wonder_customers.dialects.responses import Subject, gateway_error
 from wonder_customers.errors import CallError
 
 Fields = dict[str, tuple[str, ...]]
@@ -20,7 +20,7 @@ class _AcquirerReason(str):
     __slots__ = ()
 
 
-def refusal(status: int, body: dict[str, Any]) -> CallError:
+def refusal(status: int, body: dict[str, Any], about: Subject = "customer") -> CallError:
     """Return the error for a refusal, with the gateway's code and messages."""
     claimed, received = body.get("status"), status
     if status < 400:
@@ -35,7 +35,7 @@ def refusal(status: int, body: dict[str, Any]) -> CallError:
         code=short_text(summary.get("code")) or short_text(legacy.get("code")) or other.code,
         message=message,
         fields=fields or other.fields,
-        about="customer" if _about_customer(body, message) else None,
+        about=about if about == "token" or _about_customer(body, message) else None,
         received=received,
     )
 
