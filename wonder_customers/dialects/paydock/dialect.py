@@ -38,15 +38,7 @@ from wonder_customers.errors import (
     NotFoundError,
     Violation,
 )
-from wonder_customers.records import (
-    Customer,
-    CustomerDraft,
-    CustomerPatch,
-    Page,
-    PaymentSource,
-    PaymentToken,
-    Response,
-)
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken, Response
 from wonder_customers.secret import Secret
 from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
 
