@@ -178,7 +178,8 @@ async def test_source_with_failed_rows_deletes_nothing(change: str, jobs: Jobs) 
     INCOMPLETE[change](jobs.source)
     job, outcomes = await jobs.run(removed="delete")
     assert (job.exit_status, delete_requests(jobs)) == ("finished", 0), outcomes
-    assert job.left.count == 1
+    # A line that breaks off may also be the rest of the row before it, which is therefore not read.
+    assert job.left.count == (2 if change == "line that breaks off" else 1)
     assert "1 row of the source failed" in (job.left.problem or "")
 
 
