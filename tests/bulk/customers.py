@@ -16,6 +16,17 @@ from wonder_customers.simulator.server import SimulatorServer
 AccountFactory = Callable[[str], Any]
 """The type of the fixture `account`."""
 
+EARLIER_FORMAT = """
+ALTER TABLE rows RENAME TO new;
+CREATE TABLE rows (
+    reference TEXT PRIMARY KEY, number INTEGER NOT NULL, run INTEGER NOT NULL, state TEXT NOT NULL, result TEXT,
+    raw BLOB, payload BLOB, id TEXT, attempts INTEGER NOT NULL, code TEXT, at REAL NOT NULL
+) WITHOUT ROWID;
+INSERT INTO rows SELECT reference, number, run, state, result, raw, payload, id, attempts, code, at FROM new;
+DROP TABLE new;
+"""
+"""Makes the journal one of version 0.1.0, which has no record of the fields."""
+
 QUICK = RetryPolicy(
     attempts=8,
     deadline=120.0,

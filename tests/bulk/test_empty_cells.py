@@ -5,7 +5,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from bulk.customers import Jobs, draft, open_journal, run_job
+from bulk.customers import EARLIER_FORMAT, Jobs, draft, open_journal, run_job
 
 from wonder_customers import CLEAR, CustomerDraft
 from wonder_customers.bulk import plan, verify
@@ -36,16 +36,6 @@ OPTIONAL = {
         "metadata.color": "red",
     },
 }
-EARLIER_FORMAT = """
-ALTER TABLE rows RENAME TO new;
-CREATE TABLE rows (
-    reference TEXT PRIMARY KEY, number INTEGER NOT NULL, run INTEGER NOT NULL, state TEXT NOT NULL, result TEXT,
-    raw BLOB, payload BLOB, id TEXT, attempts INTEGER NOT NULL, code TEXT, at REAL NOT NULL
-) WITHOUT ROWID;
-INSERT INTO rows SELECT reference, number, run, state, result, raw, payload, id, attempts, code, at FROM new;
-DROP TABLE new;
-"""
-"""Makes the journal one of version 0.1.0, which has no record of the fields."""
 
 
 def write(jobs: Jobs, *, empty: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> None:

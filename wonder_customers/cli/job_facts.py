@@ -68,7 +68,8 @@ def last_facts(journal: Journal) -> dict[str, Any]:
     last = journal.last_run()
     if last is None:
         raise ConfigurationError(f"{journal.path} contains no run. Start a run with `sync` or `migrate`.")
-    facts = {"empty": "own", "removed": None, "give_up_after": None, **last.facts}
+    added = {"empty": "own", "removed": None, "give_up_after": None, "database": None}  # after 0.1.0
+    facts = {**added, **last.facts}
     if "migrate" in facts:
         command = continuation(journal.name, facts, gateway=journal.gateway)
         raise ConfigurationError(f"{journal.path} is the journal of a migration. To continue, run: {command}")

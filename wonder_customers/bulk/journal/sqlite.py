@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from sqlite3 import Connection
 from time import time
 from typing import Any, Final
 
@@ -135,10 +136,7 @@ class Journal(RowJournal):
             mark = key_mark(digests).hex()
             with closing(connect(where)) as connection:
                 connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")  # rolled back if the file is another database
-                if "fields" not in {row[1] for row in connection.execute("PRAGMA table_info(rows)")}:
-                    # A journal of 0.1.0. `_SCHEMA` has a line break at the position where SQLite adds this column.
-                    connection.execute("ALTER TABLE rows ADD COLUMN fields TEXT")
-                check_schema(connection, where, _SCHEMA)
+                _upgrade(connection, where)
                 connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", mine.items())
                 # A journal of an older version has no mark, and gets that of the key with which it is opened.
                 connection.execute("INSERT OR IGNORE INTO about VALUES ('key', ?)", [mark])
@@ -171,7 +169,13 @@ class Journal(RowJournal):
             raise ConfigurationError(
                 f"the journal {where} does not exist. Check the path, or create a journal with `sync`."
             )
-        about = facts_about(where)
+        with reading(where):
+            check_file(where)
+        with reading(where), closing(connect(where)) as connection:
+            connection.execute("BEGIN IMMEDIATE")  # rolled back, because `open` also upgrades the journal
+            _upgrade(connection, where)
+            held = dict(connection.execute("SELECT name, value FROM about"))
+            about = {name: held[name] for name in ("gateway", "endpoint", "version")}
         return cls.open(where, gateway=about["gateway"], endpoint=about["endpoint"], clock=clock)
 
     @property
@@ -380,14 +384,12 @@ class Journal(RowJournal):
             return connection.execute(sql).fetchall()
 
 
-def facts_about(path: Path) -> dict[str, str]:
-    """Return the journal's ``gateway``, ``endpoint`` and ``version``."""
-    with reading(path):
-        check_file(path)
-    with reading(path), closing(connect(path)) as connection:
-        check_schema(connection, path, _SCHEMA)
-        found = dict(connection.execute("SELECT name, value FROM about"))
-        return {name: found[name] for name in ("gateway", "endpoint", "version")}
+def _upgrade(connection: Connection, path: Path) -> None:
+    """Upgrade the tables of an older version, and check the schema."""
+    if "fields" not in {row[1] for row in connection.execute("PRAGMA table_info(rows)")}:
+        # A journal of 0.1.0. `_SCHEMA` has a line break at the position where SQLite adds this column.
+        connection.execute("ALTER TABLE rows ADD COLUMN fields TEXT")
+    check_schema(connection, path, _SCHEMA)
 
 
 _ENTRY_TYPES = (str, int, int, str, str, bytes, bytes, str, int, str, float, str)
