@@ -11,6 +11,7 @@ from mock_gateway import ACCOUNTS, Session, read_empty_list
 
 from scripted_transport import CREATED, make_harness
 from wonder_customers import (
+    BankAccountSource,
     CardSource,
     Customer,
     CustomerDraft,
@@ -18,6 +19,7 @@ from wonder_customers import (
     CustomerSession,
     InvalidRecordError,
     OneTimeToken,
+    PaymentSource,
     PaymentToken,
     Phone,
     VaultToken,
@@ -120,6 +122,26 @@ async def test_wonder_accepts_only_cards_and_paydock_checks_token_formats() -> N
         "paydock", lambda it, source: it.create_payment_token(HEX24, source), broken
     ):
         assert "private" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("source", "missing"),
+    [
+        (CardSource("4111111111111111", expire_month="12", expire_year="2030"), ["gateway_id", "holder_name"]),
+        (CardSource("4111111111111111", holder_name="Ada", gateway_id=HEX24), ["expire_month", "expire_year"]),
+        (BankAccountSource("12345678"), ["holder_name"]),
+    ],
+    ids=["holder", "expiry", "bank"],
+)
+@pytest.mark.anyio
+async def test_incomplete_payment_source_is_not_sent(source: PaymentSource, missing: list[str]) -> None:
+    drafts, patches = [CustomerDraft("c-1", payment_source=source)], [CustomerPatch(payment_source=source)]
+    errors = await invalid_record_errors("paydock", lambda it, made: it.create_payment_token(HEX24, made), [source])
+    errors += await invalid_record_errors("paydock", lambda it, patch: it.update(HEX24, patch), patches)
+    for write in (CustomerSession.create, CustomerSession.upsert):
+        errors += await invalid_record_errors("paydock", write, drafts)
+    for error in errors:
+        assert [it.field for it in error.violations] == [f"payment_source.{name}" for name in missing]
 
 
 NOT_DRAFTS: list[Any] = [None, {}, {"name": "Lovelace"}, "Lovelace", CustomerPatch(), CustomerDraft, 5]
