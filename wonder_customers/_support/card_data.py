@@ -14,6 +14,7 @@ from attrs import fields, has
 from wonder_customers._support.normal_forms import normal_form
 
 __all__ = [
+    "LONGEST_TELEPHONE_NUMBER",
     "SHORTEST_CARD_NUMBER",
     "contains_card_number",
     "find_card_data",
@@ -61,7 +62,7 @@ _BETWEEN: Final = '"x"'
 """Replaces ``","`` in the JSON text of the fast check, so that no match spans two strings of a list."""
 SHORTEST_CARD_NUMBER: Final = 13
 """The number of digits of the shortest card number."""
-_MOST_DIGITS: Final = 15
+LONGEST_TELEPHONE_NUMBER: Final = 15
 """The number of digits of the longest telephone number (E.164)."""
 
 
@@ -222,7 +223,7 @@ def _fields_of(location: str, record: Any, names: Iterable[str]) -> Iterable[tup
         name = f"{location}.{field}" if location else field
         # In a phone field, at most 15 digits that look like a card number are a telephone number.
         phone = location == "phone" and isinstance(value, str)
-        if not phone or contains_card_number(value, _MOST_DIGITS + 1):
+        if not phone or contains_card_number(value, LONGEST_TELEPHONE_NUMBER + 1):
             yield name, value
 
 

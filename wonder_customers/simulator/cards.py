@@ -3,8 +3,17 @@
 import re
 from typing import Final
 
+from wonder_customers._support.card_data import (
+    LONGEST_TELEPHONE_NUMBER,
+    SHORTEST_CARD_NUMBER,
+    contains_card_number,
+)
+
 _MAX_BODY: Final = 65_536
-_CARD_NUMBER: Final = re.compile(rb"(?<!\d)\d(?:[ -]?\d){11,18}(?!\d)")
+_CARD_NUMBER: Final = re.compile(
+    rb"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{24}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})(?![0-9A-Za-z])"  # an id
+    rb'|((?:"phone"\s*:\s*"\+?|\+)|"(?:card_)?number"\s*:\s*")?(?<!\d)(\d(?:[ -]?\d){11,18})(?!\d)'
+)
 _VERIFICATION_CODE: Final = re.compile(
     rb'("(?:cvv2?|cvc2?|card_ccv|ccv|verification_code)"\s*:\s*)("[^"]*"|\d+)', re.IGNORECASE
 )
@@ -40,12 +49,13 @@ def brand(number: str) -> str:
 
 def without_card_data(body: bytes) -> bytes:
     """Return the first 64 KiB of a body, with card numbers and verification codes masked."""
-    masked = _CARD_NUMBER.sub(lambda found: _masked(found[0]), body[:_MAX_BODY])
-    return _VERIFICATION_CODE.sub(rb'\1"***"', masked)
+    return _VERIFICATION_CODE.sub(rb'\1"***"', _CARD_NUMBER.sub(_masked_number, body[:_MAX_BODY]))
 
 
-def _masked(text: bytes) -> bytes:
-    digits = [it for it in text if 48 <= it <= 57]
-    doubled = [2 * (it - 48) for it in digits[-2::-2]]
-    total = sum(it - 48 for it in digits[::-2]) + sum(it - 9 if it > 9 else it for it in doubled)
-    return b"*" * (len(text) - 4) + text[-4:] if total % 10 == 0 else text
+def _masked_number(found: re.Match[bytes]) -> bytes:
+    before, number = found[1] or b"", found[2] or b""
+    is_card = before.endswith(b'"') and b"number" in before
+    shortest = LONGEST_TELEPHONE_NUMBER + 1 if before else SHORTEST_CARD_NUMBER
+    if not is_card and not contains_card_number(number.decode("ascii"), shortest):
+        return found[0]
+    return before + b"*" * (len(number) - 4) + number[-4:]

@@ -55,12 +55,12 @@ class RecordedRequest:
 
     @property
     def json(self) -> Any:
-        """The JSON value of the body; None if it is empty or invalid."""
+        """The JSON value of the body; None if it is empty, invalid or longer than 64 KiB."""
         return parsed(self.body)
 
     @property
     def response_json(self) -> Any:
-        """The JSON value of the response's body; None if it is empty or invalid."""
+        """The JSON value of the response's body; None if it is empty, invalid or longer than 64 KiB."""
         return parsed(self.response_body)
 
 

@@ -1,4 +1,4 @@
-"""Factories for valid test records with unique references."""
+"""Factories for test records with references that are unique in this process."""
 
 from itertools import count
 from typing import Any, Final
@@ -69,7 +69,7 @@ def make_token(**changes: Any) -> PaymentToken:
 
 
 def make_card(**changes: Any) -> CardSource:
-    """Return a Visa test card from the gateways' documentation."""
+    """Return a Visa test card from the gateways' documentation. Pass the other fields that a gateway requires."""
     defaults: dict[str, Any] = {
         "number": "4111111111111111",
         "expire_month": "12",
