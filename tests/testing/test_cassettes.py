@@ -345,3 +345,31 @@ def test_only_a_test_that_passes_replaces_its_cassette(customer_simulator: Custo
     assert [recorded.count(word) for word in words] == [2, 1, 1, 1, 0], recorded.text
     assert {path.read_text() for path in kept} == {"kept"}
     assert orjson.loads((folder / "test_no_request.json").read_bytes())["interactions"] == []
+
+
+CONFIGURED = """
+import pytest
+from wonder_customers import CustomerDraft, Phone
+
+pytestmark = pytest.mark.anyio
+
+async def test_monri(monri_session, gateway_cassette):
+    await monri_session.create(CustomerDraft("r-1", "Ada"))
+
+async def test_wonder(wonder_session, gateway_cassette):
+    await wonder_session.create(CustomerDraft("r-1", "Ada", phone=Phone("+44", "7911123456")))
+"""
+
+
+def test_missing_credentials_of_the_recorded_gateway_are_named(
+    customer_simulator: CustomerSimulator, tmp_path: Path
+) -> None:
+    variables = customer_simulator.environment()
+    wonder = {name: it for name, it in variables.items() if name.startswith("WONDER_")}
+    wrong = {"MONRI_MERCHANT_KEY_FILE": str(tmp_path / "missing"), "MONRI_AUTHENTICITY_TOKEN": "t"}
+    for more, message in (({}, "set MONRI_MERCHANT_KEY and"), (wrong, "MONRI_MERCHANT_KEY_FILE")):
+        recorded = _run(tmp_path, CONFIGURED, "--record", "-k", "asyncio", **wonder, **more)
+        assert (recorded.count("passed"), recorded.count("error")) == (1, 1), recorded.text
+        assert "ConfigurationError" in recorded.text
+        assert message in recorded.text
+        assert "monri.invalid" not in recorded.text

@@ -20,9 +20,6 @@ import orjson
 from attrs import define, field
 
 from wonder_customers._core.redaction import Redactor
-from wonder_customers.dialects import package
-from wonder_customers.dialects.base import Account
-from wonder_customers.dialects.offline import account_at, mock_origin
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.transports import select_transport
 from wonder_customers.wire import HttpRequest, HttpResponse, SignedRequest, Transmission, Transport, TransportError
@@ -261,15 +258,6 @@ class ReplayTransport:
 
     async def aclose(self) -> None:
         """Do nothing."""
-
-
-def configured_account(gateway: str) -> Account:
-    """Return the account in the environment, or else an account at an unreachable origin."""
-    try:
-        found: Account = package(gateway).ACCOUNT.from_environment()
-    except ConfigurationError:
-        return account_at(gateway, mock_origin(gateway))
-    return found
 
 
 def read_cassette(path: Path) -> list[Json]:

@@ -209,10 +209,11 @@ def no_waits() -> "Iterator[SkippedWaits]":
 
 
 class _SessionTarget(NamedTuple):
-    """The accounts of a test's sessions by gateway name, and their transport."""
+    """The accounts of a test's sessions by gateway name, their transport, and the account of `_base_session`."""
 
     account: Callable[[str], Any]
     transport: Any
+    base: Any
 
 
 @pytest.fixture
@@ -225,28 +226,33 @@ def customer_retry_policy() -> "RetryPolicy | None":
 def _session_target(request: pytest.FixtureRequest) -> _SessionTarget:
     """Return the mock, the cassette or the simulator that the test uses."""
     if not {"gateway_mock", "gateway_cassette"}.isdisjoint(request.fixturenames):
+        from wonder_customers import dialects  # noqa: PLC0415 - see the module's docstring
         from wonder_customers.dialects.offline import account_at, mock_origin  # noqa: PLC0415
 
         def offline(gateway: str) -> Any:
             return account_at(gateway, mock_origin(gateway))
 
+        base = offline(dialects.names()[0])
         if "gateway_mock" in request.fixturenames:
-            return _SessionTarget(offline, request.getfixturevalue("gateway_mock").transport)
-        from wonder_customers.testing.cassettes import configured_account  # noqa: PLC0415
-
+            return _SessionTarget(offline, request.getfixturevalue("gateway_mock").transport, base)
         cassette = request.getfixturevalue("gateway_cassette")
-        return _SessionTarget(configured_account if request.config.getoption("record") else offline, lambda: cassette)
+        recorded = request.config.getoption("record")
+        return _SessionTarget(
+            (lambda gateway: dialects.package(gateway).ACCOUNT.from_environment()) if recorded else offline,
+            lambda: cassette,
+            base,
+        )
     shared = "shared_customer_simulator" in request.fixturenames
     simulated = request.getfixturevalue("shared_customer_simulator" if shared else "customer_simulator")
-    return _SessionTarget(simulated.account, None)
+    return _SessionTarget(simulated.account, None, simulated.account(next(iter(simulated.server.gateways))))
 
 
 @asynccontextmanager
 async def _open_session(target: _SessionTarget, retry: "RetryPolicy | None") -> "AsyncIterator[CustomerSession[Any]]":
     """Open the session on which the session fixtures are based."""
-    from wonder_customers import CustomerSession, dialects  # noqa: PLC0415 - see the module's docstring
+    from wonder_customers import CustomerSession  # noqa: PLC0415 - see the module's docstring
 
-    async with CustomerSession(target.account(dialects.names()[0]), retry=retry, transport=target.transport) as session:
+    async with CustomerSession(target.base, retry=retry, transport=target.transport) as session:
         yield session
 
 
