@@ -1,6 +1,7 @@
 """Cassettes contain no personal data and no credentials, and are replayed on both event loops."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -345,6 +346,33 @@ def test_only_a_test_that_passes_replaces_its_cassette(customer_simulator: Custo
     assert [recorded.count(word) for word in words] == [2, 1, 1, 1, 0], recorded.text
     assert {path.read_text() for path in kept} == {"kept"}
     assert orjson.loads((folder / "test_no_request.json").read_bytes())["interactions"] == []
+
+
+async def test_values_keep_their_form(customer_simulator: CustomerSimulator, tmp_path: Path) -> None:
+    """The gateway writes sent values in another form, and its own URLs are still URLs."""
+    customer_simulator.quirks.add("lower-case-email", "reformatted-phone")
+
+    async def work(session: CustomerSession[Any], *, saved: bool = False) -> list[Any]:
+        draft = CustomerDraft("r-1", "Ada Lovelace", email="ADA@Example.org", phone=Phone("+44", "7911 123456"))
+        made = await session.create(draft)
+        found: list[Any] = [made.email and made.email.casefold(), made.phone and made.phone.e164()]
+        if saved:
+            customer_simulator.gateway("monri").add_payment_method(made.id)
+        source = make_source(session.account)
+        token = None if source is None else await session.create_payment_token(made.id, source)
+        for it in filter(None, [token, *await session.list_payment_tokens(made.id)]):
+            found += [it.card and (it.card.exp_month, it.card.exp_year, it.card.expired), it.verify_url is None]
+        return found
+
+    for gateway in GATEWAYS:
+        path, account = tmp_path / f"{gateway}.json", customer_simulator.account(gateway)
+        async with CustomerSession(account, transport=partial(RecordingTransport, None, path)) as session:
+            recorded = await work(session, saved=gateway == "monri")
+        assert recorded[:2] == ["ada@example.org", "+447911123456"]
+        offline = account_at(gateway, mock_origin(gateway))
+        async with CustomerSession(offline, transport=ReplayTransport(path), strict=True) as session:
+            assert await work(session) == recorded
+            assert session.stats().drift == {}
 
 
 CONFIGURED = """

@@ -7,7 +7,8 @@ A cassette is a JSON file:
         "response": {"status": 200, "headers": {"content-type": "application/json"}, "body": {…}}}]}
 
 Private values are replaced by placeholders: ``{"redacted": 3, "type": "text"}``, or ``{redacted:3}`` in targets. Equal
-values have equal numbers. A response may also have ``raw``, its body as received, as a string with placeholders.
+values have equal numbers, and so has a sent value that a response contains in another form. A response may also have
+``raw``, its body as received, as a string with placeholders.
 """
 
 import re
@@ -33,13 +34,13 @@ _IDS: Final = re.compile(
 _FACTS: Final = re.compile(
     r"status|state|(token_)?type|(error_|status_)?code|deleted|archived|(created|updated|deleted)_at|default"
     r"|default_payment_method|expired|success|count|limit|skip|offset|expires_in|keep_until|card_number_last4"
-    r"|linked_source_type|sortkey|sortdirection|grant_type|scopes"
+    r"|linked_source_type|sortkey|sortdirection|grant_type|scopes|exp(ire)?_(month|year)|expiration_date"
 )
 """Fields whose words, numbers and times come from the gateway."""
 _FACT: Final = re.compile(r"[\w.:+-]{1,40}|[0-9]{4}-[-0-9:.+TUCGMZ ]{1,40}|Credit Card|Wechat Pay")
 _OBJECTS: Final = frozenset(
     {"customer", "customers", "data", "resource", "payment_source", "payment_sources", "payment_token"}
-    | {"payment_tokens", "default_payment_token", "_service", "scopes", "error", "error_summary"}
+    | {"card", "credit_card", "payment_tokens", "default_payment_token", "_service", "scopes", "error", "error_summary"}
 )
 """The objects and lists in which ids and facts are kept. All others, such as metadata, may contain anything."""
 _ROOT_MESSAGES: Final = frozenset({"message", "error", "error_message", "errors"})
@@ -52,24 +53,29 @@ _ERRORS: Final = frozenset({"error", "errors", "error_summary", "details", "mess
 _KEPT_MESSAGES: Final = frozenset({"success"})
 _KEPT_HEADERS: Final = ("content-type", "retry-after", "x-total-entries")
 _IN_TEXT: Final = re.compile(r"\{redacted:(\d+)\}")
-_MARK: Final = re.compile(r'\{"redacted":(\d+),"type":"(?:text|number)"\}')
+_MARK: Final = re.compile(r'\{"redacted":(\d+),"type":"(?:text|number|url)"\}')
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?|-?\d[-+.eE\d]*|true|false|null')
 """A key with its colon, or a value, in a JSON text."""
 _E_MAIL: Final = re.compile(r"\S@\S")
+_URL: Final = re.compile(r"https?://")
+_PHONE: Final = re.compile(r"[0-9 ()./+-]{7,}")
 
 Json = Any
 
 
 @define
 class _Redaction:
-    """The numbers of redacted values."""
+    """The numbers of redacted values, and those of sent values by their usual form while a response is redacted."""
 
     numbers: dict[tuple[str, Any], int] = field(factory=dict)
+    similar: dict[str, int] = field(factory=dict)
 
     def mark(self, value: Any) -> Json:
         """Return the replacement for a string or a number."""
         kind = "text" if isinstance(value, str) else "number"
-        return {"redacted": self.numbers.setdefault((kind, value), len(self.numbers) + 1), "type": kind}
+        number = self.numbers.get((kind, value)) or (self.similar.get(_usual_form(value)) if kind == "text" else None)
+        number = number or self.numbers.setdefault((kind, value), max(self.numbers.values(), default=0) + 1)
+        return {"redacted": number, "type": "url" if kind == "text" and _URL.match(value) else kind}
 
     def json(
         self,
@@ -170,7 +176,10 @@ class RecordingTransport:
         redactor = Redactor(HttpRequest(sent.method, sent.target, "", sent.body))
         refused = response.status >= 400 or (isinstance(body, dict) and str(body.get("code")) not in {"None", "200"})
         messages = _ROOT_MESSAGES if refused else frozenset()
+        sent_texts = [it for it in self._redaction.numbers.items() if it[0][0] == "text"]
+        self._redaction.similar = {_usual_form(value): number for (_, value), number in reversed(sent_texts)}
         redacted = self._redaction.json(body, messages=messages, redact=redactor.redact)
+        self._redaction.similar = {}
         headers = {name: value for name, value in response.headers.items() if name in _KEPT_HEADERS}
         recorded = {"status": response.status, "headers": headers, "body": redacted}
         raw = _as_written(response.body, body, redacted)
@@ -250,8 +259,8 @@ class ReplayTransport:
         """Return a JSON value with its placeholders replaced."""
         number = _number(value)
         if number is not None:
-            unknown = f"redacted-{number}" if value["type"] == "text" else number
-            return self._values.get(number, unknown)
+            unknown = {"text": f"redacted-{number}", "url": f"https://redacted-{number}.invalid/"}
+            return self._values.get(number, unknown.get(value["type"], number))
         if isinstance(value, dict):
             return {name: self._restored(item) for name, item in value.items()}
         return [self._restored(item) for item in value] if isinstance(value, list) else value
@@ -323,6 +332,11 @@ def _json(body: bytes) -> Json:
         return orjson.loads(body) if body else None
     except orjson.JSONDecodeError:
         return f"{len(body)} bytes that are not JSON"
+
+
+def _usual_form(text: str) -> str:
+    """Return the digits of a telephone number, or the text in lower case."""
+    return re.sub("[^0-9]", "", text).lstrip("0") if _PHONE.fullmatch(text) else text.casefold()
 
 
 def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:
