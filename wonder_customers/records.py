@@ -287,8 +287,8 @@ class PaymentToken:
         state: Wonder: ``pending`` until the 3-D Secure check has ended, then ``success`` or ``failed``. Other gateways:
             their status string. Unknown values are kept.
         default: Whether this is the customer's default payment method; None if the gateway does not report it.
-        verify_url: Wonder: the page that the cardholder has to visit while `state` is ``pending``. Only https URLs are
-            accepted.
+        verify_url: Wonder: the page that the cardholder has to visit while `state` is ``pending``. Only https URLs and
+            loopback addresses are accepted.
         extra: The values of the response that have no attribute, or that could not be converted.
     """
 
