@@ -54,6 +54,8 @@ from wonder_customers.contrib.starlette import (
 )
 
 ACCOUNT = Monri("key", "token")
+FROM_A_PROXY = NotFoundError("secret words", status=404)
+FROM_A_PROXY.certain = False
 ANSWERS: list[tuple[WonderCustomersError, int]] = [
     (InvalidRecordError("monri", [Violation("name", "name", "must have 1 to 50 characters")]), 422),
     (InvalidRequestError("secret words", status=400), 422),
@@ -71,6 +73,7 @@ ANSWERS: list[tuple[WonderCustomersError, int]] = [
     (AuthenticationError("secret words", status=401), 502),
     (PermissionDeniedError("secret words", status=403), 502),
     (InvalidResponseError("secret words"), 502),
+    (FROM_A_PROXY, 502),
     (ConfigurationError("secret words"), 500),
     (MissingExtraError("this", ["secret words"], "fast"), 500),
     (BulkError("secret words"), 500),

@@ -27,6 +27,14 @@ def test_faults_select_requests_by_gateway_method_and_path(server: SimulatorServ
     assert server.faults.seen == ["server_error"]
 
 
+def test_unknown_gateway_and_method_are_refused(server: SimulatorServer) -> None:
+    with pytest.raises(ValueError, match="unknown gateway 'monry'; choose from "):
+        server.faults.add("server_error", gateway="monry")
+    with pytest.raises(ValueError, match="unknown method 'FETCH'; choose from GET, POST"):
+        server.faults.add("server_error", method="fetch")
+    assert server.faults.active() == []
+
+
 def test_seed_makes_probability_reproducible(server: SimulatorServer) -> None:
     runs = []
     for _ in range(2):

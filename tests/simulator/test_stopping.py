@@ -26,7 +26,7 @@ def test_proxy_closes_when_its_last_task_has_just_ended() -> None:
         pass
 
     async def close_at_once() -> None:
-        front = FaultProxy(bound_socket("127.0.0.1", 0), ("127.0.0.1", 1), Faults(), lambda path: ("", ""))
+        front = FaultProxy(bound_socket("127.0.0.1", 0), ("127.0.0.1", 1), Faults(()), lambda path: ("", ""))
         front.open()
         front.spawn(nothing())
         await asyncio.sleep(0)

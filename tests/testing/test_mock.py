@@ -18,6 +18,7 @@ from wonder_customers import (
     GatewayUnavailableError,
     InvalidRequestError,
     InvalidResponseError,
+    Monri,
     NotFoundError,
     PaymentToken,
     PermissionDeniedError,
@@ -306,6 +307,22 @@ async def test_unmocked_request_message_names_the_nearest_route(helper: str | No
 def test_field_that_the_gateway_does_not_have_is_refused(gateway: str, changes: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match=f"of {gateway} have no field for {next(iter(changes))}, so"):
         GatewayMock().gateway(gateway).get(**changes)
+
+
+@pytest.mark.parametrize("changes", [{"phone": "+44 7911 123456"}, {"address": "Ilica 1"}, {"created_at": "2026"}])
+def test_value_of_another_type_is_refused(changes: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{next(iter(changes))}: a value has another type than"):
+        GatewayMock().monri.get(**changes)
+    with pytest.raises(ConfigurationError, match=r"^card: a value has another type than the attribute of PaymentToken"):
+        GatewayMock().wonder.check_payment_token(card="1111")
+
+
+async def test_message_about_a_request_that_no_helper_mocks() -> None:
+    mock = GatewayMock()
+    account = Monri("key", "token", auth="oauth", base_url=mock_origin("monri"))
+    async with CustomerSession(account, transport=mock.transport) as session:
+        with pytest.raises(AssertionError, match=r"POST /v2/oauth is not mocked, and no helper of a gateway mocks it"):
+            await session.get("c-1")
 
 
 @pytest.mark.parametrize("changes", [{"metadata": {}}, {"email": ""}, {"email": None}, {"id": ""}])

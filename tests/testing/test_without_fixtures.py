@@ -2,8 +2,9 @@
 
 import pytest
 
-from wonder_customers import ConfigurationError, RetryPolicy
+from wonder_customers import CallError, ConfigurationError, CustomerSession, RetryPolicy
 from wonder_customers.testing import CustomerSimulator, GatewayMock
+from wonder_customers.transports.httpx import HttpxTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +34,20 @@ async def test_simulated_gateway_by_name() -> None:
         for named in (simulated.gateway, simulated.ledger, simulated.customers):
             with pytest.raises(ConfigurationError, match=r"unknown gateway 'acme'; the installed gateways are"):
                 named("acme")
+    for read in (simulated.ledger, simulated.customers):
+        with pytest.raises(RuntimeError, match="inside of the `with` block"):
+            read("monri")
+
+
+@pytest.mark.parametrize("kind", [None, HttpxTransport])
+async def test_default_of_huge_headers_exceeds_the_limit(kind: type[HttpxTransport] | None) -> None:
+    with CustomerSimulator() as simulated:
+        async with CustomerSession(
+            simulated.account("monri"), retry=RetryPolicy(attempts=1), transport=kind
+        ) as session:
+            simulated.faults.add("huge_headers")
+            with pytest.raises(CallError, match="the headers|not valid HTTP"):
+                await session.check()
 
 
 def test_accounts_of_several_merchants_have_separate_customers() -> None:

@@ -197,6 +197,12 @@ def test_value_that_is_not_a_transport_is_rejected(wrong: Any) -> None:
         CustomerSession(ACCOUNT, transport=wrong)
 
 
+@pytest.mark.parametrize("wrong", [httpx.MockTransport, lambda handler: handler])
+def test_factory_that_requires_arguments_is_rejected(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be called without arguments: missing a required argument"):
+        CustomerSession(ACCOUNT, transport=wrong)
+
+
 @pytest.mark.parametrize(
     ("argument", "wrong", "found"),
     [

@@ -82,7 +82,9 @@ def problem(error: WonderCustomersError) -> Problem:
     ``request_id`` identifies the request in your logs. The details contain only those messages of the gateway that are
     about fields.
     """
-    status, title = next((status, title) for kind, status, title in _STATUSES if isinstance(error, kind))
+    # A "not found" that a proxy may have sent is handled like another invalid response.
+    known = CallError("") if isinstance(error, NotFoundError) and not error.certain else error
+    status, title = next((status, title) for kind, status, title in _STATUSES if isinstance(known, kind))
     body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
     headers: dict[str, str] = {}
     if isinstance(error, InvalidRecordError):

@@ -4,7 +4,7 @@ import random
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import isfinite
@@ -18,6 +18,7 @@ HEADER = b"x-simulator-fault"
 
 _MAX_ACTIVE = 100
 _MAX_TEXT = 200
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ FAULT_KINDS: dict[str, FaultKind] = {
     "bad_chunk": FaultKind(behaviours.bad_chunk, applied=True),
     "gzip_bomb": FaultKind(behaviours.gzip_bomb, applied=True),
     "huge_headers": FaultKind(
-        behaviours.huge_headers, {"size": 100_000}, applied=True, limits={"size": (0, 1_000_000)}
+        behaviours.huge_headers, {"size": 200_000}, applied=True, limits={"size": (0, 1_000_000)}
     ),
     "rate_limited": FaultKind(behaviours.rate_limited, {"retry_after": None}, delivers=False),
     "server_error": FaultKind(behaviours.server_error, {"status": 503}, applied=False, limits={"status": (400, 599)}),
@@ -174,6 +175,9 @@ def _check_selection(*, applied: object, seed: object, **texts: object) -> None:
     for key, value in texts.items():
         if value is not None and not (isinstance(value, str) and len(value) <= _MAX_TEXT):
             raise ValueError(f"{key} must be a string of at most {_MAX_TEXT} characters")
+    method = str(texts["method"] or "GET").upper()
+    if method not in _METHODS:
+        raise ValueError(f"unknown method {method!r:.100}; choose from {', '.join(_METHODS)}")
     if not (applied is None or isinstance(applied, bool)):
         raise ValueError("applied must be true or false")
     if seed is not None:
@@ -230,7 +234,8 @@ def fault_from_header(text: str) -> Fault:
 class Faults:
     """The active faults. They can be used from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, gateways: Collection[str]) -> None:
+        self._gateways = gateways
         self._lock = threading.Lock()
         self._active: list[Fault] = []
         self._refuse: Callable[[float | None], None] | None = None
@@ -274,6 +279,8 @@ class Faults:
         """
         selection = {"gateway": gateway, "method": method, "path": path, "seed": seed, "applied": applied}
         created = fault(name, parameters, times, probability, **selection)
+        if gateway is not None and gateway not in self._gateways:
+            raise ValueError(f"unknown gateway {gateway!r:.100}; choose from {', '.join(self._gateways)}")
         if self._refuse is None:
             raise RuntimeError(
                 "fault injection is not enabled, or the simulator has not been started. Start it with --faults on the"

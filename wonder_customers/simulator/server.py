@@ -140,7 +140,7 @@ class SimulatorServer:
         self.gateways: dict[str, SimulatedGateway] = {
             made.name: made for made in (cls(self.store) for cls in simulators)
         }
-        self.faults: Faults = Faults()
+        self.faults: Faults = Faults(self.gateways)
         self.conditions: Conditions = Conditions()
         self.quirks: Quirks = Quirks(quirk for gateway in self.gateways.values() for quirk in gateway.known_quirks)
         self.request_log: RequestLog = RequestLog()

@@ -118,9 +118,11 @@ class Examples:
                     f"mocked payment tokens of {self.gateway} require an example of a token. Add"
                     " golden/payment_token_response.json to its dialect."
                 )
-            return self.customer, evolve(self.token, **changes)
+            held = evolve(self.token, **changes)
+            self._written(self.codec.write_token, held, changes)
+            return self.customer, held
         customer = evolve(self.customer, **changes)
-        written = self.codec.write_customer(customer)
+        written = self._written(self.codec.write_customer, customer, changes)
         read = self.codec.read_customer(written) if _reads(self.codec.read_customer, written) else customer
         for name in changes:
             if getattr(read, name) is None and getattr(customer, name):
@@ -129,6 +131,15 @@ class Examples:
                     " Mock a field that the gateway has."
                 )
         return customer, self.token
+
+    def _written(self, write: Callable[[Any], Any], record: Customer | PaymentToken, changes: dict[str, Any]) -> Any:
+        try:
+            return write(record)
+        except (AttributeError, TypeError, ValueError):
+            raise ConfigurationError(
+                f"{', '.join(changes)}: a value has another type than the attribute of {type(record).__name__}, such as"
+                " Phone for phone, so it cannot be mocked."
+            ) from None
 
 
 @cache

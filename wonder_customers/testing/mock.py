@@ -332,6 +332,6 @@ def _unmocked(request: httpx.Request) -> str:
             unique = " or ".join(dict.fromkeys(helpers))
             return f"{gateway}: {request.method} {template} is not mocked. Nothing was sent. Mock it with {unique}."
     return (
-        f"{request.method} {request.url.path} is not mocked, and no operation of a gateway sends it. Nothing was sent."
+        f"{request.method} {request.url.path} is not mocked, and no helper of a gateway mocks it. Nothing was sent."
         f" Mock it with gateway_mock.router.route(method={request.method!r}, path=…).respond(…)."
     )

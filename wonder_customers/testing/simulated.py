@@ -22,6 +22,7 @@ class CustomerSimulator:
     def __init__(self) -> None:
         self.server: SimulatorServer = SimulatorServer([simulator(name) for name in names()], faults=True)
         self._accounts: dict[tuple[str, int], Account] = {}
+        self._closed = False
 
     @property
     def origin(self) -> str:
@@ -69,8 +70,11 @@ class CustomerSimulator:
 
         Raises:
             ConfigurationError: The gateway is unknown.
+            RuntimeError: The simulator has been closed, so its data is gone.
         """
         package(name)
+        if self._closed:
+            raise RuntimeError("the simulator has been closed. Read its data inside of the `with` block.")
         found: SimulatedGateway = self.server.gateways[name]
         return found
 
@@ -92,5 +96,6 @@ class CustomerSimulator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed = True
         self.server.stop()
         self.server.store.close()

@@ -1,7 +1,7 @@
 """The transports, which send requests to gateways, and the choice between them."""
 
 import sys
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from types import FunctionType
 from typing import Any
 
@@ -16,8 +16,13 @@ __all__ = ["check_transport", "patched_library", "select_transport"]
 def check_transport(transport: Any, max_connections: int) -> None:
     """Raise `ConfigurationError` if a transport argument of a session is invalid."""
     check_max_connections(max_connections)
-    if transport is None or _is_factory(transport) or hasattr(transport, "handle_async_request"):
-        return
+    if _is_factory(transport):
+        _check_arguments(transport)
+    elif transport is not None and not hasattr(transport, "handle_async_request"):
+        _check_methods(transport)
+
+
+def _check_methods(transport: Any) -> None:
     # An httpx client has methods with the same names as those of `Transport`.
     if not isinstance(transport, Transport) or hasattr(transport, "build_request"):
         kind = "a coroutine function" if iscoroutinefunction(transport) else type(transport).__name__
@@ -31,6 +36,19 @@ def check_transport(transport: Any, max_connections: int) -> None:
             raise ConfigurationError(
                 f"the `{name}` of the transport {type(transport).__name__} must be an async method"
             )
+
+
+def _check_arguments(factory: Any) -> None:
+    try:
+        signature(factory).bind()
+    except TypeError as error:
+        name = getattr(factory, "__name__", type(factory).__name__)
+        raise ConfigurationError(
+            f"the transport {name} cannot be called without arguments: {error}. Pass an instance, or a function that"
+            " returns an instance."
+        ) from None
+    except ValueError:
+        return  # some classes in C have no signature
 
 
 def _is_factory(transport: object) -> bool:
