@@ -311,9 +311,9 @@ def test_field_that_the_gateway_does_not_have_is_refused(gateway: str, changes: 
 
 @pytest.mark.parametrize("changes", [{"phone": "+44 7911 123456"}, {"address": "Ilica 1"}, {"created_at": "2026"}])
 def test_value_of_another_type_is_refused(changes: dict[str, str]) -> None:
-    with pytest.raises(ConfigurationError, match=f"^{next(iter(changes))}: a value has another type than"):
+    with pytest.raises(ConfigurationError, match=f"{next(iter(changes))}: a value has another type than"):
         GatewayMock().monri.get(**changes)
-    with pytest.raises(ConfigurationError, match=r"^card: a value has another type than the attribute of PaymentToken"):
+    with pytest.raises(ConfigurationError, match="card: a value has another type than the attribute of PaymentToken"):
         GatewayMock().wonder.check_payment_token(card="1111")
 
 

@@ -46,7 +46,7 @@ async def test_default_of_huge_headers_exceeds_the_limit(kind: type[HttpxTranspo
             simulated.account("monri"), retry=RetryPolicy(attempts=1), transport=kind
         ) as session:
             simulated.faults.add("huge_headers")
-            with pytest.raises(CallError, match="the headers|not valid HTTP"):
+            with pytest.raises(CallError, match=r"headers|not valid HTTP"):
                 await session.check()
 
 
