@@ -323,6 +323,11 @@ async def test_message_about_a_request_that_no_helper_mocks() -> None:
     async with CustomerSession(account, transport=mock.transport) as session:
         with pytest.raises(AssertionError, match=r"POST /v2/oauth is not mocked, and no helper of a gateway mocks it"):
             await session.get("c-1")
+    mock = GatewayMock()
+    mock.router.post(path="/v2/oauth").respond(json={"status": "approved", "access_token": "t", "expires_in": 900})
+    mock.monri.get()
+    async with CustomerSession(account, transport=mock.transport) as session:
+        assert (await session.get("c-1")).id == "c-1"
 
 
 @pytest.mark.parametrize("changes", [{"metadata": {}}, {"email": ""}, {"email": None}, {"id": ""}])
