@@ -252,20 +252,16 @@ def violations(
         record: A draft, a patch or a payment source.
         rules: The gateway's table.
         unsupported: The message for a field without a rule.
-        partial: Whether `record` is a patch, in which required fields may be missing, except those of a payment source
-            in the patch.
+        partial: Whether `record` is a patch, in which only the fields of a payment source are required.
         body: The dictionary to which the values are added under the gateway's names, except the payment source. An
             invalid value is added unchanged.
     """
     found: list[Violation] = []
     _check_fields(record, rules, unsupported, "", found, body={} if body is None else body)
     for rule in _required(rules):
-        *parents, last = rule.field.split(".")
-        value = record
-        for name in parents:
-            value = getattr(value, name, None)
-        needed = not partial or (bool(parents) and _given(value))
-        if needed and getattr(value, last, None) is None:
+        parent, _, name = rule.field.rpartition(".")
+        holder = getattr(record, parent, None) if parent else record
+        if (not partial or (parent and _given(holder))) and getattr(holder, name, None) is None:
             found.append(Violation(rule.field, rule.wire, "is required"))
     if len(found) > 1:
         positions = {rule.field: position for position, rule in enumerate(rules)}
