@@ -120,9 +120,9 @@ _KINDS = {
 }
 _EVIDENCE = {
     Evidence.NOT_SENT: "not sent",
-    Evidence.UNKNOWN: "sent, but no response; or a 5xx",
+    Evidence.UNKNOWN: "sent, but no complete response; or a 5xx",
     Evidence.THROTTLED: "429 (too many requests)",
-    Evidence.BODY_LOST: "2xx, but the body was lost",
+    Evidence.BODY_LOST: "201, but the body was lost",
     Evidence.UNREADABLE: "2xx or 3xx that cannot be read",
     Evidence.RESPONSE: "refused (other 4xx)",
 }

@@ -189,9 +189,10 @@ class TestEventsOfACall:
         await it.create(draft())
         assert outline(events)[-2:] == ["lookup True None", "end None applied=yes requests=1 recovered"]
 
-    @pytest.mark.parametrize("operation", ["get", "delete"])
+    @pytest.mark.parametrize("operation", ["get", "update"])
     async def test_lost_response_body(self, operation: str) -> None:
-        it = make_harness(no_response(sent=True, status=200), CREATED, policy=RetryPolicy(attempts=1))
+        lost = no_response(sent=True, status=200 if operation == "get" else 201)
+        it = make_harness(lost, CREATED, policy=RetryPolicy(attempts=1))
         events = observe(it)
         if operation == "get":
             with pytest.raises(CallError):
@@ -199,7 +200,7 @@ class TestEventsOfACall:
             assert outline(events)[2] == "body lost 200 NoResponseError applied=no"
         else:
             await it.update(UUID, CustomerPatch(name="Ada"))
-            assert outline(events)[2] == "body lost 200 InvalidResponseError applied=yes"
+            assert outline(events)[2] == "body lost 201 InvalidResponseError applied=yes"
             assert outline(events)[-1] == "end None applied=yes requests=2 recovered"
 
     async def test_rejected_access_token_is_renewed_and_the_request_resent(self) -> None:

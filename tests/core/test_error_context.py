@@ -149,10 +149,11 @@ async def test_create_refused_because_of_a_different_customer_was_not_sent() -> 
     assert it.script.lines().count("POST /v2/customers") == 1
 
 
-@pytest.mark.parametrize("status", [200, 204])
-async def test_delete_with_lost_body_has_the_gateways_request_id(status: int) -> None:
-    done = await make_harness(no_response(sent=True, status=status, x_request_id="theirs")).delete(UUID)
-    assert (done.record, done.request_id) == (None, "theirs")
+async def test_delete_with_lost_body_has_an_unknown_outcome_and_the_gateways_request_id() -> None:
+    lost = no_response(sent=True, status=200, x_request_id="theirs")
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await make_harness(lost, policy=RetryPolicy(attempts=1)).delete(UUID)
+    assert (caught.value.applied, caught.value.request_id) == ("unknown", "theirs")
 
 
 async def test_operation_without_requests_returns_its_result() -> None:

@@ -157,8 +157,8 @@ async def test_native_upsert_is_resent_with_the_same_body(end: object, wonder: W
     assert (response.attempts, response.recovered) == (2, False)
 
 
-async def test_native_upsert_with_lost_body_is_looked_up(wonder: Wonder) -> None:
-    it = make_harness(no_response(sent=True, status=200), respond(200, wonder_customer()), account=wonder)
+async def test_native_upsert_with_status_201_and_a_lost_body_is_looked_up(wonder: Wonder) -> None:
+    it = make_harness(no_response(sent=True, status=201), respond(200, wonder_customer()), account=wonder)
     await it.create(draft())
     assert it.script.lines()[1] == "GET /svc/payment/api/v1/openapi/customers/ref/r-1"
 
@@ -183,8 +183,30 @@ async def test_unconfirmed_update_is_resent(end: object) -> None:
     assert it.script.lines() == [f"POST /v2/customers/{UUID}"] * 2
 
 
-async def test_update_with_lost_body_is_looked_up_by_id() -> None:
-    it = make_harness(no_response(sent=True, status=200), CREATED)
+async def test_upsert_whose_refusal_with_status_200_is_lost_is_resent_and_refused(wonder: Wonder) -> None:
+    refused = respond(200, {"code": 10001, "message": "the e-mail is blocked"})
+    it = make_harness(no_response(sent=True, status=200), refused, account=wonder)
+    with pytest.raises(InvalidRequestError, match="the e-mail is blocked"):
+        await it.create(draft())
+    assert it.script.lines() == ["POST /svc/payment/api/v1/openapi/customers"] * 2
+
+
+@pytest.mark.parametrize("status", [200, 202])
+async def test_update_with_lost_body_is_resent(status: int) -> None:
+    it = make_harness(no_response(sent=True, status=status), CREATED)
+    await it.update(UUID, CustomerPatch(name="Ada"))
+    assert it.script.lines() == [f"POST /v2/customers/{UUID}"] * 2
+
+
+async def test_delete_with_lost_body_is_resent() -> None:
+    it = make_harness(no_response(sent=True, status=200), respond(200, {"status": "invalid-request"}))
+    with pytest.raises(InvalidRequestError):
+        await it.delete(UUID)
+    assert it.script.lines() == [f"DELETE /v2/customers/{UUID}"] * 2
+
+
+async def test_update_with_status_201_and_a_lost_body_is_looked_up_by_id() -> None:
+    it = make_harness(no_response(sent=True, status=201), CREATED)
     response = await it.update(UUID, CustomerPatch(name="Ada"))
     assert it.script.lines()[1] == GET
     assert response.record.name == "Ada"

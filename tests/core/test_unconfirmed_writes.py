@@ -67,7 +67,7 @@ async def test_earlier_attempt_stays_unconfirmed_after_a_later_success() -> None
 
 
 async def test_lost_body_does_not_confirm_an_equal_earlier_write() -> None:
-    it = make_harness(NO_RESPONSE, no_response(sent=True, status=200), CREATED, policy=RetryPolicy(attempts=1))
+    it = make_harness(NO_RESPONSE, no_response(sent=True, status=201), CREATED, policy=RetryPolicy(attempts=1))
     with pytest.raises(OutcomeUnknownError):
         await it.update(UUID, CustomerPatch(name="Ada"))
     await it.update(UUID, CustomerPatch(name="Ada"))

@@ -271,18 +271,20 @@ class AttemptRunner:
             missing = NoResponseError(reason) if failure else DeadlineExceededError(reason)
             evidence = Evidence.STALE if transmission.stale else Evidence.UNKNOWN
             return AttemptResult(evidence, error=missing, request_id=request_id)
-        if transmission.status >= 300 or call.not_found_is_success:
-            # The status is sufficient: a refusal is final without its message, and a deletion has no content.
+        if transmission.status >= 300:
+            # The status is sufficient: a refusal is final without its message.
             bodiless = HttpResponse(transmission.status, transmission.headers, b"")
             return self._decoded(call_context, call, bodiless, request_id)
         reason = f"the response had HTTP status {transmission.status}, but its body could not be read: {cause}"
-        if call.replay is not Replay.READ:
-            unread = InvalidResponseError(reason, status=transmission.status, applied="yes")
+        write = call.replay is not Replay.READ
+        if write and transmission.status == 201:
+            unread = InvalidResponseError(reason, status=201, applied="yes")
             unread.hint = "Read the customer or the payment tokens to see the result."
             return AttemptResult(Evidence.BODY_LOST, error=unread, request_id=request_id)
+        # Another 2xx does not show that a write was applied: the body of a refusal may be lost, or the page of a proxy.
         if final:
-            unreadable = InvalidResponseError(reason, status=transmission.status)
-            return AttemptResult(Evidence.RESPONSE, error=unreadable, request_id=request_id)
+            unreadable = InvalidResponseError(reason, status=transmission.status, applied="unknown" if write else "no")
+            return AttemptResult(_evidence(unreadable), error=unreadable, request_id=request_id)
         lost = NoResponseError(reason) if failure else DeadlineExceededError(reason)
         return AttemptResult(Evidence.UNKNOWN, error=lost, request_id=request_id)
 
