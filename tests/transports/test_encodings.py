@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from raw_sockets import Peer, RawServer
-from wonder_customers import CustomerSession, InvalidResponseError, Monri, RetryPolicy
+from wonder_customers import (
+    CustomerPatch,
+    CustomerSession,
+    InvalidRequestError,
+    InvalidResponseError,
+    Monri,
+    NoResponseError,
+    RetryPolicy,
+)
 from wonder_customers.transports.messages import MAX_BODY
 
 pytestmark = pytest.mark.anyio
@@ -43,6 +51,8 @@ def serving(head: bytes, body: bytes, requests: list[bytes]) -> Callable[[Peer],
         ("UTF8", bytes),
         ("gzip", gzip.compress),
         ("x-gzip", gzip.compress),
+        ("gzip", lambda body: gzip.compress(body[:9]) + gzip.compress(b"") + gzip.compress(body[9:])),
+        ("gzip", lambda body: gzip.compress(body) + bytes(9)),
         ("deflate", zlib.compress),
         ("deflate", raw_deflate),
         ("deflate, gzip", lambda body: gzip.compress(zlib.compress(body))),
@@ -64,8 +74,9 @@ async def test_body_is_decoded(kind: Callable[..., Any], coding: str, encode: Ca
         (b"Content-Encoding: br\r\n", b"\x0b\x02\x80{}\x03", "neither gzip nor deflate"),
         (b"", b"x" * (MAX_BODY + 1), "larger than 8,388,608 bytes"),
         (b"Content-Encoding: gzip\r\n", gzip.compress(b" " * (MAX_BODY + 1)), "larger than 8,388,608 bytes"),
+        (b"Content-Encoding: gzip\r\n", gzip.compress(b" " * (MAX_BODY // 2 + 1)) * 2, "larger than 8,388,608 bytes"),
     ],
-    ids=["brotli", "too large", "too large after decoding"],
+    ids=["brotli", "too large", "too large after decoding", "too large after decoding two members"],
 )
 async def test_body_that_cannot_be_read_is_requested_once(
     kind: Callable[..., Any], head: bytes, body: bytes, words: str
@@ -77,4 +88,41 @@ async def test_body_that_cannot_be_read_is_requested_once(
             async with CustomerSession(account, transport=transport, retry=QUICK) as session:
                 with pytest.raises(InvalidResponseError, match=words):
                     await session.get("c-1")
-    assert len(requests) == 1
+                for write in (session.update("c-1", CustomerPatch(name="Ada")), session.delete("c-2")):
+                    with pytest.raises(InvalidResponseError, match=words) as caught:
+                        await write
+                    assert caught.value.applied == "unknown"
+    assert len(requests) == 3
+
+
+async def test_damaged_gzip_bodies_end_with_an_error(kind: Callable[..., Any]) -> None:
+    members = [gzip.compress(BODY) + gzip.compress(BODY)[:-9], gzip.compress(b"") * 1000 + gzip.compress(BODY)]
+    async with aclosing(kind()) as transport:
+        for body in members:
+            with RawServer(serving(b"Content-Encoding: gzip\r\n", body, [])) as server:
+                account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
+                async with CustomerSession(account, transport=transport, retry=QUICK) as session:
+                    with pytest.raises(NoResponseError, match="damaged or incomplete"):
+                        await session.get("c-1")
+
+
+async def test_write_with_an_incomplete_body_is_sent_again_and_then_refused(kind: Callable[..., Any]) -> None:
+    refusal, written = b'{"status": "invalid-request", "message": "an active contract"}', []
+
+    def script(peer: Peer) -> None:
+        while request := peer.request():
+            written.append(request)
+            complete = len(written) % 2 == 0
+            part = refusal if complete else refusal[:20]
+            peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(refusal), part))
+            if not complete:
+                return
+
+    async with aclosing(kind()) as transport:
+        with RawServer(script) as server:
+            account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
+            async with CustomerSession(account, transport=transport, retry=QUICK) as session:
+                for write in (session.update("c-1", CustomerPatch(name="Ada")), session.delete("c-2")):
+                    with pytest.raises(InvalidRequestError, match="an active contract"):
+                        await write
+    assert len(written) == 4
