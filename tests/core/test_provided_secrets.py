@@ -1,5 +1,6 @@
 """Secrets that functions return: called once for all calls, once more after a refusal, and never shown."""
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from attrs import define, evolve, field
+from backends import ASYNCIO_ONLY
 from error_checks import EACH_GATEWAY, visible_text
 
 from wonder_customers import (
@@ -265,6 +267,35 @@ async def test_cancelled_caller_does_not_fail_the_others(customer_simulator: Cus
             group.start_soon(session.check)
             await session.check()
     assert {it.status for it in customer_simulator.requests} == {200}
+
+
+@ASYNCIO_ONLY
+async def test_cancelled_task_of_the_function_does_not_cancel_the_call(customer_simulator: CustomerSimulator) -> None:
+    async def refresh() -> str:
+        await asyncio.sleep(60)
+        return HIDDEN
+
+    shared = asyncio.ensure_future(refresh())
+
+    async def key() -> str:
+        return await shared
+
+    account: Any = evolve(customer_simulator.account("monri"), merchant_key=key)  # type: ignore[misc]
+    async with CustomerSession(account) as session:
+        call = asyncio.ensure_future(session.check())
+        await asyncio.sleep(0.05)
+        shared.cancel()
+        with pytest.raises(NotSentError, match="the function for merchant_key raised CancelledError"):
+            await call
+        with anyio.move_on_after(0) as scope:
+            await session.check()
+        assert scope.cancelled_caught
+        shared = asyncio.ensure_future(refresh())
+        call = asyncio.ensure_future(session.check())
+        await asyncio.sleep(0.05)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
 
 
 async def test_coroutine_of_an_abandoned_thread_is_closed(customer_simulator: CustomerSimulator) -> None:

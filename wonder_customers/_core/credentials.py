@@ -1,5 +1,6 @@
 """Credentials that are fetched: secrets that functions of the application return, and access tokens."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from copy import copy
 from functools import partial
@@ -201,10 +202,12 @@ async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimit
         value = found.pop()
         if isawaitable(value):
             value = await value
-    except anyio.get_cancelled_exc_class():
+    except anyio.get_cancelled_exc_class() as error:
         found.insert(0, _ABANDONED)
         _close(found)
-        raise
+        if _is_cancelled():
+            raise
+        problem = f"raised {type(error).__name__}"
     except Exception as error:  # noqa: BLE001 - a function of the application may raise any error
         problem = f"raised {type(error).__name__}"
     else:
@@ -213,6 +216,15 @@ async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimit
         problem = f"returned {type(value).__name__} instead of a str"
     # Without the message and traceback of the function, which may contain the secret.
     raise _not_provided(f"the function for {name} {problem}")
+
+
+def _is_cancelled() -> bool:
+    """Return whether the current task is cancelled, and not only a task that the function awaited."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # trio, where a function cannot receive the cancellation of another task
+        return True
+    return task is None or task.cancelling() > 0 or anyio.current_effective_deadline() == -inf
 
 
 _ABANDONED: Final = object()
