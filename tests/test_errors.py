@@ -15,7 +15,9 @@ from wonder_customers import (
     AmbiguousReferenceError,
     AttemptRecord,
     CallError,
+    ConfigurationError,
     ConflictError,
+    CustomerPatch,
     DeadlineExceededError,
     GatewayError,
     GatewayUnavailableError,
@@ -27,6 +29,7 @@ from wonder_customers import (
     NotFoundError,
     NotSentError,
     OutcomeUnknownError,
+    Paydock,
     UnsupportedOperationError,
     Violation,
     WonderCustomersError,
@@ -197,6 +200,28 @@ async def test_resolve_after_token_write_lists_payment_tokens() -> None:
     async with wire.session(ACCOUNTS["paydock"]()) as session:
         found = await session.resolve_payment_tokens(OutcomeUnknownError("x", id=HEX24))
     assert [it.token for it in found] == ["s"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("method", ["resolve", "resolve_payment_tokens"])
+async def test_errors_are_resolved_only_with_their_account(method: str) -> None:
+    held = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": []}}}
+    wire = MockGateway(json_response(503, None), *[json_response(200, held)] * 5)
+    async with wire.session(Paydock("tenant-a")) as session:
+        tenant = session.for_account(Paydock("tenant-b"))
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await tenant.update(HEX24, CustomerPatch(email="b@example.org"))
+        error, count = caught.value, len(wire.requests)
+        with pytest.raises(ConfigurationError, match=r"another paydock account\. Nothing was sent"):
+            await getattr(session, method)(error)
+        with pytest.raises(ConfigurationError, match="a call to paydock, but this session or view uses monri"):
+            await getattr(session.for_account(ACCOUNTS["monri"]()), method)(pickle.loads(pickle.dumps(error)))
+        assert (len(wire.requests), "tenant-b" in repr(vars(error))) == (count, False)
+        for same in (tenant, tenant.with_options(deadline=5), session.for_account(Paydock("tenant-b"))):
+            assert await getattr(same, method)(error) is not None
+        assert await getattr(session, method)(pickle.loads(pickle.dumps(error))) is not None
+    async with wire.session(Paydock("tenant-b")) as later:  # a session with another transport
+        assert await getattr(later, method)(error) is not None
 
 
 @pytest.mark.anyio

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from wonder_customers._core import arguments
 from wonder_customers._core.attempt import AttemptRunner
+from wonder_customers._core.context import check_owner
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.listing import Listing
 from wonder_customers._core.operations import RawOperations, SessionState, expect
@@ -276,9 +277,8 @@ class CustomerSession(Generic[AnyAccount_co]):
             filter: A filter of the gateway, such as `WonderFilter` or `PaydockFilter`; None for all customers.
 
         Raises:
-            InvalidRecordError: While iterating: an argument is invalid.
             UnsupportedOperationError: While iterating: the gateway does not support filters (Monri).
-            CallError: While iterating: a page could not be read.
+            InvalidRecordError, CallError: While iterating: an argument is invalid, or a page could not be read.
         """
         return Listing(self.raw, limit, cursor, filter)
 
@@ -317,13 +317,12 @@ class CustomerSession(Generic[AnyAccount_co]):
 
         A customer whose create is unconfirmed may appear later: call again.
 
-        Args:
-            error: The error of a write, such as an `OutcomeUnknownError`.
-
         Raises:
+            ConfigurationError: `error` was raised by a call of another account.
             AmbiguousReferenceError: Several customers have the reference.
             CallError: `error` itself: the read failed with the error in `__cause__`, or no id or reference is known.
         """
+        check_owner(error, self.raw._account_context)  # noqa: SLF001 - not for applications
         try:
             if error.id is not None:
                 return await self.get(error.id)
@@ -341,8 +340,9 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Return the customer's payment tokens after an error of `create_payment_token` or `delete_payment_token`.
 
         Raises:
-            CallError: `error` itself: the read failed with the error in `__cause__`, or no customer id is known.
+            ConfigurationError, CallError: As for `resolve`. The customer's id must be known.
         """
+        check_owner(error, self.raw._account_context)  # noqa: SLF001 - not for applications
         try:
             if error.id is not None:
                 return await self.list_payment_tokens(error.id)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from attrs import define, field
 
@@ -20,6 +21,7 @@ from wonder_customers.dialects.drift import Drift
 from wonder_customers.errors import (
     AttemptRecord,
     CallError,
+    ConfigurationError,
     DeadlineExceededError,
     GatewayUnavailableError,
     NoResponseError,
@@ -44,6 +46,7 @@ __all__ = [
     "Key",
     "age_of",
     "as_unconfirmed",
+    "check_owner",
     "customer_key",
     "error_name",
     "outcome_of",
@@ -78,6 +81,7 @@ class AccountContext:
     stop: StopSignal | None = None
     additional_headers: tuple[Header, ...] = ()
     source: Any = None  # the account itself
+    owner: Hashable = None  # the merchant and the origin of its gateway
     headers: tuple[Header, ...] = field(init=False)
     signer: Signer = field(init=False)
     timeouts: Timeouts = field(init=False)
@@ -102,6 +106,10 @@ def _time_limits(policy: RetryPolicy) -> tuple[Timeouts, float]:
     """Return the time limits of an attempt, and the longest limit."""
     limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
     return Timeouts(*limits), max(limits)
+
+
+_OWNERS: Final[WeakKeyDictionary[CallError, Hashable]] = WeakKeyDictionary()
+"""The `AccountContext.owner` of errors. It is not an attribute, because errors can be pickled."""
 
 
 NO_ERROR: Final = NotSentError("no attempt was made")
@@ -183,6 +191,7 @@ class CallContext:
         error.operation = error.operation or self.operation
         error.history = tuple(starmap(self._record, self.ended))
         error.elapsed = self.waits.clock() - self.started
+        _OWNERS[error] = self.account_context.owner
         return error
 
     def mark_confirmed(self) -> None:
@@ -275,6 +284,20 @@ class CallContext:
         """Report the end of a lookup."""
         if self.observer is not None:
             self.observer.lookup_ended(None if error is None else error_name(error), found=found)
+
+
+def check_owner(error: CallError, account_context: AccountContext) -> None:
+    """Raise `ConfigurationError` if `error` is known to be the error of another account's call."""
+    gateway, owner = account_context.dialect.gateway, account_context.owner
+    if error.gateway not in {"", gateway}:
+        whose = f"a call to {error.gateway}, but this session or view uses {gateway}"
+    elif _OWNERS.get(error, owner) != owner:
+        whose = f"a call of another {gateway} account"
+    else:
+        return
+    raise ConfigurationError(
+        f"the error was raised by {whose}. Nothing was sent. Call `resolve` on the session or view that made the call."
+    )
 
 
 def error_name(error: BaseException) -> str:

@@ -1,6 +1,6 @@
 """Credentials that are fetched: secrets that functions of the application return, and access tokens."""
 
-import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from copy import copy
 from functools import partial
@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 from attrs import define, evolve, field, frozen
 
+from wonder_customers._support.clock import running_loop
 from wonder_customers.dialects.base import AccessToken, Account, Call, Dialect
 from wonder_customers.dialects.provided_secrets import ProvidedSecret, provided_secrets, with_secrets
 from wonder_customers.dialects.responses import as_authentication
@@ -220,10 +221,9 @@ async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimit
 
 def _is_cancelled() -> bool:
     """Return whether the current task is cancelled, and not only a task that the function awaited."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # trio, where a function cannot receive the cancellation of another task
+    if not hasattr(running_loop(), "create_future"):  # trio: no task receives the cancellation of another one
         return True
+    task = sys.modules["asyncio"].current_task()
     return task is None or task.cancelling() > 0 or anyio.current_effective_deadline() == -inf
 
 

@@ -1,7 +1,7 @@
 """`RawOperations` (``session.raw``), and the state shared by a session and its views."""
 
 import os
-from collections.abc import Coroutine, Hashable, Mapping
+from collections.abc import Coroutine, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -119,19 +119,16 @@ class SessionState:
         dialect = source.dialect()
         state = self.accounts.of(account, dialect)
         self.executor.runner.slots.divided = self.accounts.several
-        merchant, secrets = self._merchant(account, dialect), secrets_of(account)
-        return AccountContext(
-            dialect, merchant, state, settings.policy, secrets, settings.stop, settings.headers, source
-        )
-
-    def _merchant(self, account: Account, dialect: Dialect) -> Hashable:
-        # A transport of the caller may connect to any server, so its gateways are not those of other sessions.
-        place = None if self.transport_argument is None else id(self.transport_argument)
         # By origin: the base URL may be spelled in several ways.
         merchant = identity(account if dialect.merchant is None else dialect.merchant)
         # As text where possible, because Python keeps the hash of a text.
-        named = f"{dialect.origin} {merchant} {place}"
-        return named if isinstance(merchant, str) else (dialect.origin, merchant, place)
+        owner = f"{dialect.origin} {merchant}" if isinstance(merchant, str) else (dialect.origin, merchant)
+        secrets, place = secrets_of(account), self.transport_argument
+        # A transport of the caller may connect to any server, so its gateways are not those of other sessions.
+        keys = owner if place is None else f"{owner} {id(place)}" if isinstance(owner, str) else (owner, id(place))
+        return AccountContext(
+            dialect, keys, state, settings.policy, secrets, settings.stop, settings.headers, source, owner
+        )
 
     def stats(self, account: AccountState | None = None) -> "Stats":
         """Return the statistics of an account, or of all accounts if `account` is None."""
