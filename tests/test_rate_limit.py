@@ -1,7 +1,9 @@
 """Rate limits: no period contains more requests than allowed, and the adaptive limit finds the gateway's rate."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -268,6 +270,23 @@ def test_invalid_rate_is_refused(wrong: Any) -> None:
     if wrong is not None:
         with pytest.raises(ConfigurationError, match="must be a positive finite number"):
             AdaptiveRateLimit(wrong)
+
+
+@pytest.mark.parametrize("kind", [partial(RateLimit, 100), AdaptiveRateLimit])
+def test_limit_is_used_by_one_event_loop_at_a_time(kind: Callable[[], Any]) -> None:
+    limit, transmission = kind(), Transmission()
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(limit.acquire(transmission))
+        with pytest.raises(ConfigurationError, match=r"in use on another event loop\. Nothing was sent"):
+            second.run(limit.acquire(Transmission()))
+        with pytest.raises(ConfigurationError):
+            anyio.run(limit.acquire, Transmission(), backend="trio")
+        limit.release(transmission, RequestResult("ok", 0.1))
+        second.run(limit.acquire(transmission))
+        limit.release(transmission, RequestResult("ok", 0.1))
+    for backend in ("trio", "asyncio", "asyncio"):
+        anyio.run(limit.acquire, transmission, backend=backend)
+        limit.release(transmission, RequestResult("ok", 0.1))
 
 
 def test_limits_show_their_settings() -> None:

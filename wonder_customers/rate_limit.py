@@ -10,7 +10,7 @@ as requests too. Several sessions on one event loop may share a limiter.
 from collections import deque
 from collections.abc import Callable
 from math import inf, isfinite
-from typing import Final, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from attrs import define, frozen
 
@@ -134,12 +134,29 @@ class _Paced:
         self._spacing = 0.0 if requests is None else spacing(requests, per, min(_MARGIN, _MARGIN * per))
         self._due = -inf
         self._head, self._queue = False, WaitQueue()
+        self._held: set[int] = set()  # the ids of requests with a permit; a renewed permit counts once
+        self._loop: object = None  # the event loop that used the limit last
 
     async def acquire(self, transmission: Transmission, /) -> None:
-        """Wait until the request may be sent."""
+        """Wait until the request may be sent.
+
+        Raises:
+            ConfigurationError: Another event loop uses the limit at the same time.
+        """
+        if self._loop is not (loop := clock.running_loop()):
+            self._check_unused()
+            self._loop = loop
         if self._head or self._delay(clock.monotonic()) > 0:
             await self._wait()
         self._grant(transmission, clock.monotonic())
+
+    def _check_unused(self) -> None:
+        former: Any = self._loop
+        if (self._head or self._held) and not (hasattr(former, "is_closed") and former.is_closed()):
+            raise ConfigurationError(
+                "the rate limit is in use on another event loop. Nothing was sent. Use a separate rate limit for each"
+                " event loop."
+            )
 
     async def _wait(self) -> None:
         """Wait at the head of the queue until a permit is free."""
@@ -163,6 +180,7 @@ class _Paced:
             await clock.sleep(delay)
 
     def _end(self, transmission: Transmission) -> None:
+        self._held.discard(id(transmission))
         if self._window is not None:
             self._window.end(transmission)
         self._changed.wake()
@@ -176,6 +194,7 @@ class _Paced:
 
     def _grant(self, transmission: Transmission, now: float) -> None:
         # A permit that was not used in time is lost, except for delays within the resolution of timers.
+        self._held.add(id(transmission))
         self._due = max(self._due, now - _CATCH_UP) + self._interval()
         if self._window is not None:
             self._window.grant(transmission)
@@ -275,7 +294,7 @@ class AdaptiveRateLimit(_Paced):
         self.accepted: int = 0
         self.throttled: int = 0
         self.failed: int = 0
-        self._active, self._meter, self._sample = 0, RequestMeter(), _Sample()
+        self._meter, self._sample = RequestMeter(), _Sample()
         self._usual: float | None = None
         self._cut_at: float | None = None
         self._grown_at = self._resume_at = -inf
@@ -288,7 +307,7 @@ class AdaptiveRateLimit(_Paced):
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
         """Record how the request ended."""
         now = clock.monotonic()
-        busy, self._active = self._active, self._active - 1
+        busy = len(self._held)
         if result.kind == "throttled":
             self.throttled += 1
             self._cut(now - result.elapsed, now, result.retry_after)
@@ -305,13 +324,9 @@ class AdaptiveRateLimit(_Paced):
         return max(self._spacing, 1.0 / self.rate if self.rate else 0.0)
 
     def _delay(self, now: float) -> float:
-        if self._active >= int(self.concurrency):
+        if len(self._held) >= int(self.concurrency):
             return inf
         return max(super()._delay(now), _significant(self._resume_at - now))
-
-    def _grant(self, transmission: Transmission, now: float) -> None:
-        super()._grant(transmission, now)
-        self._active += 1
 
     def _cut(self, began: float, now: float, retry_after: float | None) -> None:
         """Reduce the rate after a refusal."""
