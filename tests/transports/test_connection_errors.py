@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+import trustme
 from attrs import evolve
 from backends import ASYNCIO_ONLY
 from transports.sending import forever, response_to, send, signed_request
@@ -153,6 +154,26 @@ async def test_lookup_succeeds_after_one_that_could_not_start_its_thread(
             assert "no thread could be started to resolve the host name" in str(error)
             assert not transmission.sent
             assert (await response_to(transport, request)).status == 200
+
+
+async def test_server_that_selects_http_2_is_reported(kind: Callable[..., Any]) -> None:
+    authority = trustme.CA()
+    server_side, client_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server_side)
+    authority.configure_trust(client_side)
+    for context in (server_side, client_side):
+        context.set_alpn_protocols(["h2", "http/1.1"])
+    requests = []
+
+    def script(peer: Peer) -> None:
+        with server_side.wrap_socket(peer.socket.dup(), server_side=True) as inside:
+            requests.append(inside.recv(65536))
+
+    with RawServer(script) as server:
+        error = await failed_call(kind, f"https://127.0.0.1:{server.port}", ssl_context=client_side)
+    assert "the TLS handshake negotiated 'h2', but the transport supports only HTTP/1.1" in error.reason
+    assert (error.attempts, error.hint) == (1, 'Call ssl_context.set_alpn_protocols(["http/1.1"]).')
+    assert b"".join(requests) == b""
 
 
 async def test_given_ssl_context_is_not_changed(kind: Callable[..., Any], simulator: SimulatorServer) -> None:

@@ -21,7 +21,7 @@ from wonder_customers.transports.messages import (
 )
 from wonder_customers.transports.network import Resolver, check_peer, connection_error, is_readable, running_on_asyncio
 from wonder_customers.transports.pool import ConnectionPool, PooledConnection
-from wonder_customers.transports.tls import default_context, verified
+from wonder_customers.transports.tls import check_alpn, default_context, verified
 from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmission, TransportError, TransportTimeout
 
 __all__ = ["AsyncioTransport"]
@@ -116,12 +116,7 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
         transport = connection.transport
         if transport is None or transport.is_closing():
             raise TransportError("the connection was closed immediately after it was opened")
-        tls = transport.get_extra_info("ssl_object")
-        protocol = None if tls is None else tls.selected_alpn_protocol()
-        if protocol not in {None, "http/1.1"}:
-            reason = f"the TLS handshake negotiated {protocol!r}, but the transport supports only HTTP/1.1"
-            hint = 'Call ssl_context.set_alpn_protocols(["http/1.1"]).'
-            raise TransportError(reason, retryable=False, hint=hint)
+        check_alpn(transport.get_extra_info("ssl_object"))
         return transport
 
     async def _open_socket(self, origin: Origin) -> socket.socket:

@@ -25,7 +25,7 @@ from wonder_customers.transports.messages import (
 )
 from wonder_customers.transports.network import BackgroundTask, Resolver, check_peer, connection_error, is_readable
 from wonder_customers.transports.pool import ConnectionPool, PooledConnection, close_all
-from wonder_customers.transports.tls import default_context, verified
+from wonder_customers.transports.tls import check_alpn, default_context, verified
 from wonder_customers.wire import (
     HttpResponse,
     HttpxCompatibleTransport,
@@ -174,6 +174,7 @@ class HttpxConnection(PooledConnection):
         self._reader: _Reader | None = None
         self._reusable = True
         self._certain = True  # whether `Transmission.sent` is exact
+        self._unchanged = False  # whether the last TLS handshake used an `_Unchanged`
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
         """Send the request over this connection and return the response."""
@@ -219,11 +220,14 @@ class HttpxConnection(PooledConnection):
                 self._certain = True
             case "start_tls.started":
                 context = info["ssl_context"]
-                verified(context.original if isinstance(context, _Unchanged) else context)
+                self._unchanged = isinstance(context, _Unchanged)
+                verified(context.original if self._unchanged else context)
             case "connect_tcp.complete" | "start_tls.complete":
                 self._stream, self._reader = info["return_value"], None
                 try:
                     check_peer(self.origin.scheme, self._stream.get_extra_info("socket"))
+                    if self._unchanged:  # httpx cannot select HTTP/1.1, and would use HTTP/2
+                        check_alpn(self._stream.get_extra_info("ssl_object"))
                 except TransportError:
                     await self._stream.aclose()  # httpx would leave the stream open
                     raise

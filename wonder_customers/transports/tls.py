@@ -2,13 +2,14 @@
 
 import ssl
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import certifi
 
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.wire import TransportError
 
-__all__ = ["default_context", "verified"]
+__all__ = ["check_alpn", "default_context", "verified"]
 
 _ACCEPTED_MINIMUM: Final = frozenset({ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.MAXIMUM_SUPPORTED})
 
@@ -22,6 +23,15 @@ def default_context() -> ssl.SSLContext:
     # create_default_context() has opened the file named by SSLKEYLOGFILE; None closes it.
     context.keylog_filename = None  # type: ignore[assignment]  # typeshed allows only a path
     return context
+
+
+def check_alpn(tls: Any) -> None:
+    """Raise `TransportError` if a TLS connection was negotiated for another protocol than HTTP/1.1."""
+    protocol = None if tls is None else tls.selected_alpn_protocol()
+    if protocol not in {None, "http/1.1"}:
+        reason = f"the TLS handshake negotiated {protocol!r}, but the transport supports only HTTP/1.1"
+        hint = 'Call ssl_context.set_alpn_protocols(["http/1.1"]).'
+        raise TransportError(reason, retryable=False, hint=hint)
 
 
 def verified(context: object) -> ssl.SSLContext:
