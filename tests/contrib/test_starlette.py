@@ -11,9 +11,12 @@ import anyio.lowlevel
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.endpoints import WebSocketEndpoint
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from wonder_customers import (
     AmbiguousReferenceError,
@@ -271,6 +274,53 @@ async def test_client_disconnect_is_not_an_error() -> None:
     install_error_handlers(app)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
         assert (await client.get("/")).status_code == 499
+
+
+class Endpoint(WebSocketEndpoint):
+    async def on_connect(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        raise NotFoundError("secret words")
+
+
+async def accepted(websocket: WebSocket) -> None:
+    await websocket.accept()
+    raise NotFoundError("secret words")
+
+
+async def not_accepted(websocket: WebSocket) -> None:
+    raise NotFoundError("secret words")
+
+
+async def left(websocket: WebSocket) -> None:
+    await websocket.accept()
+    raise ClientDisconnected
+
+
+async def closed(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.close(4000)
+    raise NotFoundError("secret words")
+
+
+MISSING = "The customer or payment token does not exist."
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "code", "reason"),
+    [
+        (accepted, 1011, MISSING),
+        (Endpoint, 1011, MISSING),
+        (not_accepted, 1011, MISSING),
+        (left, 1011, ""),
+        (closed, 4000, ""),
+    ],
+)
+def test_websocket_is_closed_after_an_error(endpoint: Any, code: int, reason: str) -> None:
+    app = Starlette(routes=[WebSocketRoute("/", endpoint)])
+    install_error_handlers(app)
+    with pytest.raises(WebSocketDisconnect) as caught, TestClient(app).websocket_connect("/") as connection:
+        connection.receive_text()
+    assert (caught.value.code, caught.value.reason) == (code, reason)
 
 
 @pytest.mark.anyio

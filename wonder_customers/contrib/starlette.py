@@ -13,7 +13,7 @@ For example:
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from inspect import isawaitable
 from typing import Any, Final, TypeVar
 
@@ -28,6 +28,7 @@ with needed("starlette", "starlette", by=__name__):
     from starlette.applications import Starlette
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import JSONResponse, Response
+    from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 __all__ = [
     "ClientDisconnected",
@@ -122,24 +123,35 @@ def install_error_handlers(app: Starlette) -> None:
     """Install exception handlers on a Starlette or FastAPI app.
 
     The response to a `WonderCustomersError` is that of `problem_response`. The response to `ClientDisconnected` is
-    empty and has status 499. Errors with status 500 are logged by the logger ``wonder_customers``.
+    empty and has status 499. A WebSocket is closed with code 1011 and the title of the problem details. Errors with
+    status 500 are logged by the logger ``wonder_customers``.
 
     Args:
         app: The application.
     """
 
-    async def failed(_: Request, error: Exception) -> Response:
+    async def failed(connection: Any, error: Exception) -> Any:
         assert isinstance(error, WonderCustomersError)  # noqa: S101 - the handler is registered for this class
         response = problem_response(error)
         if response.status_code == 500:
             _LOG.error("a request ended with status 500: %s", error, exc_info=error)
-        return response
+        return await _sendable(connection, response, problem(error).body["title"])
 
-    async def gone(_: Request, error: Exception) -> Response:
-        return Response(status_code=499)
+    async def gone(connection: Any, error: Exception) -> Any:
+        return await _sendable(connection, Response(status_code=499))
 
     app.add_exception_handler(WonderCustomersError, failed)
     app.add_exception_handler(ClientDisconnected, gone)
+
+
+async def _sendable(connection: HTTPConnection, response: Response, reason: str | None = None) -> Response | None:
+    """Return `response`, or close a WebSocket, to which no response can be sent after its handshake."""
+    if not isinstance(connection, WebSocket):
+        return response
+    if WebSocketState.DISCONNECTED not in {connection.client_state, connection.application_state}:
+        with suppress(WebSocketDisconnect):
+            await connection.close(1011, reason)
+    return None
 
 
 # Client disconnects
