@@ -214,6 +214,8 @@ async def test_errors_are_resolved_only_with_their_account(method: str) -> None:
         error, count = caught.value, len(wire.requests)
         with pytest.raises(ConfigurationError, match=r"another paydock account\. Nothing was sent"):
             await getattr(session, method)(error)
+        with pytest.raises(ConfigurationError, match="expected the CallError of a write, not ValueError"):
+            await getattr(session, method)(ValueError())
         with pytest.raises(ConfigurationError, match="a call to paydock, but this session or view uses monri"):
             await getattr(session.for_account(ACCOUNTS["monri"]()), method)(pickle.loads(pickle.dumps(error)))
         assert (len(wire.requests), "tenant-b" in repr(vars(error))) == (count, False)

@@ -66,7 +66,11 @@ def card(gateway: str) -> Any:
         "address": Address(STREET),
     }
     number = "4929735926140832"
-    return WonderCard(number, **common, **where) if gateway == "wonder" else CardSource(number, **common)
+    return (
+        WonderCard(number, **common, **where)
+        if gateway == "wonder"
+        else CardSource(number, **common, gateway_id="a" * 24)
+    )
 
 
 CALLS: dict[str, Callable[[Session, str], Any]] = {

@@ -289,6 +289,8 @@ class CallContext:
 def check_owner(error: CallError, account_context: AccountContext) -> None:
     """Raise `ConfigurationError` if `error` is known to be the error of another account's call."""
     gateway, owner = account_context.dialect.gateway, account_context.owner
+    if not isinstance(error, CallError):
+        raise ConfigurationError(f"expected the CallError of a write, not {type(error).__name__}")
     if error.gateway not in {"", gateway}:
         whose = f"a call to {error.gateway}, but this session or view uses {gateway}"
     elif _OWNERS.get(error, owner) != owner:
