@@ -197,8 +197,29 @@ def test_resume_refuses_a_journal_of_another_endpoint(
     assert at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
     code, _, err = at_simulator("resume", "c.csv.monri.journal", MONRI_BASE_URL="https://ipgtest.monri.com/")
     assert code == USAGE
-    assert f"the journal belongs to monri at {server.origin}, but" in err
-    assert "the account in the environment is at https://ipgtest.monri.com/" in err
+    assert f"is the journal of monri at {server.origin}, not of monri at https://ipgtest.monri.com/" in err
+
+
+def test_journal_of_another_merchant_is_refused_until_the_credentials_are_confirmed(
+    at_simulator: Command, server: SimulatorServer, folder: Path
+) -> None:
+    write_csv(folder / "c.csv", 3)
+    assert at_simulator("sync", "c.csv", "--to", "paydock", "--first", "2")[0] == 0
+    journal, other = "c.csv.paydock.journal", server.gateways["paydock"].add_merchant(server.origin)
+    sent = server.store.requests.copy()
+    for words in (
+        *((name, "c.csv", "--to", "paydock") for name in ("sync", "plan")),
+        *((name, journal) for name in ("resume", "retry-failed", "verify")),
+        ("migrate", "--from", "monri", "--to", "paydock", "--journal", journal),
+    ):
+        code, _, err = at_simulator(*words, **other)
+        assert (code, f"{journal} is the journal of another paydock account" in err) == (USAGE, True), words
+    assert server.store.requests == sent
+    renewed = server.gateways["paydock"].renew_credentials(server.origin)
+    assert at_simulator("resume", journal, **renewed)[0] == USAGE
+    assert at_simulator("plan", "c.csv", "--to", "paydock", "--renewed-credentials", **renewed)[0] == 0
+    code, out, err = at_simulator("resume", journal, **renewed)
+    assert (code, "adds up" in out) == (0, True), err
 
 
 def test_ray_with_simulator_option_is_refused(at_simulator: Command, folder: Path) -> None:

@@ -228,7 +228,7 @@ def test_journal_contains_no_query_and_another_query_is_refused(inside: Path, co
 def test_verify_compares_with_the_gateway_of_the_journal_only(inside: Path, commands: Commands) -> None:
     change(inside / JOURNAL, "UPDATE about SET value = 'https://192.0.2.1' WHERE name = 'endpoint'")
     code, output = commands("verify", JOURNAL)
-    assert (code, "the journal belongs to monri at https://192.0.2.1" in output) == (1, True)
+    assert (code, "is the journal of monri at https://192.0.2.1" in output) == (1, True)
 
 
 # Crafted journals

@@ -123,8 +123,8 @@ class LocalJob(Job):
                     " journal=Journal.open(…)."
                 )
         if isinstance(self._journal, Journal):
-            self._journal.check(self._session.gateway, self._session.account.base_url)
-            self._journal.begin(self._options.facts, resume=self._options.resume)
+            owner = self._session.account
+            self._journal.begin(self._options.facts, resume=self._options.resume, account=owner)
             stack.callback(self._end, self._journal)
         self._used = self.begun = True
         self.stats.begin(self._clock())
@@ -363,7 +363,7 @@ def sync(
         options: All settings of the job. See `Options` for the defaults.
 
     Raises:
-        ConfigurationError: When the job is opened, if the journal cannot be read or belongs to another gateway, or if
+        ConfigurationError: When the job is opened, if the journal cannot be read or belongs to another account, or if
             customers cannot be deleted.
         BulkError: When the job is opened, if the journal is in use or cannot be written; while iterating, after the
             last outcome, if the job stopped because of a problem. `Job.stopped` contains the reason.

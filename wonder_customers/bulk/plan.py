@@ -152,8 +152,8 @@ async def plan(
         inspect: A function that is called with the outcomes and the rows to send of each batch; None if there is none.
 
     Raises:
-        ConfigurationError: The source or the journal cannot be read, an argument is invalid, or the gateway cannot
-            delete customers.
+        ConfigurationError: The source or the journal cannot be read, the journal belongs to another account, an
+            argument is invalid, or the gateway cannot delete customers.
         CallError: A lookup failed.
     """
     notes = rows.notes if isinstance(rows, RowReader) else SourceNotes()
@@ -169,6 +169,8 @@ async def plan(
         if look_up < 0:
             raise ConfigurationError(f"look_up must be at least 0, not {look_up}. Nothing was looked up.")
         limit = RemovalLimit.parse(max_removed)
+        if journal is not None:
+            await anyio.to_thread.run_sync(journal.check, session.account)
         if removed == "delete":
             check_deletion(session.account)
         with change_filter:

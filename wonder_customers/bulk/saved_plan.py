@@ -14,6 +14,7 @@ from attrs import define, evolve, field, frozen
 from wonder_customers.bulk.batches import Batches
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.journal.account import merchant_of
 from wonder_customers.bulk.journal.database import connect, reading
 from wonder_customers.bulk.journal.digest import Digests, key_mark
 from wonder_customers.bulk.options import Options, Rows
@@ -23,7 +24,6 @@ from wonder_customers.bulk.rows import Outcome
 from wonder_customers.dialects.accounts import environment
 from wonder_customers.dialects.provided_secrets import provided_secrets
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.secret import Secret, secrets_of
 from wonder_customers.session import CustomerSession
 
 __all__ = ["PlanWriter", "SavedPlan", "check_plan", "contents", "plan_facts", "save_plan"]
@@ -39,14 +39,10 @@ def plan_facts(
 ) -> dict[str, str]:
     """Return the facts that must be equal when a plan is made and when it is carried out."""
     account, digests = session.account, journal.digests
-    merchant = account.dialect().merchant
-    secrets = [merchant] if type(merchant) is Secret else secrets_of(account)
     # A secret that a function returns may change, so it is identified by the name of the function.
     functions = [it.function for it in provided_secrets(account).values()]
     named = [f"{it.__module__}.{getattr(it, '__qualname__', type(it).__qualname__)}" for it in functions]
-    public = [] if isinstance(merchant, Secret) else [str(merchant)]
-    identity = [*(it.reveal() for it in secrets), *named, *public]
-    described = {"account": identity, "journal": _state(journal), **source}
+    described = {"account": [*merchant_of(account), *named], "journal": _state(journal), **source}
     return {
         "gateway": session.gateway,
         "endpoint": account.base_url,

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, closing
 from math import sqrt
 from typing import Any, Final, Literal
 
+import anyio.to_thread
 from attrs import define, field, frozen
 
 from wonder_customers.bulk.batches import Batches, for_each
@@ -144,7 +145,8 @@ async def verify(
         rng: The random number generator that draws the sample; None for a new generator.
 
     Raises:
-        ConfigurationError: The source or the journal cannot be read, or the sample size is invalid.
+        ConfigurationError: The source or the journal cannot be read, the journal belongs to another account, or the
+            sample size is invalid.
         CallError: A customer could not be read.
     """
     found = Verification()
@@ -155,6 +157,8 @@ async def verify(
         seen = stack.enter_context(closing(ReferenceIndex()))
         find = None if journal is None else stack.enter_context(journal.reader())
         comparison = _Comparison(patient, journal, find, empty, seen, found)
+        if journal is not None:
+            await anyio.to_thread.run_sync(journal.check, session.account)
         if sample is not None and sample < 1:
             raise ConfigurationError(f"sample must be at least 1, not {sample}. Nothing was read back.")
         if sample is not None:

@@ -15,7 +15,7 @@ from wonder_customers.secret import concealed
 if TYPE_CHECKING:  # loaded only for bulk jobs
     from wonder_customers.bulk.journal import Journal
 
-__all__ = ["account_from_environment", "account_of", "confirm_production", "is_configured"]
+__all__ = ["account_from_environment", "account_of", "check_account", "confirm_production", "is_configured"]
 
 
 def is_configured(gateway: str, variables: Mapping[str, str] = environ) -> bool:
@@ -53,12 +53,14 @@ def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:
         raise ConfigurationError("the job was not confirmed with `yes`. To start the job, run the command again.")
 
 
-def account_of(opened: "Journal") -> Account:
-    """Return the account of a journal's gateway from the environment."""
-    owner = account_from_environment(opened.gateway)
-    if owner.base_url != opened.endpoint:
-        raise ConfigurationError(
-            f"the journal belongs to {opened.gateway} at {opened.endpoint}, but the account in the environment is at"
-            f" {owner.base_url}. Set the variables and the base URL of the journal's account."
-        )
+def account_of(opened: "Journal", *, renewed: bool) -> Account:
+    """Return the account of a journal from the environment."""
+    return check_account(opened, account_from_environment(opened.gateway), renewed=renewed)
+
+
+def check_account(opened: "Journal", owner: Account, *, renewed: bool) -> Account:
+    """Check that a journal belongs to an account, and return the account."""
+    if renewed:
+        opened.confirm(owner)
+    opened.check(owner)
     return owner

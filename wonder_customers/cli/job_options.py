@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from attrs import fields, frozen
+from attrs import frozen
 from cyclopts import Parameter
 
 from wonder_customers.bulk.journal import Journal
@@ -15,7 +15,16 @@ from wonder_customers.cli.monitoring import Monitor, webhook
 from wonder_customers.cli.shared_options import POSITIVE
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["AgainOptions", "EngineOptions", "LimitOptions", "OutputOptions", "Rate", "RateOptions", "RemovalOptions"]
+__all__ = [
+    "AgainOptions",
+    "EngineOptions",
+    "LimitOptions",
+    "OutputOptions",
+    "Rate",
+    "RateOptions",
+    "RemovalOptions",
+    "Renewed",
+]
 
 Rate = Annotated[
     str | None, Parameter(allow_leading_hyphen=True, help="The maximum request rate, such as 25/s or 100/min.")
@@ -144,6 +153,16 @@ class RemovalOptions:
         return {"removed": self.removed or "report", "max_removed": self.max_removed or "5%"}
 
 
+Renewed = Annotated[
+    bool,
+    Parameter(
+        name="--renewed-credentials",
+        help="The credentials of the journal's account were renewed. Pass this option once, because the journal records"
+        " a digest of the new credentials.",
+    ),
+]
+
+
 @Parameter(name="*")
 @frozen
 class AgainOptions:
@@ -157,10 +176,11 @@ class AgainOptions:
     ] = None
     query: Annotated[str | None, Parameter(help="The query with which the run was started.")] = None
     database: Annotated[str | None, Parameter(help="The database with which the run was started.")] = None
+    renewed: Renewed = False
 
     def check_unused(self, journal: Journal) -> None:
         """Raise `ConfigurationError` if an option is set, because the journal is the journal of a migration."""
-        for name in (it.name for it in fields(type(self)) if getattr(self, it.name) is not None):
+        for name in (it for it in ("source", "query", "database") if getattr(self, it) is not None):
             raise no_effect(f"--{name}", f", because {journal.path} is the journal of a migration")
 
 

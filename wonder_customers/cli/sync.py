@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.sources.reader import Source
-from wonder_customers.cli.accounts import account_from_environment, account_of, confirm_production
+from wonder_customers.cli.accounts import account_from_environment, account_of, check_account, confirm_production
 from wonder_customers.cli.error_messages import no_effect
 from wonder_customers.cli.inspect_commands import (
     erase,
@@ -38,6 +38,7 @@ from wonder_customers.cli.job_options import (
     Rate,
     RateOptions,
     RemovalOptions,
+    Renewed,
 )
 from wonder_customers.cli.job_outputs import default_letters
 from wonder_customers.cli.shared_options import GATEWAYS, POSITIVE, WHOLE
@@ -87,6 +88,7 @@ def sync(
     ] = None,
     empty: Empty = "own",
     yes: Yes = False,
+    renewed: Renewed = False,
     columns: SourceOptions = SOURCE,
     removal: RemovalOptions = RemovalOptions(),
     limits: LimitOptions = LimitOptions(),
@@ -119,6 +121,7 @@ def sync(
                 print_columns(reader, quote(str(file)))
         confirm_production(owner, to, yes=yes or path.exists())
         opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
+        check_account(opened, owner, renewed=renewed)
         how = {"first": first, "full": full, **rules}
         resumable = not simulator or journal is not None
         return _run(owner, opened, facts, output, str(file), resumable=resumable, approved=approved, **how)
@@ -158,6 +161,7 @@ def plan(
     save: Annotated[Path | None, Parameter(help="Save the plan to this new file, for `sync --approved`.")] = None,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process instead of the gateway.")] = False,
     empty: Empty = "own",
+    renewed: Renewed = False,
     columns: SourceOptions = SOURCE,
     removal: RemovalOptions = RemovalOptions(),
     limits: RateOptions = RateOptions(),
@@ -171,6 +175,8 @@ def plan(
         if save is not None and simulator and journal is None:
             raise ConfigurationError("with --simulator, --save requires a journal. Nothing was planned. Add --journal.")
         known = Journal.open(path, gateway=to, endpoint=owner.base_url) if path.exists() else None
+        if known is not None:
+            check_account(known, owner, renewed=renewed)
         with nullcontext(known) if known or not save else empty_journal(path, to, owner.base_url) as used:
             source = source_of(facts, owner)
             return show_plan(owner, source, used, options, rate=rate, look_up=look_up, diff=diff, save=save)
@@ -193,7 +199,7 @@ def resume(
     """Continue an interrupted run. Rows with an unknown outcome are looked up before they are sent again."""
     opened, facts = _last_run(journal, again, engine, removal)
     check_unchanged(facts, allow_changed=allow_changed)
-    return _run_again(opened, facts, output, resume=True, full=facts["full"], **removal.rules())
+    return _run_again(opened, facts, output, again, resume=True, full=facts["full"], **removal.rules())
 
 
 @commands.command(name="retry-failed")
@@ -212,7 +218,7 @@ def retry_failed(
     """Send again the rows that earlier runs recorded without a confirmation, such as failed rows."""
     opened, facts = _last_run(journal, again, engine)
     check_unchanged(facts, allow_changed=allow_changed)
-    return _run_again(opened, facts, output, only="failed")
+    return _run_again(opened, facts, output, again, only="failed")
 
 
 @commands.command
@@ -274,12 +280,12 @@ def verify(
     origin = migrated_from(opened)
     if origin is not None:
         again.check_unused(opened)
-        owner = account_of(opened)
+        owner = account_of(opened, renewed=again.renewed)
         source: Source | Account = account_from_environment(origin)
         facts: dict[str, Any] = {"empty": "own", "workers": RateOptions().workers, "rate": None}
     else:
         opened, facts = _last_run(journal, again)
-        owner = account_of(opened)
+        owner = account_of(opened, renewed=again.renewed)
         report_change(facts, opened)
         source = source_of(facts, owner)
     return show_verification(
@@ -304,6 +310,7 @@ def migrate(
     ] = None,
     accept_losses: Annotated[bool, Parameter(help="Migrate even if some fields or customers are lost.")] = False,
     yes: Yes = False,
+    renewed: Renewed = False,
     limits: LimitOptions = LimitOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
@@ -318,6 +325,7 @@ def migrate(
     path = journal or Path(f"migrate.{source}.{to}.journal")
     confirm_production(owner, to, yes=yes or path.exists())
     opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
+    check_account(opened, owner, renewed=renewed)
     how: dict[str, Any] = {"workers": limits.workers, "max_failures": limits.max_failures}
     options = Options(give_up_after=limits.outage_seconds(), facts={"migrate": source}, **how)
     letters, title = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl"), f"{source} → {to}"
@@ -378,8 +386,8 @@ def _run(
     return run(task, source_of(facts, owner))
 
 
-def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **how: Any) -> int:
+def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, again: AgainOptions, **how: Any) -> int:
     """Run a job with the settings of a journal's last run."""
     file = Path(facts["source"])
     output = evolve(output, failures=output.failures or default_letters(file, opened.gateway))
-    return _run(account_of(opened), opened, facts, output, file.name, **how)
+    return _run(account_of(opened, renewed=again.renewed), opened, facts, output, file.name, **how)

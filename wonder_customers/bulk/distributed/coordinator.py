@@ -144,6 +144,15 @@ class Coordinator:
         it, grace = self._journal, max(0.0, self._quiet_at - clock.monotonic())
         return WorkerConfig(it.gateway, it.endpoint, it.name, key_mark(it.digests), it.run, self.duration, grace)
 
+    async def admit(self, mark: str | None) -> None:
+        """Check that a worker's account is the journal's account; `mark` is the digest of its merchant.
+
+        Raises:
+            ConfigurationError: The journal belongs to another account.
+        """
+        await self._open.wait()
+        await anyio.to_thread.run_sync(self._journal.admit, mark)
+
     async def lease(self) -> tuple[bytes, int] | Literal["wait", "over"]:
         """Lease a partition and return it with its token; otherwise return ``wait`` or ``over``."""
         await self._open.wait()

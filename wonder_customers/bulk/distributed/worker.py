@@ -14,6 +14,7 @@ from wonder_customers._support import clock
 from wonder_customers.bulk.distributed.coordinator import Coordinator, WorkerConfig, progress_of
 from wonder_customers.bulk.distributed.leased_journal import LeasedJournal
 from wonder_customers.bulk.distributed.partition import Partition, run_partition
+from wonder_customers.bulk.journal.account import account_mark
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.permits import reach
@@ -89,7 +90,8 @@ class Worker:
         """Take partitions and run them, until the job is over.
 
         Raises:
-            ConfigurationError: The account or the key of this worker cannot be used.
+            ConfigurationError: The account or the key of this worker cannot be used, or the account is not the
+                journal's.
             BulkError: The coordinator cannot be reached.
         """
         config = await self._reach(self.coordinator.worker_config)
@@ -102,6 +104,7 @@ class Worker:
                 f" example with {config.gateway.upper()}_BASE_URL."
             )
         digests = digests_for(config)
+        await self._reach(self.coordinator.admit, account_mark(account, digests))
         limit = FencedRateLimit(self.rate_limit or AdaptiveRateLimit())
         connections = max(32, self.options.workers)
         async with CustomerSession(account, rate_limit=limit, max_connections=connections) as session:

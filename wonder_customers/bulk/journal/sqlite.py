@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 from time import time
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from attrs import define, field
 
 from wonder_customers._support import clock as system_clock
 from wonder_customers.bulk.continuation import continuation
+from wonder_customers.bulk.journal.account import account_mark
 from wonder_customers.bulk.journal.database import (
     check_columns,
     check_file,
@@ -28,9 +29,20 @@ from wonder_customers.bulk.journal.database import (
     writing,
 )
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
-from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Confirmed, Entry, RowJournal, Run
+from wonder_customers.bulk.journal.entries import Announcement, Confirmed, Entry, RowJournal, Run
 from wonder_customers.bulk.journal.file_lock import FileLock
+from wonder_customers.bulk.journal.statements import (
+    ACCOUNT,
+    CHANGES,
+    CONFIRMED,
+    ENTRY_TYPES,
+    FIND,
+    SCHEMA,
+    SENDING,
+    VERSION,
+)
 from wonder_customers.bulk.journal.write_queue import WriteQueue
+from wonder_customers.dialects.base import Account
 from wonder_customers.errors import BulkError, ConfigurationError
 
 __all__ = ["Change", "Journal", "Run"]
@@ -38,46 +50,7 @@ __all__ = ["Change", "Journal", "Run"]
 Change = tuple[str, Sequence[Any]]
 """One change of a row: its kind, and the values to record."""
 
-VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS runs (
-    run INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, ending TEXT, facts TEXT NOT NULL, counts TEXT
-);
-CREATE TABLE IF NOT EXISTS rows (
-    reference TEXT PRIMARY KEY, number INTEGER NOT NULL, run INTEGER NOT NULL, state TEXT NOT NULL, result TEXT,
-    raw BLOB, payload BLOB, id TEXT, attempts INTEGER NOT NULL, code TEXT, at REAL NOT NULL
-, fields TEXT) WITHOUT ROWID;
-"""
-_SENDING = """
-INSERT INTO rows (run, at, reference, number, raw, payload, fields, state, attempts)
-VALUES (?, ?, ?, ?, ?, ?, ?, 'sending', 0)
-ON CONFLICT (reference) DO UPDATE SET number = excluded.number, run = excluded.run, state = 'sending', result = NULL,
-    id = CASE rows.state WHEN 'removed' THEN NULL ELSE rows.id END, raw = excluded.raw, payload = excluded.payload,
-    fields = excluded.fields, attempts = 0, code = NULL, at = excluded.at
-"""
-_DONE = """
-INSERT OR REPLACE INTO rows (run, at, reference, number, raw, payload, fields, result, id, attempts, code, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {}, 'done')
-"""
-_CHANGES: Final = {
-    "sending": _SENDING,
-    "done": _DONE.format("NULL"),
-    "late": _DONE.format(f"'{LATE_ATTEMPT}'"),
-    "ended": "UPDATE rows SET at = ?2, state = ?4, attempts = ?5, code = ?6 WHERE reference = ?3",
-    "same": "UPDATE rows SET raw = ?4 WHERE reference = ?3",
-}
-"""The SQL of each kind of `Change`. Its parameters are the run, the Unix time, and the values of the change."""
 _RECORDED = "The results of all rows are in the journal, and only the end of the run is missing."
-_CONFIRMED = """
-SELECT reference, raw, rows.id, CASE run WHEN ? THEN result END FROM json_each(?) CROSS JOIN rows ON reference = value
-WHERE state = 'done' AND raw IS NOT NULL
-"""
-_FIND = """
-SELECT reference, number, run, state, result, raw, payload, id, attempts, code, at, fields FROM rows
-WHERE reference IN (SELECT value FROM json_each(?))
-"""
 
 
 @define(eq=False)
@@ -106,6 +79,7 @@ class Journal(RowJournal):
     run: int = field(default=0, init=False)
     _lock: FileLock = field(init=False)
     _running: bool = field(default=False, init=False)
+    _mark: str | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.writer = WriteQueue(partial(connect, self.path), str(self.path))
@@ -135,7 +109,7 @@ class Journal(RowJournal):
             digests = Digests(key_of(where))
             mark = key_mark(digests).hex()
             with closing(connect(where)) as connection:
-                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")  # rolled back if the file is another database
+                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")  # rolled back if the file is another database
                 _upgrade(connection, where)
                 connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", mine.items())
                 # A journal of an older version has no mark, and gets that of the key with which it is opened.
@@ -174,9 +148,9 @@ class Journal(RowJournal):
         with reading(where), closing(connect(where)) as connection:
             connection.execute("BEGIN IMMEDIATE")  # rolled back, because `open` also upgrades the journal
             _upgrade(connection, where)
-            held = dict(connection.execute("SELECT name, value FROM about"))
-            about = {name: held[name] for name in ("gateway", "endpoint", "version")}
-        return cls.open(where, gateway=about["gateway"], endpoint=about["endpoint"], clock=clock)
+            about = dict(connection.execute("SELECT name, value FROM about"))
+            gateway, endpoint = about["gateway"], about["endpoint"]
+        return cls.open(where, gateway=gateway, endpoint=endpoint, clock=clock)
 
     @property
     def name(self) -> str:
@@ -185,31 +159,71 @@ class Journal(RowJournal):
 
     # Runs
 
-    def check(self, gateway: str, endpoint: str) -> None:
-        """Check that the journal belongs to a gateway and base URL.
+    def check(self, account: Account) -> None:
+        """Check that the journal belongs to an account. The merchant is compared if both merchants are known.
+
+        Raises:
+            ConfigurationError: The journal belongs to another gateway, base URL or merchant.
+        """
+        self._check_place(account)
+        self._check_mark(account_mark(account, self.digests))
+
+    def confirm(self, account: Account) -> None:
+        """Record that an account with other credentials, such as a renewed key, is the journal's account.
 
         Raises:
             ConfigurationError: The journal belongs to another gateway or base URL.
+            BulkError: The journal cannot be written.
         """
+        self._check_place(account)
+        if mark := account_mark(account, self.digests):
+            self._execute("INSERT OR REPLACE INTO about VALUES ('account', ?)", [mark])
+
+    def admit(self, mark: str | None) -> None:
+        """Check the digest of a merchant as `check` does, and record it."""
+        self._check_mark(mark)
+        if mark is not None:
+            self._execute("INSERT OR REPLACE INTO about VALUES ('account', ?)", [mark])
+            self._mark = mark
+
+    def _check_place(self, account: Account) -> None:
+        gateway, endpoint = account.dialect().gateway, account.base_url
         if (gateway, endpoint) != (self.gateway, self.endpoint):
             raise ConfigurationError(
                 f"{self.path} is the journal of {self.gateway} at {self.endpoint}, not of {gateway} at {endpoint}."
                 " Check the gateway and its base URL, or use another file as the journal."
             )
 
-    def begin(self, facts: Mapping[str, Any], *, resume: bool = False, leased: float = 0.0) -> Run:
+    def _check_mark(self, mark: str | None) -> None:
+        # During a run, all workers must have the same account, also before the first row.
+        for (held,) in self._query(ACCOUNT) if self._mark is None else [(self._mark,)]:
+            if mark not in {held, None}:
+                raise ConfigurationError(
+                    f"{self.path} is the journal of another {self.gateway} account: its rows were sent with other"
+                    " credentials. Use these credentials, or another file as the journal. If the credentials of the"
+                    " same account were renewed, add --renewed-credentials once (in Python: `Journal.confirm`)."
+                )
+
+    def begin(
+        self, facts: Mapping[str, Any], *, resume: bool = False, leased: float = 0.0, account: Account | None = None
+    ) -> Run:
         """Acquire the journal for this process, start a run or continue the last run, and return the run.
 
         Args:
             facts: The settings for repeating the run.
             resume: Whether to continue the last run.
             leased: Seconds for which workers on other machines may send requests after this process was killed.
+            account: The account of the run; None if only the workers know it.
 
         Raises:
+            ConfigurationError: The journal belongs to another account.
             BulkError: Another run uses the journal, the journal cannot be written, or it has no run to resume.
         """
         self.hold()
         try:
+            if account is not None:
+                self._check_place(account)
+                self.admit(account_mark(account, self.digests))
             return self._begin(facts, resume, leased)
         except BaseException:
             self.release()
@@ -272,7 +286,7 @@ class Journal(RowJournal):
 
     def release(self) -> None:
         """Release the journal."""
-        self._running, self.run = False, 0
+        self._running, self.run, self._mark = False, 0, None
         self._lock.release()
 
     def last_run(self) -> Run | None:
@@ -321,7 +335,7 @@ class Journal(RowJournal):
         """
         if rows:
             begin = (self.run, self.clock())
-            await self.writer.commit([(_SENDING, begin + row) for row in rows])
+            await self.writer.commit([(SENDING, begin + row) for row in rows])
 
     async def merge(self, changes: Sequence[Change]) -> None:
         """Write changes in order, and wait until they are on disk.
@@ -331,10 +345,10 @@ class Journal(RowJournal):
         """
         if changes:
             begin = (self.run, self.clock())
-            await self.writer.commit([(_CHANGES[kind], (*begin, *values)) for kind, values in changes])
+            await self.writer.commit([(CHANGES[kind], (*begin, *values)) for kind, values in changes])
 
     def _post(self, kind: str, values: Sequence[Any]) -> None:
-        self.writer.post((_CHANGES[kind], (self.run, self.clock(), *values)))
+        self.writer.post((CHANGES[kind], (self.run, self.clock(), *values)))
 
     async def serve(self) -> None:
         """Write queued entries until `stop` is called.
@@ -356,8 +370,8 @@ class Journal(RowJournal):
 
             def find(references: Sequence[str]) -> dict[str, Entry]:
                 with reading(self.path):
-                    rows = connection.execute(_FIND, [orjson.dumps(references).decode()]).fetchall()
-                    check_columns(rows, _ENTRY_TYPES)
+                    rows = connection.execute(FIND, [orjson.dumps(references).decode()]).fetchall()
+                    check_columns(rows, ENTRY_TYPES)
                     return {row[0]: Entry._make(row) for row in rows}
 
             yield find
@@ -369,7 +383,7 @@ class Journal(RowJournal):
 
             def find(digests: Mapping[str, bytes]) -> dict[str, Confirmed]:
                 with reading(self.path):
-                    rows = connection.execute(_CONFIRMED, [self.run, orjson.dumps([*digests]).decode()]).fetchall()
+                    rows = connection.execute(CONFIRMED, [self.run, orjson.dumps([*digests]).decode()]).fetchall()
                     check_columns(rows, (str, bytes, str, str))
                     return {it[0]: it for it in rows if it[1] == digests[it[0]]}
 
@@ -387,12 +401,9 @@ class Journal(RowJournal):
 def _upgrade(connection: Connection, path: Path) -> None:
     """Upgrade the tables of an older version, and check the schema."""
     if "fields" not in {row[1] for row in connection.execute("PRAGMA table_info(rows)")}:
-        # A journal of 0.1.0. `_SCHEMA` has a line break at the position where SQLite adds this column.
+        # A journal of 0.1.0. `SCHEMA` has a line break at the position where SQLite adds this column.
         connection.execute("ALTER TABLE rows ADD COLUMN fields TEXT")
-    check_schema(connection, path, _SCHEMA)
-
-
-_ENTRY_TYPES = (str, int, int, str, str, bytes, bytes, str, int, str, float, str)
+    check_schema(connection, path, SCHEMA)
 
 
 def _json(value: dict[str, Any]) -> str:
