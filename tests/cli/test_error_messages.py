@@ -8,6 +8,7 @@ import sysconfig
 import time
 from pathlib import Path
 
+import orjson
 import pytest
 from bulk.customers import write_csv
 from cli.conftest import COMMAND, Command
@@ -58,6 +59,42 @@ def test_unwritable_report_is_reported(command: Command, server: SimulatorServer
     assert code == FAILED
     assert "adds up" in out
     assert "the report r.json could not be written: No space left on device. The summary above shows" in err
+
+
+@full
+@pytest.mark.parametrize("option", ["--report", "--html"])
+def test_unwritable_report_does_not_hide_the_end_of_a_job(
+    command: Command, server: SimulatorServer, folder: Path, option: str
+) -> None:
+    write_csv(folder / "c.csv", 2)
+    variables = server.environment() | {"MONRI_MERCHANT_KEY": "another"}
+    words = ("sync", "c.csv", "--to", "monri", "--heartbeat", "h.json", option, str(FULL))
+    code, _, err = command(*words, env=variables)
+    assert code == STOPPED
+    assert "report /dev/full could not be written" in err
+    heartbeat = orjson.loads((folder / "h.json").read_bytes())
+    assert (heartbeat["exit_code"], heartbeat["ending"]) == (STOPPED, "refused")
+
+
+@full
+@pytest.mark.parametrize(("out", "err", "expected"), [(True, False, FAILED), (False, True, 0), (True, True, FAILED)])
+def test_full_disk_for_the_output_of_a_job(
+    bare: dict[str, str], server: SimulatorServer, folder: Path, out: bool, err: bool, expected: int
+) -> None:
+    write_csv(folder / "c.csv", 2)
+    with FULL.open("w") as nowhere:
+        done = subprocess.run(
+            [*COMMAND, "sync", "c.csv", "--to", "monri", "--report", "r.json"],
+            env=bare | server.environment(),
+            stdout=nowhere if out else subprocess.PIPE,
+            stderr=nowhere if err else subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == expected
+    assert orjson.loads((folder / "r.json").read_bytes())["rows"]["created"] == 2
+    if out and not err:
+        assert "standard output cannot be written: No space left on device" in done.stderr
 
 
 @full

@@ -9,7 +9,7 @@ from wonder_customers.bulk.dead_letters import check_dead_letters
 from wonder_customers.bulk.html_report import page
 from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.cli.output import print_message
-from wonder_customers.errors import BulkError, ConfigurationError
+from wonder_customers.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from wonder_customers.cli.sync_jobs import SyncTask
@@ -90,20 +90,27 @@ def _is_same_file(first: Path, second: Path) -> bool:
     return first.resolve() == second.resolve()
 
 
-def write_reports(task: "SyncTask", facts: dict[str, Any]) -> None:
-    """Write the requested reports of a job."""
-    if task.output.report is not None:
-        _save(task.output.report, "report", orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    if task.output.html is not None:
-        _save(task.output.html, "HTML report", page(facts).encode())
+def write_reports(task: "SyncTask", facts: dict[str, Any]) -> bool:
+    """Write the requested reports of a job; return whether all of them were written."""
+    report, html, written = task.output.report, task.output.html, True
+    if report is not None:
+        written = _save(report, "report", orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    if html is not None:
+        written = _save(html, "HTML report", page(facts).encode()) and written
+    return written
 
 
-def _save(file: Path, what: str, content: bytes) -> None:
+def _save(file: Path, what: str, content: bytes) -> bool:
+    """Write a report; return whether this succeeded."""
     try:
         with open(file, "wb", opener=private_opener) as opened:
             opened.write(content)
     except OSError as error:
-        raise BulkError(
-            f"the {what} {file} could not be written: {error.strerror}. The summary above shows the result of the job."
-        ) from None
+        print_message(
+            f"wonder-customers: the {what} {file} could not be written: {error.strerror}. The summary above shows the"
+            " result of the job.",
+            "red",
+        )
+        return False
     print_message(f"The {what} was written to {file}.")
+    return True

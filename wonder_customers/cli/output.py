@@ -65,10 +65,12 @@ def print_message(text: str, style: str = "") -> None:
 @contextmanager
 def ignoring_closed(stream: TextIO) -> Iterator[None]:
     """Ignore the error of a closed stream, and discard its further output."""
+    # Messages that cannot be written because the disk is full must not change the exit code.
+    ignored = {errno.EPIPE, errno.EIO, *([errno.ENOSPC] if stream is sys.stderr else [])}
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.EPIPE, errno.EIO}:
+        if error.errno not in ignored:
             raise
         discard(stream)
 

@@ -34,7 +34,7 @@ from wonder_customers.cli.job_facts import described
 from wonder_customers.cli.job_options import EngineOptions, OutputOptions
 from wonder_customers.cli.job_outputs import check_outputs, default_path, write_reports
 from wonder_customers.cli.monitoring import Monitor
-from wonder_customers.cli.output import ignoring_closed, print_message
+from wonder_customers.cli.output import discard, ignoring_closed, print_message
 from wonder_customers.cli.progress import ProgressDisplay, print_summary
 from wonder_customers.cli.source_options import print_changes
 from wonder_customers.dialects import simulator
@@ -236,14 +236,15 @@ async def run_job(task: SyncTask, job: Job) -> int:
         started=started,
     )
     facts["reason"] = facts["reason"] and with_options(facts["reason"])
-    code = FAILED
+    code = _exit_code(job) if message is None else STOPPED
     try:
-        _print_result(task, job, facts, message)
-        with ignoring_closed(sys.stdout):
-            print_changes(job.notes)
-        write_reports(task, facts)
+        printed = _print_result(task, job, facts, message)
+        if not (write_reports(task, facts) and printed):
+            code = code or FAILED  # a job that stopped keeps its exit code
         reports.check_balance(job)
-        code = _exit_code(job) if message is None else STOPPED
+    except BaseException:
+        code = FAILED
+        raise
     finally:
         await task.monitor.end(Path(task.source).name, facts, code)
     return code
@@ -306,16 +307,24 @@ _END_STATES = {
 }
 
 
-def _print_result(task: SyncTask, job: Job, facts: Mapping[str, Any], message: str | None) -> None:
+def _print_result(task: SyncTask, job: Job, facts: Mapping[str, Any], message: str | None) -> bool:
+    """Print the result of a job; return whether standard output could be written."""
     state = _END_STATES.get(job.exit_status, job.exit_status if message is None else "stopped")
-    title = f"{task.title} ({facts['environment']}): {state}"
-    with ignoring_closed(sys.stdout):
-        print_summary(dict(facts), title)
+    title, printed = f"{task.title} ({facts['environment']}): {state}", True
+    try:
+        with ignoring_closed(sys.stdout):
+            print_summary(dict(facts), title)
+            print_changes(job.notes)
+    except OSError as error:
+        discard(sys.stdout)
+        print_message(f"wonder-customers: standard output cannot be written: {error.strerror}.", "red")
+        printed = False
     if message is not None:
         print_message(message, "red")
     for step in facts["next_steps"]:
         if step["command"] is None or message is None:  # otherwise the message contains the command
             print_message(" ".join(filter(None, step.values())), "yellow")
+    return printed
 
 
 def _exit_code(job: Job) -> int:
