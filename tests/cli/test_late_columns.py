@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
 from cli.conftest import Command
+
+from wonder_customers.simulator.server import SimulatorServer
 
 KNOWN = 1500
 
@@ -17,7 +20,7 @@ def test_job_that_stops_at_an_unknown_key_names_sync_and_not_resume(at_simulator
     code, out, err = at_simulator("sync", "c.jsonl", "--to", "monri", "--report", "r.html")
     text = " ".join(f"{out}{err}".split())
     assert (code, "unknown columns: 'shoe'" in text) == (3, True)
-    assert "After fixing the cause, run the same `sync` or `migrate` again, with other options" in text
+    assert text.count("After fixing the cause, run the same `sync` or `migrate` again, with other options") == 1
     assert "run the same `sync` or `migrate` again" in " ".join(
         at_simulator("status", "c.jsonl.monri.journal")[1].split()
     )
@@ -44,3 +47,29 @@ def test_job_that_stops_because_of_invalid_rows_names_sync_and_not_resume(at_sim
     assert ("resume" in text, "resume" in (folder / "r.html").read_text()) == (False, False)
     code, _, err = at_simulator("sync", "c.csv", "--to", "monri", "--map", "column 3=metadata.note")
     assert code == 0, err
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "json", "parquet"])
+@pytest.mark.parametrize("column", ["company_name", "cvv", "shoe"])
+def test_columns_of_all_files_of_a_folder_are_checked_before_the_first_row(
+    at_simulator: Command, server: SimulatorServer, folder: Path, form: str, column: str
+) -> None:
+    (folder / "in").mkdir()
+    rows = [f"c-{number},Ada,{number}@example.com" for number in range(KNOWN)]
+    (folder / "in" / "a.csv").write_text("\n".join(["reference,name,email", *rows]))
+    late = folder / "in" / f"z.{form}"
+    if form == "parquet":
+        duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
+        select = f"SELECT 'c-x' AS reference, 'Bo' AS name, '737' AS {column}"
+        duckdb.sql(f"COPY ({select}) TO '{late}' (FORMAT parquet)")
+    elif form == "csv":
+        late.write_text(f"reference,name,{column}\nc-x,Bo,737\n")
+    else:
+        entry = f'{{"reference": "c-x", "name": "Bo", "{column}": "737"}}'
+        late.write_text(f"[{entry}]" if form == "json" else entry)
+    for name in ("plan", "sync"):
+        code, _, err = at_simulator(name, "in", "--to", "monri")
+        assert (code, f"wonder-customers: z.{form}: " in err, column in err) == (1, True, True), err
+    assert err.endswith("Nothing was sent.\n")
+    assert server.store.ledger("monri") == {}
+    assert not (folder / "in.monri.journal").exists()

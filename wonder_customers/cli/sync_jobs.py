@@ -322,7 +322,8 @@ def _print_result(task: SyncTask, job: Job, facts: Mapping[str, Any], message: s
     if message is not None:
         print_message(message, "red")
     for step in facts["next_steps"]:
-        if step["command"] is None or message is None:  # otherwise the message contains the command
+        # The message of an error contains the command, and may contain the text.
+        if message is None or (step["command"] is None and step["text"] not in message):
             print_message(" ".join(filter(None, step.values())), "yellow")
     return printed
 

@@ -336,21 +336,40 @@ def _file_encoding(path: Path, reading: Reading) -> str:
 
 def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowReader) -> Iterator[Row]:
     number, before = 0, [_version(path) for path, _ in chosen]
+    several = len(chosen) > 1
     try:
         # All files are checked before the first row, so that nothing is sent if one of them is refused.
-        for file, encoding in zip(chosen, encodings_of(chosen, reading), strict=True):
-            where = f"{file[0].name}, " if len(chosen) > 1 else ""
-            byte_range, begin = ByteRange(encoding=encoding), number
-            try:
-                number = yield from rows_of_file(reader, file, number, reading, where=where, byte_range=byte_range)
-            except ConfigurationError as error:
-                if not where or file[0].name in str(error):
-                    raise
-                raise ConfigurationError(f"{file[0].name}: {error}") from None
-            if where and number == begin:
+        each = list(zip(chosen, encodings_of(chosen, reading), strict=True))
+        for file, encoding in each[1:]:
+            apart = evolve(reading, notes=SourceNotes())
+            RowReader(partial(_named_rows, file, encoding, apart, several=True), None).close()
+        for file, encoding in each:
+            begin = number
+            number = yield from _named_rows(file, encoding, reading, reader, number, several=several)
+            if several and number == begin:
                 reading.notes.empty_files.append(file[0].name)
         for (path, _), version in zip(chosen, before, strict=True):
             # Formats without a check of their own, and files that changed while a later file was read.
             _check_version(path, version)
     finally:
         reader.close()
+
+
+def _named_rows(
+    file: tuple[Path, Format],
+    encoding: str | None,
+    reading: Reading,
+    reader: RowReader,
+    number: int = 0,
+    *,
+    several: bool,
+) -> Generator[Row, None, int]:
+    """Yield the rows of a file. If there are several files, an error names the file."""
+    name, byte_range = file[0].name, ByteRange(encoding=encoding)
+    where = f"{name}, " if several else ""
+    try:
+        return (yield from rows_of_file(reader, file, number, reading, where=where, byte_range=byte_range))
+    except ConfigurationError as error:
+        if not several or name in str(error):
+            raise
+        raise ConfigurationError(f"{name}: {error}") from None
