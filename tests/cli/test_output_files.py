@@ -1,6 +1,8 @@
 """Output files: names that look like markup or shell syntax, and paths that name an input."""
 
 import shlex
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from bulk.customers import write_csv
 from cli.conftest import Command
 
 from wonder_customers.cli.exit_codes import SUCCESS, USAGE
+from wonder_customers.simulator.server import SimulatorServer
 
 NAMES = ["x[/bold].csv", "[red]x.csv", "a\x1b[2Jb.csv", "x; echo 'y'.csv", "x\u202egpj.csv"]
 
@@ -69,3 +72,55 @@ def test_output_must_not_overwrite_a_file_of_a_source_folder(sync: Command, tmp_
     (tmp_path / "c.csv").rename(tmp_path / "folder" / "c.csv")
     code, _, err = sync("folder", "--report", "folder/c.csv")
     assert (code, "would overwrite the source" in err) == (USAGE, True)
+
+
+OUTPUTS = ["--report", "--html", "--heartbeat", "--failures"]
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_output_must_not_overwrite_any_other_file_that_the_command_reads(
+    sync: Command, at_simulator: Command, server: SimulatorServer, tmp_path: Path, option: str
+) -> None:
+    pytest.importorskip("sqlalchemy", reason="needs the extra sql")
+    (tmp_path / "m.toml").write_text('unknown = "ignore"\n')
+    (tmp_path / "key").write_text(server.environment()["MONRI_MERCHANT_KEY"])
+    assert at_simulator("plan", "c.csv", "--to", "monri", "--save", "plan")[0] == SUCCESS
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        connection.execute("CREATE TABLE customers AS SELECT 'c-1' AS reference, 'Ada' AS name")
+        connection.commit()
+    query, select = ("-", "--query"), "SELECT * FROM customers"
+    for path, what, words, variables in (
+        ("m.toml", "mapping", ("c.csv", "--mapping", "m.toml"), {}),
+        ("plan", "saved plan", ("c.csv", "--approved", "plan"), {}),
+        ("c.csv", "source", (*query, "SELECT * FROM 'c.csv'"), {}),
+        ("c.csv", "source", (*query, "SELECT * FROM '*.csv'"), {}),
+        ("shop.db", "source", (*query, select, "--database", "sqlite:///shop.db"), {}),
+        ("shop.db", "source", (*query, select, "--database", "SHOP"), {"SHOP": "sqlite:///shop.db"}),
+        (
+            "key",
+            "file of MONRI_MERCHANT_KEY_FILE",
+            ("c.csv",),
+            {"MONRI_MERCHANT_KEY": "", "MONRI_MERCHANT_KEY_FILE": "key"},
+        ),
+        ("j.lock", "a file of the journal", ("c.csv",), {}),
+    ):
+        before = (tmp_path / path).read_bytes() if path != "j.lock" else b""
+        code, _, err = sync(*words, "--journal", "j", option, path, **variables)
+        assert (code, f"{option} {path} would overwrite" in err, what in err) == (USAGE, True, True), err
+        assert path == "j.lock" or (tmp_path / path).read_bytes() == before
+    assert server.store.ledger("monri") == {}
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_output_must_not_become_a_part_of_the_source(sync: Command, tmp_path: Path, option: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "c.csv").rename(tmp_path / "in" / "c.csv")
+    (tmp_path / "link").symlink_to("in")
+    for path in ("in/x.json", "link/x.json", "in/x.csv.gz"):
+        code, _, err = sync("in", option, path)
+        assert (code, f"{option} {path} is in the folder of the source" in err) == (USAGE, True), err
+    for path in ("in/x.html", "in/x.failed.jsonl"):
+        assert sync("in", option, path)[0] == SUCCESS
+        assert sync("in", option, path)[0] == SUCCESS
+    code, _, err = sync("in", "--format", "csv", option, "in/y.html")
+    assert (code, "is in the folder of the source" in err) == (USAGE, True), err

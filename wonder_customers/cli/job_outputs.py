@@ -1,5 +1,7 @@
 """The files that bulk commands write."""
 
+from os import environ
+from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,13 +10,23 @@ import orjson
 from wonder_customers.bulk.dead_letters import check_dead_letters
 from wonder_customers.bulk.html_report import page
 from wonder_customers.bulk.private_files import private_opener
+from wonder_customers.bulk.sources.databases import database_file
+from wonder_customers.bulk.sources.paths import is_read
+from wonder_customers.bulk.sources.reader import Source
+from wonder_customers.bulk.sources.tables import named_files
 from wonder_customers.cli.output import print_message
+from wonder_customers.dialects import names
 from wonder_customers.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from wonder_customers.cli.sync_jobs import SyncTask
 
 __all__ = ["check_outputs", "default_letters", "default_path", "new_file", "write_reports"]
+
+
+_GATEWAYS = tuple(f"{name.upper()}_" for name in names())
+_SECRETS = ("_FILE", "_KEY")
+"""The endings of the names of variables that contain the path of a secret."""
 
 
 def default_path(source: Path, suffix: str) -> Path:
@@ -50,11 +62,9 @@ def new_file(path: Path, text: str, option: str = "--output") -> None:
         ) from None
 
 
-def check_outputs(task: "SyncTask") -> None:
-    """Check the output files before anything is sent."""
-    taken: list[tuple[str, Path]] = [("the source", path) for path in _source_files(task.source)]
-    journal = task.journal.path
-    taken += [("the journal", journal), ("the journal's key", journal.with_name(f"{journal.name}.key"))]
+def check_outputs(task: "SyncTask", source: Source | None = None) -> None:
+    """Check the output files before anything is sent. `source` is None for a migration."""
+    taken, folder = _inputs(task, source), Path(task.source)
     for option, file in (
         ("--failures", task.letters),
         ("--report", task.output.report),
@@ -73,14 +83,32 @@ def check_outputs(task: "SyncTask") -> None:
         for what, other in taken:
             if _is_same_file(file, other):
                 raise ConfigurationError(f"{option} {file} would overwrite {what}. Give another path.")
+        if source is not None and folder.is_dir() and is_read(file, folder, source.form):
+            raise ConfigurationError(
+                f"{option} {file} is in the folder of the source, so that the next run would read it as a part of the"
+                " source. Give a path in another folder."
+            )
         taken.append((f"the file of {option}", file))
     check_dead_letters(task.letters)
 
 
-def _source_files(source: str) -> list[Path]:
-    """Return the entries of a folder, or the source itself."""
-    path = Path(source)
-    return sorted(path.iterdir()) if path.is_dir() else [path]
+def _inputs(task: "SyncTask", source: Source | None) -> list[tuple[str, Path]]:
+    """Return the files that the job reads, with their names for messages."""
+    journal, path = task.journal.path, Path(task.source)
+    form = None if source is None else source.form
+    entries = [it for it in path.iterdir() if is_read(it, path, form)] if path.is_dir() else [path]
+    found = [("the source", it) for it in entries]
+    if source is not None and source.query is not None:
+        file = None if source.database is None else database_file(source.database)
+        found += [("the source", it) for it in ([file] if file else named_files(source.query))]
+    found += [("the journal", journal), ("the journal's key", journal.with_name(f"{journal.name}.key"))]
+    found += [("a file of the journal", journal.with_name(journal.name + it)) for it in ("-wal", "-shm", ".lock")]
+    found += [("the saved plan", task.approved)] if task.approved is not None else []
+    found += [("the mapping", task.mapping)] if task.mapping is not None else []
+    # A variable with a key may contain the path of its file instead.
+    named = {it: Path(environ[it]).expanduser() for it in environ if it.startswith(_GATEWAYS) and it.endswith(_SECRETS)}
+    # `Path.is_file` raises an error for a long text, such as a key.
+    return found + [(f"the file of {it}", path) for it, path in named.items() if isfile(path)]  # noqa: PTH113
 
 
 def _is_same_file(first: Path, second: Path) -> bool:

@@ -122,9 +122,8 @@ def sync(
         confirm_production(owner, to, yes=yes or path.exists())
         opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
         check_account(opened, owner, renewed=renewed)
-        how = {"first": first, "full": full, **rules}
-        resumable = not simulator or journal is not None
-        return _run(owner, opened, facts, output, str(file), resumable=resumable, approved=approved, **how)
+        how: dict[str, Any] = {"first": first, "full": full, "approved": approved, "mapping": columns.mapping, **rules}
+        return _run(owner, opened, facts, output, str(file), resumable=not simulator or journal is not None, **how)
 
 
 @commands.command
@@ -363,6 +362,7 @@ def _run(
     *,
     resumable: bool = True,
     approved: Path | None = None,
+    mapping: Path | None = None,
     **how: Any,
 ) -> int:
     """Send the rows of a source, and return the exit code."""
@@ -382,6 +382,7 @@ def _run(
         engine,
         facts["rate"],
         approved,
+        mapping,
     )
     return run(task, source_of(facts, owner))
 

@@ -63,6 +63,7 @@ class SyncTask:
         resumable: Whether `resume` can continue the job.
         rate: The maximum number of requests per second; None to adapt to the gateway.
         approved: The saved plan that the job must carry out; None without a plan.
+        mapping: The mapping file of the command; None without a file.
     """
 
     account: Account
@@ -78,6 +79,7 @@ class SyncTask:
     engine: EngineOptions = EngineOptions()
     rate: float | None = None
     approved: Path | None = None
+    mapping: Path | None = None
 
 
 @contextmanager
@@ -137,7 +139,7 @@ def bulk_session(
 
 def run(task: SyncTask, source: Source) -> int:
     """Send the rows of a source to the gateway, and return the exit code."""
-    check_outputs(task)
+    check_outputs(task, source)
     if task.options.removed == "delete":
         check_deletion(task.account)
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from wonder_customers.bulk.rows import Row
@@ -10,7 +11,7 @@ from wonder_customers.bulk.sources.columns import Columns, Reading
 from wonder_customers.bulk.sources.values import typed_rows
 from wonder_customers.errors import ConfigurationError, needed
 
-__all__ = ["check_database", "database_rows"]
+__all__ = ["check_database", "database_file", "database_rows"]
 
 _BATCH = 1000
 _EXPLAINED = frozenset({"sqlite", "postgresql"})
@@ -27,6 +28,13 @@ def check_database(given: str) -> None:
             " read. Put the URL into an environment variable and pass the variable's name, or put the password into"
             f" the environment variable {PASSWORD} or into ~/.pgpass."
         )
+
+
+def database_file(given: str) -> Path | None:
+    """Return the file of a database such as SQLite; None for a database on a server."""
+    url = _url(given)
+    name = (url.database or "").removeprefix("file:").partition("?")[0]
+    return Path(name) if name and url.host is None and Path(name).is_file() else None
 
 
 def database_rows(database: str, query: str, reading: Reading) -> Generator[Row, None, int]:

@@ -9,7 +9,7 @@ import orjson
 
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["Format", "existing", "files", "fingerprint"]
+__all__ = ["Format", "existing", "files", "fingerprint", "is_read"]
 
 Format = Literal["csv", "jsonl", "parquet", "excel"]
 
@@ -62,6 +62,12 @@ def fingerprint(path: str | Path, query: str | None = None) -> str:
             found.update(orjson.dumps([file.name, facts.st_size, facts.st_mtime_ns]))
             found.update(_edges(file, facts.st_size))
     return found.hexdigest()[:32]
+
+
+def is_read(file: Path, folder: Path, form: Format | None) -> bool:
+    """Return whether a file belongs to the source if the source is `folder`."""
+    entries = [it for it in (file, file.resolve()) if it.parent.resolve() == folder.resolve()]
+    return any(not _is_ignored(it.name) and (form is not None or _suffix(it) in _FORMATS) for it in entries)
 
 
 def existing(path: Path) -> Path:

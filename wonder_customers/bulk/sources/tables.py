@@ -19,7 +19,7 @@ from wonder_customers.bulk.sources.packed import read_error, unpacked, unreadabl
 from wonder_customers.bulk.sources.values import typed_rows
 from wonder_customers.errors import ConfigurationError, needed
 
-__all__ = ["glob_escaped", "opened", "query_rows", "quoted_name", "reads_csv"]
+__all__ = ["glob_escaped", "named_files", "opened", "query_rows", "quoted_name", "reads_csv"]
 
 _BATCH = 2000
 _LOCKED = "; ".join(
@@ -122,7 +122,7 @@ def _attach_named(connection: Any, query: str, reading: Reading, folder: Path) -
     """Attach the files that a query names in quotes, and return the paths that DuckDB may read."""
     allowed: dict[str, None] = {}
     for name in _quoted_names(query):
-        matches = [name] if Path(name).is_file() else sorted(glob.glob(name))  # noqa: PTH207 - DuckDB's paths are texts
+        matches = _matches(name)
         allowed |= dict.fromkeys([*matches, *map(glob_escaped, matches), *([name] if matches else [])])
         # An argument of `read_csv` or `read_json` is read with the options in the query.
         known = _is_csv(name) or _JSON_NAME.fullmatch(name)
@@ -131,6 +131,16 @@ def _attach_named(connection: Any, query: str, reading: Reading, folder: Path) -
             allowed |= dict.fromkeys(it for file, _ in tables for it in (str(file), glob_escaped(file)))
             _create_view(connection, name, " UNION ALL BY NAME SELECT * FROM ".join(table for _, table in tables))
     return allowed
+
+
+def _matches(name: str) -> list[str]:
+    """Return the files that a name in a query matches."""
+    return [name] if Path(name).is_file() else sorted(glob.glob(name))  # noqa: PTH207 - DuckDB's paths are texts
+
+
+def named_files(query: str) -> list[Path]:
+    """Return the files that a query names in quotes."""
+    return [Path(match) for name in _quoted_names(query) for match in _matches(name)]
 
 
 def reads_csv(path: Path, query: str) -> bool:
