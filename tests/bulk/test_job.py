@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -21,14 +22,17 @@ from bulk.customers import (
 )
 
 from wonder_customers import (
+    AdaptiveRateLimit,
     BulkError,
     ConfigurationError,
     CustomerDraft,
+    CustomerSession,
     OutcomeUnknownError,
     RateLimit,
 )
-from wonder_customers.bulk import Journal, Options, Row, sync
+from wonder_customers.bulk import Journal, Options, Row, Source, plan, sync, verify
 from wonder_customers.bulk.forget import forget
+from wonder_customers.bulk.report import build
 from wonder_customers.dialects import names
 
 pytestmark = pytest.mark.anyio
@@ -219,6 +223,41 @@ async def test_invalid_options_and_journals_are_refused(account: AccountFactory,
     assert [outcome async for outcome in job] == []
     with pytest.raises(BulkError, match="can run only once"):
         await job.__aenter__()
+
+
+@pytest.mark.parametrize("given", [Path("c.csv"), "c.csv", 5, Source("c.csv")], ids=["Path", "str", "int", "Source"])
+async def test_rows_that_are_no_iterable_of_rows_are_refused(account: AccountFactory, given: Any) -> None:
+    async with CustomerSession(account("monri")) as session:
+        with pytest.raises(
+            ConfigurationError, match=rf"not {type(given).__name__}\. Nothing was sent\. To read a file"
+        ):
+            sync(session, given)
+        for call in (plan, verify):
+            with pytest.raises(ConfigurationError, match=r"pass sources\.read\(path\)"):
+                await call(session, given)
+
+
+async def test_customer_that_was_archived_and_created_again_counts_as_created(jobs: Jobs) -> None:
+    write_csv(jobs.source, 3)
+    _, outcomes = await jobs.run()
+    async with jobs.session() as session:
+        await session.delete(next(it.id for it in outcomes if it.reference == "c-1" and it.id is not None))
+    job, _ = await jobs.run(full=True)
+    assert (job.stats.counts["created"], job.stats.counts["updated"]) == (1, 2)
+
+
+async def test_report_counts_the_requests_of_rows_without_an_outcome(jobs: Jobs) -> None:
+    write_csv(jobs.source, 5)
+    jobs.server.faults.add("rate_limited", times=None)
+    options = Options(retry=QUICK, give_up_after=0.5)
+    async with CustomerSession(jobs.account, rate_limit=AdaptiveRateLimit()) as session:
+        job = sync(session, jobs.rows(), journal=jobs.journal, options=options)
+        with pytest.raises(BulkError, match="responds with 429"):
+            await collect(job)
+    report = build(job, gateway="paydock", source="c.csv", journal=None, seconds=1.0, started=0.0)
+    requests = report["requests"]
+    assert requests["sent"] == requests["throttled"] == len(jobs.server.request_log.all()) > 0
+    assert requests["throttled_share"] == 1.0
 
 
 @pytest.mark.parametrize("jobs", ["monri"], indirect=True)

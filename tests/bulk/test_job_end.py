@@ -314,12 +314,14 @@ async def test_unreadable_rest_of_a_source_stops_the_job(jobs: Jobs) -> None:
         await run_job(jobs.account, jobs.rows())
 
 
-async def test_bad_second_file_of_a_folder_is_reported_after_rows_were_sent(
+async def test_late_key_in_the_second_file_of_a_folder_is_reported_after_rows_were_sent(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "BATCH", 200)
     write_csv(tmp_path / "a.csv", 250)
-    (tmp_path / "b.csv").write_text("reference,name,shoe size\nc-900,Ada,38\n")
+    (tmp_path / "b.jsonl").write_text(
+        '{"reference":"d-1","name":"Ada"}\n{"reference":"d-2","name":"Bo","shoe size":38}\n'
+    )
     with pytest.raises(BulkError, match=r"shoe size") as caught:
         await run_job(account("monri"), sources.read(tmp_path))
     assert server.store.ledger("monri")

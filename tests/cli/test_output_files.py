@@ -44,6 +44,16 @@ def test_printed_commands_are_quoted_for_the_shell(sync: Command, tmp_path: Path
     assert shlex.split(line.partition(": ")[2]) == ["wonder-customers", "resume", f"{name}.monri.journal"]
 
 
+def test_printed_path_that_begins_with_a_hyphen_is_no_option(
+    sync: Command, at_simulator: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "c.csv").rename(tmp_path / "-c.csv")
+    _, _, err = sync("-c.csv", "--first", "1")
+    command = shlex.split(next(line for line in err.splitlines() if line.startswith("To continue")).partition(": ")[2])
+    assert command == ["wonder-customers", "resume", "./-c.csv.monri.journal"]
+    assert at_simulator(*command[1:])[0] == SUCCESS
+
+
 @pytest.mark.parametrize(
     ("option", "path"),
     [
@@ -122,5 +132,7 @@ def test_output_must_not_become_a_part_of_the_source(sync: Command, tmp_path: Pa
     for path in ("in/x.html", "in/x.failed.jsonl"):
         assert sync("in", option, path)[0] == SUCCESS
         assert sync("in", option, path)[0] == SUCCESS
+    for path in ("x.html", "x.failed.jsonl"):
+        (tmp_path / "in" / path).unlink(missing_ok=True)
     code, _, err = sync("in", "--format", "csv", option, "in/y.html")
     assert (code, "is in the folder of the source" in err) == (USAGE, True), err

@@ -21,7 +21,7 @@ def test_verify_reports_that_the_source_changed(gateway: str, at_simulator: Comm
     source.write_text(source.read_text().replace("ada.1@example.com", "eve@example.org"))
     code, out, err = at_simulator("verify", journal)
     assert code == FAILED
-    assert "c.csv has changed since run 1." in err
+    assert "c.csv differs from the source of run 1 (the names, sizes, times of change," in err
     assert "Rows that have changed in the source since they were sent: 1. `sync` sends the rows again." in err
     assert "row 2, c-1: different: email (the row changed in the source after it was sent)" in out
     assert "never confirmed, so not compared │ 1" in out

@@ -73,6 +73,12 @@ class Batches:
             self._iterator = aiter(self.rows)
             self._ahead = ReadAhead(self._iterator, self._row, self.stop, left)
         else:
+            given: object = self.rows
+            if isinstance(given, str) or not isinstance(given, Iterable):
+                raise ConfigurationError(
+                    f"the rows must be an iterable of CustomerDraft or Row, not {type(given).__name__}. Nothing was"
+                    " sent. To read a file, pass sources.read(path)."
+                )
             self._iterator = iter(self.rows)
 
     async def __aenter__(self) -> Self:

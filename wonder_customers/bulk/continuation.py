@@ -1,13 +1,20 @@
 """The command that continues the run of a journal, for messages."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from shlex import quote
 from typing import Any, Final
 
-__all__ = ["GIVEN_AGAIN", "continuation", "given_again"]
+__all__ = ["GIVEN_AGAIN", "as_argument", "continuation", "given_again"]
 
 GIVEN_AGAIN: Final = ("query", "database", "on", "shared_limit", "removed")
 """The settings of a run that a journal stores as digests, so that their options have to be given again."""
+
+
+def as_argument(path: str | Path) -> str:
+    """Return a path as an argument of a shell command."""
+    text = str(path)
+    return quote(f"./{text}" if text.startswith("-") else text)  # not an option
 
 
 def given_again(facts: Mapping[str, Any]) -> list[str]:
@@ -23,7 +30,7 @@ def continuation(journal: str, facts: Mapping[str, Any], *, gateway: str = "", o
         return " and ".join(filter(None, ["the same program with the same journal", options]))
     if "migrate" in facts:
         ends = f"--from {quote(str(facts['migrate']))} --to {quote(gateway)}"
-        return f"wonder-customers migrate {ends} --journal {quote(journal)}"
+        return f"wonder-customers migrate {ends} --journal {as_argument(journal)}"
     same = [option for option in given_again(facts) if option not in options]
-    command = " ".join(filter(None, ["wonder-customers resume", quote(journal), options]))
+    command = " ".join(filter(None, ["wonder-customers resume", as_argument(journal), options]))
     return f"{command} (with the same {' and '.join(same)})" if same else command

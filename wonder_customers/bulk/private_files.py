@@ -3,8 +3,8 @@
 import os
 import stat
 from pathlib import Path
-from shlex import quote
 
+from wonder_customers.bulk.continuation import as_argument
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["check_trusted", "make_private", "private_opener"]
@@ -49,5 +49,5 @@ def check_trusted(path: Path, *, secret: bool = False) -> None:
     if status.st_mode & (0o077 if secret else 0o022):
         what = "read or change" if secret else "change"
         raise ConfigurationError(
-            f"other users can {what} {path}. If you trust its contents, run: chmod 600 {quote(str(path))}"
+            f"other users can {what} {path}. If you trust its contents, run: chmod 600 {as_argument(path)}"
         )

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from shlex import quote
 from typing import Any, Final
 
 from attrs import asdict
 
 from wonder_customers._support.counted import counted
+from wonder_customers.bulk.continuation import as_argument
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.stop_reasons import SYNC_AGAIN
@@ -79,10 +79,10 @@ def build(
         "drift": dict(stats.drift.most_common()),
         "examples": dict(stats.examples),
         "requests": {
-            "sent": requests.sent,
+            "sent": requests.issued,
             "throttled": requests.throttled,
             "faults": requests.failed,
-            "throttled_share": round(requests.throttled / requests.sent, 5) if requests.sent else 0.0,
+            "throttled_share": round(requests.throttled / requests.issued, 5) if requests.issued else 0.0,
         },
         "latency": {"p50": stats.latencies.quantile(0.5), "p95": stats.latencies.quantile(0.95)},
         "found": {
@@ -154,7 +154,7 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
     if journal is None:
         return
     again = f" (with the same {' and '.join(given_again)})" if given_again else ""
-    resume = f"wonder-customers resume {quote(str(journal))}{again}"
+    resume = f"wonder-customers resume {as_argument(journal)}{again}"
     if job.exit_status in {"interrupted", "paused"}:
         yield "To continue, run:", resume
     elif job.stopped is not None and job.stopped.by_source:
@@ -162,7 +162,7 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
     elif job.exit_status != "finished":
         yield "To continue after fixing the cause, run:", resume
     elif job.stats.counts["failed"]:
-        yield "To send the failed rows again, run:", f"wonder-customers retry-failed {quote(str(journal))}{again}"
+        yield "To send the failed rows again, run:", f"wonder-customers retry-failed {as_argument(journal)}{again}"
 
 
 def no_rows(source: str, notes: SourceNotes) -> str:

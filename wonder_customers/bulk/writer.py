@@ -184,11 +184,12 @@ def error_code(error: CallError) -> str:
 
 def _result(row: PendingRow, response: Response[Customer]) -> Status:
     """Return the status of a row that the gateway confirmed."""
+    # Paydock creates a known customer again if it was archived at the gateway.
+    if response.status == 201:
+        return "created"
     if row.known:
         return "updated"
     made, changed = response.record.created_at, response.record.updated_at
-    if response.status == 201:
-        return "created"
     # Wonder's responses have no time of creation.
     if made is None:
         return "written"

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 from typing import Any, Final
 
 import anyio.to_thread
@@ -15,7 +14,7 @@ import orjson
 from rich.table import Table
 
 from wonder_customers._support.counted import counted
-from wonder_customers.bulk.continuation import continuation
+from wonder_customers.bulk.continuation import as_argument, continuation
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.forget import files_near, forget
 from wonder_customers.bulk.journal import Journal
@@ -121,7 +120,7 @@ def show_plan(
     if save is not None:
         print_message(
             f"The plan was written to {save}. To execute the plan, run `sync` with the same options and --approved"
-            f" {quote(str(save))}"
+            f" {as_argument(save)}"
         )
     failed = found.invalid or found.duplicates or not found.adds_up or found.left.problem is not None
     return FAILED if failed else SUCCESS

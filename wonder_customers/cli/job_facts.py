@@ -32,6 +32,8 @@ __all__ = [
 
 _MOST: Final = 10_000
 """The largest number of workers and of processes that is accepted from a journal."""
+_COMPARED: Final = "(the names, sizes, times of change, and first and last 64 KB of its files were compared)"
+"""What `fingerprint` compares. Hashing the whole source would take too long."""
 _TEXT: Final = (str, type(None))
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "source": (str,),
@@ -141,7 +143,7 @@ def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
     """Check that the source has not changed since the run began."""
     if not allow_changed and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
         raise ConfigurationError(
-            f"{facts['source']} has changed since the run began, or is another source. Start a new run with"
+            f"{facts['source']} differs from the source with which the run began {_COMPARED}. Start a new run with"
             " `sync`, or continue with --allow-changed, which compares each row with its last confirmed state."
         )
 
@@ -150,7 +152,7 @@ def report_change(facts: Mapping[str, Any], journal: Journal) -> None:
     """Print a message if the source has changed since the last run."""
     last = journal.last_run()
     if last is not None and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
-        print_message(f"{facts['source']} has changed since run {last.number}.", "yellow")
+        print_message(f"{facts['source']} differs from the source of run {last.number} {_COMPARED}.", "yellow")
 
 
 def migrated_from(journal: Journal) -> str | None:

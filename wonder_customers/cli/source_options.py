@@ -3,13 +3,13 @@
 from collections.abc import Collection, Mapping
 from itertools import islice
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any, Final
 
 from attrs import evolve, frozen
 from cyclopts import Parameter
 
 from wonder_customers._support.counted import counted
+from wonder_customers.bulk.continuation import as_argument
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, files, fingerprint, read, unsupported_fields
 from wonder_customers.bulk.sources.databases import check_database
@@ -213,7 +213,7 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
     if output is not None and notes.mapping is not None:
         comments = {name: why for name, (_, why) in notes.columns.items()}
         new_file(output, notes.mapping.to_toml(comments))
-        print_message(f"The mapping was written to {output}. Edit the file, then use --mapping {quote(str(output))}.")
+        print_message(f"The mapping was written to {output}. Edit the file, then use --mapping {as_argument(output)}.")
     return SUCCESS
 
 

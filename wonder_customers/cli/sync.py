@@ -2,12 +2,12 @@
 
 from contextlib import closing, nullcontext
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any
 
 from attrs import evolve
 from cyclopts import App, Parameter
 
+from wonder_customers.bulk.continuation import as_argument
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.sources.reader import Source
@@ -118,7 +118,7 @@ def sync(
         if source.query is None:
             # Report unusable columns before the journal is created. A query is not run twice for this.
             with closing(source.read()) as reader:
-                print_columns(reader, quote(str(file)))
+                print_columns(reader, as_argument(file))
         confirm_production(owner, to, yes=yes or path.exists())
         opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
         check_account(opened, owner, renewed=renewed)

@@ -213,7 +213,7 @@ def progress_of(job: Job) -> dict[str, dict[str, Any]]:
     """Return the progress of a job; see `Progress`."""
     stats, requests = job.stats, job.stats.requests
     limits = {"concurrency": requests.concurrency, "rate": requests.rate}
-    sent = {"accepted": stats.sent, **{name: getattr(requests, name) for name in ("sent", "throttled", "failed")}}
+    sent = {"accepted": stats.sent, "sent": requests.issued, "throttled": requests.throttled, "failed": requests.failed}
     return {
         "rows": {"read": job.rows_read, "skipped": job.skipped},
         "counts": dict(stats.counts),

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import repeat
 from pathlib import Path
-from shlex import quote
 from types import NoneType
 from typing import Any
 
+from wonder_customers.bulk.continuation import as_argument
 from wonder_customers.bulk.private_files import check_trusted, make_private
 from wonder_customers.errors import BulkError, ConfigurationError
 
@@ -170,7 +170,7 @@ def _check_files_beside(path: Path) -> None:
             if suffix == "-journal" and _names_other_file(beside):
                 raise ConfigurationError(
                     f"{beside} contains the name of another file, which SQLite could delete. This library does not"
-                    f" write such names. If you trust {path.name}, run: rm {quote(str(beside))}"
+                    f" write such names. If you trust {path.name}, run: rm {as_argument(beside)}"
                 )
         except FileNotFoundError:  # also if another process has just closed the database
             continue
