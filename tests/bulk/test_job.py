@@ -216,6 +216,10 @@ async def test_invalid_options_and_journals_are_refused(account: AccountFactory,
     for wrong in ({"workers": 0}, {"first": 0}, {"max_failures": 0}, {"failure_share": 20}, {"failure_share": -0.1}):
         with pytest.raises(ConfigurationError):
             Options(**wrong)
+    unknown: list[dict[str, Any]] = [{"only": ["c-1"]}, {"empty": "Own"}, {"removed": "remove"}, {"workers": "8"}]
+    for given in unknown:
+        with pytest.raises(ConfigurationError, match=rf"^{next(iter(given))} must be "):
+            Options(**given)
     journal = open_journal(tmp_path / "j", account("monri"), "monri")
     with pytest.raises(ConfigurationError, match="is the journal of monri"):
         open_journal(tmp_path / "j", account("wonder"), "wonder")

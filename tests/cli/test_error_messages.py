@@ -211,10 +211,13 @@ def test_empty_source_is_reported(
 def test_report_of_a_stopped_job_names_options(command: Command, server: SimulatorServer, folder: Path) -> None:
     (folder / "in").mkdir()
     write_csv(folder / "in" / "a.csv", 1)
-    (folder / "in" / "b.csv").write_text("reference,Shoe\n", encoding="utf-8")
+    late = '{"reference": "c-2", "name": "Ada"}\n{"reference": "c-3", "Shoe": 38}'
+    (folder / "in" / "b.jsonl").write_text(late, encoding="utf-8")
     code, _, err = command("sync", "in", "--to", "monri", "--report", "r.json", env=server.environment())
     reason = json.loads((folder / "r.json").read_bytes())["reason"]
-    advice = "b.csv: the source has unknown columns: 'Shoe'. Map each column to a field with --map 'COLUMN=FIELD', keep"
+    advice = (
+        "b.jsonl: the source has unknown columns: 'Shoe'. Map each column to a field with --map 'COLUMN=FIELD', keep"
+    )
     assert (code, advice in reason, advice in " ".join(err.split())) == (STOPPED, True, True)
 
 

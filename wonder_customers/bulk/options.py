@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable, Iterable, Mapping
 from math import inf
-from typing import Any
+from typing import Any, get_args
 
 from attrs import field, frozen
 
@@ -80,10 +80,17 @@ class Options:
 
     def __attrs_post_init__(self) -> None:
         RemovalLimit.parse(self.max_removed)
+        for name, values in (
+            ("only", get_args(Only)),
+            ("empty", get_args(EmptyRule)),
+            ("removed", get_args(RemovedRule)),
+        ):
+            if getattr(self, name) not in values:
+                raise ConfigurationError(f"{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
         for name in ("workers", "first", "max_failures"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigurationError(f"{name} must be at least 1, not {value}")
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
         if self.give_up_after is not None and not 0 < self.give_up_after < inf:
             raise ConfigurationError(
                 f"give_up_after must be a finite, positive number of seconds, not {self.give_up_after:g}"
