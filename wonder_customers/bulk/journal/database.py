@@ -22,6 +22,7 @@ __all__ = [
     "connect",
     "connect_to_read",
     "reading",
+    "upgrade",
     "writing",
 ]
 
@@ -125,6 +126,14 @@ def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> Non
         ours.executescript(schema)
         if _objects(ours) != _objects(connection):
             raise ConfigurationError(_OTHER.format(path))
+
+
+def upgrade(connection: sqlite3.Connection, path: Path, schema: str) -> None:
+    """Upgrade the tables of an older version, and check the schema."""
+    if "fields" not in {row[1] for row in connection.execute("PRAGMA table_info(rows)")}:
+        # A journal of 0.1.0. The schema has a line break at the position where SQLite adds this column.
+        connection.execute("ALTER TABLE rows ADD COLUMN fields TEXT")
+    check_schema(connection, path, schema)
 
 
 def check_columns(rows: Sequence[Sequence[object]], types: Sequence[type]) -> None:

@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from sqlite3 import Connection
 from time import time
 from typing import Any
 
@@ -21,26 +20,17 @@ from wonder_customers.bulk.journal.account import account_mark
 from wonder_customers.bulk.journal.database import (
     check_columns,
     check_file,
-    check_schema,
     check_types,
     connect,
     connect_to_read,
     reading,
+    upgrade,
     writing,
 )
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
 from wonder_customers.bulk.journal.entries import Announcement, Confirmed, Entry, RowJournal, Run
 from wonder_customers.bulk.journal.file_lock import FileLock
-from wonder_customers.bulk.journal.statements import (
-    ACCOUNT,
-    CHANGES,
-    CONFIRMED,
-    ENTRY_TYPES,
-    FIND,
-    SCHEMA,
-    SENDING,
-    VERSION,
-)
+from wonder_customers.bulk.journal.statements import ACCOUNT, CHANGES, CONFIRMED, ENTRY_TYPES, FIND, SCHEMA, SENDING
 from wonder_customers.bulk.journal.write_queue import WriteQueue
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import BulkError, ConfigurationError
@@ -50,6 +40,7 @@ __all__ = ["Change", "Journal", "Run"]
 Change = tuple[str, Sequence[Any]]
 """One change of a row: its kind, and the values to record."""
 
+VERSION = 1
 _RECORDED = "The results of all rows are in the journal, and only the end of the run is missing."
 
 
@@ -110,7 +101,7 @@ class Journal(RowJournal):
             mark = key_mark(digests).hex()
             with closing(connect(where)) as connection:
                 connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")  # rolled back if the file is another database
-                _upgrade(connection, where)
+                upgrade(connection, where, SCHEMA)
                 connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", mine.items())
                 # A journal of an older version has no mark, and gets that of the key with which it is opened.
                 connection.execute("INSERT OR IGNORE INTO about VALUES ('key', ?)", [mark])
@@ -147,7 +138,7 @@ class Journal(RowJournal):
             check_file(where)
         with reading(where), closing(connect(where)) as connection:
             connection.execute("BEGIN IMMEDIATE")  # rolled back, because `open` also upgrades the journal
-            _upgrade(connection, where)
+            upgrade(connection, where, SCHEMA)
             about = dict(connection.execute("SELECT name, value FROM about"))
             gateway, endpoint = about["gateway"], about["endpoint"]
         return cls.open(where, gateway=gateway, endpoint=endpoint, clock=clock)
@@ -396,14 +387,6 @@ class Journal(RowJournal):
     def _query(self, sql: str) -> list[Any]:
         with reading(self.path), closing(connect(self.path)) as connection:
             return connection.execute(sql).fetchall()
-
-
-def _upgrade(connection: Connection, path: Path) -> None:
-    """Upgrade the tables of an older version, and check the schema."""
-    if "fields" not in {row[1] for row in connection.execute("PRAGMA table_info(rows)")}:
-        # A journal of 0.1.0. `SCHEMA` has a line break at the position where SQLite adds this column.
-        connection.execute("ALTER TABLE rows ADD COLUMN fields TEXT")
-    check_schema(connection, path, SCHEMA)
 
 
 def _json(value: dict[str, Any]) -> str:

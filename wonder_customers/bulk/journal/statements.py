@@ -4,9 +4,7 @@ from typing import Final
 
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT
 
-__all__ = ["ACCOUNT", "CHANGES", "CONFIRMED", "ENTRY_TYPES", "FIND", "SCHEMA", "SENDING", "VERSION"]
-
-VERSION = 1
+__all__ = ["ACCOUNT", "CHANGES", "CONFIRMED", "ENTRY_TYPES", "FIND", "SCHEMA", "SENDING"]
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
