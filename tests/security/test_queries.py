@@ -48,6 +48,7 @@ def test_query_reads_the_files_that_it_names(customer_files: Path, query: str, e
         "SELECT content AS reference FROM read_text('sec' || 'ret.txt')",
         "SELECT content AS reference FROM read_text(chr(115) || 'ecret.txt')",
         "SELECT d.*, content FROM 'd0.csv' d, read_text('secret' || '.txt')",
+        "SELECT * FROM read_csv(concat('./', 'sec' || 'ret.txt'))",
         "SELECT * FROM read_csv('https://gateway.example/' || 'x.csv')",
     ],
 )

@@ -335,7 +335,8 @@ def test_database_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("nonsense://x/y", "SELECT 1", "the database cannot be used"),
         ("sqlite:///x?uri=maybe", "SELECT 1", "the database cannot be used"),
         ("sqlite://", "SELECT * FROM no_such_table", "the query failed: no such table: no_such_table"),
-        ("sqlite://", "CREATE TABLE x (y TEXT)", "does not return rows"),
+        ("sqlite://", "CREATE TABLE x (y TEXT)", "exactly one SELECT statement, .* so it was not executed"),
+        ("sqlite:////no/such/file.db", "SELECT 1", "unable to open database file"),
         ("sqlite://", None, "`database` requires `query`"),
     ],
 )

@@ -62,6 +62,7 @@ def serve(psycopg: Any, programs: Path, folder: Path, who: Mapping[str, Any]) ->
                 "CREATE TABLE people AS SELECT lpad(n::text, 6, '0') AS id, 'Žofie ' || n AS person,"
                 " n::numeric AS score, DATE '2024-02-29' AS since FROM generate_series(1, 300) AS n"
             )
+            made.execute("CREATE SEQUENCE numbers")
         yield f"postgresql://reader@/postgres?host={folder}&port=54321"
     finally:
         subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True, cwd=folder, **who)
@@ -112,6 +113,27 @@ def test_error_of_a_row_of_postgresql_is_reported_without_its_values(
     with pytest.raises(ConfigurationError, match=words) as caught:
         list(sources.read("-", database="SHOP", query=f"SELECT id AS reference, {name} AS name FROM people"))
     assert "ofie" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "DELETE FROM people RETURNING id AS reference",
+        "WITH x AS (DELETE FROM people RETURNING id) SELECT id AS reference FROM x",
+        "WITH x AS (SELECT 1) DELETE FROM people RETURNING id AS reference",
+        "SELECT id AS reference INTO copy FROM people",
+        "SELECT 1 AS reference; COMMIT; DELETE FROM people",
+        "DROP TABLE people",
+        "SELECT nextval('numbers')::text AS reference",
+    ],
+)
+def test_query_changes_nothing_in_postgresql(query: str, postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP", with_password(postgresql))
+    with pytest.raises(ConfigurationError, match="the query"):
+        list(sources.read("-", database="SHOP", query=query))
+    facts = "(SELECT count(*) FROM people), (SELECT is_called FROM numbers), to_regclass('copy') IS NULL"
+    found = sources.read("-", database="SHOP", query=f"SELECT concat_ws(' ', {facts}) AS reference")
+    assert [row.reference for row in found] == ["300 f t"]
 
 
 def test_password_of_a_database_is_written_nowhere(postgresql: str, tmp_path: Path) -> None:

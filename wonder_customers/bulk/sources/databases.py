@@ -1,10 +1,13 @@
 """Queries over databases, through SQLAlchemy."""
 
 import os
+import re
+import sqlite3
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading
@@ -16,6 +19,17 @@ __all__ = ["check_database", "database_file", "database_rows"]
 _BATCH = 1000
 _EXPLAINED = frozenset({"sqlite", "postgresql"})
 """The databases that read rows while they execute a query, so that the query is first checked without rows."""
+_SELECT = re.compile(r"(?:\s|\(|--[^\n]*\n|(?>/\*.*?\*/))*+(?:SELECT|WITH|VALUES|TABLE)\b", re.DOTALL | re.IGNORECASE)
+"""The beginning of a statement that returns rows and changes nothing, except after WITH."""
+_READ_ONLY = {
+    "mariadb": "START TRANSACTION READ ONLY",
+    "mysql": "START TRANSACTION READ ONLY",
+    "oracle": "SET TRANSACTION READ ONLY",
+    "postgresql": "SET TRANSACTION READ ONLY",
+    "sqlite": "PRAGMA query_only = ON",
+}
+"""The statements after which a database refuses changes."""
+_REFUSED = frozenset({sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
 PASSWORD = "WONDER_CUSTOMERS_DATABASE_PASSWORD"  # noqa: S105 - the name of a variable
 
 
@@ -42,11 +56,17 @@ def database_rows(database: str, query: str, reading: Reading) -> Generator[Row,
 
     Raise `ConfigurationError` if the database or its columns cannot be used, or the query fails.
     """
+    several = ";" in query.rstrip().removesuffix(";")
+    if several or not _SELECT.match(query):
+        # A semicolon in a string is refused too, because databases differ in where a string ends.
+        hint = " In a string, replace the semicolon with a function of the database, such as CHR(59)."
+        raise ConfigurationError(
+            "the query must be exactly one SELECT statement, with a semicolon only at its end, so it was not executed."
+            f" Change the query.{hint if several else ''}"
+        )
     with _result(database, query) as result:
         if not result.returns_rows:
-            raise ConfigurationError(
-                "the query does not return rows. Its transaction was rolled back. Use a SELECT statement."
-            )
+            raise ConfigurationError("the query does not return rows. Use a SELECT statement.")
         columns = Columns.match(list(result.keys()), reading)
         return (yield from typed_rows(result, columns, 0, "", 0))
 
@@ -57,8 +77,10 @@ def _result(database: str, query: str) -> Iterator[Any]:
     url, password = _url(database), os.environ.get(PASSWORD)
     if password and url.password is None:
         url = url.set(password=password)
+    if url.get_backend_name() == "sqlite":
+        url = _existing(url)
     import sqlalchemy  # noqa: PLC0415 - optional dependency
-    from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError  # noqa: PLC0415 - optional
+    from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError, SQLAlchemyError  # noqa: PLC0415 - optional
 
     try:
         engine = sqlalchemy.create_engine(url)
@@ -71,6 +93,12 @@ def _result(database: str, query: str) -> Iterator[Any]:
     shown: tuple[type[Exception], ...] = (OperationalError, ProgrammingError)
     try:
         with engine.connect() as connection:
+            if engine.dialect.name in _READ_ONLY:
+                _execute(connection, _READ_ONLY[engine.dialect.name]).close()
+            if engine.dialect.name == "sqlite":
+                driver: Any = connection.connection.driver_connection
+                driver.set_authorizer(_authorized)
+                shown = (DatabaseError,)  # nothing is executed yet
             if engine.dialect.name in _EXPLAINED:
                 _execute(connection, f"EXPLAIN {query}").close()
                 shown = ()
@@ -83,6 +111,24 @@ def _result(database: str, query: str) -> Iterator[Any]:
         raise ConfigurationError(f"the query failed: {_reason(error, shown)}") from None
     finally:
         engine.dispose()
+
+
+def _existing(url: Any) -> Any:
+    """Return the URL of an SQLite database with which a missing file is not created."""
+    if not url.database or url.database == ":memory:":
+        return url
+    file = url.database if url.database.startswith("file:") else f"file:{quote(str(Path(url.database).absolute()))}"
+    return url.set(database=file, query={"mode": "rw", **url.query, "uri": "true"})
+
+
+def _authorized(action: int, name: str | None, value: str | None, *_: str | None) -> int:
+    """Return whether SQLite may compile a part of a statement."""
+    if action == sqlite3.SQLITE_PRAGMA:
+        allowed = (name, value) == ("data_version", None)  # of tables for full-text search
+    else:
+        # A table-valued function such as `json_each` declares its columns in `sqlite_master`, without writing there.
+        allowed = action not in _REFUSED or name == "sqlite_master"
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
 def _execute(connection: Any, query: str) -> Any:
@@ -99,7 +145,7 @@ def _reason(error: Exception, shown: tuple[type[Exception], ...]) -> str:
     original = getattr(error, "orig", None) or error
     if isinstance(error, shown):
         text = str(original).partition("\n")[0][:300]
-        return f"{text}. Check the query and the database."
+        return f"{text}. Check the database, and that the query is one SELECT statement that changes nothing."
     name = " ".join([type(original).__name__, *(str(it) for it in original.args if type(it) is int)])
     return (
         f"the database reported {name}. Its message is not shown, because it may contain values of rows. Run the query"
