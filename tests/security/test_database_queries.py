@@ -13,7 +13,7 @@ pytest.importorskip("sqlalchemy", reason="needs the extra sql")
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def customer_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A database of three customers in the current folder."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "shop 100%?.db"
@@ -53,13 +53,13 @@ def references(query: str, database: str = "sqlite:///shop 100%?.db") -> list[st
         "SELECT load_extension('x') AS reference",
     ],
 )
-def test_statement_that_can_change_something_is_refused(query: str, shop: Path) -> None:
-    before = shop.read_bytes()
+def test_statement_that_can_change_something_is_refused(query: str, customer_database: Path) -> None:
+    before = customer_database.read_bytes()
     with pytest.raises(ConfigurationError, match="the query") as caught:
         references(query)
     assert "rolled back" not in str(caught.value)
-    assert shop.read_bytes() == before
-    assert list(shop.parent.iterdir()) == [shop]
+    assert customer_database.read_bytes() == before
+    assert list(customer_database.parent.iterdir()) == [customer_database]
 
 
 @pytest.mark.parametrize(
@@ -74,17 +74,17 @@ def test_statement_that_can_change_something_is_refused(query: str, shop: Path) 
         ),
     ],
 )
-def test_select_is_read(query: str, expected: list[str], shop: Path) -> None:
+def test_select_is_read(query: str, expected: list[str], customer_database: Path) -> None:
     assert references(query) == expected
 
 
-def test_missing_database_is_not_created(shop: Path) -> None:
+def test_missing_database_is_not_created(customer_database: Path) -> None:
     for database in ("sqlite:///missing.db", "sqlite:///file:missing.db?uri=true"):
         with pytest.raises(ConfigurationError, match="unable to open database file"):
             list(sources.read("-", database=database, query="SELECT * FROM c"))
-    assert list(shop.parent.iterdir()) == [shop]
+    assert list(customer_database.parent.iterdir()) == [customer_database]
 
 
-def test_many_comments_do_not_take_long(shop: Path) -> None:
+def test_many_comments_do_not_take_long(customer_database: Path) -> None:
     with pytest.raises(ConfigurationError, match="exactly one SELECT"):
         references("/* a */" * 200 + "DELETE FROM c")

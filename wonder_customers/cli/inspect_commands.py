@@ -73,7 +73,7 @@ def show_plan(
 
     async def make_plan() -> Plan:
         async with bulk_session(owner, options.workers, rate) as session:
-            rows = source.read()
+            rows = await anyio.to_thread.run_sync(source.read)
             if save is None or journal is None:
                 return await plan(session, rows, journal=journal, **rules, **how)
             about = await anyio.to_thread.run_sync(described, source)
@@ -268,7 +268,7 @@ def show_verification(
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(bulk_session(owner, workers, rate))
             if isinstance(source, Source):
-                rows: Rows = source.read()
+                rows: Rows = await anyio.to_thread.run_sync(source.read)
             else:
                 origin = await stack.enter_async_context(bulk_session(source, workers, rate))
                 rows = migrated(origin, session)

@@ -1,10 +1,12 @@
 """The options for reading a source, and the command ``columns``."""
 
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import anyio.to_thread
 from attrs import evolve, frozen
 from cyclopts import Parameter
 
@@ -16,6 +18,7 @@ from wonder_customers.bulk.sources.databases import check_database
 from wonder_customers.bulk.sources.mapping import UnsupportedFields
 from wonder_customers.bulk.sources.notes import NO_COUNTRY, SourceNotes, masked
 from wonder_customers.bulk.sources.tables import reads_csv
+from wonder_customers.cli import runtime
 from wonder_customers.cli.error_messages import no_effect
 from wonder_customers.cli.exit_codes import SUCCESS
 from wonder_customers.cli.job_outputs import new_file
@@ -169,22 +172,11 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
         from wonder_customers.dialects.offline import account_at, mock_origin  # noqa: PLC0415 - loads slowly
 
         unsupported = unsupported_fields(account_at(to, mock_origin(to)))
-    with_samples = read(
-        file,
-        mapping=options.column_mapping(),
-        query=options.query,
-        form=options.format,
-        database=options.database,
-        unsupported=unsupported,
-        inspecting=True,
-    )
-    try:
-        for row in islice(with_samples, _INSPECTED):
-            _ = row.draft
-        complete = next(with_samples, None) is None
-    finally:
-        with_samples.close()
-    notes = with_samples.notes
+
+    async def inspect() -> tuple[SourceNotes, bool]:
+        return await anyio.to_thread.run_sync(_inspected, file, options, unsupported)
+
+    notes, complete = runtime.run(inspect)
     if notes.member is not None:
         print_line(f"The rows are the list {notes.member!r} of the JSON object.")
     if notes.program is not None:
@@ -222,6 +214,23 @@ def print_fields(notes: SourceNotes) -> None:
     if any(why != "name of the field" for _, why in notes.columns.values()):
         uses = (f"{name} → {', '.join(paths) or 'left out'}" for name, (paths, _) in notes.columns.items())
         print_line(f"Columns: {'; '.join(uses)}")
+
+
+def _inspected(file: Path, options: SourceOptions, unsupported: Collection[str]) -> tuple[SourceNotes, bool]:
+    """Read the first rows of a source; return its notes, and whether these are all rows."""
+    reader = read(
+        file,
+        mapping=options.column_mapping(),
+        query=options.query,
+        form=options.format,
+        database=options.database,
+        unsupported=unsupported,
+        inspecting=True,
+    )
+    with closing(reader):
+        for row in islice(reader, _INSPECTED):
+            _ = row.draft
+        return reader.notes, next(reader, None) is None
 
 
 def print_columns(reader: RowReader, name: str) -> None:

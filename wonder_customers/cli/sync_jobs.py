@@ -1,6 +1,5 @@
 """Run a bulk job for the command line."""
 
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from wonder_customers.bulk.removal import check_deletion
 from wonder_customers.bulk.saved_plan import check_plan
 from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.bulk.sources.reader import Source
+from wonder_customers.bulk.sources.running import end_queries
 from wonder_customers.bulk.stop_reasons import Stop
 from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
@@ -156,10 +156,13 @@ def run(task: SyncTask, source: Source) -> int:
             options = task.options
             if task.approved is not None:
                 about = await anyio.to_thread.run_sync(described, source)
+                rows = await anyio.to_thread.run_sync(source.read)
                 options = await check_plan(
-                    task.approved, session, source.read(), journal=task.journal, options=options, source=about
+                    task.approved, session, rows, journal=task.journal, options=options, source=about
                 )
-            return await run_job(task, sync(session, source.read(), journal=task.journal, options=options))
+            # In a thread, so that a signal is received during a query.
+            rows = await anyio.to_thread.run_sync(source.read)
+            return await run_job(task, sync(session, rows, journal=task.journal, options=options))
 
     return runtime.run(work)
 
@@ -278,7 +281,7 @@ async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> 
 async def _handle_signals(job: Job, scope: anyio.CancelScope) -> None:
     """Stop a job when the process receives a signal."""
     # Windows delivers no signals to the event loop. Ctrl-C ends the process there, and `resume` continues the job.
-    with suppress(NotImplementedError), anyio.open_signal_receiver(*_stop_signals()) as received:
+    with suppress(NotImplementedError), anyio.open_signal_receiver(*runtime.stop_signals()) as received:
         await anext(received)
         job.stop()
         limit = _GRACE if isinstance(job, LocalJob) else None
@@ -287,14 +290,9 @@ async def _handle_signals(job: Job, scope: anyio.CancelScope) -> None:
         with anyio.move_on_after(limit):
             await anext(received)
         print_message("Stopping now. The next run looks up the rows whose outcome is unknown.", "yellow")
+        # A query would delay the end of the job, which waits for the thread that reads the source.
+        end_queries()
         scope.cancel()
-
-
-def _stop_signals() -> list[signal.Signals]:
-    """Return the signals that stop a job."""
-    found = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
-    # ``nohup`` disables SIGHUP.
-    return [it for it in found if it.name != "SIGHUP" or signal.getsignal(it) is not signal.SIG_IGN]
 
 
 _END_STATES = {

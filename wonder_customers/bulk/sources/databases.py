@@ -4,13 +4,15 @@ import os
 import re
 import sqlite3
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading
+from wonder_customers.bulk.sources.running import ended_by_signal
 from wonder_customers.bulk.sources.values import typed_rows
 from wonder_customers.errors import ConfigurationError, needed
 
@@ -95,8 +97,8 @@ def _result(database: str, query: str) -> Iterator[Any]:
         with engine.connect() as connection:
             if engine.dialect.name in _READ_ONLY:
                 _execute(connection, _READ_ONLY[engine.dialect.name]).close()
+            driver: Any = connection.connection.driver_connection
             if engine.dialect.name == "sqlite":
-                driver: Any = connection.connection.driver_connection
                 driver.set_authorizer(_authorized)
                 shown = (DatabaseError,)  # nothing is executed yet
             if engine.dialect.name in _EXPLAINED:
@@ -104,13 +106,23 @@ def _result(database: str, query: str) -> Iterator[Any]:
                 shown = ()
             else:
                 shown = (ProgrammingError,)
-            result = _execute(connection.execution_options(stream_results=True, yield_per=_BATCH), query)
-            shown = ()
-            yield result
+            with ended_by_signal(partial(_end, driver, engine.dialect.loaded_dbapi.Error)):
+                result = _execute(connection.execution_options(stream_results=True, yield_per=_BATCH), query)
+                shown = ()
+                yield result
     except (SQLAlchemyError, UnicodeError) as error:
         raise ConfigurationError(f"the query failed: {_reason(error, shown)}") from None
     finally:
         engine.dispose()
+
+
+def _end(driver: Any, error: type[Exception]) -> None:
+    """End a query, if the driver can do this in another thread. Otherwise the query ends with its connection."""
+    with suppress(error):
+        if hasattr(driver, "interrupt"):  # sqlite3
+            driver.interrupt()
+        elif hasattr(driver, "cancel_safe"):  # psycopg
+            driver.cancel_safe(timeout=1)
 
 
 def _existing(url: Any) -> Any:

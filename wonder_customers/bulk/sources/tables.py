@@ -5,8 +5,10 @@ import glob
 import re
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -16,6 +18,7 @@ from wonder_customers.bulk.sources.csv_files import csv_records
 from wonder_customers.bulk.sources.csv_parser import LONGEST_FIELD
 from wonder_customers.bulk.sources.encodings import encoding_of
 from wonder_customers.bulk.sources.packed import read_error, unpacked, unreadable
+from wonder_customers.bulk.sources.running import ended_by_signal
 from wonder_customers.bulk.sources.values import typed_rows
 from wonder_customers.errors import ConfigurationError, needed
 
@@ -76,7 +79,11 @@ def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool 
     with needed("duckdb", "duckdb", by="reading Parquet files and queries"):
         import duckdb  # noqa: PLC0415 - optional dependency
     shown = _SQL_ERRORS
-    with TemporaryDirectory(prefix="wonder-customers-") as folder, duckdb.connect() as connection:
+    with (
+        TemporaryDirectory(prefix="wonder-customers-") as folder,
+        duckdb.connect() as connection,
+        ended_by_signal(partial(_end, connection, folder)),
+    ):
         try:
             if query is not None:
                 kinds = [it.type.name for it in connection.extract_statements(query)]
@@ -100,6 +107,11 @@ def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool 
             yield connection
         except duckdb.Error as error:
             raise ConfigurationError(_message(error, None if own else path, shown)) from None
+
+
+def _end(connection: Any, folder: str) -> None:
+    connection.interrupt()
+    rmtree(folder, ignore_errors=True)
 
 
 def _attach(connection: Any, path: Path, reading: Reading, folder: Path) -> Iterable[str]:
