@@ -3,6 +3,8 @@
 import gzip
 import tracemalloc
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+from zlib import crc32
 
 import pytest
 
@@ -41,6 +43,26 @@ def test_unpacked_size_is_limited(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"reference,name\n") + gzip.compress(b"r-1," + b" " * ((1 << 20) - 5) + b"\n") * 160)
     with pytest.raises(ConfigurationError, match=r"expands to more than \d+ MB"):
         list(read(path, encoding="utf-8"))
+
+
+@pytest.mark.parametrize("part", ["xl/sharedStrings.xml", "xl/worksheets/sheet1.xml", "content.xml", "xl/a.bin"])
+@pytest.mark.parametrize("stated", [True, False])
+def test_unpacked_size_of_a_spreadsheet_is_limited(part: str, stated: bool, tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine", reason="needs the extra excel")
+    path, content = tmp_path / "customers.xlsx", b"<si>" + b" " * (80 << 20)
+    with ZipFile(path, "w", ZIP_DEFLATED) as file:
+        file.writestr(part, content)
+        if not stated:
+            # The directory at the end of the file states the size and the checksum of the beginning.
+            info = file.infolist()[0]
+            info.file_size, info.CRC = 4, crc32(content[:4])
+    tracemalloc.start()
+    words = "expands to more than 7. MB, .* Save the data as CSV" if stated else "expands to|Bad CRC-32"
+    with pytest.raises(ConfigurationError, match=words):
+        list(read(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 << 20
 
 
 def test_compressed_file_can_be_read_twice_and_by_line(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 
 from wonder_customers.errors import ConfigurationError, MissingExtraError
 
-__all__ = ["read_error", "unpacked", "unreadable"]
+__all__ = ["largest", "read_error", "too_large", "unpacked", "unreadable"]
 
 LONGEST_LINE: Final = 32 << 20
 """The maximum length in bytes of a line in a compressed file."""
@@ -29,12 +29,24 @@ def unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
     return raw
 
 
+def largest(path: Path) -> int:
+    """Return the number of bytes up to which a compressed file is read."""
+    return _SMALLEST + _RATIO * path.stat().st_size
+
+
+def too_large(path: Path, limit: int, advice: str) -> ConfigurationError:
+    """Return the error for a compressed file with more than `limit` bytes."""
+    return ConfigurationError(
+        f"{path.name} expands to more than {limit >> 20} MB, which is more than {_RATIO} times its size. {advice}"
+    )
+
+
 class _Unpacked(io.RawIOBase):
     """The unpacked bytes of a compressed file, up to a limit."""
 
     def __init__(self, path: Path, contents: Any) -> None:
         self._contents = contents
-        self._limit = _SMALLEST + _RATIO * path.stat().st_size
+        self._limit = largest(path)
         self.path = path
 
     def readable(self) -> bool:
@@ -46,10 +58,7 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         piece = self._contents.read(len(buffer))
         if self._contents.tell() > self._limit:
-            raise ConfigurationError(
-                f"{self.path.name} expands to more than {self._limit >> 20} MB, which is more than {_RATIO} times its"
-                " size. Decompress the file, and use the result as the source."
-            )
+            raise too_large(self.path, self._limit, "Decompress the file, and use the result as the source.")
         buffer[: len(piece)] = piece
         return len(piece)
 

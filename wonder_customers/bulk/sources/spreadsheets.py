@@ -21,6 +21,7 @@ from wonder_customers.bulk.sources.csv_files import (
     title_words,
 )
 from wonder_customers.bulk.sources.number_formats import check_formats, column_number, padded, padded_cells
+from wonder_customers.bulk.sources.packed import largest, too_large
 from wonder_customers.bulk.sources.values import plain, shown_date
 from wonder_customers.errors import ConfigurationError, needed
 
@@ -159,20 +160,26 @@ def _chosen(book: Any, sheet: str | None, file: str, visible: object) -> str | N
 
 
 def _check_parts(path: Path) -> None:
-    """Raise `ConfigurationError` if a part of an .xlsx file is not in UTF-8, or too large because of distant cells.
+    """Raise `ConfigurationError` if a part of a spreadsheet is not in UTF-8 or too large, or has distant cells.
 
-    The library that reads spreadsheets finds no cells in other encodings. It allocates memory for each cell between the
-    first and the last, empty or not.
+    The library that reads spreadsheets finds no cells in other encodings. It reads whole parts, and allocates memory
+    for each cell between the first and the last, empty or not.
     """
+    limit = left = largest(path)
     with ZipFile(path) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as file:
-                if _TABLE.match(name) and b"\0" in file.read(4):
+        for part in archive.infolist():
+            # The part is read to its end, even if the directory states a smaller size.
+            part.file_size = limit + 2 * _PIECE
+            with archive.open(part) as file:
+                if _TABLE.match(part.filename) and b"\0" in file.read(4):
                     raise ConfigurationError(
                         f"{path.name} contains XML that is not UTF-8, so its cells cannot be read. Open the file in a"
                         " spreadsheet program and save it as .xlsx."
                     )
-                rows, columns, cells = _extent(file, path.name)
+                rows, columns, cells = _extent(file, path.name, left)
+                left -= file.tell()
+            if left < 0:
+                raise too_large(path, limit, "Save the data as CSV.")
             if rows * columns > max(_MANY, _SPARSE * cells):
                 raise ConfigurationError(
                     f"{path.name} has a sheet of {rows:,} rows and {columns:,} columns, and almost all of its cells are"
@@ -180,13 +187,13 @@ def _check_parts(path: Path) -> None:
                 )
 
 
-def _extent(file: IO[bytes], name: str) -> tuple[int, int, int]:
-    """Return the number of rows, of columns and of cells in the XML of a sheet.
+def _extent(file: IO[bytes], name: str, most: int) -> tuple[int, int, int]:
+    """Return the number of rows, of columns and of cells in the first bytes of a part, about `most`.
 
     Raise `ConfigurationError` if the values of cells would be lost.
     """
     rows, columns, cells, rest = 0, 1, 0, b""
-    while piece := file.read(_PIECE):
+    while file.tell() <= most and (piece := file.read(_PIECE)):
         lost = next((what for pattern, what in _LOST.items() if pattern.search(rest + piece)), None)
         if lost is not None:
             raise ConfigurationError(f"{name} has {lost}. Open the file in a spreadsheet program and save it as .xlsx.")
