@@ -1,6 +1,9 @@
 """`wonder-customers forget` leaves no byte of a customer in the journal and the files of its jobs."""
 
+import gzip
+import json
 import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -145,3 +148,46 @@ def test_unreadable_list_of_references_erases_nothing(job_folder: Path, capfd: p
     for name, reason in (("missing.txt", "No such file or directory"), ("binary.txt", "it is not UTF-8 text")):
         assert run(["forget", "c.csv.paydock.journal", "--from", name]) == 1
         assert f"{name} cannot be read: {reason}. Nothing was erased." in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("reference", ["forget-0003", 'say "hi"', "k-ÄÖ-1", "k-Ж-1", "C/18,15"])
+def test_other_files_with_the_customer_are_listed(
+    reference: str, job_folder: Path, server: SimulatorServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    quoted = reference.replace('"', '""')
+    rows = f'reference,name\nother-1,Ada\n"{quoted}",Ada\n'
+    for name in ("c.csv", "utf-8.csv"):
+        (job_folder / name).write_text(rows, encoding="utf-8")
+    assert run(["sync", "c.csv", "--to", "monri"]) == run(["sync", "c.csv", "--to", "paydock"]) == 0
+    for name in ("utf-16", "utf-16-be", "utf-16-le", "cp1250"):
+        mark = "\ufeff" if name.startswith("utf-16-") else ""
+        (job_folder / f"{name}.csv").write_text(mark + rows, encoding=name, errors="xmlcharrefreplace")
+    (job_folder / "escaped.json").write_text(json.dumps({"reference": reference}))
+    (job_folder / "plain.json").write_text(json.dumps({"reference": reference}, ensure_ascii=False), encoding="utf-8")
+    (job_folder / "utf-16-other.csv").write_text(rows.replace(quoted, "x"), encoding="utf-16")
+    (job_folder / "c.csv.gz").write_bytes(gzip.compress(rows.encode(), mtime=0x01020304))
+    (job_folder / "c.xlsx").write_bytes(b"PK\x03\x04\0")
+    with closing(sqlite3.connect(job_folder / "shop.db")) as connection:
+        connection.execute("CREATE TABLE customers (reference TEXT)")
+    capfd.readouterr()
+    assert run(["forget", "c.csv.paydock.journal", reference]) == 0
+    err = " ".join(capfd.readouterr().err.split())
+    listed = set(re.findall(r"(\S+) still contains a reference", err))
+    unsearched = set(re.findall(r"(\S+) was not searched", err))
+    assert {Path(it).name for it in listed} == {
+        "c.csv", "utf-8.csv", "utf-16.csv", "utf-16-be.csv", "utf-16-le.csv", "cp1250.csv", "escaped.json",
+        "plain.json", "c.csv.monri.journal",
+    }  # fmt: skip
+    assert {Path(it).name for it in unsearched} == {"c.csv.gz", "c.xlsx", "shop.db"}
+
+
+def test_original_row_that_is_not_utf_8_is_removed(job_folder: Path) -> None:
+    rows = b"".join(b"k-%d,J\xc3\xb6rg Nr\n" % it for it in range(300))
+    (job_folder / "c.csv").write_bytes(b'reference,name\n%bforget-77,"J\xf6rg Nr\n' % rows)
+    run(["sync", "c.csv", "--to", "monri", "--dead-letter-values"])
+    failed = job_folder / "c.csv.monri.failed.jsonl"
+    assert b'"original_base64"' in failed.read_bytes()
+    (journal,) = job_folder.glob("*.monri.journal")
+    assert forget(Journal.existing(journal), ["forget-7"], [failed]).entries == {}
+    assert forget(Journal.existing(journal), ["forget-77"], [failed]).entries == {failed: 1}
+    assert not failed.exists()

@@ -2,11 +2,14 @@
 
 import csv
 import io
+import json
 import mmap
 import os
 import re
+import sqlite3
+from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +30,10 @@ _IDS: Final = b"reference,id,state,time"
 _PLAN: Final = b'{"wonder-customers plan"'
 _HEAD: Final = 1 << 16
 _BESIDE: Final = ("-wal", "-shm", "-journal", ".key", ".lock")
+_DATABASE: Final = b"SQLite format 3\0"
+_COMPRESSED: Final = (b"\x28\xb5\x2f\xfd", b"BZh")
+"""The beginnings of compressed files that may have no null byte."""
+_UTF_16: Final = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 
 @define
@@ -37,21 +44,26 @@ class Forgotten:
         rows: Number of rows removed from the journal.
         unconfirmed: Number of removed rows with a write or deletion that may have been applied, or may still be.
         entries: Number of entries removed from each file. A deleted saved plan counts as one entry.
-        left: Searched files that still contain one of the references, such as the source.
+        left: Files that still contain one of the references, such as the source.
+        unsearched: Files that cannot be searched, such as compressed files and spreadsheets.
     """
 
     rows: int = 0
     unconfirmed: int = 0
     entries: dict[Path, int] = field(factory=dict)
     left: list[Path] = field(factory=list)
+    unsearched: list[Path] = field(factory=list)
 
 
 def files_near(journal: Journal) -> list[Path]:
     """Return the files to search for customers in the folder of a journal."""
     # The folder of the source is not searched, because a journal from another person could name any folder.
     path = journal.path.resolve()
-    own = {path.name, *(path.name + suffix for suffix in _BESIDE)}
-    return [it for it in sorted(path.parent.iterdir()) if it.name not in own and it.is_file() and not it.is_symlink()]
+    found = [it for it in sorted(path.parent.iterdir()) if it.is_file() and not it.is_symlink()]
+    # Another journal is read together with the files beside it.
+    beside = {it.name + suffix for it in found if it.name.endswith(".journal") for suffix in _BESIDE}
+    beside.update(path.name + suffix for suffix in ("", *_BESIDE))
+    return [it for it in found if it.name not in beside]
 
 
 def forget(journal: Journal, references: Collection[str], files: Iterable[Path]) -> Forgotten:
@@ -62,15 +74,24 @@ def forget(journal: Journal, references: Collection[str], files: Iterable[Path])
         ids = _from_journal(journal, wanted, found)
     finally:
         journal.release()
-    pattern = re.compile(b"|".join(rb"(?<![\w-])" + re.escape(it.encode()) + rb"(?![\w-])" for it in sorted(wanted)))
+    pattern = _pattern(wanted)
     mark = key_mark(journal.digests).hex() if found.rows else ""
     for path in files:
         erased = _from_file(path, wanted, ids, pattern, mark)
         if erased:
             found.entries[path] = erased
-        if path.exists() and _contains(path, pattern):
-            found.left.append(path)
+        contains = _contains(path, wanted, pattern) if path.exists() else False
+        if contains is not False:
+            (found.unsearched if contains is None else found.left).append(path)
     return found
+
+
+def _pattern(wanted: set[str]) -> re.Pattern[bytes]:
+    """Return a pattern for references as they are in text files, in CSV and in JSON."""
+    as_json = (json.dumps(it, ensure_ascii=escaped)[1:-1] for it in wanted for escaped in (True, False))
+    forms = {*wanted, *(it.replace('"', '""') for it in wanted), *as_json}
+    found = {it.encode(name, "xmlcharrefreplace") for it in forms for name in ("utf-8", "cp1250", "cp1252")}
+    return re.compile(b"|".join(rb"(?<![\w-])" + re.escape(it) + rb"(?![\w-])" for it in sorted(found)))
 
 
 def _from_journal(journal: Journal, wanted: set[str], found: Forgotten) -> set[str]:
@@ -139,7 +160,10 @@ def _is_about(line: bytes, wanted: set[str], pattern: re.Pattern[bytes]) -> bool
     reference = letter.get("reference") if isinstance(letter, dict) else None
     if reference is not None:
         return reference in wanted
-    return any(pattern.search(it) for it in (line, *(text.encode() for text in _texts(letter))))
+    row = b""
+    with suppress(KeyError, TypeError, ValueError):
+        row = b64decode(letter["original_base64"])
+    return any(pattern.search(it) for it in (line, row, *(text.encode() for text in _texts(letter))))
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -187,9 +211,29 @@ def _rewritten(path: Path, edit: Callable[[bytes], Edited]) -> int:
     return removed
 
 
-def _contains(path: Path, pattern: re.Pattern[bytes]) -> bool:
+def _contains(path: Path, wanted: set[str], pattern: re.Pattern[bytes]) -> bool | None:
+    """Return whether a file contains one of the references; None if it cannot be searched."""
     with path.open("rb") as file:
-        if not file.seek(0, os.SEEK_END):
+        head = file.read(_HEAD)
+        if not head:
             return False
+        if head.startswith(_DATABASE):
+            return _journal_contains(path, wanted)
+        if head[:2] in _UTF_16:
+            text = path.read_bytes().decode(_UTF_16[head[:2]], "replace")
+            return pattern.search(text.encode()) is not None
+        if b"\0" in head or head.startswith(_COMPRESSED):
+            return None
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return pattern.search(content) is not None
+
+
+def _journal_contains(path: Path, wanted: set[str]) -> bool | None:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as connection:
+            # The schema of an untrusted file must not call functions.
+            connection.execute("PRAGMA trusted_schema = OFF").close()
+            find = "SELECT 1 FROM rows WHERE reference = ?"
+            return any(connection.execute(find, [it]).fetchone() is not None for it in wanted)
+    except sqlite3.Error:  # another database
+        return None

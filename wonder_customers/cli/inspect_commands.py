@@ -238,6 +238,12 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
         print_message(f"{counted(count, 'entry was', 'entries were')} removed from {path}.")
     for path in found.left:
         print_message(f"{path} still contains a reference. Edit or delete the file.", "yellow")
+    for path in found.unsearched:
+        print_message(
+            f"{path} was not searched, because it is neither text nor a journal. If it contains a customer, edit or"
+            " delete the file.",
+            "yellow",
+        )
     print_message(
         "No customer was deleted at the gateway. If the source still contains a customer, `sync` sends the customer"
         " again."
