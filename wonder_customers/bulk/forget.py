@@ -22,7 +22,7 @@ from wonder_customers.bulk.journal.digest import key_mark
 from wonder_customers.bulk.journal.entries import UNCONFIRMED
 from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.sources.json_files import DEAD_LETTER
-from wonder_customers.bulk.sources.transformations import guarded
+from wonder_customers.bulk.sources.transformations import spreadsheet_text
 
 __all__ = ["Forgotten", "files_near", "forget"]
 
@@ -141,7 +141,7 @@ Edited = tuple[bytes, int]
 
 def _without_ids(content: bytes, wanted: set[str], ids: set[str]) -> Edited:
     rows = list(csv.reader(io.StringIO(content.decode(errors="surrogateescape"), newline="")))
-    wanted, ids = wanted.union(map(guarded, wanted)), ids.union(map(guarded, ids))
+    wanted, ids = wanted.union(map(spreadsheet_text, wanted)), ids.union(map(spreadsheet_text, ids))
     kept = [row for row in rows if not (wanted.intersection(row[:1]) or ids.intersection(row[1:2]))]
     text = io.StringIO(newline="")
     csv.writer(text).writerows(kept)

@@ -26,7 +26,7 @@ from wonder_customers.bulk.plan import Difference, Plan, plan
 from wonder_customers.bulk.report import format_duration, no_rows
 from wonder_customers.bulk.saved_plan import save_plan
 from wonder_customers.bulk.sources.reader import Source
-from wonder_customers.bulk.sources.transformations import guarded
+from wonder_customers.bulk.sources.transformations import spreadsheet_text
 from wonder_customers.bulk.stop_reasons import SYNC_AGAIN
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
@@ -200,7 +200,7 @@ def export_ids(journal: Journal, output: Path | None) -> int:
     found = journal.ids()
     for reference, gateway_id, state, at in found:
         moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-        table.writerow((guarded(reference), guarded(gateway_id or ""), state, moment))
+        table.writerow((spreadsheet_text(reference), spreadsheet_text(gateway_id or ""), state, moment))
     if output is None:
         sys.stdout.write(text.getvalue())
         return SUCCESS

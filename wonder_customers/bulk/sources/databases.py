@@ -5,7 +5,6 @@ import re
 import sqlite3
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -79,13 +78,11 @@ def _result(database: str, query: str) -> Iterator[Any]:
     url, password = _url(database), os.environ.get(PASSWORD)
     if password and url.password is None:
         url = url.set(password=password)
-    if url.get_backend_name() == "sqlite":
-        url = _existing(url)
     import sqlalchemy  # noqa: PLC0415 - optional dependency
     from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError, SQLAlchemyError  # noqa: PLC0415 - optional
 
     try:
-        engine = sqlalchemy.create_engine(url)
+        engine = sqlalchemy.create_engine(_existing(url) if url.get_backend_name() == "sqlite" else url)
     except (ImportError, SQLAlchemyError, TypeError, ValueError) as error:  # the last two: an option of the URL
         raise ConfigurationError(
             f"the database cannot be used: {error}. Nothing was read. Check the URL, and that the driver of the"
@@ -93,11 +90,13 @@ def _result(database: str, query: str) -> Iterator[Any]:
         ) from None
     # The errors whose messages cannot quote values of rows.
     shown: tuple[type[Exception], ...] = (OperationalError, ProgrammingError)
+    driver: Any = None
     try:
-        with engine.connect() as connection:
+        # Without a driver, the connection is being opened.
+        with ended_by_signal(lambda: _end(driver, engine.dialect.loaded_dbapi.Error)), engine.connect() as connection:
             if engine.dialect.name in _READ_ONLY:
                 _execute(connection, _READ_ONLY[engine.dialect.name]).close()
-            driver: Any = connection.connection.driver_connection
+            driver = connection.connection.driver_connection
             if engine.dialect.name == "sqlite":
                 driver.set_authorizer(_authorized)
                 shown = (DatabaseError,)  # nothing is executed yet
@@ -106,10 +105,9 @@ def _result(database: str, query: str) -> Iterator[Any]:
                 shown = ()
             else:
                 shown = (ProgrammingError,)
-            with ended_by_signal(partial(_end, driver, engine.dialect.loaded_dbapi.Error)):
-                result = _execute(connection.execution_options(stream_results=True, yield_per=_BATCH), query)
-                shown = ()
-                yield result
+            result = _execute(connection.execution_options(stream_results=True, yield_per=_BATCH), query)
+            shown = ()
+            yield result
     except (SQLAlchemyError, UnicodeError) as error:
         raise ConfigurationError(f"the query failed: {_reason(error, shown)}") from None
     finally:
@@ -127,6 +125,9 @@ def _end(driver: Any, error: type[Exception]) -> None:
 
 def _existing(url: Any) -> Any:
     """Return the URL of an SQLite database with which a missing file is not created."""
+    from sqlalchemy.util import asbool  # noqa: PLC0415 - optional dependency
+
+    asbool(url.query.get("uri"))  # raises ValueError
     if not url.database or url.database == ":memory:":
         return url
     file = url.database if url.database.startswith("file:") else f"file:{quote(str(Path(url.database).absolute()))}"

@@ -16,7 +16,7 @@ from wonder_customers.bulk.sources.presets import country_code
 from wonder_customers.bulk.sources.text import has_invalid_bytes
 from wonder_customers.errors import MissingExtraError
 
-__all__ = ["CALLING_CODE", "INVALID_BYTES", "Cleaner", "folded", "guarded"]
+__all__ = ["CALLING_CODE", "INVALID_BYTES", "Cleaner", "folded", "spreadsheet_text"]
 
 INVALID_BYTES = "bytes that are not valid in the encoding of the file"
 
@@ -259,7 +259,7 @@ def _readable(text: str) -> str:
     )
 
 
-def guarded(text: str) -> str:
+def spreadsheet_text(text: str) -> str:
     """Return a value for a CSV file as text that a spreadsheet does not execute. `_guard` removes the apostrophe."""
     return f"'{text}" if _EXECUTED.match(text) else text
 
