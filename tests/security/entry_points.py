@@ -303,8 +303,9 @@ def _read(form: Any, mapping: Any) -> None:
 
 
 def spreadsheet(data: bytes) -> None:
-    """Read any bytes as the XML of the first sheet of a spreadsheet."""
-    write_xlsx(_file(), {"A": []}, data[:_MAX_BYTES])
+    """Read any bytes as the XML of a sheet, and after a null byte, as the number format of its cells with ``s="2"``."""
+    sheet, _, code = data[:_MAX_BYTES].partition(b"\0")
+    write_xlsx(_file(), {"A": []}, sheet, number_format=code.decode("utf-8", "replace") or "General")
     _read("excel", {})
 
 

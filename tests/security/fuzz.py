@@ -37,7 +37,8 @@ RAW = (
 )
 SHEET = (
     b'<worksheet><sheetData><row><c t="inlineStr"><is><t>reference</t></is></c></row><row r="3"><c><v>1.5</v></c>'
-    b'<c r="C3" s="1"><v>45000</v></c><c t="b"><v>1</v></c></row></sheetData></worksheet>'
+    b'<c r="C3" s="1"><v>45000</v></c><c t="b"><v>1</v></c></row><row><c s="2"><v>17</v></c></row>'
+    b'</sheetData></worksheet>\0[<=99999]00000;"K-"0#\\.?'
 )
 CASSETTE = (
     b'{"version":1,"interactions":[{"request":{"method":"GET","target":"/v2/customers/1","headers":["a"],"body":null},'

@@ -44,6 +44,7 @@ def read(path: Path) -> list[Row]:
         ("0", "123"),
         ("#,##0", "123"),
         ("0.00", "123"),
+        ("[<=1.2.3]00000", "00123"),
     ],
 )
 def test_number_is_read_as_it_is_shown(code: str, shown: str, tmp_path: Path) -> None:
@@ -76,6 +77,14 @@ def test_cells_with_addresses_are_found_by_them(tmp_path: Path) -> None:
     xml = f'<worksheet><sheetData><row r="3">{texts[0]}</row><row r="9">{texts[1]}</row></sheetData></worksheet>'
     path = write_xlsx(tmp_path / "c.xlsx", {"A": []}, xml.encode(), number_format="0000")
     assert [(row.reference, row.place) for row in read(path)] == [("0042", "line 9")]
+
+
+def test_row_with_an_invalid_number_is_refused(tmp_path: Path) -> None:
+    rows = '<row><c t="inlineStr"><is><t>reference</t></is></c></row><row r="A3"><c s="2"><v>42</v></c></row>'
+    xml = f"<worksheet><sheetData>{rows}</sheetData></worksheet>"
+    path = write_xlsx(tmp_path / "c.xlsx", {"A": []}, xml.encode(), number_format="0000")
+    with pytest.raises(ConfigurationError, match="a row of the spreadsheet has an invalid number"):
+        list(read(path))
 
 
 ZEROS = '<number:number-style><number:number number:min-integer-digits="5"/></number:number-style>'

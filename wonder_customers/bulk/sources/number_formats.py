@@ -20,7 +20,7 @@ Template = tuple[tuple[Callable[[Any], Any] | None, Parts | None], ...]
 """The sections of a format: the condition for the number, and its parts; None for a number without leading zeros."""
 
 _TOKEN = re.compile(r'"([^"]*)"|\\(.)|([_*].|\[[^\]]*\])|(.)', re.DOTALL)
-_CONDITION = re.compile(r"\[(<=|>=|<>|<|>|=)\s*([0-9.]+)\]")
+_CONDITION = re.compile(r"\[(<=|>=|<>|<|>|=)\s*([0-9]{1,15}(?:\.[0-9]{0,15})?)\]")
 _COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "<=": operator.ge, ">=": operator.le, "<>": operator.ne, "<": operator.gt, ">": operator.lt, "=": operator.eq,
 }  # fmt: skip
@@ -173,7 +173,13 @@ def _rows(file: IO[bytes], formats: Mapping[bytes, Template]) -> Iterator[tuple[
         if name == b"row":
             if found:
                 yield row, found
-            row, column, found = int(attributes.get(b"r", row + 1)), 0, {}
+            number = attributes.get(b"r", b"%d" % (row + 1))
+            if not re.fullmatch(b"[0-9]{1,9}", number):
+                raise ConfigurationError(
+                    "a row of the spreadsheet has an invalid number. Open the file in a spreadsheet program and save it"
+                    " as .xlsx."
+                )
+            row, column, found = int(number), 0, {}
             continue
         place = re.match(rb"[A-Za-z]+", attributes.get(b"r", b""))
         column = column_number(place[0]) if place else column + 1
