@@ -19,6 +19,7 @@ from wonder_customers import (
     RateLimitError,
 )
 from wonder_customers.dialects.explanations import explained
+from wonder_customers.dialects.json import DEPTH
 
 pytestmark = pytest.mark.anyio
 
@@ -39,6 +40,12 @@ FORMS: list[tuple[Any, str, dict[str, tuple[str, ...]]]] = [
     ({"errors": [{"field": "email", "message": "bad"}, {"msg": "worse"}]}, "worse (email bad)", {"email": ("bad",)}),
     ({"errors": {"metadata": {"key": ["too long"]}}}, "metadata.key too long", {"metadata.key": ("too long",)}),
     ({"errors": {"email": "bad"}, "message": "no"}, "no (email bad)", {"email": ("bad",)}),
+    (
+        {"errors": {"description": ["too long"], "email": "bad"}},
+        "description too long; email bad",
+        {"description": ("too long",), "email": ("bad",)},
+    ),
+    ({"errors": [{"field": "email", "description": "bad"}]}, "email bad", {"email": ("bad",)}),
     (["a", {"message": "b"}], "a; b", {}),
     ("bad thing", "bad thing", {}),
     (b"Access denied for this address", "Access denied for this address", {}),
@@ -58,6 +65,15 @@ async def test_message_of_a_refusal_is_read_in_every_common_form(gateway: str) -
 async def test_body_that_is_no_message_is_not_shown(body: bytes) -> None:
     error = await failure("monri", (400, body))
     assert error.reason == "the gateway refused the request with HTTP 400"
+
+
+@pytest.mark.parametrize("leaf", ["no", None])
+@pytest.mark.parametrize("key", ["message", "error", "errors", "key"])
+def test_deeply_nested_refusal_is_read_in_linear_time(key: str, leaf: str | None) -> None:
+    body: Any = leaf
+    for _ in range(DEPTH):
+        body = {key: body}
+    assert (explained({"errors": body}).message or "").endswith(leaf or "")
 
 
 def test_code_is_read_beside_the_message() -> None:

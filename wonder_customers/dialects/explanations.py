@@ -1,6 +1,7 @@
 """Reads the messages of a refusal, in any of the forms that are common in JSON bodies."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -9,10 +10,12 @@ __all__ = ["Explanation", "explained", "short_text"]
 
 _TEXTS: Final = ("message", "error_message", "error_description", "detail", "description", "title", "msg")
 """The keys of a message, the most specific first. Problem details (RFC 9457) have ``detail`` and ``title``."""
+_UNNAMED: Final = tuple(key for key in _TEXTS if key not in {"description", "title"})
+"""The keys of a message in an object of messages by field, which may have a field ``description`` or ``title``."""
 _PARTS: Final = ("errors", "error", "details", "violations")
 _NAMES: Final = ("field", "param_name", "param", "path", "name", "source")
 _CODES: Final = ("error_code", "code")
-_MOST: Final = 20
+_MOST: Final = 100
 
 
 @frozen
@@ -26,14 +29,14 @@ class Explanation:
 
 def explained(body: Mapping[str, Any]) -> Explanation:
     """Return the code and the messages in the body of a refusal."""
-    texts = list(dict.fromkeys(_texts(body)))
+    texts: list[str] = []
     fields: dict[str, tuple[str, ...]] = {}
-    for key in (*_PARTS, *(it for it in _TEXTS if isinstance(body.get(it), dict))):
-        for name, text in _by_field(body.get(key)):
-            if name and text not in fields.get(name, ()):
-                fields[name] = (*fields.get(name, ()), text)
-            elif not name and text not in texts:
-                texts.append(text)
+    parts = (_messages(body.get(key), keys=_TEXTS if key == "error" else _UNNAMED) for key in _PARTS)
+    for name, text in islice(chain(_texts(body, "", _TEXTS), *parts), _MOST):
+        if name and text not in fields.get(name, ()):
+            fields[name] = (*fields.get(name, ()), text)
+        elif not name and text not in texts:
+            texts.append(text)
     listed = "; ".join(f"{name} {', '.join(found)}" for name, found in fields.items())
     inner = body.get("error")
     places = [body, inner] if isinstance(inner, dict) else [body]
@@ -43,34 +46,29 @@ def explained(body: Mapping[str, Any]) -> Explanation:
     return Explanation(code, short_text("; ".join(texts)) or short_text(listed), fields)
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Yield the message of an object, whose value may be a list or another object."""
-    for key in _TEXTS:
-        found = value.get(key)
-        if isinstance(found, dict):
-            found = explained(found).message
-        texts = list(filter(None, map(short_text, found if isinstance(found, list) else [found])))
-        if texts:
-            yield from texts[:_MOST]
-            return
+def _texts(body: Mapping[str, Any], name: str, keys: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the field and the text of each message under the first of `keys` that has a message."""
+    found = (list(islice(_messages(body.get(key), name), _MOST)) for key in keys)
+    return next(filter(None, found), [])
 
 
-def _by_field(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the field and the text of each message in a part of the body. The field may be empty."""
+def _messages(value: Any, name: str = "", keys: Collection[str] = _TEXTS) -> Iterator[tuple[str, str]]:
+    """Yield the field, which may be empty, and the text of each message in a part of the body."""
     if isinstance(value, list):
-        for item in value[:_MOST]:
-            yield from _by_field(item, name)
+        for item in value:
+            yield from _messages(item, name)
     elif not isinstance(value, dict):
         text = short_text(value)
         if text:
             yield name, text
-    elif texts := list(_texts(value)):
-        named = next((it for key in _NAMES if (it := short_text(value.get(key)))), name)
-        yield from ((named, text) for text in texts)
+    elif texts := _texts(value, next(filter(None, map(short_text, map(value.get, _NAMES))), name), keys):
+        yield from texts
     else:
-        for key, item in list(value.items())[:_MOST]:
-            if key not in _CODES:
-                yield from _by_field(item, f"{name}.{key}" if name else str(key))
+        # `keys` have no message. Reading them again would double the time with each level.
+        for key, item in value.items():
+            if key not in keys and key not in _CODES:
+                path = name if key in _PARTS else f"{name}.{key}" if name else key
+                yield from _messages(item, path[:500], keys)
 
 
 def short_text(value: object) -> str | None:
