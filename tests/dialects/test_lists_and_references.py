@@ -193,6 +193,14 @@ async def test_short_page_that_is_repeated_ends_a_list() -> None:
             await ids_of(session, limit=2)
 
 
+@pytest.mark.parametrize("gateway", ["paydock", "wonder"])
+async def test_response_with_all_customers_may_be_repeated(gateway: str) -> None:
+    """Mocks return one response to each request."""
+    wire = MockGateway(*[_page(gateway, [1, 2], 2)] * 2)
+    async with wire.session(ACCOUNTS[gateway]()) as session:
+        assert len(await ids_of(session, limit=2)) == 2
+
+
 async def test_list_that_shrinks_while_it_is_read_is_not_an_error() -> None:
     wire = MockGateway(_page("paydock", [1, 2], 4), _page("paydock", [4], 3))
     async with wire.session(ACCOUNTS["paydock"]()) as session:

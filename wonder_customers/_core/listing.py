@@ -85,8 +85,9 @@ class Listing:
             page = (await self._raw.page(self._limit, cursor, self._filter())).record
             ids = [*(customer.id for customer in page.items), *page.omitted]
             if ids and ids == before:
-                if page.total is None and len(ids) + page.unreadable < size:
-                    return  # customers that were created meanwhile have moved the last page
+                count = len(ids) + page.unreadable
+                if page.total == count or (page.total is None and count < size):
+                    return  # the page has all customers, or customers created meanwhile have moved the last page
                 reason = "the gateway returned the same page twice, so the list cannot be read to its end"
                 raise InvalidResponseError(reason, gateway=self._raw.gateway, operation=Operation.LIST, attempts=1)
             self.unreadable += page.unreadable
