@@ -10,17 +10,10 @@ __all__ = ["Phone"]
 
 
 @cache
-def _split() -> Callable[[str], tuple[str, str] | None]:
+def _split() -> Callable[..., tuple[str, str] | None]:
     from wonder_customers._support.phone_numbers import split  # noqa: PLC0415 - the telephone library is large
 
     return split
-
-
-@cache
-def _split_repeated() -> Callable[[str, str, tuple[str, str] | None], tuple[str, str] | None]:
-    from wonder_customers._support.phone_numbers import split_repeated  # noqa: PLC0415 - the telephone library is large
-
-    return split_repeated
 
 
 @frozen(slots=False)
@@ -58,8 +51,13 @@ class Phone:
         A trunk prefix is removed where the country's numbering plan requires it. A calling code that `number` repeats
         is used once.
         """
-        parts = self._parts()
-        return None if parts is None else f"+{parts[0]}{parts[1]}"
+        code = (self.dial_code or "").replace("-", "").replace(" ", "")
+        if code.isdecimal():  # some gateways store only the digits
+            code = f"+{code.removeprefix('00')}"
+        whole = f"{code}{self.number}"
+        repeated = code != "" and _may_contain(whole[len(code) :], code[1:])
+        parts = _split()(whole, code[1:]) if repeated else _split()(whole)
+        return None if parts is None or len(parts[0]) + len(parts[1]) > 15 else f"+{parts[0]}{parts[1]}"
 
     def separated(self) -> "Phone":
         """Return the phone with the calling code only in `dial_code`, if `number` contains one."""
@@ -67,27 +65,18 @@ class Phone:
         number: Any = self.number
         if not (isinstance(code, str) and isinstance(number, str)):
             return self  # the limits report it
-        if not self._may_contain(code.lstrip("+0")):
+        if not _may_contain(number, code.lstrip("+0")):
             return self  # most numbers, without the telephone library
-        parts = self._parts()
+        whole = self.e164()
         digits = "".join(filter(str.isdecimal, self.number)).removeprefix("00")
-        moved = parts is not None and ("+" in self.number or digits == "".join(parts))
-        return Phone(f"+{parts[0]}", parts[1]) if moved and parts is not None else self
+        return Phone.parse(whole) if whole is not None and ("+" in self.number or whole == f"+{digits}") else self
 
     def contradicts_code(self) -> bool:
         """Return whether `number` contains another calling code than `dial_code`."""
         international = self.number.lstrip(" (").startswith("+") and any(map(str.isdecimal, self.number))
         return bool(self.dial_code) and international and self.e164() is None
 
-    def _parts(self) -> tuple[str, str] | None:
-        code = (self.dial_code or "").replace("-", "").replace(" ", "")
-        if code.isdecimal():  # some gateways store only the digits
-            code = f"+{code.removeprefix('00')}"
-        parts = _split()(f"{code}{self.number}")
-        if code and self._may_contain(code[1:]):
-            parts = _split_repeated()(code[1:], self.number, parts)
-        return None if parts is None or len(parts[0]) + len(parts[1]) > 15 else parts
 
-    def _may_contain(self, code: str) -> bool:
-        """Return whether `number` may begin with a calling code with the digits `code`."""
-        return "+" in self.number or (code != "" and self.number.lstrip(" 0(").startswith(code))
+def _may_contain(number: str, code: str) -> bool:
+    """Return whether `number` may begin with a calling code with the digits `code`."""
+    return "+" in number or (code != "" and number.lstrip(" 0(").startswith(code))

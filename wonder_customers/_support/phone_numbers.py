@@ -10,7 +10,7 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, SUPPORTED_REGIONS, PhoneMe
 
 # A separate module, because the ``phonenumbers`` library is large and is loaded only if a number is used.
 
-__all__ = ["REGIONS", "ambiguity", "calling_region", "readings", "split", "split_repeated"]
+__all__ = ["REGIONS", "ambiguity", "calling_region", "readings", "split"]
 
 REGIONS: Final[frozenset[str]] = frozenset(SUPPORTED_REGIONS)
 
@@ -31,18 +31,17 @@ def calling_region(code: str) -> str | None:
     return COUNTRY_CODE_TO_REGION_CODE.get(int(code), (None,))[0]
 
 
-def split(text: str) -> tuple[str, str] | None:
-    """Return the digits of an international number's calling code and national number; None for other texts."""
-    return _split_digits(text) or (None if ambiguity(text) else _split_formatted(text))
+def split(text: str, code: str = "") -> tuple[str, str] | None:
+    """Return the digits of an international number's calling code and national number; None for other texts.
 
-
-def split_repeated(code: str, number: str, parts: tuple[str, str] | None) -> tuple[str, str] | None:
-    """Return the parts of a number that may begin with its calling code, given the `parts` of both together."""
-    whole = split(f"+{number.strip().removeprefix('+').removeprefix('00')}")
+    The calling code `code`, with which the text begins, may be repeated.
+    """
+    parts = _split_digits(text) or (None if ambiguity(text) else _split_formatted(text))
+    whole = split(f"+{text[1 + len(code) :].strip().removeprefix('+').removeprefix('00')}") if code else None
     if whole is None or whole[0] != code:
         return parts
-    repeated = parts is None or (not _valid(f"+{parts[0]}{parts[1]}", None) and _valid(f"+{whole[0]}{whole[1]}", None))
-    return whole if repeated else parts
+    digits = "".join(whole)
+    return whole if parts is None or readings(digits, calling_region(code) or "") == [f"+{digits}"] else parts
 
 
 def ambiguity(text: str) -> str | None:
