@@ -14,7 +14,7 @@ from wonder_customers.dialects import drift
 from wonder_customers.dialects.responses import invalid_response
 from wonder_customers.dialects.tolerant_reader import Json, MissingFieldError, RecordReader, default_of
 from wonder_customers.errors import InvalidResponseError
-from wonder_customers.records import Customer, Phone
+from wonder_customers.records import Customer
 from wonder_customers.secret import Secret
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "make_converter",
     "make_reader",
     "make_writer",
-    "read_phone",
     "read_record",
     "register_reader",
     "register_writer",
@@ -38,11 +37,6 @@ def _read_time(value: Any, _: object) -> datetime:
     if moment.year in {1, 9999}:
         raise ValueError("expected a time that is not in the year 1 or 9999")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def read_phone(value: Any) -> Phone | None:
-    """Return a telephone number that the gateway stores as one text; None if it is empty."""
-    return None if value == "" else Phone.parse(value)
 
 
 def _write_all(write: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
@@ -62,9 +56,11 @@ def make_converter(*, milliseconds: bool = False) -> Converter:
     return converter
 
 
-def register_reader(converter: Converter, kind: type[T], read: Callable[[Any], T | None]) -> None:
+def register_reader(
+    converter: Converter, kind: type[T], read: Callable[[Any], T], *, empty_as_none: bool = False
+) -> None:
     """Use `read` for fields of type `kind`. For an unreadable value, `read` must raise a TypeError or ValueError."""
-    converter.register_structure_hook(kind, lambda value, _: read(value))
+    converter.register_structure_hook(kind, lambda value, _: None if empty_as_none and value == "" else read(value))
 
 
 def register_writer(converter: Converter, kind: type[T], write: Callable[[T], Any]) -> None:

@@ -10,7 +10,6 @@ from wonder_customers.dialects.codec import (
     make_converter,
     make_reader,
     make_writer,
-    read_phone,
     read_record,
     register_reader,
     register_writer,
@@ -107,27 +106,20 @@ def _token_shape(body: Json) -> tuple[Json, Json]:
     return body, unknown_keys(body, _TOKEN_KEYS)
 
 
-def _with_deletion(customer: Customer, _: Json) -> Customer:
-    """Return `customer` as deleted if ``deleted_at`` is set, whatever the value of ``deleted``."""
-    return evolve(customer, deleted=True) if customer.deleted_at and not customer.deleted else customer
-
-
 def _with_card(token: PaymentToken, _: Json) -> PaymentToken:
     """Return `token` with a card, which may be empty."""
     return token if token.card is not None else evolve(token, card=CardSummary())
 
 
 _converter = make_converter()
-register_reader(_converter, Phone, read_phone)
+register_reader(_converter, Phone, Phone.parse, empty_as_none=True)
 register_writer(_converter, Phone, _phone_text)
 _read_address = make_reader(_converter, Address, _ADDRESS)
 _read_card = make_reader(_converter, CardSummary, _CARD)
 _read_token = make_reader(
     _converter, PaymentToken, _TOKEN, shape=_token_shape, finish=_with_card, inline=frozenset({"card"})
 )
-_read_customer = make_reader(
-    _converter, Customer, _CUSTOMER, shape=_customer_shape, finish=_with_deletion, inline=frozenset({"address"})
-)
+_read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, inline=frozenset({"address"}))
 _write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
 _write_card = make_writer(_converter, CardSummary, _CARD, sparse=False)
 _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=False, inline=("address", "extra"))
@@ -169,7 +161,9 @@ def _with_cleared(draft: CustomerDraft, body: Json) -> Json:
 
 def read_customer(body: Any, status: int = 200) -> Customer:
     """Return the customer in a response or in an item of a list."""
-    return read_record("customer", status, _read_customer, body)
+    customer = read_record("customer", status, _read_customer, body)
+    # A customer with ``deleted_at`` is deleted, whatever the value of ``deleted``.
+    return evolve(customer, deleted=True) if customer.deleted_at and not customer.deleted else customer
 
 
 def read_token(body: Any, status: int = 200) -> PaymentToken:

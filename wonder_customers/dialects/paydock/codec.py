@@ -14,7 +14,6 @@ from wonder_customers.dialects.codec import (
     make_converter,
     make_reader,
     make_writer,
-    read_phone,
     read_record,
     register_reader,
     register_writer,
@@ -174,7 +173,7 @@ def _token_shape(body: Json) -> tuple[Json, Json]:
 
 
 _converter = make_converter(milliseconds=True)
-register_reader(_converter, Phone, read_phone)
+register_reader(_converter, Phone, Phone.parse, empty_as_none=True)
 register_writer(_converter, Phone, Phone.e164)
 _read_address = make_reader(_converter, Address, _ADDRESS)
 _read_card = make_reader(_converter, CardSummary, _CARD)
