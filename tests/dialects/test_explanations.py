@@ -121,6 +121,7 @@ ABOUT: list[tuple[dict[str, Any], type[GatewayError]]] = [
     ({"message": "Customer not found"}, NotFoundError),
     ({"message": "Not found."}, NotFoundError),
     ({"message": "Record does not exist"}, NotFoundError),
+    ({"message": "Entity not found"}, NotFoundError),
     ({"message": "Customer is already deleted"}, NotFoundError),
     ({"message": "already archived"}, NotFoundError),
     ({"errors": {"merchant_customer_id": ["has already been taken"], "email": ["is invalid"]}}, ConflictError),

@@ -259,9 +259,9 @@ _UNSPECIFIC: Final = re.compile(
     re.IGNORECASE,
 )
 """A message that names nothing, so that it is about the requested customer."""
-_CUSTOMER: Final = re.compile(r"customer|reference|\b(record|resource|object|u?u?id)\b", re.IGNORECASE)
+_CUSTOMER: Final = re.compile(r"customer|reference|\b(record|resource|object|entity|u?u?id)\b", re.IGNORECASE)
 _OTHERS: Final = re.compile(r"\b(token|gateway|payment|card|source|e-?mail|phone|country|currency)\b", re.IGNORECASE)
-_TOKEN: Final = re.compile(r"token|payment|source|customer|\b(record|resource|object|u?u?id)\b", re.IGNORECASE)
+_TOKEN: Final = re.compile(rf"token|payment|source|{_CUSTOMER.pattern}", re.IGNORECASE)
 _ELSEWHERE: Final = re.compile(r"\b(route|path|url|endpoint|api|merchant|gateway|host|page)\b", re.IGNORECASE)
 
 Subject = Literal["customer", "token"]

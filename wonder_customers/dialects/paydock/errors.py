@@ -25,11 +25,9 @@ def refusal(status: int, body: dict[str, Any], about: Subject = "customer") -> C
     claimed, received = body.get("status"), status
     if status < 400:
         status = claimed if type(claimed) is int and 400 <= claimed <= 599 else 400
-    summary, legacy = _as_object(body.get("error_summary")), _as_object(body.get("error"))
-    fields = _fields(summary, legacy)
-    other = explained(body)
-    older = isinstance(body.get("error"), str) and not summary
-    message = other.message if older else _message(summary, legacy, fields) or other.message
+    summary, legacy = (it if isinstance(it, dict) else {} for it in (body.get("error_summary"), body.get("error")))
+    fields, other = _fields(summary, legacy), explained(body)
+    message = _message(summary, legacy, fields) or short_text(body.get("error_summary")) or other.message
     return gateway_error(
         status,
         code=short_text(summary.get("code")) or short_text(legacy.get("code")) or other.code,
@@ -106,12 +104,6 @@ def _described_item(item: Any) -> Iterator[tuple[str, str]]:
 
 def _has_content(details: Any) -> bool:
     return any(details.values()) if isinstance(details, dict) else bool(details)
-
-
-def _as_object(value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    return {"message": value} if isinstance(value, str) else {}
 
 
 def _as_list(value: Any) -> list[Any]:

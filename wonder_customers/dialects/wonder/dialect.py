@@ -238,7 +238,7 @@ def _refusal(received: int, body: dict[str, Any], about: Subject) -> CallError:
     if found.code == _INVALID_CREDENTIAL:
         status = 401
     elif received < 400:
-        status = int(code) if re.fullmatch("[45]..", code) and code.isdecimal() else 400
+        status = int(code) if re.fullmatch("[45][0-9]{2}", code) else 400
     error = gateway_error(
         status,
         code=found.code,
@@ -248,7 +248,8 @@ def _refusal(received: int, body: dict[str, Any], about: Subject) -> CallError:
         received=received,
         fault=received < 400 and re.fullmatch("5[0-9]{4}", code) is not None,
     )
-    error.status = received if received >= 400 else status
+    if received >= 400:
+        error.status = received
     return error
 
 
