@@ -323,9 +323,10 @@ def gateway_error(
     else:
         named = f"HTTP {received} and " + (f"the error {code}" if code else "an error")
     fault = fault and kind is None
-    what = "responded" if fault or kind is GatewayUnavailableError else "refused the request"
+    failed = fault or kind is GatewayUnavailableError
+    what = "responded" if failed else "refused the request"
     reason = f"the gateway {what} with {named}" + (f": {message_text}" if message_text else "") + listed
-    applied = "unknown" if fault or kind is GatewayUnavailableError else "no"
+    applied = "unknown" if failed else "no"
     facts: dict[str, Any] = {"status": status, "code": code, "message": message, "applied": applied}
     if status in _TEMPORARY:
         meaning, hint = _TEMPORARY[status]
@@ -333,9 +334,9 @@ def gateway_error(
         refused.hint = hint
         return refused
     if fault:
-        failed = GatewayError(reason, **facts)
-        failed.hint = "Before you repeat a write, read the customer."
-        return failed
+        error = GatewayError(reason, **facts)
+        error.hint = "Before you repeat a write, read the customer."
+        return error
     if kind is None:
         return InvalidRequestError(reason, fields=fields, **facts)
     return kind(reason, **facts)
