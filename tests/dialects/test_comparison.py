@@ -11,6 +11,7 @@ from scripted_transport import NO_RESPONSE, draft, make_harness, respond
 from wonder_customers import CustomerDraft
 from wonder_customers.dialects.comparison import Comparison, compare_values, equal_after_normalisation
 from wonder_customers.dialects.monri import codec as monri
+from wonder_customers.dialects.paydock import codec as paydock
 from wonder_customers.dialects.wonder import codec as wonder
 
 pytestmark = pytest.mark.anyio
@@ -94,5 +95,6 @@ async def test_lost_create_is_recovered_when_the_gateway_normalises_the_email() 
 
 @pytest.mark.parametrize("metadata", [{"plan": "a\0b"}, {"a\0b": "plan"}, {"list": ["\\\0"]}])
 async def test_metadata_with_nul_is_refused(metadata: Any) -> None:
-    assert monri.checked_body(draft(metadata=metadata))[1]
+    for checked in (monri.checked_body, paydock.checked_body):
+        assert "NUL" in checked(draft(metadata=metadata))[1][0].limit
     assert monri.checked_body(draft(metadata={"plan": "\\u0000"}))[1] == []

@@ -59,7 +59,7 @@ from wonder_customers.records import (
 
 def _metadata_problem(value: Any) -> str | None:
     texts = json_object_problem(value) is None and all(isinstance(item, str) for item in value.values())
-    return None if texts else "must be a dictionary of strings"
+    return None if texts else "must be a dictionary of strings without NUL characters"
 
 
 _CUSTOMER_RULES = (
