@@ -136,3 +136,8 @@ def test_output_must_not_become_a_part_of_the_source(sync: Command, tmp_path: Pa
         (tmp_path / "in" / path).unlink(missing_ok=True)
     code, _, err = sync("in", "--format", "csv", option, "in/y.html")
     assert (code, "is in the folder of the source" in err) == (USAGE, True), err
+
+
+def test_key_that_starts_with_a_tilde_is_no_path(sync: Command) -> None:
+    code, _, err = sync("c.csv", PAYDOCK_SECRET_KEY="~no-such-user/key")
+    assert code == SUCCESS, err

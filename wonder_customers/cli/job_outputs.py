@@ -1,7 +1,7 @@
 """The files that bulk commands write."""
 
 from os import environ
-from os.path import isfile
+from os.path import expanduser, isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,10 +105,11 @@ def _inputs(task: "SyncTask", source: Source | None) -> list[tuple[str, Path]]:
     found += [("a file of the journal", journal.with_name(journal.name + it)) for it in ("-wal", "-shm", ".lock")]
     found += [("the saved plan", task.approved)] if task.approved is not None else []
     found += [("the mapping", task.mapping)] if task.mapping is not None else []
-    # A variable with a key may contain the path of its file instead.
-    named = {it: Path(environ[it]).expanduser() for it in environ if it.startswith(_GATEWAYS) and it.endswith(_SECRETS)}
-    # `Path.is_file` raises an error for a long text, such as a key.
-    return found + [(f"the file of {it}", path) for it, path in named.items() if isfile(path)]  # noqa: PTH113
+    # A key is no path: methods of `Path` raise errors for a long text, and for "~" before a name that is not a user's.
+    for name in (it for it in environ if it.startswith(_GATEWAYS) and it.endswith(_SECRETS)):
+        if isfile(file := expanduser(environ[name])):  # noqa: PTH111, PTH113
+            found.append((f"the file of {name}", Path(file)))
+    return found
 
 
 def _is_same_file(first: Path, second: Path) -> bool:

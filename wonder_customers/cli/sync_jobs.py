@@ -241,15 +241,14 @@ async def run_job(task: SyncTask, job: Job) -> int:
         started=started,
     )
     facts["reason"] = facts["reason"] and with_options(facts["reason"])
-    code = _exit_code(job) if message is None else STOPPED
+    code = FAILED
     try:
         printed = _print_result(task, job, facts, message)
-        if not (write_reports(task, facts) and printed):
-            code = code or FAILED  # a job that stopped keeps its exit code
+        written = write_reports(task, facts)
         reports.check_balance(job)
-    except BaseException:
-        code = FAILED
-        raise
+        code = _exit_code(job) if message is None else STOPPED
+        if not (printed and written):
+            code = code or FAILED  # a job that stopped keeps its exit code
     finally:
         await task.monitor.end(Path(task.source).name, facts, code)
     return code

@@ -65,16 +65,22 @@ Json = Any
 
 @define
 class _Redaction:
-    """The numbers of redacted values, and those of sent values by their usual form while a response is redacted."""
+    """The numbers of redacted values, and the first number of each usual form, which also applies in responses."""
 
     numbers: dict[tuple[str, Any], int] = field(factory=dict)
     similar: dict[str, int] = field(factory=dict)
+    received: bool = False  # whether a response is redacted
 
     def mark(self, value: Any) -> Json:
         """Return the replacement for a string or a number."""
         kind = "text" if isinstance(value, str) else "number"
-        number = self.numbers.get((kind, value)) or (self.similar.get(_usual_form(value)) if kind == "text" else None)
-        number = number or self.numbers.setdefault((kind, value), max(self.numbers.values(), default=0) + 1)
+        number = self.numbers.get((kind, value))
+        if number is None and kind == "text" and self.received:
+            number = self.similar.get(_usual_form(value))
+        if number is None:
+            number = self.numbers[kind, value] = len(self.numbers) + 1
+            if kind == "text":
+                self.similar.setdefault(_usual_form(value), number)
         return {"redacted": number, "type": "url" if kind == "text" and _URL.match(value) else kind}
 
     def json(
@@ -176,10 +182,9 @@ class RecordingTransport:
         redactor = Redactor(HttpRequest(sent.method, sent.target, "", sent.body))
         refused = response.status >= 400 or (isinstance(body, dict) and str(body.get("code")) not in {"None", "200"})
         messages = _ROOT_MESSAGES if refused else frozenset()
-        sent_texts = [it for it in self._redaction.numbers.items() if it[0][0] == "text"]
-        self._redaction.similar = {_usual_form(value): number for (_, value), number in reversed(sent_texts)}
+        self._redaction.received = True
         redacted = self._redaction.json(body, messages=messages, redact=redactor.redact)
-        self._redaction.similar = {}
+        self._redaction.received = False
         headers = {name: value for name, value in response.headers.items() if name in _KEPT_HEADERS}
         recorded = {"status": response.status, "headers": headers, "body": redacted}
         raw = _as_written(response.body, body, redacted)
