@@ -241,6 +241,16 @@ async def test_rows_that_are_no_iterable_of_rows_are_refused(account: AccountFac
                 await call(session, given)
 
 
+async def test_rows_may_be_a_sequence_without_an_iterator(account: AccountFactory) -> None:
+    class Drafts:
+        def __getitem__(self, index: int) -> CustomerDraft:
+            return [CustomerDraft(reference="c-1", name="Ada Lovelace")][index]
+
+    rows: Any = Drafts()
+    async with CustomerSession(account("monri")) as session, sync(session, rows) as job:
+        assert [it.status async for it in job] == ["created"]
+
+
 async def test_customer_that_was_archived_and_created_again_counts_as_created(jobs: Jobs) -> None:
     write_csv(jobs.source, 3)
     _, outcomes = await jobs.run()

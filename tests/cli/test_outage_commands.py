@@ -5,6 +5,7 @@ import pty
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,25 @@ def test_closed_output_does_not_end_the_job(
     assert process.returncode == 0
     assert "Traceback" not in f"{output}"
     assert orjson.loads((tmp_path / "r.json").read_bytes())["rows"]["created"] == 30
+
+
+@pytest.mark.parametrize("redirections", [">&-", ">&- 2>&-"])
+def test_job_runs_without_standard_output(
+    tmp_path: Path, server: SimulatorServer, bare: dict[str, str], redirections: str
+) -> None:
+    write_csv(tmp_path / "c.csv", 3)
+    shell = ["sh", "-c", f'"$@" {redirections}', "sh", sys.executable, "-m", "wonder_customers"]
+    variables = {**bare, **server.environment(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [*shell, "sync", "c.csv", "--to", "monri", "--report", "r.json"],
+        cwd=tmp_path,
+        env=variables,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert orjson.loads((tmp_path / "r.json").read_bytes())["rows"]["created"] == 3
 
 
 def test_closed_terminal_stops_the_job_in_order(tmp_path: Path, server: SimulatorServer, bare: dict[str, str]) -> None:

@@ -74,7 +74,7 @@ class Batches:
             self._ahead = ReadAhead(self._iterator, self._row, self.stop, left)
         else:
             given: object = self.rows
-            if isinstance(given, str) or not isinstance(given, Iterable):
+            if isinstance(given, str) or not (isinstance(given, Iterable) or hasattr(given, "__getitem__")):
                 raise ConfigurationError(
                     f"the rows must be an iterable of CustomerDraft or Row, not {type(given).__name__}. Nothing was"
                     " sent. To read a file, pass sources.read(path)."

@@ -1,11 +1,13 @@
 """The application: its commands and their exit codes."""
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, CycloptsPanel, Group, Parameter
@@ -110,8 +112,11 @@ def _failed(error: WonderCustomersError | OSError) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command in `arguments` and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the calling process, as with `>&-`
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+        elif isinstance(stream, TextIOWrapper):
             # A name with non-ASCII characters must not raise on an ASCII terminal.
             stream.reconfigure(errors="backslashreplace")
     try:

@@ -105,7 +105,7 @@ def _inputs(task: "SyncTask", source: Source | None) -> list[tuple[str, Path]]:
     found += [("a file of the journal", journal.with_name(journal.name + it)) for it in ("-wal", "-shm", ".lock")]
     found += [("the saved plan", task.approved)] if task.approved is not None else []
     found += [("the mapping", task.mapping)] if task.mapping is not None else []
-    # A key is no path: methods of `Path` raise errors for a long text, and for "~" before a name that is not a user's.
+    # The value may be a key or its path. For a key, methods of `Path` can raise errors: it is long, or starts with "~".
     for name in (it for it in environ if it.startswith(_GATEWAYS) and it.endswith(_SECRETS)):
         if isfile(file := expanduser(environ[name])):  # noqa: PTH111, PTH113
             found.append((f"the file of {name}", Path(file)))
