@@ -107,8 +107,8 @@ def _inputs(task: "SyncTask", source: Source | None) -> list[tuple[str, Path]]:
     found += [("the mapping", task.mapping)] if task.mapping is not None else []
     # The value may be a key or its path. For a key, methods of `Path` can raise errors: it is long, or starts with "~".
     for name in (it for it in environ if it.startswith(_GATEWAYS) and it.endswith(_SECRETS)):
-        if isfile(file := expanduser(environ[name])):  # noqa: PTH111, PTH113
-            found.append((f"the file of {name}", Path(file)))
+        if isfile(named := expanduser(environ[name])):  # noqa: PTH111, PTH113
+            found.append((f"the file of {name}", Path(named)))
     return found
 
 
