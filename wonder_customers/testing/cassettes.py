@@ -18,7 +18,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import orjson
-from attrs import define, field
+from attrs import define, evolve, field
 
 from wonder_customers._core.redaction import Redactor
 from wonder_customers.errors import ConfigurationError
@@ -68,19 +68,16 @@ class _Redaction:
     """The numbers of redacted values, and the first number of each usual form, which also applies in responses."""
 
     numbers: dict[tuple[str, Any], int] = field(factory=dict)
-    similar: dict[str, int] = field(factory=dict)
-    received: bool = False  # whether a response is redacted
+    similar: dict[Any, int] = field(factory=dict)
+    received: bool = False  # whether the values are those of a response
 
     def mark(self, value: Any) -> Json:
         """Return the replacement for a string or a number."""
         kind = "text" if isinstance(value, str) else "number"
-        number = self.numbers.get((kind, value))
-        if number is None and kind == "text" and self.received:
-            number = self.similar.get(_usual_form(value))
-        if number is None:
-            number = self.numbers[kind, value] = len(self.numbers) + 1
-            if kind == "text":
-                self.similar.setdefault(_usual_form(value), number)
+        usual = _usual_form(value) if kind == "text" else value
+        number = self.numbers.get((kind, value)) or (self.similar.get(usual) if self.received else None)
+        number = number or self.numbers.setdefault((kind, value), len(self.numbers) + 1)
+        self.similar.setdefault(usual, number)
         return {"redacted": number, "type": "url" if kind == "text" and _URL.match(value) else kind}
 
     def json(
@@ -182,9 +179,7 @@ class RecordingTransport:
         redactor = Redactor(HttpRequest(sent.method, sent.target, "", sent.body))
         refused = response.status >= 400 or (isinstance(body, dict) and str(body.get("code")) not in {"None", "200"})
         messages = _ROOT_MESSAGES if refused else frozenset()
-        self._redaction.received = True
-        redacted = self._redaction.json(body, messages=messages, redact=redactor.redact)
-        self._redaction.received = False
+        redacted = evolve(self._redaction, received=True).json(body, messages=messages, redact=redactor.redact)
         headers = {name: value for name, value in response.headers.items() if name in _KEPT_HEADERS}
         recorded = {"status": response.status, "headers": headers, "body": redacted}
         raw = _as_written(response.body, body, redacted)
