@@ -195,6 +195,20 @@ async def test_metadata_refusals_and_credentials_are_replaced(tmp_path: Path) ->
         assert kept in written
 
 
+async def test_sent_value_in_another_form_is_also_replaced_in_an_id(tmp_path: Path) -> None:
+    class Lower(_Written):
+        async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+            written = await super().send(signed_request, transmission)
+            return HttpResponse(written.status, written.headers, b'{"name": "ada canary", "user_id": "ada canary"}')
+
+    path = tmp_path / "cassette.json"
+    account = account_at("monri", mock_origin("monri"))
+    async with CustomerSession(account, transport=lambda: RecordingTransport(Lower(), path)) as session:
+        with pytest.raises(InvalidResponseError):
+            await session.create(CustomerDraft("r-1", "Ada Canary"))
+    assert b"canary" not in path.read_bytes().lower()
+
+
 async def test_response_with_a_code_of_another_type_is_recorded(tmp_path: Path) -> None:
     class Unusual(_Written):
         async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:

@@ -119,7 +119,7 @@ class _Redaction:
     def _is_kept(self, key: str, value: str | float) -> bool:
         if _FACTS.fullmatch(key):
             return _FACT.fullmatch(str(value)) is not None
-        private = ("text", value) in self.numbers or _E_MAIL.search(str(value))
+        private = _usual_form(str(value)) in self.similar or _E_MAIL.search(str(value))
         return _IDS.fullmatch(key) is not None and not private
 
     def text(self, text: str) -> str:
@@ -139,7 +139,7 @@ class _Redaction:
 
     def _part(self, part: str, *, known: bool = False) -> str:
         value = unquote(part)
-        private = ("text", value) in self.numbers or _E_MAIL.search(value)
+        private = _usual_form(value) in self.similar or _E_MAIL.search(value)
         return f"{{redacted:{self.mark(value)['redacted']}}}" if private or not known else part
 
 
