@@ -125,6 +125,16 @@ def test_list_continues_from_a_cursor(command: Command, variables: Variables) ->
     assert found >= wanted
 
 
+@pytest.mark.parametrize("gateway", ["monri", "paydock", "wonder"])
+def test_list_with_fewer_customers_than_the_limit_is_the_end(
+    gateway: str, command: Command, variables: Variables
+) -> None:
+    phone = Phone("+385", "911234567")
+    created(gateway, variables, CustomerDraft(reference="only", name="Ada", phone=phone))
+    code, out, err = command("list", gateway, "--limit", "1000", "--json", env=variables)
+    assert (code, out.count("only"), err) == (0, 1, "")
+
+
 def test_list_has_the_filters_of_the_gateway(command: Command, variables: Variables) -> None:
     wanted = created("paydock", variables, CustomerDraft(reference="filtered", first_name="Ada")).id
     code, out, _ = command("list", "paydock", "--filter", "reference=filtered", env=variables)

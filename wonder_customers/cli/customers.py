@@ -64,11 +64,15 @@ def list(  # noqa: A001 - the name of the command
     """Show a page of customers. If there may be more, the cursor of the next page is printed on standard error."""
     conditions = _conditions(filter)
 
-    async def page(session: CustomerSession[Any]) -> Page[Customer]:
-        found = session.account.dialect().required_filter_type().parse(conditions) if conditions else None
-        return (await session.raw.page(limit, cursor, found)).record
+    async def page(session: CustomerSession[Any]) -> tuple[Page[Customer], str | None]:
+        dialect = session.account.dialect()
+        chosen = dialect.required_filter_type().parse(conditions) if conditions else None
+        found = (await session.raw.page(limit, cursor, chosen)).record
+        # Without a total, only an empty page ends a list. But few customers on a page are almost always the last ones.
+        follows = found.total is not None or len(found.items) >= min(limit, dialect.page_limit)
+        return found, found.cursor if follows else None
 
-    found = run_with_session(gateway, page)
+    found, following = run_with_session(gateway, page)
     if json:
         for customer in found.items:
             json_line(customer)
@@ -77,8 +81,8 @@ def list(  # noqa: A001 - the name of the command
         screen.print(_customer_list(found.items, narrow=screen.width < _FULL_WIDTH))
     else:
         print_message(f"No customers found at {gateway}.")
-    if found.cursor is not None:
-        print_message(f"There may be more customers. To list them, add --cursor {quote(found.cursor)}")
+    if following is not None:
+        print_message(f"There may be more customers. To list them, add --cursor {quote(following)}")
 
 
 def delete(
