@@ -153,20 +153,40 @@ def test_formula_without_a_result_is_refused(cell: str, tmp_path: Path) -> None:
         read(path)
 
 
+def test_formulas_outside_the_sheet_that_is_read_need_no_results(tmp_path: Path) -> None:
+    path = write_xlsx(tmp_path / "c.xlsx", {"A": [["reference", "name"], ["C1", "Ada"]], "Summary": []})
+    summary = f"<worksheet><sheetData><row>{FORMULA}</c></row></sheetData></worksheet>"
+    chart = "<c:chart><c:val><c:numRef><c:f>A!$A$1</c:f></c:numRef></c:val></c:chart>"
+    with_parts(path, {"xl/worksheets/sheet2.xml": summary.encode(), "xl/charts/chart1.xml": chart.encode()})
+    assert [row.reference for row in sources.read(path)] == ["C1"]
+
+
 @pytest.mark.parametrize(
     ("cell", "lost"),
     [
-        ('<table:table-cell table:formula="of:=[.A1]&gt;1"/>', "formulas without results"),
-        ("<text:p>A<text:tab/>B</text:p>", "tabs or line breaks in cells"),
-        ("<text:p>A<text:line-break/>B</text:p>", "tabs or line breaks in cells"),
+        ('table:formula="of:=[.A1]&gt;1"><text:p>x</text:p>', "formulas without results"),
+        ("table:style-name='c' table:formula='of:=1'>", "formulas without results"),
+        ('table:formula="of:=[.A1]>1" office:value-type="string"><text:p>x</text:p>', ""),
+        ('office:value-type="string"><text:p>A<text:tab/>B</text:p>', "tabs or line breaks in cells"),
+        ('office:value-type="string"><text:p>A<text:line-break/>B</text:p>', "tabs or line breaks in cells"),
     ],
 )
 def test_cells_of_an_ods_file_that_would_be_lost_are_refused(cell: str, lost: str, tmp_path: Path) -> None:
     path = tmp_path / "c.ods"
+    text = 'office:value-type="string"'
     with ZipFile(path, "w") as file:
+        file.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        file.writestr("META-INF/manifest.xml", "<manifest:manifest/>")
         file.writestr(
-            "content.xml", f"<office:document-content><office:body>{cell}</office:body></office:document-content>"
+            "content.xml",
+            '<office:document-content><office:body><office:spreadsheet><table:table table:name="A">'
+            f"<table:table-row><table:table-cell {text}><text:p>reference</text:p></table:table-cell></table:table-row>"
+            f"<table:table-row><table:table-cell {cell}</table:table-cell></table:table-row></table:table>"
+            "</office:spreadsheet></office:body></office:document-content>",
         )
+    if not lost:
+        assert [row.reference for row in sources.read(path)] == ["x"]
+        return
     with pytest.raises(ConfigurationError, match=rf"c\.ods has {lost}.* save it as \.xlsx"):
         sources.read(path)
 
@@ -177,15 +197,19 @@ def test_web_page_under_the_name_of_a_spreadsheet_is_refused(tmp_path: Path) -> 
         sources.read(tmp_path / "c.xls")
 
 
-def with_styles(path: Path, styles: bytes) -> Path:
-    """Write a spreadsheet with these styles."""
-    write_xlsx(path, {"A": [HEAD, [(123,), "Ada", "10000"]]})
+def with_parts(path: Path, given: dict[str, bytes]) -> Path:
+    """Replace or add parts of a spreadsheet."""
     with ZipFile(path) as file:
-        parts = {name: file.read(name) for name in file.namelist()}
+        parts = {name: file.read(name) for name in file.namelist()} | given
     with ZipFile(path, "w", ZIP_DEFLATED) as file:
         for name, contents in parts.items():
-            file.writestr(name, styles if name == "xl/styles.xml" else contents)
+            file.writestr(name, contents)
     return path
+
+
+def with_styles(path: Path, styles: bytes) -> Path:
+    """Write a spreadsheet with these styles."""
+    return with_parts(write_xlsx(path, {"A": [HEAD, [(123,), "Ada", "10000"]]}), {"xl/styles.xml": styles})
 
 
 @pytest.mark.parametrize("number_format", ['numFmtId="164"', 'formatCode="00000"', 'x="1"'])

@@ -12,7 +12,7 @@ from zipfile import ZipFile
 
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["check_formats", "column_number", "padded", "padded_cells"]
+__all__ = ["check_formats", "column_number", "padded", "padded_cells", "sheet_part"]
 
 Parts = tuple[str | None, ...]
 """The parts of a number: None for a digit, and strings between the digits."""
@@ -107,23 +107,28 @@ def _parts(tokens: Iterable[tuple[str, str, str, str]], *, signed: bool) -> Part
     return tuple(parts) if zeros or _PREFIX.search(prefix) or (prefix.endswith("+") and not signed) else None
 
 
+def sheet_part(archive: ZipFile, index: int) -> str | None:
+    """Return the name of the part of an .xlsx file that contains a sheet; None if it cannot be determined."""
+    names = {name.lower(): name for name in archive.namelist()}
+    if not {"xl/workbook.xml", "xl/_rels/workbook.xml.rels"} <= names.keys():
+        return None
+    sheets = [it for it in _elements(_contents(archive, names["xl/workbook.xml"]), b"sheet") if it.get("name")]
+    links_of_sheet = (value for it in sheets[index : index + 1] for key, value in it.items() if key.endswith(":id"))
+    link = next(links_of_sheet, None)
+    links = _elements(_contents(archive, names["xl/_rels/workbook.xml.rels"]), b"Relationship")
+    target = next((it["Target"] for it in links if it.get("Id") == link and "Target" in it), "")
+    part = target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
+    return names.get(part.lower())
+
+
 def padded_cells(path: Path, index: int) -> Iterator[tuple[int, Mapping[int, Template]]]:
     """Yield the number of each row of an .xlsx file's sheet that has such cells, and their formats by column."""
     with ZipFile(path) as archive:
-        names = {name.lower(): name for name in archive.namelist()}
-        if not {"xl/styles.xml", "xl/workbook.xml", "xl/_rels/workbook.xml.rels"} <= names.keys():
-            return
-        formats = _formats(_contents(archive, names["xl/styles.xml"]))
-        if not formats:
-            return
-        sheets = [it for it in _elements(_contents(archive, names["xl/workbook.xml"]), b"sheet") if it.get("name")]
-        links_of_sheet = (value for it in sheets[index : index + 1] for key, value in it.items() if key.endswith(":id"))
-        link = next(links_of_sheet, None)
-        links = _elements(_contents(archive, names["xl/_rels/workbook.xml.rels"]), b"Relationship")
-        target = next((it["Target"] for it in links if it.get("Id") == link and "Target" in it), "")
-        part = target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
-        if part.lower() in names:
-            with archive.open(names[part.lower()]) as file:
+        styles = next((name for name in archive.namelist() if name.lower() == "xl/styles.xml"), None)
+        formats = _formats(_contents(archive, styles)) if styles else {}
+        part = sheet_part(archive, index) if formats else None
+        if part is not None:
+            with archive.open(part) as file:
                 yield from _rows(file, formats)
 
 

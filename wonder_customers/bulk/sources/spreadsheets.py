@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,7 @@ from wonder_customers.bulk.sources.csv_files import (
     title_hint,
     title_words,
 )
-from wonder_customers.bulk.sources.number_formats import check_formats, column_number, padded, padded_cells
+from wonder_customers.bulk.sources.number_formats import check_formats, column_number, padded, padded_cells, sheet_part
 from wonder_customers.bulk.sources.packed import largest, too_large
 from wonder_customers.bulk.sources.values import plain, shown_date
 from wonder_customers.errors import ConfigurationError, needed
@@ -38,12 +38,17 @@ _TABLE = re.compile(r"(?i)(xl/.*|content)\.xml$")
 _PIECE = 1 << 20
 _TAG = 10_000
 """The bytes at the end of a piece that may contain the beginning of a cell, with its formula."""
+_ATTRIBUTES = rb"""(?:\s+[\w:.-]+=(?:"[^"]*"|'[^']*'))*?"""
 _LOST = {
     re.compile(
-        rb"""<(?:\w+:)?c\b(?![^>]*\st=["']str)[^>]*>\s*<(?:\w+:)?f\b(?:[^>]*/>|[^<]*</(?:\w+:)?f>)"""
+        rb"""<(?:\w+:)?c(?=[\s>])(?![^>]*\st=["']str)[^>]*>\s*<(?:\w+:)?f\b(?:[^>]*/>|[^<]*</(?:\w+:)?f>)"""
         rb"""\s*(?:<(?:\w+:)?v\s*/>\s*|<(?:\w+:)?v>\s*</(?:\w+:)?v>\s*)?</"""
         rb"""|</(?:\w+:)?f>\s*</(?:\w+:)?c>"""
-        rb"""|<table:table-cell\b(?=(?:[^>"]|"[^"]*")*\stable:formula=)(?!(?:[^>"]|"[^"]*")*\soffice:value-type=)"""
+        rb"""|<table:table-cell(?="""
+        + _ATTRIBUTES
+        + rb"""\s+table:formula=)(?!"""
+        + _ATTRIBUTES
+        + rb"""\s+office:value-type=)"""
     ): "formulas without results, so their cells would be read as empty",
     re.compile(rb"<text:(?:tab|line-break)\b"): "tabs or line breaks in cells, which would be lost",
 }
@@ -110,13 +115,15 @@ def _lines(path: Path, sheet: str | None, advance: Callable[[float], None]) -> I
             f"{path.name} is not a spreadsheet: some programs export text under the name of a spreadsheet. Try"
             " form='csv', or open the file in a spreadsheet program and save it as .xlsx."
         )
+    lost: dict[str, str] = {}
     try:
         if start.startswith(b"PK"):
-            _check_parts(path)
+            lost = _check_parts(path)
         check_formats(path)
         with python_calamine.CalamineWorkbook.from_path(path) as book:
             name = _chosen(book, sheet, path.name, python_calamine.SheetVisibleEnum.Visible)
             if name is not None:
+                _check_results(path, lost, book.sheet_names.index(name))
                 chosen = book.get_sheet_by_name(name)
                 last = 1 + (chosen.end or (0, 0))[0]
                 first = 1 + (chosen.start or (0, 0))[1]
@@ -159,13 +166,28 @@ def _chosen(book: Any, sheet: str | None, file: str, visible: object) -> str | N
     raise ConfigurationError(f"{file} has {problem}: {', '.join(map(repr, filled))}. Choose a sheet with `sheet`.")
 
 
-def _check_parts(path: Path) -> None:
-    """Raise `ConfigurationError` if a part of a spreadsheet is not in UTF-8 or too large, or has distant cells.
+def _check_results(path: Path, lost: Mapping[str, str], index: int) -> None:
+    """Raise `ConfigurationError` if values of the sheet to read would be lost."""
+    if lost:
+        with ZipFile(path) as archive:
+            part = sheet_part(archive, index)
+        what = lost.get(part) if part else next(iter(lost.values()))
+        if what is not None:
+            raise ConfigurationError(
+                f"{path.name} has {what}. Open the file in a spreadsheet program and save it as .xlsx."
+            )
+
+
+def _check_parts(path: Path) -> dict[str, str]:
+    """Return which values of each part would be lost.
+
+    Raise `ConfigurationError` if a part of a spreadsheet is not in UTF-8 or too large, or has distant cells.
 
     The library that reads spreadsheets finds no cells in other encodings. It reads whole parts, and allocates memory
     for each cell between the first and the last, empty or not.
     """
     limit = left = largest(path)
+    lost: dict[str, str] = {}
     with ZipFile(path) as archive:
         for part in archive.infolist():
             # The part is read to its end, even if the directory states a smaller size.
@@ -176,8 +198,10 @@ def _check_parts(path: Path) -> None:
                         f"{path.name} contains XML that is not UTF-8, so its cells cannot be read. Open the file in a"
                         " spreadsheet program and save it as .xlsx."
                     )
-                rows, columns, cells = _extent(file, path.name, left)
+                rows, columns, cells, what = _extent(file, left)
                 left -= file.tell()
+            if what is not None:
+                lost[part.filename] = what
             if left < 0:
                 raise too_large(path, limit, "Save the data as CSV.")
             if rows * columns > max(_MANY, _SPARSE * cells):
@@ -185,24 +209,23 @@ def _check_parts(path: Path) -> None:
                     f"{path.name} has a sheet of {rows:,} rows and {columns:,} columns, and almost all of its cells are"
                     " empty. Delete the cells that are far from the data, or save the sheet as CSV."
                 )
+    return lost
 
 
-def _extent(file: IO[bytes], name: str, most: int) -> tuple[int, int, int]:
-    """Return the number of rows, of columns and of cells in the first bytes of a part, about `most`.
+def _extent(file: IO[bytes], most: int) -> tuple[int, int, int, str | None]:
+    """Return the number of rows, of columns and of cells in the first bytes of a part, and which values would be lost.
 
-    Raise `ConfigurationError` if the values of cells would be lost.
+    About `most` bytes are read.
     """
-    rows, columns, cells, rest = 0, 1, 0, b""
+    rows, columns, cells, lost, rest = 0, 1, 0, None, b""
     while file.tell() <= most and (piece := file.read(_PIECE)):
-        lost = next((what for pattern, what in _LOST.items() if pattern.search(rest + piece)), None)
-        if lost is not None:
-            raise ConfigurationError(f"{name} has {lost}. Open the file in a spreadsheet program and save it as .xlsx.")
+        lost = lost or next((what for pattern, what in _LOST.items() if pattern.search(rest + piece)), None)
         found = _PLACE.findall(rest + piece)
         cells += len(found)
         rows = max(rows, *(int(it[:_LONGEST]) for it in {row for _, row in found}), 0)
         columns = max(columns, *(column_number(it[:_LONGEST]) for it in {column for column, _ in found}), 0)
         rest = piece[-_TAG:]
-    return rows, columns, cells
+    return rows, columns, cells, lost
 
 
 def _texts(line: list[Any]) -> list[str]:
