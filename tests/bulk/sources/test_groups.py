@@ -113,6 +113,12 @@ def test_columns_without_a_word_belong_to_the_address_that_lacks_them(tmp_path: 
     assert values(draft, EMPTY | {"address.line1": "Weg 5", "address.country": "DE"})["address.country"] == "DE"
 
 
+def test_columns_without_a_word_belong_to_the_only_address(tmp_path: Path) -> None:
+    for names in ("Physical Address,City,Country,Zip", "Physical Address,Physical City,Country,Physical Zip"):
+        (draft,) = read_drafts(tmp_path, f"Customer ID,Name,{names}\n1,Ada,Weg 5,Berlin,Germany,10115\n")
+        assert values(draft, BERLIN) == BERLIN
+
+
 def test_columns_of_a_mapping_are_combined_as_they_are_listed(tmp_path: Path) -> None:
     data = "reference,Billing Street,Billing City,Home Street,Home City\n1,,Berlin,Howard St,San Francisco\n"
     fields = {

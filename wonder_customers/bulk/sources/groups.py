@@ -17,7 +17,7 @@ _LABEL = re.compile(
 )
 _SAME = {"billto": "billing", "bill": "billing", "shipto": "shipping"}
 _OWN = ("billing", "mailing", "primary", "main")
-"""The labels of addresses of which some columns may have no label."""
+"""The labels of addresses of which some columns may have no label, if the table has several labels."""
 
 _Group = dict[str, tuple[int, ...]]
 
@@ -103,6 +103,8 @@ def _is_of(kind: str, path: str) -> bool:
 
 def _merge(groups: dict[str, _Group]) -> None:
     """Add columns without a label to a group that has none of their fields."""
-    other = next((it for it in _OWN if it in groups and groups[it].keys().isdisjoint(groups.get("", {}))), None)
+    labels = groups.keys() - {"", "full name"}
+    likely = labels if len(labels) == 1 else [it for it in _OWN if it in groups]
+    other = next((it for it in likely if groups[it].keys().isdisjoint(groups.get("", {}))), None)
     if other is not None:
         groups[other] |= groups.pop("", {})
