@@ -47,6 +47,8 @@ _FROM_GBK = re.compile(
     r"[^\u0180-\u07ff]*([\u3040-\u9fff\uac00-\ud7a3]|[A-Za-z][\xc0-\u017f]|[\xc0-\u017f][A-Za-z])[^\u0180-\u07ff]*"
 )
 """Chinese characters, or European letters beside ASCII letters."""
+_HAN = re.compile("[\u4e00-\u9fff]")
+"""The first byte of a character in UTF-8 begins such a character in GBK. The pattern excludes other texts quickly."""
 _HEAD = 4096
 _PIECE = 1 << 20
 _SAMPLE_LINES = 200
@@ -106,6 +108,8 @@ def is_misread(text: str) -> bool:
         by_chance = _UNLIKELY.search(decoded) or (text.isupper() and _LOWER.search(decoded))
         if not by_chance and not (encoding == "cp1251" and text.isalpha() and not decoded.isalpha()):
             return True
+    if not _HAN.search(text):
+        return False
     try:
         return _FROM_GBK.fullmatch(text.encode("gbk").decode()) is not None
     except UnicodeError:
