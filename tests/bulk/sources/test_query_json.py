@@ -20,8 +20,17 @@ TABLES: dict[str, list[dict[str, Any]]] = {
     "UUIDs": [{"reference": UUID, "name": UUID}],
     "dates": [{"reference": "2024-01-05", "name": "2024-01-02 10:00"}, {"reference": "2024-1-6", "name": "12:30"}],
     "nested": [
-        {"reference": "1", "metadata": {"since": "2024-01-02T03:04:05+02:00", "id": UUID, "DATE": "2024-01-02"}},
-        {"reference": "2", "metadata": {"other": "x", "visits": 3}},
+        {
+            "reference": "1",
+            "metadata": {
+                "since": "2024-01-02T03:04:05+02:00",
+                "id": UUID,
+                "DATE": "2024-01-02",
+                'DATE, "x': "2024-01-02",
+            },
+        },
+        {"reference": "2", "metadata": {"other": "x", "visits": 3, "last": {"shop": "A", "tags": [{"a": 1}]}}},
+        {"reference": "3", "metadata": {"last": {"day": "2024-01-02", "tags": [{"b": "2"}]}}},
     ],
     "metadata of several kinds": [{"reference": "1", "metadata.a": 7}, {"reference": "2", "metadata.a": "07"}],
 }
@@ -41,6 +50,13 @@ def test_query_reads_the_strings_of_json(
     quoted = name.replace("'", "''")
     for path, source in ((name, "source"), ("-", f"'{quoted}'")):
         assert [row.draft for row in sources.read(path, query=f"SELECT * FROM {source}")] == expected
+
+
+def test_values_in_a_structure_are_read_like_other_values(tmp_path: Path) -> None:
+    query = "SELECT 'C1' AS reference, {'visit': {'day': DATE '2024-01-02', 'sum': 1.50::DECIMAL(5, 2)}} AS metadata"
+    (row,) = sources.read("-", query=query)
+    assert row.draft is not None
+    assert row.draft.metadata == {"visit": {"day": "2024-01-02", "sum": "1.50"}}
 
 
 def test_query_over_a_csv_file_with_a_quote_in_its_name_reads_text(tmp_path: Path) -> None:

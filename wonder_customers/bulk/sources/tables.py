@@ -45,8 +45,8 @@ _CSV_OPTIONS = (
     f" new_line = '\\n', max_line_size = {4 * LONGEST_FIELD}"
 )
 _JSON_NAME = re.compile(r".+\.(jsonl|ndjson|json)(\.gz|\.zstd?)?", re.IGNORECASE)
-_CHANGED_TYPE = re.compile(r"\b(DATE|TIME|TIMESTAMP\w*( WITH TIME ZONE)?|UUID|JSON)(?=[,)\[]|$)")
-"""The types of strings that DuckDB would write differently, and of mixed values. Names in a structure do not match."""
+_CHANGED_TYPE = re.compile(r'("(?:[^"]|"")*")|\b(?:DATE|TIME|TIMESTAMP\w*(?: WITH TIME ZONE)?|UUID|JSON)(?=[,)\[]|$)')
+"""Names in a structure, and the types of strings that DuckDB would write differently and of mixed values."""
 _SPREADSHEETS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 _CSV_NAME = re.compile(r".+\.(csv|tsv|txt)(\.gz|\.zstd?)?", re.IGNORECASE)
 
@@ -199,7 +199,8 @@ def _json_table(connection: Any, file: str) -> str:
     """Return the table of a JSON file, in which strings stay strings."""
     # All objects are examined: a later string such as "002" would be converted to the type of the first objects.
     found = connection.execute(f"DESCRIBE FROM read_json({file}, sample_size = -1)").fetchall()
-    types = (f"{_quoted(name)}: {_quoted(_CHANGED_TYPE.sub('VARCHAR', kind))}" for name, kind, *_ in found)
+    kinds = ((name, _CHANGED_TYPE.sub(lambda it: it[1] or "VARCHAR", kind)) for name, kind, *_ in found)
+    types = (f"{_quoted(name)}: {_quoted(kind)}" for name, kind in kinds)
     return f"read_json({file}, columns = {{{', '.join(types)}}})"
 
 

@@ -26,18 +26,20 @@ def typed_rows(
 
 def plain(value: Any) -> Any:
     """Convert a typed value for a `Row`."""
-    if isinstance(value, (str, int, list, type(None))):
+    if isinstance(value, (str, int, type(None))):
         return value
+    if isinstance(value, list):
+        return list(map(plain, value))
     if isinstance(value, dict):
         # A structure has every key of the column. A JSON object without a key has a null there.
-        return {key: part for key, part in value.items() if part is not None}
+        return {key: plain(part) for key, part in value.items() if part is not None}
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < 1e15 else value
     if isinstance(value, Decimal) and value.as_tuple().exponent == 0:
         return int(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value).decode("utf-8", "surrogateescape")
-    return shown_date(value) or str(value)
+    is_binary = isinstance(value, (bytes, bytearray, memoryview))
+    text = bytes(value).decode("utf-8", "surrogateescape") if is_binary else shown_date(value)
+    return str(value) if text is None else text
 
 
 def shown_date(value: Any) -> str | None:
