@@ -115,8 +115,8 @@ def test_nested_billing_address_is_read(row: str, tmp_path: Path) -> None:
 
 
 def test_kraj_is_a_country_only_in_polish(tmp_path: Path) -> None:
-    polish = "Nr klienta;Nazwisko;Miasto;Kraj\n1;Nowak;Gdynia;Polska\n"
-    assert [draft.address.country for draft in read_drafts(tmp_path, polish)] == ["PL"]
+    for polish in ("Nr klienta;Nazwisko;Miasto;Kraj\n1;Nowak;Gdynia;Polska\n", "ID;Nazwa firmy;Kraj\n1;Nowak;Polska\n"):
+        assert [draft.address.country for draft in read_drafts(tmp_path, polish)] == ["PL"]
     for other in ("Šifra;Priimek;Kraj;Država\n1;Novak;Ljubljana;Slovenija\n", "Ref;Město;Kraj\n1;Praha;Praha\n"):
         with pytest.raises(ConfigurationError, match="unknown columns: 'Kraj'"):
             read_drafts(tmp_path, other)

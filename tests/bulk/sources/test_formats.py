@@ -142,6 +142,7 @@ def test_invalid_csv_options_are_refused(options: dict[str, Any]) -> None:
         "Summe;;",
         "(3 rows)",
         "Generated on 2026-11-28,,",
+        "*** End of list ***,,",
         ",Total,3",
         "Total,2,1.250 €",
         "Insgesamt,,3",

@@ -21,8 +21,8 @@ _SEVERAL = frozenset({"phone", "address.country"})
 _FULL_NAMES = frozenset({"nombre", "nome", "ime", "име", "jmeno"})
 _LAST_NAMES = frozenset({"name", "nom", "naam", "namn", "navn", "nimi"})
 """Columns that contain the last name beside a column with the first name, in many languages."""
-_POLISH = frozenset({"imie", "nazwisko", "miasto", "miejscowosc", "kodpocztowy"})
-"""Columns beside which `Kraj` is the country. It is the town in Slovenian and the region in Czech."""
+_POLISH = ("imie", "nazw", "miasto", "miejscow", "kodpocztowy", "wojew")
+"""The start of columns beside which `Kraj` is the country. It is the town in Slovenian and the region in Czech."""
 _ENGLISH = ("first", "given", "fore", "fname")
 _CARD_PARTS = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")
 
@@ -341,7 +341,7 @@ class Assignment:
         """Return whether a synonym has another meaning beside the other columns."""
         keys = {name_key(name) for name in self.base}
         if name_key(self.base[place]) == "kraj":
-            return _POLISH.isdisjoint(keys)
+            return not any(key.startswith(_POLISH) for key in keys)
         # `Street 2` beside `City 2` belongs to a second address.
         second = {synonym(key[:-1]) for key in keys if key.endswith("2")}
         return path == "address.line2" and bool(second & {"address.city", "address.postcode"})

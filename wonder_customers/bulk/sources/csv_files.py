@@ -40,7 +40,7 @@ _FOOTER = re.compile(
     r"|(page|seite|stranica|strana|pagina|página|pag\.?) \d+( (of|von|od|sur|de|di|van|/) \d+)?"
     r"|(number|anzahl|nombre|broj|liczba) (of |der |de )?\w+\s*:?\s*\d+"
     r"|(stand|datum|date|as of)\b\s*:?\s*[\d./:\- ]{8,}"
-    r"|\(?\d+ (rows?|records?|customers?|entries|zeilen|lignes)( selected)?\)?|-+ ?end( of \w+)?[ -]*"
+    r"|\(?\d+ (rows?|records?|customers?|entries|zeilen|lignes)( selected)?\)?|[-*=]+ ?end( of \w+)?[ *=-]*"
     r"|(generated|exported|printed)( (on|by|at|from|with)\b|\s*:| \d).*"
     r"|end of (the )?(report|file|list|data|table|export)\b.*|copyright (\(c\)|©|\d).*|confidential information\b.*",
     re.IGNORECASE,
@@ -52,7 +52,7 @@ _FOOTER_WORDS = (
     "dat", "as of", "generated", "exported", "printed", "end of", "copyright", "confidential", "mon", "tue", "wed",
     "thu", "fri", "sat", "sun",
 )  # fmt: skip
-_FOOTER_START = re.compile(r"[(-]|\d+ |" + "|".join(_FOOTER_WORDS))
+_FOOTER_START = re.compile(r"[(*=-]|\d+ |" + "|".join(_FOOTER_WORDS))
 """The start of a footer in lower case. The pattern excludes most rows quickly."""
 _FOOTER_LETTERS = frozenset(word[:2] for word in _FOOTER_WORDS)
 """The first two letters of a footer. They exclude most rows faster than the pattern."""
@@ -151,11 +151,8 @@ def csv_records(
     yield opened.header
     head.take_recent()
     at = ByteRange(line=opened.before, encoding=encoding, whole=head.whole)
-    titles, width, records = (
-        title_words(opened.header),
-        len(opened.header),
-        CsvRecords(opened.lines, opened.dialect, at, head),
-    )
+    titles, width = title_words(opened.header), len(opened.header)
+    records = CsvRecords(opened.lines, opened.dialect, at, head)
     identifying = [place for place, name in enumerate(opened.header) if (_field(name) or "").startswith(IDENTIFYING)]
     while (values := records.take()) is not None:
         problem = None
