@@ -170,9 +170,13 @@ CANARY = CustomerDraft(
     phone=Phone("+44", "7911998877"),
 )
 PATCH = CustomerPatch(first_name="Canaria", last_name="Featherstone")
-CARD = CardSource("4111111111111111", "12", "2031", holder_name="CANARIA BIRDSWORTH", cvv="917")
+CARD = CardSource(
+    "4111111111111111", "12", "2031", holder_name="CANARIA BIRDSWORTH", cvv="917", gateway_id="5cb4a0e7b1c2d3e4f5a6b7c8"
+)
 RETURN = "https://shop.example/canary-ref"
-WONDER_CARD = evolve(CARD, transaction_type="no_show", success_return_url=RETURN, fail_return_url=RETURN)
+WONDER_CARD = evolve(
+    CARD, gateway_id=None, transaction_type="no_show", success_return_url=RETURN, fail_return_url=RETURN
+)
 PERSONAL = ("canary-ref", "Canaria", "Birdsworth", "Featherstone", "canary.example", "7911998877", "4111111111111111")
 HASTY = evolve(POLICY, confirmation_window=0.02)
 FAULTS = ("read_close", "truncated_body", "server_error", "rate_limited", "huge_headers", "bad_chunk", "stale_rst")

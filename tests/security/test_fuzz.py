@@ -5,6 +5,7 @@ For long, coverage-guided fuzzing see ``python tests/security/fuzz.py --runs 470
 
 import json
 import random
+import re
 import sqlite3
 import subprocess
 import sys
@@ -131,5 +132,7 @@ def test_fuzz_script_runs_the_given_number_of_inputs(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "tests/security/fuzz.py"), "--runs", "4000", "--findings", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "stat::number_of_executed_units: 4000" in done.stderr
+    executed = re.search(r"stat::number_of_executed_units: ([0-9]+)", done.stderr)
+    assert executed is not None
+    assert int(executed[1]) >= 4000  # libFuzzer finishes the input that it is changing
     assert not list(tmp_path.iterdir())
