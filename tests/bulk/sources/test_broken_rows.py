@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 from bulk.sources.read_rows import read_rows
+from bulk.sources.spreadsheet import write_xlsx
 
 from wonder_customers import ConfigurationError
+from wonder_customers.bulk import sources
 from wonder_customers.bulk.distributed.partition import Index
 from wonder_customers.bulk.sources.reader import Source
 
@@ -92,3 +94,42 @@ def test_repeated_column_names_in_another_order_are_refused(query: str | None, t
         pytest.importorskip("duckdb", reason="needs the extra duckdb")
     with pytest.raises(ConfigurationError, match="line 3: the column names are repeated in another order"):
         read_rows(tmp_path, HEAD + "1,Ada,x\nReference,description,name\n2,y,Bo\n", query=query)
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        ("KUNNR;NAME;ORT", "Customer No;Full Name;City"),
+        ("ID;Name;Note", "ID;Full Name;Remark"),
+        ("Reference;Land;Note", "Reference;Country;"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_a_second_line_of_column_names_is_not_a_customer(names: str, line: str, kind: str, tmp_path: Path) -> None:
+    table = [names.split(";"), line.split(";"), ["c", "DE", ""]]
+    mapping = {"KUNNR": "reference"} if names.startswith("K") else {}
+    if kind == "csv":
+        path = tmp_path / "c.csv"
+        path.write_text("".join(";".join(cells) + "\n" for cells in table), encoding="utf-8")
+    else:
+        pytest.importorskip("python_calamine", reason="needs the extra excel")
+        path = write_xlsx(tmp_path / "c.xlsx", {"A": table})
+    rows = list(sources.read(path, mapping=mapping))
+    assert [row.reference for row in rows] == [None, "c"]
+    assert rows[0].problem == "line 2: the line contains other names of the columns, not a customer; delete the line"
+
+
+@pytest.mark.parametrize("query", [None, "SELECT * FROM source"])
+@pytest.mark.parametrize("line", ["Vendor No,Name,Comment,City", "Reference,Phone,Name,City", "name,email,city,"])
+def test_the_column_names_of_another_table_end_the_reading(line: str, query: str | None, tmp_path: Path) -> None:
+    if query is not None:
+        pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    data = f"reference,name,description,city\n1,Ada,x,y\n\n{line}\n2,Bo,y,z\n"
+    with pytest.raises(ConfigurationError, match="line 4: the line seems to contain the column names of another table"):
+        read_rows(tmp_path, data, query=query)
+
+
+@pytest.mark.parametrize("row", ["acme,Business,Company", "acme,,Phone", "phone,Company,", "reference,Bo,"])
+def test_customers_named_like_columns_are_read(row: str, tmp_path: Path) -> None:
+    rows = read_rows(tmp_path, HEAD + row + "\n1,Ada,x\n")
+    assert [(it.reference, it.problem) for it in rows] == [(row.partition(",")[0], None), ("1", None)]

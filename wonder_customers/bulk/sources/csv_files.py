@@ -10,15 +10,14 @@ from attrs import define
 
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk.rows import Row
-from wonder_customers.bulk.sources.assignment import known_fields, plain
 from wonder_customers.bulk.sources.columns import IDENTIFYING, INVALID_BYTES, Columns, Reading, UnknownColumns
 from wonder_customers.bulk.sources.csv_parser import LONGEST_FIELD, CsvRecords
+from wonder_customers.bulk.sources.header_lines import field_of, is_header, names_problem, title_words
 from wonder_customers.bulk.sources.notes import SourceNotes
-from wonder_customers.bulk.sources.presets import synonym
 from wonder_customers.bulk.sources.text import ByteRange, TextOptions, decoded, has_invalid_bytes, text_lines
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["csv_records", "csv_rows", "is_blank", "is_footer", "is_header", "is_remark", "title_hint", "title_words"]
+__all__ = ["csv_records", "csv_rows", "is_blank", "is_footer", "is_remark", "title_hint"]
 
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _TOTALS = (
@@ -153,7 +152,7 @@ def csv_records(
     at = ByteRange(line=opened.before, encoding=encoding, whole=head.whole)
     titles, width = title_words(opened.header), len(opened.header)
     records = CsvRecords(opened.lines, opened.dialect, at, head)
-    identifying = [place for place, name in enumerate(opened.header) if (_field(name) or "").startswith(IDENTIFYING)]
+    identifying = [place for place, name in enumerate(opened.header) if (field_of(name) or "").startswith(IDENTIFYING)]
     while (values := records.take()) is not None:
         problem = None
         if isinstance(values, csv.Error):
@@ -166,6 +165,8 @@ def csv_records(
         elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values, identifying):
             notes.add_footer(values[0] or None)
             continue
+        elif (problem := names_problem(values, opened.header, f"{where}line {records.line}")) is not None:
+            pass
         elif len(values) != width:
             problem = _width_problem(values, width, records)
         elif values[-1] and width > 1:
@@ -201,32 +202,6 @@ def _is_total(texts: list[str], others: list[int], identifying: Collection[int])
     )
 
 
-def title_words(header: Sequence[str]) -> frozenset[str]:
-    """Return the first values of rows that may repeat the column names."""
-    ways = (str, str.lower, str.upper, str.title)
-    # A byte order mark hides the quotes of a name.
-    return frozenset(
-        f"{mark}{way(name)}{quote}"
-        for mark, quote in (("", ""), ("\ufeff", ""), ('\ufeff"', '"'))
-        for name in header
-        for way in ways
-    )
-
-
-def is_header(values: Sequence[str], header: Sequence[str], place: str) -> bool:
-    """Return whether a row repeats the column names, as in concatenated files.
-
-    Raise `ConfigurationError` if the names have another order, because the columns of later rows would be confused.
-    """
-    found, names = ([plain(name.lstrip("\ufeff").strip('"')) for name in row] for row in (values, header))
-    if found != names and len(found) > 1 and sorted(found) == sorted(names):
-        raise ConfigurationError(
-            f"{place}: the column names are repeated in another order. The rows after this line were not read."
-            " Save them to another file."
-        )
-    return found == names
-
-
 def _starts_like_footer(value: str) -> bool:
     may_be_footer = not value[0].isalpha() or value[:2].lower() in _FOOTER_LETTERS
     return may_be_footer and _FOOTER_START.match(value.lower()) is not None
@@ -251,12 +226,7 @@ def _valid(header: list[str], where: str) -> list[str]:
 
 def _known(names: Sequence[str]) -> int:
     """Return the number of names that match a field or a synonym."""
-    return sum(_field(name) is not None for name in names)
-
-
-def _field(name: str) -> str | None:
-    """Return the field that a column has by its name."""
-    return plain(name) if plain(name) in known_fields() else synonym(name)
+    return sum(field_of(name) is not None for name in names)
 
 
 def _cells(lines: Iterator[str], options: TextOptions) -> Iterator[list[str]]:
@@ -299,6 +269,8 @@ def _rows(
             elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values, columns.identifying):
                 columns.cleaner.notes.add_footer(reference)
                 continue
+            elif (problem := names_problem(values, header, place)) is not None:
+                pass
             elif len(values) != width:
                 problem = _width_problem(values, width, records)
             elif reference is not None and " " in reference and is_remark(values):

@@ -15,11 +15,10 @@ from wonder_customers.bulk.sources.csv_files import (
     REMARK,
     is_blank,
     is_footer,
-    is_header,
     is_remark,
     title_hint,
-    title_words,
 )
+from wonder_customers.bulk.sources.header_lines import is_header, names_problem, title_words
 from wonder_customers.bulk.sources.number_formats import check_formats, column_number, padded, padded_cells, sheet_part
 from wonder_customers.bulk.sources.packed import largest, too_large
 from wonder_customers.bulk.sources.values import plain, shown_date
@@ -93,8 +92,11 @@ def sheet_rows(
         values = [plain(_cell(value)) for value in line]
         number += 1
         position = f"{where}line {place}"
-        if is_remark(values) and " " in str(values[0]):
-            yield Row(number, problem=f"{position}: {REMARK}", place=position)
+        problem = names_problem(texts, names, position)
+        if problem is None and is_remark(values) and " " in str(values[0]):
+            problem = REMARK
+        if problem is not None:
+            yield Row(number, problem=f"{position}: {problem}", place=position)
         else:
             yield Row(number, reference=columns.reference_of(values), place=position, table=columns, values=values)
     return number

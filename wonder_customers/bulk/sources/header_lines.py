@@ -1,0 +1,68 @@
+"""Lines of a table that contain column names."""
+
+import re
+from collections.abc import Sequence
+
+from wonder_customers.bulk.sources.assignment import known_fields, plain
+from wonder_customers.bulk.sources.presets import synonym
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["field_of", "is_header", "names_problem", "title_words"]
+
+_NOT_NAMES = re.compile(r"[0-9]{2}|@")
+"""What rows contain and column names do not. It excludes most rows quickly."""
+
+
+def title_words(header: Sequence[str]) -> frozenset[str]:
+    """Return the first values of rows that may repeat the column names."""
+    ways = (str, str.lower, str.upper, str.title)
+    # A byte order mark hides the quotes of a name.
+    return frozenset(
+        f"{mark}{way(name)}{quote}"
+        for mark, quote in (("", ""), ("\ufeff", ""), ('\ufeff"', '"'))
+        for name in header
+        for way in ways
+    )
+
+
+def is_header(values: Sequence[str], header: Sequence[str], place: str) -> bool:
+    """Return whether a row repeats the column names, as in concatenated files.
+
+    Raise `ConfigurationError` if the names have another order, because the columns of later rows would be confused.
+    """
+    found, names = ([plain(name.lstrip("\ufeff").strip('"')) for name in row] for row in (values, header))
+    if found != names and len(found) > 1 and sorted(found) == sorted(names):
+        raise ConfigurationError(
+            f"{place}: the column names are repeated in another order. The rows after this line were not read."
+            " Save them to another file."
+        )
+    return found == names
+
+
+def names_problem(values: Sequence[str], header: Sequence[str], place: str) -> str | None:
+    """Return the problem of a row that contains other names of the columns, as a second line of names does.
+
+    Raise `ConfigurationError` if the row contains the column names of another table, because later rows would be read
+    with the names of this table.
+    """
+    if _NOT_NAMES.search(",".join(values)):
+        return None
+    filled = [(value, name) for value, name in zip(values, header, strict=False) if value.strip()]
+    same = [name for value, name in filled if plain(value) == plain(name)]
+    known = [(field, field_of(name)) for value, name in filled if name not in same and (field := field_of(value))]
+    count = len(same) + len(known)
+    fits = count == len(filled) and all(own in {None, field} for field, own in known)
+    # One name, and two in other columns or beside other values, may be values of a customer.
+    if count < (2 if fits else 3):
+        return None
+    if fits:
+        return "the line contains other names of the columns, not a customer; delete the line"
+    raise ConfigurationError(
+        f"{place}: the line seems to contain the column names of another table. This line and the rows after it were"
+        " not read. Save them to another file; delete the line if it only repeats the names of the columns."
+    )
+
+
+def field_of(name: str) -> str | None:
+    """Return the field that a column has by its name."""
+    return plain(name) if plain(name) in known_fields() else synonym(name)
