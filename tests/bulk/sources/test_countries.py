@@ -10,6 +10,11 @@ from wonder_customers.records import Phone
 
 IGNORE = sources.ColumnMapping(unsupported="ignore")
 CALLING_CODES = ["+44", "+40", "44", "36", "1", "0031", "00385", "+1 684", "1-684", "1684", "372", "(+385)", "\uff0b49"]
+NAMES = {
+    "香港": "HK", "中國香港": "HK", "Hong Kong, China": "HK", "澳門": "MO", "中国大陆": "CN", "P.R. China": "CN", "臺灣": "TW",
+    "韓國": "KR", "Korea, Republic of": "KR", "Großbritannien": "GB", "Velika Britanija": "GB", "SAD": "US", "Bosna": "BA",
+    "Republika Srbija": "RS", "KSA": "SA", "Netherlands (the)": "NL",
+}  # fmt: skip
 NUMERIC_CODES = {"191": "HR", "840": "US", "036": "AU", "040": "AT", "8": "AL"}
 
 
@@ -44,3 +49,16 @@ def test_calling_code_that_is_mapped_is_part_of_the_phone(tmp_path: Path) -> Non
     mapping = {"Country Code": "phone.dial_code", "Phone": "phone.number"}
     (draft,) = read_drafts(tmp_path, "ID,Name,Country Code,Phone\n1,Bo,+36,20 123 4567\n", mapping=mapping)
     assert draft.phone.e164() == "+36201234567"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_common_names_of_countries(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("babel", reason="needs the extra countries")
+    (draft,) = read_drafts(tmp_path, f'reference,name,Country\n1,Ada,"{name}"\n')
+    assert draft.address.country == NAMES[name]
+
+
+def test_phone_is_read_in_hong_kong_in_chinese(tmp_path: Path) -> None:
+    pytest.importorskip("babel", reason="needs the extra countries")
+    (draft,) = read_drafts(tmp_path, "客戶編號,姓名,電話,國家\n1,陳大文,9123 4567,香港\n", unsupported=["address"])
+    assert draft.phone == Phone("+852", "91234567")
