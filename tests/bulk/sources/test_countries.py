@@ -11,9 +11,9 @@ from wonder_customers.records import Phone
 IGNORE = sources.ColumnMapping(unsupported="ignore")
 CALLING_CODES = ["+44", "+40", "44", "36", "1", "0031", "00385", "+1 684", "1-684", "1684", "372", "(+385)", "\uff0b49"]
 NAMES = {
-    "香港": "HK", "中國香港": "HK", "Hong Kong, China": "HK", "澳門": "MO", "中国大陆": "CN", "P.R. China": "CN", "臺灣": "TW",
-    "韓國": "KR", "Korea, Republic of": "KR", "Großbritannien": "GB", "Velika Britanija": "GB", "SAD": "US", "Bosna": "BA",
-    "Republika Srbija": "RS", "KSA": "SA", "Netherlands (the)": "NL",
+    "香港": "HK", "中國香港": "HK", "Hong Kong, China": "HK", "澳門": "MO", "中国大陆": "CN", "P.R. China": "CN",
+    "臺灣": "TW", "韓國": "KR", "Korea, Republic of": "KR", "Großbritannien": "GB", "Velika Britanija": "GB",
+    "SAD": "US", "Bosna": "BA", "Republika Srbija": "RS", "KSA": "SA", "Netherlands (the)": "NL",
 }  # fmt: skip
 NUMERIC_CODES = {"191": "HR", "840": "US", "036": "AU", "040": "AT", "8": "AL"}
 

@@ -149,12 +149,20 @@ def test_untidy_rows_are_read_or_refused(data: str | bytes, found: Sequence[str]
         "mailto:k@example.test?subject=A question",
         "MAILTO: k@example.test",
         "Ada <mailto:k@example.test>",
+        "'k@example.test'",
+        "'Ada' <'k@example.test'>",
         "k@example.test",
     ],
 )
 def test_email_of_a_link_is_the_address_only(cell: str, tmp_path: Path) -> None:
     (draft,) = read_drafts(tmp_path, f"reference,email\n1,{cell}\n")
     assert draft.email == "k@example.test"
+
+
+def test_apostrophe_is_no_part_of_a_domain(tmp_path: Path) -> None:
+    problem, draft = read_drafts(tmp_path, "reference,email\n1,k@exam'ple.test\n2,o'neil@example.test\n")
+    assert problem.endswith("the value is not an e-mail address")
+    assert draft.email == "o'neil@example.test"
 
 
 @pytest.mark.parametrize("cell", ["#WERT!", "#BEZUG!", "#VALEUR!", "#NAZWA?", "#¡DIV/0!", "#Н/Д", "#N/A", "#SPILL!"])

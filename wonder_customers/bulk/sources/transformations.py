@@ -47,7 +47,7 @@ _MAILTO = re.compile(r"mailto:\s*([^\s?;,|]*)(\?[^;|\n]*)?", re.IGNORECASE)
 _NAMED = re.compile(r"[^<>]*<\s*([^<>\s@]+@[^<>\s]+)\s*>")
 _EMAIL = re.compile(
     r"[^\s@,;:<>()\[\]\"\\.]+(\.[^\s@,;:<>()\[\]\"\\.]+)*"
-    r"@([^\s@,;:<>()\[\]\"\\._]+\.)+[^\s@,;:<>()\[\]\"\\._]{2,}"
+    r"@([^\s@,;:<>()\[\]\"\\._']+\.)+[^\s@,;:<>()\[\]\"\\._']{2,}"
 )
 _EMAILS = re.compile(r"\s*(?::::|[;,|\n]|\s)\s*")
 _PHONES = re.compile(r"(?<!\s)\s*(?::::|[;,|\n])\s*")
@@ -222,6 +222,8 @@ class Cleaner:
             found = parts[0]
         named = _NAMED.fullmatch(found)
         found = named[1] if named else found
+        if found.startswith("'") and found.endswith("'"):  # as Outlook writes recipients
+            found = found[1:-1]
         if not _EMAIL.fullmatch(found):
             raise ValueError("the value is not an e-mail address")
         return found
