@@ -17,6 +17,18 @@ CASES: dict[str, tuple[str, dict[str, str | None]]] = {
         "Ref,Billing Address Line1,Billing Zip,Default Billing Address City,BillTo Country\n1,Ilica,1,Split,HR\n",
         {"address.line1": "Ilica", "address.postcode": "1", "address.city": "Split", "address.country": "HR"},
     ),
+    "words for customers": (
+        "Guest ID,Guest First Name,Guest Last Name,Member Email,Shopper Phone\n1,Ana,Horvat,a@b.test,+385912345678\n",
+        {"first_name": "Ana", "last_name": "Horvat", "email": "a@b.test", "phone": "+385912345678"},
+    ),
+    "additions in brackets": (
+        "Ref,Name (full),Email\t(work),City [billing],Zip (5 digits),Country (ISO 3166)\n1,Ana,a@b.test,Split,1,HR\n",
+        {"name": "Ana", "email": "a@b.test", "address.city": "Split", "address.postcode": "1", "address.country": "HR"},
+    ),
+    "other additions in brackets": (
+        "Customer ID,Name,Email (spouse),Phone (fax),Username\n1,Ana,a@b.test,1,ana\n",
+        {"name": "Ana", "email": None, "phone": None},
+    ),
     "a field with its own column": (
         "reference,name,Billing Name,email,Customer Email\n1,Ana,Bo,a@example.test,b@example.test\n",
         {"name": "Ana", "email": "a@example.test"},

@@ -62,3 +62,10 @@ def test_phone_is_read_in_hong_kong_in_chinese(tmp_path: Path) -> None:
     pytest.importorskip("babel", reason="needs the extra countries")
     (draft,) = read_drafts(tmp_path, "客戶編號,姓名,電話,國家\n1,陳大文,9123 4567,香港\n", unsupported=["address"])
     assert draft.phone == Phone("+852", "91234567")
+
+
+@pytest.mark.parametrize("code", ["rh", "Yd", "ct", "zr"])
+def test_code_of_a_former_country_is_not_another_country(code: str, tmp_path: Path) -> None:
+    pytest.importorskip("babel", reason="needs the extra countries")
+    (problem,) = read_drafts(tmp_path, f"reference,name,Country\n1,Ada,{code}\n")
+    assert "is not a known country" in problem

@@ -20,7 +20,15 @@ __all__ = [
     "synonym",
 ]  # fmt: skip
 
-_FIRST_WORD = re.compile("^(default)?(billing|billto|mailing|physical|primary|main|customers?|contacts?)?")
+_FIRST_WORD = re.compile(
+    "^(default)?(billing|billto|mailing|physical|primary|main|(customer|contact|client|guest|member|shopper)s?)?"
+)
+_ADDITION = re.compile(
+    r"\s*[(\[]\s*(iso\b[\w\s\-]*|full|work|business|mobile|billing|primary|main|required|optional|mandatory|international"
+    r"|(2|two)[ -]letters?( code)?|\d digits)\s*[)\]]\s*$",
+    re.IGNORECASE,
+)
+"""An addition to the name of a column that does not change its field, such as ``(work)``."""
 _COMMON = ("en", "de", "fr", "es", "it", "pt", "nl", "pl", "hr", "sl", "sr_Latn", "bs", "cs", "sk", "hu", "sv", "da")
 """The languages that are tried first; loading all languages takes a second."""
 _SHORT = 4
@@ -68,7 +76,7 @@ def synonym(name: str) -> str | None:
 
 def part_of_synonym(name: str) -> str | None:
     """Return the field for which a part of a column name is commonly used."""
-    key = _FIRST_WORD.sub("", name_key(name))
+    key = _FIRST_WORD.sub("", name_key(_ADDITION.sub("", name)))
     parts = (key, key.removesuffix("1"), re.sub("^address1?", "", key))
     found = next((field for it in parts if (field := _synonyms().get(it)) is not None), None)
     # A reference is not guessed from a part of a name.
@@ -125,8 +133,8 @@ def country_code(text: str) -> str | None:
     with needed("countries", "babel", by="reading country names"):
         from babel.core import get_global  # noqa: PLC0415 - optional dependency
     if len(code) == 2 and code.isascii() and code.isalpha():
-        replaced = get_global("territory_aliases").get(code, [code])
-        return replaced[0] if len(replaced) == 1 and replaced[0] in _country_names(("en",)).values() else None
+        # Codes of former countries have other meanings, such as RH for Republika Hrvatska.
+        return "GB" if code == "UK" else code if code in _country_names(("en",)).values() else None
     if len(code) == 3 and code.isascii():
         codes = get_global("territory_aliases").get(code, ())
         return codes[0] if len(codes) == 1 else country_aliases().get(key)
