@@ -8,9 +8,11 @@ import orjson
 import pytest
 from bulk.sources.read_rows import read_drafts
 
+from wonder_customers.bulk.sources import ColumnMapping
 from wonder_customers.dialects.coercion import coerce
 
 LONG = 123456789012345678901234
+SEVERAL = "the value is a list; keep one value, or set `several` to `first` in a mapping file"
 
 
 @pytest.mark.parametrize("number", [2**64, -(2**63) - 1, LONG])
@@ -62,3 +64,20 @@ def test_field_that_is_nested_and_dotted_is_refused(tmp_path: Path) -> None:
 def test_deeply_nested_row_is_refused(tmp_path: Path) -> None:
     (problem,) = read_drafts(tmp_path, '{"reference":"c-1","metadata":{"n":' + "[" * 500 + "]" * 500 + "}}", "c.jsonl")
     assert problem == "line 1: the row contains JSON with more than 64 nested levels"
+
+
+@pytest.mark.parametrize("value", [[], {}, [None, ""], ["ada@example.test"], [None, "ada@example.test"]])
+def test_list_with_at_most_one_value_is_this_value(value: list[str | None], tmp_path: Path) -> None:
+    row = {"reference": "c-1", "email": value, "phone": [], "name": {}, "metadata": []}
+    (draft,) = read_drafts(tmp_path, orjson.dumps(row), "c.jsonl")
+    expected = "ada@example.test" if "ada@example.test" in value else None
+    assert (draft.email, draft.phone, draft.metadata) == (expected, None, None)
+
+
+def test_list_with_several_values_is_refused_or_the_first_is_used(tmp_path: Path) -> None:
+    row = orjson.dumps({"reference": "c-1", "email": ["ada@example.test", "bo@example.test"]})
+    assert read_drafts(tmp_path, row, "c.jsonl") == ["line 1, column email: " + SEVERAL]
+    (draft,) = read_drafts(tmp_path, row, "c.jsonl", mapping=ColumnMapping(several="first"))
+    assert draft.email == "ada@example.test"
+    row = orjson.dumps({"reference": "c-1", "name": ["Ada", "Bo"], "phone": [{"number": 1}]})
+    assert read_drafts(tmp_path, row, "c.jsonl") == ["line 1, column name: the value is a list; keep one value"]

@@ -22,7 +22,7 @@ from wonder_customers.bulk.sources.drafts import assembled, metadata
 from wonder_customers.bulk.sources.groups import Choice, choices, label
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 from wonder_customers.bulk.sources.notes import SourceNotes
-from wonder_customers.bulk.sources.transformations import CALLING_CODE, INVALID_BYTES, Cleaner
+from wonder_customers.bulk.sources.transformations import CALLING_CODE, INVALID_BYTES, Cleaner, is_nothing
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft
 
@@ -311,16 +311,30 @@ class Columns:
 
     def _cell(self, path: str, value: Any, column: str, place: str) -> Any:
         where = f"{place}, column {column}"
+        # An empty object clears metadata.
+        if is_nothing(value) and (not path.startswith("metadata") or (path == "metadata" and isinstance(value, list))):
+            return None
         if path.startswith("metadata"):
             if path != "metadata" and isinstance(value, str):
                 return self.cleaner.text(path, value, column, where)
             return metadata(path, value, where)
+        if isinstance(value, list) and not path.startswith("payment_source."):
+            value = self._only(path, value, where)
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str):
             kind = _KINDS.get(type(value), type(value).__name__)
             raise RowProblem(f"{where}: the value must be a string or an integer, not {kind}", f"invalid {path}")
         return self.cleaner.text(path, value, column, where)
+
+    def _only(self, path: str, values: list[Any], where: str) -> Any:
+        """Return the value of a list with one value, or the first value if the mapping allows it."""
+        found = [it for it in values if it is not None and it != ""]
+        may_have_several = path in {"email", "phone"}
+        if len(found) > 1 and not (may_have_several and self.cleaner.several == "first"):
+            advice = ", or set `several` to `first` in a mapping file" if may_have_several else ""
+            raise RowProblem(f"{where}: the value is a list; keep one value{advice}", f"invalid {path}")
+        return found[0]
 
 
 class _Inspected(Columns):

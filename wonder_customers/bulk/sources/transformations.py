@@ -16,7 +16,7 @@ from wonder_customers.bulk.sources.presets import country_code
 from wonder_customers.bulk.sources.text import has_invalid_bytes
 from wonder_customers.errors import MissingExtraError
 
-__all__ = ["CALLING_CODE", "INVALID_BYTES", "Cleaner", "folded", "spreadsheet_text"]
+__all__ = ["CALLING_CODE", "INVALID_BYTES", "Cleaner", "folded", "is_nothing", "spreadsheet_text"]
 
 INVALID_BYTES = "bytes that are not valid in the encoding of the file"
 
@@ -66,6 +66,13 @@ class _CallingCodeError(ValueError):
     """Raised for a calling code in place of a country."""
 
 
+def is_nothing(value: object) -> bool:
+    """Return whether a value is an object or a list without values. Some programs write an empty object as a list."""
+    if isinstance(value, list):
+        return all(it is None or it == "" for it in value)
+    return isinstance(value, dict) and not value
+
+
 def folded(reference: str) -> str:
     """Return a reference in a normal form, to compare references."""
     if reference.isascii():
@@ -108,7 +115,7 @@ class Cleaner:
 
     def is_empty(self, value: object) -> bool:
         """Return whether a cell has no value."""
-        return value is None or (isinstance(value, str) and self.reference(value) is None)
+        return value is None or is_nothing(value) or (isinstance(value, str) and self.reference(value) is None)
 
     def address(self, text: str) -> str:
         """Return the e-mail address in a reference; `text` if there is not exactly one."""
