@@ -98,9 +98,11 @@ def _national_digits(text: str) -> int:
 
 
 def _is_too_long(text: str) -> bool:
-    """Return whether a separated number is too long for its country's numbering plan."""
+    """Return whether a text has more digits than a number, or than its country's numbering plan if it is separated."""
     if _DIGITS_ONLY.fullmatch(text):
-        return False
+        digits = "".join(filter(str.isdecimal, text))
+        # A number has at most 15 digits. An international prefix, such as 00 or 011, has up to four.
+        return len(digits) > (19 if digits.startswith(("00", "01")) else 15)
     parsed = _parsed(text)
     return parsed is not None and phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.TOO_LONG
 

@@ -275,3 +275,26 @@ def test_spreadsheet_with_a_distant_cell_is_refused(cell: str, tmp_path: Path) -
     path = write_xlsx(tmp_path / "c.xlsx", {"A": []}, sheet.encode())
     with pytest.raises(ConfigurationError, match=r"almost all of its cells are empty\. Delete the cells"):
         next(sources.read(path))
+
+
+@pytest.mark.parametrize("column", ["reference", "name", "email", "phone", "address.postcode", "metadata.since"])
+def test_value_that_a_spreadsheet_did_not_show_is_refused(column: str, tmp_path: Path) -> None:
+    head = "reference," if column != "reference" else ""
+    data = f"{head}{column},description\n" + ("1," if head else "") + "########,x\n"
+    (problem,) = read_drafts(tmp_path, data)
+    assert problem == (
+        f"line 2, column {column}: a spreadsheet wrote # for a value that is wider than its column; widen it and export"
+        " again"
+    )
+
+
+@pytest.mark.parametrize("cell", ["0912345678 0912345679", "385912345678 385912345679", "091234567 098765432"])
+def test_two_phones_separated_by_a_space_are_refused(cell: str, tmp_path: Path) -> None:
+    (problem,) = read_drafts(tmp_path, f"reference,phone,country\n1,{cell},HR\n")
+    assert problem.startswith("line 2, column phone: the value has too many digits")
+
+
+@pytest.mark.parametrize("cell", ["00385 91 234 5678", "0011 385 91 234 5678", "+385 91 234 5678"])
+def test_phone_with_an_international_prefix_is_read(cell: str, tmp_path: Path) -> None:
+    (draft,) = read_drafts(tmp_path, f"reference,phone,country\n1,{cell},{'AU' if '0011' in cell else 'HR'}\n")
+    assert draft.phone.e164() == "+385912345678"

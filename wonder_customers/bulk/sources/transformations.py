@@ -324,6 +324,8 @@ def _country(text: str) -> str:
 
 
 def _check_number(text: str, pattern: re.Pattern[str]) -> str:
+    if len(text) > 1 and not text.strip("#"):
+        raise ValueError("a spreadsheet wrote # for a value that is wider than its column; widen it and export again")
     if pattern.fullmatch(text):
         what = "a spreadsheet shortened" if "e" in text.lower() else "a program added decimals to"
         raise ValueError(f"{what} this number; format the column as text and export the data again")
