@@ -143,6 +143,8 @@ def test_invalid_csv_options_are_refused(options: dict[str, Any]) -> None:
         "(3 rows)",
         "Generated on 2026-11-28,,",
         "*** End of list ***,,",
+        "Summe Kunden;1;",
+        "Ukupno kupaca: 1;;",
         ",Total,3",
         "Total,2,1.250 €",
         "Insgesamt,,3",
@@ -193,6 +195,18 @@ def test_customers_with_similar_names_are_read(names: str, row: str, kind: str, 
         rows = list(sources.read(write_xlsx(tmp_path / "c.xlsx", {"A": table})))
     expected = row.split(",")[names.split(",").index("reference")]
     assert [it.reference for it in rows] == [expected, "z"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_headings_of_groups_are_not_customers(kind: str, tmp_path: Path) -> None:
+    table = [["reference", "name", "city"], ["Croatia", "", ""], ["ada", "", "Split"], ["c-2", "", ""]]
+    if kind == "csv":
+        rows = read_rows(tmp_path, "".join(",".join(cells) + "\n" for cells in table))
+    else:
+        pytest.importorskip("python_calamine", reason="needs the extra excel")
+        rows = list(sources.read(write_xlsx(tmp_path / "c.xlsx", {"A": table})))
+    assert [row.reference for row in rows] == [None, "ada", "c-2"]
+    assert "line 2: only the first column has a value" in (rows[0].problem or "")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

@@ -34,7 +34,8 @@ _AMOUNT = r"[-\u2212]?([^\W\d_]{2,3} |[€$£¥₽])?(?!0\d)\d[\d.,'\u2019\s]*([
 """A number such as ``1.250,00 €``; neither a phone number nor an id with letters."""
 _NUMBER = re.compile(rf"{_AMOUNT}|[-\u2013\u2014]+")
 _FOOTER = re.compile(
-    rf"({'|'.join(_TOTALS)})( (general|général|generale|geral|count|amount|customers?|records?|rows?|entries))?"
+    rf"({'|'.join(_TOTALS)})( (general|général|generale|geral|count|amount|customers?|records?|rows?|entries"
+    r"|kunden|clients?|clienti|clientes|klanten|kupaca|stranak|klientów))?"
     rf"((\s*[:：=]\s*|\s+)({_AMOUNT}( \w+)?|\(\d[^()]*\))|\s*[:：=])?"
     r"|(page|seite|stranica|strana|pagina|página|pag\.?) \d+( (of|von|od|sur|de|di|van|/) \d+)?"
     r"|(number|anzahl|nombre|broj|liczba) (of |der |de )?\w+\s*:?\s*\d+"
@@ -58,7 +59,7 @@ _FOOTER_LETTERS = frozenset(word[:2] for word in _FOOTER_WORDS)
 _TITLE_LINES = 30
 _LONGEST_HEADER = 10_000
 REMARK = (
-    "only the first column has a value, which contains a space, so the line may not be a customer; delete the line, or"
+    "only the first column has a value, which may be a heading or a remark, so the line is not sent; delete the line, or"
     " add a value to another column"
 )
 
@@ -208,8 +209,10 @@ def _starts_like_footer(value: str) -> bool:
 
 
 def is_remark(values: Sequence[Any]) -> bool:
-    """Return whether a row of several columns may be a remark in the first column."""
-    return len(values) > 2 and bool(values[0]) and not any(it is not None and str(it).strip() for it in values[1:])
+    """Return whether a row of several columns may be a remark or the heading of a group in the first column."""
+    text = str(values[0] or "").strip()
+    may_be_text = " " in text or text.isalpha()
+    return len(values) > 2 and may_be_text and not any(it is not None and str(it).strip() for it in values[1:])
 
 
 def _valid(header: list[str], where: str) -> list[str]:
@@ -273,7 +276,7 @@ def _rows(
                 pass
             elif len(values) != width:
                 problem = _width_problem(values, width, records)
-            elif reference is not None and " " in reference and is_remark(values):
+            elif reference is not None and is_remark(values):
                 problem = REMARK
             elif values[-1] and width > 1:
                 problem = _continued(records, columns.identifying)

@@ -93,7 +93,7 @@ def sheet_rows(
         number += 1
         position = f"{where}line {place}"
         problem = names_problem(texts, names, position)
-        if problem is None and is_remark(values) and " " in str(values[0]):
+        if problem is None and is_remark(values):
             problem = REMARK
         if problem is not None:
             yield Row(number, problem=f"{position}: {problem}", place=position)
