@@ -31,7 +31,12 @@ __all__ = ["IDENTIFYING", "INVALID_BYTES", "Columns", "Reading", "UnknownColumns
 _MOST_COLUMNS = 1000
 IDENTIFYING = ("reference", "email", "phone", "address.")
 _UNKNOWN_COUNTRY = "ZZ"
-_KINDS = {bool: "a Boolean", float: "a decimal number", list: "a list", dict: "an object"}
+_KINDS = {
+    bool: "a Boolean",
+    float: "a decimal number",
+    list: "a list",
+    dict: "an object; use a column for each part, such as address.city",
+}
 
 
 @frozen
