@@ -14,6 +14,7 @@ from wonder_customers import (
     ConfigurationError,
     CustomerSession,
     InvalidRecordError,
+    InvalidResponseError,
     Monri,
     NotFoundError,
     OutcomeUnknownError,
@@ -66,10 +67,13 @@ async def test_write_is_repeated_only_if_it_is_idempotent(simulator: SimulatorSe
         ("GET", "v2/customers", {}, "path"),
         ("GET", "/v2/customers?limit=1", {}, "path"),
         ("GET", "/v2/../admin", {}, "path"),
+        ("GET", "/v2/%2E./admin", {}, "path"),
+        ("GET", "/v2/..%2fadmin", {}, "path"),
         ("GET", "/v2/a b", {}, "path"),
         ("GET", "https://other.example/", {}, "path"),
         ("GET", "/v2\r\nHost: other", {}, "path"),
         ("GET", "/v2", {"query": {"a": object()}}, "query"),
+        ("GET", "/v2", {"query": {"a": True}}, "query"),
         ("GET", "/v2", {"query": {"a": "Ada \udc80"}}, "query"),
         ("GET", "/v2", {"query": {"Ada \udc80": 1}}, "query"),
         ("GET", "/v2/Ada\udc80", {}, "path"),
@@ -77,7 +81,7 @@ async def test_write_is_repeated_only_if_it_is_idempotent(simulator: SimulatorSe
         ("POST", "/v2", {"json": {"amount": float("nan")}}, "json"),
         ("POST", "/v2", {"json": {"name": "Ada \udc80"}}, "json"),
     ],
-    ids=range(14),
+    ids=range(17),
 )
 async def test_invalid_request_is_refused(method: str, path: str, more: dict[str, Any], expected: str) -> None:
     requests: list[httpx.Request] = []
@@ -106,6 +110,27 @@ async def test_card_data_in_a_custom_request_is_refused(more: dict[str, Any]) ->
             await it.request("POST", "/v2/charges", **more)
     assert requests == []
     assert not any(text in str(caught.value) for text in ("4929", "917"))
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+@pytest.mark.parametrize("idempotent", [False, True], ids=["once", "idempotent"])
+async def test_page_of_a_proxy_does_not_show_that_a_write_was_applied(status: int, idempotent: bool) -> None:
+    page = httpx.MockTransport(lambda request: httpx.Response(status, text="<html>Please log in</html>"))
+    async with CustomerSession(Monri("k", "t"), transport=page) as it:
+        with pytest.raises(InvalidResponseError, match="not JSON") as caught:
+            await it.request("PUT", "/v2/customers/1", json={}, idempotent=idempotent)
+        assert caught.value.applied == "unknown"
+        with pytest.raises(InvalidResponseError, match="not JSON") as caught:
+            await it.request("GET", "/v2/customers/1")
+        assert caught.value.applied == "no"
+
+
+async def test_long_integer_in_a_response_is_read_as_its_digits() -> None:
+    found = httpx.MockTransport(lambda request: httpx.Response(200, text='{"id": 123456789012345678901234567890}'))
+    async with CustomerSession(Monri("k", "t"), transport=found) as it:
+        response = await it.request("POST", "/v2/charges")
+        assert response.record == {"id": "123456789012345678901234567890"}
+        assert sum(it.stats().drift.values()) == 1
 
 
 async def test_response_without_a_body_is_none() -> None:

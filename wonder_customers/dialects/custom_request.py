@@ -12,8 +12,8 @@ from wonder_customers._support.card_data import find_card_data, is_id
 from wonder_customers.dialects.base import UNPAIRED_SURROGATE, Call, Dialect, Steps, send
 from wonder_customers.dialects.explanations import explained
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
-from wonder_customers.dialects.responses import error_object, gateway_error, redirect_error
-from wonder_customers.errors import CallError, InvalidRecordError, InvalidResponseError, Violation
+from wonder_customers.dialects.responses import error_object, gateway_error, invalid_response, redirect_error
+from wonder_customers.errors import CallError, InvalidRecordError, Violation
 from wonder_customers.wire import HttpRequest, HttpResponse, Replay
 
 __all__ = ["custom_request"]
@@ -37,11 +37,7 @@ def custom_request(
     replay = Replay.READ if name == "GET" else Replay.IDEMPOTENT if idempotent else Replay.NONE
     target = path + ("?" + urlencode(query, quote_via=quote, safe="") if query else "")
     request = HttpRequest(name, target, "(custom)", b"" if body is None else orjson.dumps(body))
-
-    def decode(response: HttpResponse) -> Any:
-        return _decode(response, writes=replay is not Replay.READ)
-
-    return send(Call(request, replay, decode))
+    return send(Call(request, replay, _decode))
 
 
 def _problem(method: str, path: object, query: object, body: object) -> tuple[str, None, str] | None:
@@ -49,8 +45,7 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
         return "method", None, "must be GET, POST, PUT, PATCH or DELETE"
     if not isinstance(path, str) or not _PATH.fullmatch(path):
         return "path", None, "must begin with / and be percent-encoded, without a query; pass query=… instead"
-    segments = path.split("/")
-    if not {".", ".."}.isdisjoint(segments):
+    if not {".", ".."}.isdisjoint(unquote(path).split("/")):
         return "path", None, "must not contain the segments . and .."
     if not isinstance(query, Mapping) or not all(map(_is_query_text, [*query, *map(_text, query.values())])):
         return "query", None, "must be a mapping of names to strings of valid Unicode or integers"
@@ -60,29 +55,30 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
     except (TypeError, ValueError):
         return "json", None, "must contain only JSON values, with strings as keys and no integer of more than 64 bits"
     # A number may be divided by slashes. Ids between them are left out, because their digits may look like a number.
-    plain = "/".join(it for it in map(unquote, segments) if not is_id(it))
+    plain = "/".join(it for it in map(unquote, path.split("/")) if not is_id(it))
     found = next(find_card_data({"path": plain, "query": dict(query), "json": body}), None)
     return None if found is None else (found[0] or "json", None, f"the value {found[1]}, which must not be sent")
 
 
 def _text(value: object) -> object:
-    return str(value) if isinstance(value, int) else value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _is_query_text(value: object) -> bool:
     return isinstance(value, str) and UNPAIRED_SURROGATE.search(value) is None
 
 
-def _decode(response: HttpResponse, *, writes: bool) -> Any:
+def _decode(response: HttpResponse) -> Any:
     if response.status // 100 != 2:
         raise _refusal(response)
     if not response.body:
         return None
     try:
-        return parse_json(response.body)
+        return parse_json(response.body, repair=True)
     except UnreadableJsonError as unreadable:
+        # A proxy may have sent the response, so it does not show that a write was applied.
         reason = f"the response with HTTP {response.status} contains {unreadable}"
-        raise InvalidResponseError(reason, status=response.status, applied="yes" if writes else "no") from None
+        raise invalid_response(reason, response.status) from None
 
 
 def _refusal(response: HttpResponse) -> CallError:
