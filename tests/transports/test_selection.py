@@ -17,6 +17,7 @@ from fault_injection.sessions import fresh, session
 
 from wonder_customers import ConfigurationError, CustomerSession, Monri, RateLimit, RetryPolicy, SessionClosedError
 from wonder_customers._support.unique_ids import UniqueIds
+from wonder_customers.events import ConnectionStats
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
@@ -33,6 +34,18 @@ async def test_default_depends_on_the_event_loop(anyio_backend_name: str) -> Non
     expected = "AsyncioTransport" if anyio_backend_name == "asyncio" else "HttpxTransport"
     async with CustomerSession(ACCOUNT) as it:
         assert repr(it) == f"<CustomerSession monri open ({expected})>"
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+@pytest.mark.parametrize(
+    ("host", "size"), [("256.256.256.256", 1), ("ipgtest.monri.com", 70_000)], ids=["host", "size"]
+)
+async def test_url_that_httpx_refuses_is_reported(library: Any, host: str, size: int) -> None:
+    account = Monri("key", "token", base_url=f"https://{host}")
+    async with CustomerSession(account, transport=HttpxTransport(transport=library.AsyncHTTPTransport)) as it:
+        with pytest.raises(ConfigurationError, match=r"cannot be sent with httpx.* Nothing was sent"):
+            await it.request("POST", "/v2/customers", query={"q": "a" * size})
+        assert it.stats().connections == ConnectionStats(open=0, busy=0, idle=0, waiting=0)
 
 
 async def test_patched_httpx_is_used() -> None:

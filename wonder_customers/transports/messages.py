@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -81,13 +82,15 @@ class _Body:  # no async generator, because trio warns about suspended generator
 
 
 def build_request(library: ModuleType, signed_request: SignedRequest) -> Any:
-    """Return a request object of `library`. Raise `ConfigurationError` if the library would change the path."""
+    """Return a request object of `library`. Raise `ConfigurationError` if the library refuses or changes the URL."""
     origin, target, timeouts = signed_request.origin, signed_request.target.encode("ascii"), signed_request.timeouts
-    url = library.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=target)
-    if url.raw_path != target:
+    url = None
+    with suppress(library.InvalidURL):  # the host looks like an IP address, or a part of the URL is too long
+        url = library.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=target)
+    if url is None or url.raw_path != target:
         raise ConfigurationError(
-            "the request cannot be sent with httpx, which would change the request's path. Nothing was sent. On"
-            " asyncio, use AsyncioTransport."
+            "the request cannot be sent with httpx, which refuses or would change its URL. Nothing was sent. Check"
+            " base_url, or use AsyncioTransport on asyncio."
         )
     limits = {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.write, "pool": timeouts.connect}
     return library.Request(
