@@ -19,7 +19,7 @@ from wonder_customers.transports import pool
 from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.transports.tls import default_context
-from wonder_customers.wire import Timeouts
+from wonder_customers.wire import Timeouts, Transmission
 
 pytestmark = pytest.mark.anyio
 
@@ -197,3 +197,26 @@ def test_transport_closed_on_another_event_loop_leaves_no_socket() -> None:
             assert transport.open_connections == 0
             del transport
             gc.collect()
+
+
+def test_request_that_ends_outside_of_its_event_loop_is_closed() -> None:
+    def silent(peer: Peer) -> None:
+        peer.request()
+        peer.request()
+
+    with RawServer(silent) as server, asyncio.Runner() as runner:
+        transport, transmission = AsyncioTransport(), Transmission()
+        request = transport.send(signed_request(server.port, timeouts=Timeouts(60, 60, 60)), transmission)
+
+        async def begin() -> asyncio.Task[Any]:
+            task = asyncio.create_task(request)
+            while not transmission.sent:  # noqa: ASYNC110 - no event reports it
+                await asyncio.sleep(0.01)
+            return task
+
+        task = runner.run(begin())
+        request.close()  # as the garbage collector does, outside of an event loop
+        runner.run(anyio.sleep(0.05))
+        assert (transport.open_connections, transport.busy_connections) == (0, 0)
+        assert connected_sockets(server.port) == []
+        task.cancel()

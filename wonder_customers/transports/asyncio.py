@@ -10,6 +10,7 @@ from typing import Final, cast
 from aiohappyeyeballs import start_connection
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from wonder_customers._support.clock import running_loop
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.transports.messages import (
     MAX_BODY,
@@ -184,7 +185,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
 
     async def aclose(self) -> None:
         """Close the connection."""
-        if self._loop is asyncio.get_running_loop():
+        if self._loop is running_loop():  # None if the garbage collector closes the call outside of an event loop
             self.abort()
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.abort)
