@@ -324,16 +324,19 @@ def test_websocket_is_closed_after_an_error(endpoint: Any, code: int, reason: st
 
 
 @pytest.mark.anyio
-async def test_configuration_errors_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    async def misconfigured(request: Request) -> Response:
-        raise ConfigurationError("headers must be a mapping of names to values")
+@pytest.mark.parametrize(("kind", "status"), [(ConfigurationError, 500), (SessionClosedError, 503)])
+async def test_errors_of_the_program_are_logged(
+    caplog: pytest.LogCaptureFixture, kind: type[WonderCustomersError], status: int
+) -> None:
+    async def failing(request: Request) -> Response:
+        raise kind("the reason")
 
-    app = Starlette(routes=[Route("/", misconfigured)])
+    app = Starlette(routes=[Route("/", failing)])
     install_error_handlers(app)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
         response = await client.get("/")
-    assert (response.status_code, "headers" in response.text) == (500, False)
-    assert "headers must be a mapping of names to values" in caplog.text
+    assert (response.status_code, "reason" in response.text) == (status, False)
+    assert f"a request ended with status {status}: the reason" in caplog.text
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(1e30, "86400"), (2.2, "3"), (-5.0, "0")])

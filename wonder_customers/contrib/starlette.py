@@ -21,7 +21,7 @@ import anyio
 import anyio.to_thread
 
 from wonder_customers.contrib.problems import MEDIA_TYPE, problem
-from wonder_customers.errors import ConfigurationError, WonderCustomersError, needed
+from wonder_customers.errors import ConfigurationError, SessionClosedError, WonderCustomersError, needed
 from wonder_customers.session import CustomerSession
 
 with needed("starlette", "starlette", by=__name__):
@@ -123,8 +123,8 @@ def install_error_handlers(app: Starlette) -> None:
     """Install exception handlers on a Starlette or FastAPI app.
 
     The response to a `WonderCustomersError` is that of `problem_response`. The response to `ClientDisconnected` is
-    empty and has status 499. A WebSocket is closed with code 1011 and the title of the problem details. Errors with
-    status 500 are logged by the logger ``wonder_customers``.
+    empty and has status 499. A WebSocket is closed with code 1011 and the title of the problem details. A
+    `SessionClosedError` and errors with status 500 are logged by the logger ``wonder_customers``.
 
     Args:
         app: The application.
@@ -133,8 +133,8 @@ def install_error_handlers(app: Starlette) -> None:
     async def failed(connection: Any, error: Exception) -> Any:
         assert isinstance(error, WonderCustomersError)  # noqa: S101 - the handler is registered for this class
         response = problem_response(error)
-        if response.status_code == 500:
-            _LOG.error("a request ended with status 500: %s", error, exc_info=error)
+        if response.status_code == 500 or isinstance(error, SessionClosedError):
+            _LOG.error("a request ended with status %d: %s", response.status_code, error, exc_info=error)
         return await _sendable(connection, response, problem(error).body["title"])
 
     async def gone(connection: Any, error: Exception) -> Any:
