@@ -9,7 +9,7 @@ from core.monri_responses import FIND
 from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, paydock_list
 
 from scripted_transport import NO_RESPONSE, NOT_FOUND, PAYDOCK, draft, make_harness, respond
-from wonder_customers import CustomerPatch, OutcomeUnknownError, RetryPolicy
+from wonder_customers import ConflictError, CustomerPatch, OutcomeUnknownError, RetryPolicy
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +37,45 @@ async def test_upsert_after_an_unconfirmed_deletion_creates_a_new_customer() -> 
         *("GET /v1/customers", "GET /v1/customers", "POST /v1/customers")
     ]
     assert it.clock.waits == [10.0]
+
+
+async def test_upsert_waits_for_the_search_after_a_create() -> None:
+    made, none, shown = (
+        respond(201, paydock_customer(**HELD)),
+        respond(200, paydock_list()),
+        respond(200, paydock_list(HELD)),
+    )
+    held = respond(200, paydock_customer(**HELD))
+    it = make_harness(none, made, none, held, none, shown, shown, held, account=PAYDOCK)
+    await it.upsert(draft())
+    assert (await it.upsert(draft())).record.id == HEX24
+    assert [line.partition("?")[0] for line in it.script.lines()[2:]] == [
+        *("GET /v1/customers", f"GET /v1/customers/{HEX24}", "GET /v1/customers", "GET /v1/customers"),
+        *("GET /v1/customers", f"POST /v1/customers/{HEX24}"),
+    ]
+    assert it.clock.waits == [0.5, 1.0]
+
+
+async def test_upsert_creates_no_second_customer_while_the_search_does_not_find_the_first() -> None:
+    made, none = respond(201, paydock_customer(**HELD)), respond(200, paydock_list())
+    held = respond(200, paydock_customer(**HELD))
+    policy = RetryPolicy(confirmation_window=1)
+    it = make_harness(none, made, none, held, *[none] * 3, account=PAYDOCK, policy=policy)
+    await it.upsert(draft())
+    with pytest.raises(ConflictError, match="the gateway's search does not find it yet") as caught:
+        await it.upsert(draft())
+    assert (caught.value.applied, caught.value.ids, it.script.steps) == ("no", (HEX24,), [])
+
+
+@pytest.mark.parametrize("state", [DELETED, {**HELD, "reference": "r-2"}, None], ids=["deleted", "renamed", "missing"])
+async def test_upsert_creates_a_customer_at_once_after_another_process_has_removed_the_first(state: Any) -> None:
+    made, none = respond(201, paydock_customer(**HELD)), respond(200, paydock_list())
+    new = respond(201, paydock_customer(**(HELD | {"_id": "1" * 24})))
+    gone = NOT_FOUND if state is None else respond(200, state if "_id" not in state else paydock_customer(**state))
+    it = make_harness(none, made, none, gone, new, account=PAYDOCK)
+    await it.upsert(draft())
+    assert (await it.upsert(draft())).record.id == "1" * 24
+    assert it.clock.waits == []
 
 
 async def test_upsert_removes_metadata_that_a_late_update_has_added() -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -21,7 +22,7 @@ from wonder_customers._core.context import (
 )
 from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteOrder
-from wonder_customers.dialects.base import Call, LockCustomer, Steps
+from wonder_customers.dialects.base import Call, LockCustomer, Operation, Steps
 from wonder_customers.errors import (
     AmbiguousReferenceError,
     CallError,
@@ -202,7 +203,7 @@ class Executor:
                     budget.give_back(progress.cost)
                 if is_write:
                     call_context.mark_confirmed()
-                self.order.link(call_context, response.record)
+                self.order.link(call_context, response.record, created=call.replay is Replay.LOOKUP)
                 return response
 
     async def _recover(
@@ -257,6 +258,8 @@ class Executor:
         for key in keys:
             if key not in call_context.held:
                 await self.order.lock(call_context, key)
+        if call_context.account_context.dialect.search_is_late and call_context.operation == Operation.UPSERT:
+            await self._wait_for_search(call_context, call, self.order.locks.created(keys[0]))
         if not self.order.locks.unconfirmed:
             return None
         waited = await self.order.wait_for_unconfirmed(call_context, self.order.locks.with_linked(keys), call)
@@ -267,6 +270,29 @@ class Executor:
         if found is not None:
             call_context.mark_confirmed()
         return found
+
+    async def _wait_for_search(self, call_context: CallContext, call: Call[Any], id: str | None) -> None:
+        """Raise `ConflictError` if the customer that an upsert did not find was created recently and still exists.
+
+        Its search may be late. The error is raised as soon as the search finds the customer, or after the window.
+        """
+        context = call_context.account_context
+        if id is None or call.lookup is None or call.replay is not Replay.LOOKUP:
+            return
+        try:
+            held = (await self._walk(call_context, context.dialect.get(id))).record
+        except NotFoundError:
+            return
+        if held.deleted or held.reference != call.reference:
+            return
+        for wait in lookup_schedule(context.policy.confirmation_window):
+            if wait >= call_context.remaining() or not await call_context.pause("confirmation", wait):
+                break
+            with suppress(NotFoundError):
+                await self._walk(call_context, call.lookup())
+                break
+        reason = f"the customer {id} has this reference, but the gateway's search does not find it yet"
+        raise call_context.complete(ConflictError(reason, ids=(id,), reference=call.reference))
 
     # Lookups
 

@@ -91,6 +91,7 @@ class WriteLocks:
     _links: OrderedDict[Key, Key] = field(factory=OrderedDict)
     _last: OrderedDict[Key, int] = field(factory=OrderedDict)
     _forgotten: int = 0
+    _created: OrderedDict[Key, tuple[str, float]] = field(factory=OrderedDict)
 
     @property
     def waiting(self) -> int:
@@ -104,6 +105,18 @@ class WriteLocks:
         self._links.move_to_end(key)
         if len(self._links) > _LINKS:
             self._links.popitem(last=False)
+
+    def add_created(self, key: Key, id: str, seconds: float) -> None:
+        """Record that a customer was created, which a search may not show within the next `seconds`."""
+        self._created[key] = id, self.unconfirmed.clock() + seconds
+        self._created.move_to_end(key)
+        if len(self._created) > _LINKS:
+            self._created.popitem(last=False)
+
+    def created(self, key: Key) -> str | None:
+        """Return the id of a customer that was created recently; None if no search can be late."""
+        found, until = self._created.get(key, (None, 0.0))
+        return found if until > self.unconfirmed.clock() else None
 
     def with_linked(self, keys: Sequence[Key]) -> list[Key]:
         """Return `keys` and the known references of their ids, references first."""
@@ -232,10 +245,14 @@ class WriteOrder:
             raise call_context.complete(call_context.not_sent(""))
         return True
 
-    def link(self, call_context: CallContext, record: object) -> None:
-        """Record the reference and the id of `record`, if it is a customer."""
+    def link(self, call_context: CallContext, record: object, *, created: bool = False) -> None:
+        """Record the reference and the id of `record`, if it is a customer, and whether it was created."""
         if isinstance(record, Customer) and record.reference is not None:
-            self.locks.link(call_context.account_context.merchant, record.reference, record.id)
+            context = call_context.account_context
+            self.locks.link(context.merchant, record.reference, record.id)
+            if created:
+                key = customer_key(context.merchant, "reference", record.reference)
+                self.locks.add_created(key, record.id, context.policy.confirmation_window)
 
     def mark_unconfirmed(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], transmission: Transmission

@@ -198,6 +198,7 @@ class Dialect(ABC):
         merchant: A value that identifies the merchant, so that several credentials of one merchant share locks. If it
             is None, the account identifies the merchant.
         reuses_body: Whether an upsert sends only the body of `checked_body`, if the draft clears no fields.
+        search_is_late: Whether the search by reference may not find a customer that was created recently.
         signs_slowly: Whether `headers` is slow. It may then run in several threads at the same time.
         origin: The origin of the base URL.
         prefix: The path of the base URL, without a slash at the end.
@@ -209,6 +210,7 @@ class Dialect(ABC):
     page_limit: ClassVar[int]
     filter_type: ClassVar[type[CustomerFilter[Any]] | None] = None
     reuses_body: ClassVar[bool] = False
+    search_is_late: ClassVar[bool] = False
     signs_slowly: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:

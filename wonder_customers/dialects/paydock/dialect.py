@@ -57,6 +57,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
     gateway = "paydock"
     deletion_result = "archived"
+    search_is_late = True
     page_limit = 100
     filter_type: ClassVar[type[PaydockFilter]] = PaydockFilter
 
