@@ -246,11 +246,11 @@ class WriteOrder:
         return True
 
     def link(self, call_context: CallContext, record: object, *, created: bool = False) -> None:
-        """Record the reference and the id of `record`, if it is a customer, and whether it was created."""
+        """Record the reference and the id of `record`, if it is a customer, and whether a search may not find it."""
         if isinstance(record, Customer) and record.reference is not None:
             context = call_context.account_context
             self.locks.link(context.merchant, record.reference, record.id)
-            if created:
+            if created and context.dialect.search_is_late:
                 key = customer_key(context.merchant, "reference", record.reference)
                 self.locks.add_created(key, record.id, context.policy.confirmation_window)
 
