@@ -1,5 +1,6 @@
 """Options that bulk commands refuse before sending anything."""
 
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 from bulk.customers import write_csv
 from cli.conftest import COMMAND, Command
 
+from wonder_customers.cli.app import run
 from wonder_customers.cli.exit_codes import USAGE
 from wonder_customers.cli.sync import commands
 from wonder_customers.simulator.server import SimulatorServer
@@ -183,6 +185,14 @@ def test_pipe_as_source_is_refused(bare: dict[str, str], server: SimulatorServer
         " source again. Save the rows to a file, and use this file as the source.\nNothing was sent.\n"
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_argument_that_is_not_utf8_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sync", "c.csv", "--to", "monri", "--report", os.fsdecode(b"k\xe9.json")]) == USAGE
+    assert capsys.readouterr().err == (
+        "wonder-customers: the argument 'k\\udce9.json' is not UTF-8. Nothing was sent. Rename the file or its folder,"
+        " or use a UTF-8 locale.\n"
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in commands if not name.startswith("-")])

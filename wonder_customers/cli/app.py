@@ -13,6 +13,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, CycloptsPanel, Group, Parameter
 
 from wonder_customers._support.printable import printable
+from wonder_customers.bulk.sources.text import has_invalid_bytes
 from wonder_customers.cli.error_messages import error_message
 from wonder_customers.cli.exit_codes import BROKEN_PIPE, FAILED, INTERRUPTED, SUCCESS, USAGE
 from wonder_customers.cli.output import console, discard, print_message
@@ -119,6 +120,14 @@ def run(arguments: Sequence[str]) -> int:
         elif isinstance(stream, TextIOWrapper):
             # A name with non-ASCII characters must not raise on an ASCII terminal.
             stream.reconfigure(errors="backslashreplace")
+    for argument in arguments:
+        if has_invalid_bytes(argument):
+            print_message(
+                f"wonder-customers: the argument {argument!a} is not UTF-8. Nothing was sent. Rename the file or"
+                " its folder, or use a UTF-8 locale.",
+                "red",
+            )
+            return USAGE
     try:
         app.console = console(wide=False)
         code = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")

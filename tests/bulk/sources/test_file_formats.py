@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import sys
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -282,6 +283,18 @@ def test_folder_entry_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
     for use in (sources.read, sources.fingerprint):
         with pytest.raises(ConfigurationError, match=r"c\.csv is a folder, although its name"):
             use(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names of this system are UTF-8")
+def test_file_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"kund\xe9")
+    folder.mkdir()
+    (folder / "a.csv").write_text("reference,name\nc-1,Ada\n")
+    (tmp_path / os.fsdecode(b"k\xe9.csv")).write_text("reference,name\nc-2,Grace\n")
+    for use in (sources.read, sources.fingerprint):
+        for path in (tmp_path, folder, folder / "a.csv", tmp_path / os.fsdecode(b"k\xe9.csv")):
+            with pytest.raises(ConfigurationError, match=r"\\udce9.* is not UTF-8\. Rename the file or its folder\."):
+                use(path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

@@ -89,7 +89,7 @@ def _files(path: Path, form: Format | None) -> list[Path]:
                 f"{path} is a pipe or a device, which can be read only once, but a job may read its source again. Save"
                 " the rows to a file, and use this file as the source."
             )
-        return [path]
+        return [_named(path)]
     entries = sorted(entry for entry in path.iterdir() if not _is_ignored(entry.name))
     for entry in entries:
         # Folders without a file's name are ignored; anything else that is not a file would mean missing rows.
@@ -99,7 +99,17 @@ def _files(path: Path, form: Format | None) -> list[Path]:
     if not files:
         what = "" if form else f" of a supported type: {', '.join(sorted(_FORMATS))}"
         raise ConfigurationError(f"the folder {path} does not contain a file{what}. Check the path.")
-    return files
+    return [_named(file) for file in files]
+
+
+def _named(file: Path) -> Path:
+    """Return a file whose path can be stored in journals and reports."""
+    where = str(file.resolve())
+    try:
+        f"{file}{where}".encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"the path {where!a} is not UTF-8. Rename the file or its folder.") from None
+    return file
 
 
 def _is_ignored(name: str) -> bool:
