@@ -117,6 +117,16 @@ def test_failed_removal_ends_with_exit_code_2_and_is_listed(
     assert (letter["status"], letter["reference"], letter["row"]) == ("kept", "c-3", 0)
 
 
+def test_command_for_failed_rows_has_no_option_for_removals(at_simulator: Run, folder: Path) -> None:
+    (folder / "c.csv").write_text("reference,name\nfail-422-1,Ada\nc-2,Grace\n")
+    code, _, err = at_simulator("sync", "c.csv", "--to", "monri", "--removed", "delete")
+    assert (code, err.splitlines()[-1]) == (
+        FAILED,
+        "To send the failed rows again, run: wonder-customers retry-failed c.csv.monri.journal",
+    )
+    assert at_simulator("retry-failed", "c.csv.monri.journal")[0] == FAILED
+
+
 @pytest.mark.parametrize("gateway", ["paydock", "monri"])
 def test_failed_row_that_left_the_source_leaves_the_list_when_customers_are_deleted(
     gateway: str, at_simulator: Run, folder: Path

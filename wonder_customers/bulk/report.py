@@ -153,8 +153,11 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
         yield text, None
     if journal is None:
         return
-    again = f" (with the same {' and '.join(given_again)})" if given_again else ""
-    resume = f"wonder-customers resume {as_argument(journal)}{again}"
+    # `retry-failed` removes no customers.
+    retries = job.exit_status == "finished"
+    same = [option for option in given_again if not (retries and option == "--removed")]
+    again = f"{as_argument(journal)} (with the same {' and '.join(same)})" if same else as_argument(journal)
+    resume = f"wonder-customers resume {again}"
     if job.exit_status in {"interrupted", "paused"}:
         yield "To continue, run:", resume
     elif job.stopped is not None and job.stopped.by_source:
@@ -162,7 +165,7 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
     elif job.exit_status != "finished":
         yield "To continue after fixing the cause, run:", resume
     elif job.stats.counts["failed"]:
-        yield "To send the failed rows again, run:", f"wonder-customers retry-failed {as_argument(journal)}{again}"
+        yield "To send the failed rows again, run:", f"wonder-customers retry-failed {again}"
 
 
 def no_rows(source: str, notes: SourceNotes) -> str:
