@@ -64,6 +64,18 @@ def test_fixtures_work_in_each_mode(tmp_path: Path, mode: str) -> None:
     assert outcome.count("passed") == expected
 
 
+def test_asyncio_mark_without_its_plugin_names_the_plugin(tmp_path: Path) -> None:
+    test = """
+import pytest
+
+@pytest.mark.asyncio
+async def test_marked(monri_session): ...
+"""
+    outcome = run_project(tmp_path, test, "-o", "markers=asyncio", plugins=(ANYIO,))
+    assert outcome.count("error") == 1
+    assert "require pytest-asyncio, which is not installed or is disabled. Install pytest-asyncio" in outcome.text
+
+
 MISTAKES = """
 import pytest
 

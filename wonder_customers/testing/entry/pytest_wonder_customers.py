@@ -296,6 +296,12 @@ def _base_session(request: pytest.FixtureRequest) -> "CustomerSession[Any]":
         )
     opener = "_session_by_anyio"
     if mark is not None:
+        if not request.config.pluginmanager.has_plugin("wonder_customers_asyncio"):
+            pytest.fail(
+                "Tests marked with @pytest.mark.asyncio require pytest-asyncio, which is not installed or is disabled."
+                " Install pytest-asyncio, or mark the test with @pytest.mark.anyio.",
+                pytrace=False,
+            )
         default = request.config.getini("asyncio_default_test_loop_scope")
         opener = f"_session_by_asyncio_{mark.kwargs.get('loop_scope') or mark.kwargs.get('scope') or default}"
     session: CustomerSession[Any] = request.getfixturevalue(opener)
