@@ -17,6 +17,7 @@ from wonder_customers import BulkError, ConfigurationError
 from wonder_customers.bulk import Journal
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_of
 from wonder_customers.bulk.journal.entries import Announcement
+from wonder_customers.bulk.journal.removals import Removals
 
 
 def opened(folder: Path) -> Journal:
@@ -204,6 +205,21 @@ def test_damaged_journal_is_reported_with_the_advice_to_restore_it(tmp_path: Pat
         ConfigurationError, match=r"malformed\. The file is damaged\. Restore the journal from a backup\.$"
     ):
         Journal.existing(tmp_path / "j")
+
+
+@pytest.mark.parametrize("counts", ['{"created": "x"}', "5"])
+def test_damaged_values_of_a_journal_are_reported(tmp_path: Path, counts: str) -> None:
+    journal = opened(tmp_path)
+    journal.begin({})
+    journal.end("finished", {})
+    with closing(sqlite3.connect(tmp_path / "j")) as database, database:
+        database.execute("UPDATE runs SET counts = ?", [counts])
+        database.execute("INSERT INTO about VALUES ('leased', 'x')")
+    damaged = r"j is damaged \(ValueError\)\. Restore the journal from a backup\.$"
+    with pytest.raises(ConfigurationError, match=damaged):
+        Removals(journal).rows_before()
+    with pytest.raises(ConfigurationError, match=damaged):
+        journal.begin({})
 
 
 def test_database_of_another_program_is_refused_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 from attrs import frozen
 
-from wonder_customers.bulk.journal.database import connect, connect_to_read, reading
+from wonder_customers.bulk.journal.database import check_types, connect, connect_to_read, reading
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, State
 from wonder_customers.bulk.journal.sqlite import Journal
 
@@ -79,7 +79,10 @@ class Removals:
         select = "SELECT counts FROM runs WHERE ending = 'finished' AND run <> ? ORDER BY run DESC LIMIT 1"
         with reading(self.journal.path), closing(connect(self.journal.path)) as connection:
             for (counts,) in connection.execute(select, [self.journal.run]):
-                return int(sum(orjson.loads(counts or "{}").values()))
+                found = orjson.loads(counts or "{}")
+                check_types([found], dict)
+                check_types(found.values(), int)
+                return int(sum(found.values()))
         return None
 
     async def announce(self, references: Sequence[str]) -> None:

@@ -222,7 +222,8 @@ class Journal(RowJournal):
 
     def _begin(self, facts: Mapping[str, Any], resume: bool, leased: float) -> Run:
         about = dict(self._query("SELECT name, value FROM about"))
-        self.grace, self._began = float(about.get("leased", 0.0)), system_clock.monotonic()
+        with reading(self.path):
+            self.grace, self._began = float(about.get("leased", 0.0)), system_clock.monotonic()
         if leased:
             self._execute("INSERT OR REPLACE INTO about VALUES ('leased', ?)", [str(leased)])
         last = self.last_run()
