@@ -106,9 +106,10 @@ class TestMonriWithQuirks(_WithAllQuirks):
     gateway = "monri"
 
 
-def test_unknown_quirk_is_refused_with_the_known_names(customer_simulator: CustomerSimulator) -> None:
+@pytest.mark.parametrize("names", [["time-form", "x"], ["x", "all"]])
+def test_unknown_quirk_is_refused_with_the_known_names(customer_simulator: CustomerSimulator, names: list[str]) -> None:
     with pytest.raises(ValueError, match=r"unknown quirk 'x'; use `all`, or names from .*time-form"):
-        customer_simulator.quirks.add("time-form", "x")
+        customer_simulator.quirks.add(*names)
     assert customer_simulator.quirks.active == ()
     customer_simulator.quirks.add("all")
     assert customer_simulator.quirks.active == tuple(QUIRKS)

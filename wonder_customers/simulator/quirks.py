@@ -97,11 +97,10 @@ class Quirks:
 
     def _known(self, names: Collection[str]) -> frozenset[str]:
         """Return the quirks with these names."""
-        chosen = frozenset(self.descriptions if "all" in names else names)
-        unknown = sorted(chosen - self.descriptions.keys())
+        unknown = sorted(set(names) - {"all", *self.descriptions})
         if unknown:
             raise ValueError(f"unknown quirk {unknown[0]!r}; use `all`, or names from {', '.join(self.descriptions)}")
-        return chosen
+        return frozenset(self.descriptions if "all" in names else names)
 
     def __contains__(self, name: object) -> bool:
         return name in self._active
