@@ -124,6 +124,8 @@ def test_command_for_failed_rows_has_no_option_for_removals(at_simulator: Run, f
         FAILED,
         "To send the failed rows again, run: wonder-customers retry-failed c.csv.monri.journal",
     )
+    reason = orjson.loads((folder / "c.csv.monri.failed.jsonl").read_bytes())["reason"]
+    assert reason.endswith("Refused because of the magic reference. Nothing was applied.")
     assert at_simulator("retry-failed", "c.csv.monri.journal")[0] == FAILED
 
 

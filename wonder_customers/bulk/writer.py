@@ -151,7 +151,7 @@ class RowWriter:
             row.reference,
             "failed",
             error.id,
-            f"{source.position}: {error.reason}. {_APPLIED[applied]}",
+            f"{source.position}: {error.reason.rstrip('.')}. {_APPLIED[applied]}",
             code,
             applied,
             error.attempts,
