@@ -84,7 +84,9 @@ async def test_distributed_job_equals_a_local_job(
     assert plain(outcomes) == plain(letters)
     assert {it.number: it.draft for it in outcomes} == {it.number: it.draft for it in letters}
     assert outcome_to_dict(many) == outcome_to_dict(one)
-    assert many.stats.requests.sent == one.stats.requests.sent == sum(point.requests for point in many.stats.points)
+    assert many.stats.requests.sent == sum(point.requests for point in many.stats.points)
+    # The first job created these customers a moment ago, so the second one reads each of them by its id, too.
+    assert many.stats.requests.sent == one.stats.requests.sent + one.stats.counts["created"]
     assert journal_rows(tmp_path / "many") == journal_rows(tmp_path / "one")
     assert sorted(body["reference"] for body in server.store.customers("paydock")) == state
     assert many.stats.latencies.count == one.stats.latencies.count
