@@ -1,15 +1,16 @@
 """A job on Ray in a process of its own: ``ray_driver.py GATEWAY SOURCE JOURNAL RATE [resume|fail|elsewhere]``."""
 
 import sys
-import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import anyio
 import orjson
 from attrs import evolve
 from bulk.customers import QUICK, collect
 
+from wonder_customers import RetryPolicy
 from wonder_customers.bulk import Journal, Options, Source
 from wonder_customers.bulk.ray import sync_on_ray
 from wonder_customers.dialects import package
@@ -19,13 +20,20 @@ from wonder_customers.errors import ConfigurationError
 PATIENT = evolve(QUICK, attempts=100, deadline=600.0, read_timeout=10.0)
 
 
+class UnpicklablePolicy(RetryPolicy):
+    """A policy that cannot be sent to workers."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("this policy cannot be pickled")
+
+
 async def fail(gateway: str, source: str, path: str) -> None:
     """Start a job whose workers cannot be started, and print what it leaves behind."""
     import ray  # after the settings that `wonder_customers.bulk.ray` makes for it
 
     account = package(gateway).ACCOUNT.from_environment()
     Journal.open(path, gateway=gateway, endpoint=account.base_url)
-    options = Options(inspect=threading.Lock().acquire)  # type: ignore[arg-type]  # it cannot be pickled
+    options = Options(retry=UnpicklablePolicy())
     found = []
     for running in (True, False):
         if running:
