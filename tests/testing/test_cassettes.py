@@ -195,31 +195,29 @@ async def test_metadata_refusals_and_credentials_are_replaced(tmp_path: Path) ->
         assert kept in written
 
 
-async def test_sent_value_in_another_form_is_also_replaced_in_an_id(tmp_path: Path) -> None:
-    class Lower(_Written):
+async def record_create(path: Path, name: str, body: bytes) -> None:
+    """Record a create whose response has an unreadable `body`."""
+
+    class Unreadable(_Written):
         async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
             written = await super().send(signed_request, transmission)
-            return HttpResponse(written.status, written.headers, b'{"name": "ada canary", "user_id": "ada canary"}')
+            return HttpResponse(written.status, written.headers, body)
 
-    path = tmp_path / "cassette.json"
     account = account_at("monri", mock_origin("monri"))
-    async with CustomerSession(account, transport=lambda: RecordingTransport(Lower(), path)) as session:
+    async with CustomerSession(account, transport=lambda: RecordingTransport(Unreadable(), path)) as session:
         with pytest.raises(InvalidResponseError):
-            await session.create(CustomerDraft("r-1", "Ada Canary"))
+            await session.create(CustomerDraft("r-1", name))
+
+
+async def test_sent_value_in_another_form_is_also_replaced_in_an_id(tmp_path: Path) -> None:
+    path = tmp_path / "cassette.json"
+    await record_create(path, "Ada Canary", b'{"name": "ada canary", "user_id": "ada canary"}')
     assert b"canary" not in path.read_bytes().lower()
 
 
 async def test_response_with_a_code_of_another_type_is_recorded(tmp_path: Path) -> None:
-    class Unusual(_Written):
-        async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-            written = await super().send(signed_request, transmission)
-            return HttpResponse(written.status, written.headers, b'{"code": []}')
-
     path = tmp_path / "cassette.json"
-    account = account_at("monri", mock_origin("monri"))
-    async with CustomerSession(account, transport=lambda: RecordingTransport(Unusual(), path)) as session:
-        with pytest.raises(InvalidResponseError):
-            await session.create(CustomerDraft("r-1", "Zoë"))
+    await record_create(path, "Zoë", b'{"code": []}')
     assert b'"code"' in path.read_bytes()
 
 
