@@ -177,7 +177,7 @@ async def test_source_with_cancel_scopes_is_read_by_plan_and_verify(jobs: Jobs) 
     for first in (5, None):
         source = Closing()
         async with jobs.session() as session:
-            found = await plan(session, source.rows(), first=first, look_up=0)
+            found = await plan(session, source.rows(), options=Options(first=first), look_up=0)
         assert (found.rows, source.closed, len(source.tasks)) == (first or 1000, 1, 1)
     source = Closing()
     async with jobs.session() as session:

@@ -95,7 +95,7 @@ async def test_bulk_jobs_agree_on_deleted_customers(gateway: str, in_process: Cu
     with in_process:
         async with in_process.session(gateway, retry=QUICK) as session:
             await _delete(session)
-            planned = await plan(session, [DRAFT], retry=QUICK)
+            planned = await plan(session, [DRAFT], options=Options(retry=QUICK))
             assert (planned.creates, planned.invalid, planned.adds_up) == (
                 (0, 1, True) if gateway == "monri" else (1, 0, True)
             )

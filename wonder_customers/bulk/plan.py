@@ -8,12 +8,12 @@ import anyio.to_thread
 from attrs import define, field
 
 from wonder_customers.bulk.batches import Batches, for_each
-from wonder_customers.bulk.change_filter import ChangeFilter, Inspect, Only, PendingRow
-from wonder_customers.bulk.empty_cells import EmptyRule, flat_values
+from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
+from wonder_customers.bulk.empty_cells import flat_values
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.removals import Removals
-from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit, RemovedRule
-from wonder_customers.bulk.options import BULK, Rows, check_rate
+from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit
+from wonder_customers.bulk.options import Options, Rows, check_rate
 from wonder_customers.bulk.removal import check_deletion, count_left, removal_problem
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
@@ -22,7 +22,6 @@ from wonder_customers.bulk.stop_reasons import Thresholds
 from wonder_customers.dialects.base import Call
 from wonder_customers.errors import ConfigurationError, InvalidRecordError, NotFoundError
 from wonder_customers.records import CLEAR, Customer, CustomerDraft, Phone
-from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
 from wonder_customers.wire import Replay
 
@@ -118,18 +117,10 @@ async def plan(
     rows: Rows,
     *,
     journal: Journal | None = None,
-    empty: EmptyRule = "own",
-    removed: RemovedRule = "report",
-    max_removed: int | str = "5%",
-    first: int | None = None,
-    only: Only = "all",
-    full: bool = False,
+    options: Options | None = None,
     rate: float | None = None,
     look_up: int = 1000,
-    workers: int = 16,
-    retry: RetryPolicy = BULK,
     diff: bool = False,
-    inspect: Inspect | None = None,
 ) -> Plan:
     """Report what a job would do. Nothing is written to the gateway or to the journal.
 
@@ -137,19 +128,11 @@ async def plan(
         session: An open session.
         rows: The rows of the job.
         journal: The job's journal; None for a job without a journal.
-        empty: The rule for empty cells; see `Options`.
-        removed: What happens to the customers missing from the source, see `Options`.
-        max_removed: The maximum number of customers to delete; see `Options`.
-        first: The number of rows after which the job stops; see `Options`.
-        only: Which rows the job processes; see `Options`.
-        full: Whether the job sends unchanged rows too; see `Options`.
+        options: The options of the job. `Options.workers` and `Options.retry` apply to the lookups.
         rate: The requests per second of the job, to estimate its duration; None if no rate is set.
         look_up: The maximum number of rows to look up at the gateway.
-        workers: The maximum number of concurrent lookups.
-        retry: How often and how long a lookup is retried.
         diff: Whether to look up changed rows too, and to keep the differences of all rows that are looked up, including
             new rows.
-        inspect: A function that is called with the outcomes and the rows to send of each batch; None if there is none.
 
     Raises:
         ConfigurationError: The source or the journal cannot be read, the journal belongs to another account, an
@@ -157,45 +140,48 @@ async def plan(
         CallError: A lookup failed.
     """
     notes = rows.notes if isinstance(rows, RowReader) else SourceNotes()
-    found = Plan(rate=rate, left=LeftCustomers(removed), notes=notes)
+    chosen = options or Options()
+    deletes = chosen.removed == "delete"
+    found = Plan(rate=rate, left=LeftCustomers(chosen.removed), notes=notes)
     thresholds = Thresholds()
-    patient = session.with_options(retry=retry)
-    batches = Batches(rows, first)
+    lookups = session.with_options(retry=chosen.retry)
+    batches = Batches(rows, chosen.first)
     change_filter = ChangeFilter(
-        session, journal, only, full, read_only=True, empty=empty, notes=found.notes, inspect=inspect
-    )
+        session, journal, chosen.only, chosen.full, read_only=True, empty=chosen.empty, notes=notes,
+        inspect=chosen.inspect,
+    )  # fmt: skip
     async with batches:  # closes the source, also if an argument is invalid
         check_rate(rate)
         if look_up < 0:
             raise ConfigurationError(f"look_up must be at least 0, not {look_up}. Nothing was looked up.")
-        limit = RemovalLimit.parse(max_removed)
         if journal is not None:
             await anyio.to_thread.run_sync(journal.check, session.account)
-        if removed == "delete":
+        if deletes:
             check_deletion(session.account)
         with change_filter:
             while (batch := await batches.next(change_filter)) is not None:
                 outcomes, pending = batch
-                _settled(found, outcomes)
+                _add_outcomes(found, outcomes)
                 found.systematic = found.systematic or thresholds.count_invalid(outcomes, len(outcomes) + len(pending))
                 for item in pending[: MOST_SAMPLES - len(found.samples)]:
                     found.samples.append(_masked(session.payload(item.draft)))
-                asked = [item for item in pending if diff or item.unconfirmed or not item.known]
-                asked = asked[: max(0, look_up - found.looked_up)]
-                found.looked_up += len(asked)
-                there = await _look_up(patient, asked, workers)
+                selected = [item for item in pending if diff or item.unconfirmed or not item.known]
+                selected = selected[: max(0, look_up - found.looked_up)]
+                found.looked_up += len(selected)
+                results = await _look_up(lookups, selected, chosen.workers)
                 for item in pending:
-                    _count(found, item, there, most=look_up if diff else MOST_EXAMPLES, diff=diff)
+                    _count(found, item, results, most=look_up if diff else MOST_EXAMPLES, diff=diff)
             # Like a job, which counts the missing customers only after it has processed the whole source.
-            whole = only == "all" and not batches.cut_short
-            if whole and journal is not None and (removed == "delete" or isinstance(rows, RowReader)):
+            whole = chosen.only == "all" and not batches.cut_short
+            if whole and journal is not None and (deletes or isinstance(rows, RowReader)):
                 await anyio.to_thread.run_sync(count_left, Removals(journal), found.left, change_filter.missing)
     found.rows = batches.read - change_filter.skipped
     sent = found.creates + found.updates + found.open
-    if removed == "delete" and whole:
+    if deletes and whole:
+        limit = RemovalLimit.parse(chosen.max_removed)
         problem = removal_problem(found.left, found.rows, found.invalid + found.duplicates, limit)
         found.left.problem = None if problem is None else problem[0]
-    found.requests = 2 * found.left.count if removed == "delete" and found.left.problem is None else 0
+    found.requests = 2 * found.left.count if deletes and found.left.problem is None else 0
     found.requests += round(sent * requests_per_upsert(session)) + found.unconfirmed
     return found
 
@@ -209,7 +195,7 @@ def _masked(value: Any) -> Any:
     return masked(str(value))
 
 
-def _settled(found: Plan, outcomes: list[Outcome]) -> None:
+def _add_outcomes(found: Plan, outcomes: list[Outcome]) -> None:
     for outcome in outcomes:
         if outcome.ok:
             found.unchanged += 1
@@ -225,9 +211,9 @@ async def _look_up(
     session: CustomerSession[Any], items: list[PendingRow], workers: int
 ) -> dict[str, "Difference | Outcome | None"]:
     """Look up the customers of rows, and return the results by reference."""
-    answers: dict[str, Difference | Outcome | None] = {}
+    results: dict[str, Difference | Outcome | None] = {}
 
-    async def ask(item: PendingRow) -> None:
+    async def look_up(item: PendingRow) -> None:
         try:
             response = await session.raw._read_back(item.reference, item.draft)  # noqa: SLF001 - not for applications
         except NotFoundError as error:
@@ -235,14 +221,14 @@ async def _look_up(
                 raise
             reason = f"{item.row.position}: {error.reason}, so the row cannot be sent"
             deleted = Outcome(item.row.number, item.reference, "invalid", error.id, reason, "deleted customer")
-            answers[item.reference] = None if error.id is None else deleted
+            results[item.reference] = None if error.id is None else deleted
         else:
             names = session.differences(item.draft, response.record)
             values = tuple((_shown(response.record, name), _shown(item.draft, name)) for name in names)
-            answers[item.reference] = Difference(item.row.number, item.reference, names, values)
+            results[item.reference] = Difference(item.row.number, item.reference, names, values)
 
-    await for_each(items, ask, workers)
-    return answers
+    await for_each(items, look_up, workers)
+    return results
 
 
 def _shown(record: CustomerDraft | Customer, name: str) -> str:
@@ -258,18 +244,18 @@ def _shown(record: CustomerDraft | Customer, name: str) -> str:
 
 
 def _count(
-    found: Plan, item: PendingRow, there: dict[str, "Difference | Outcome | None"], *, most: int, diff: bool
+    found: Plan, item: PendingRow, results: dict[str, "Difference | Outcome | None"], *, most: int, diff: bool
 ) -> None:
     found.unconfirmed += item.unconfirmed
     found.clears.update(item.cells.cleared)
     found.uncleared.update(item.cells.uncleared)
-    if item.reference not in there:
+    if item.reference not in results:
         found.updates += item.known
         found.open += not item.known
         return
-    differing = there[item.reference]
+    differing = results[item.reference]
     if isinstance(differing, Outcome):
-        _settled(found, [differing])
+        _add_outcomes(found, [differing])
     elif differing is None:
         found.creates += 1
         found.differing += diff

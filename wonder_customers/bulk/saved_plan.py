@@ -254,7 +254,7 @@ async def save_plan(
         options: The options of the job.
         source: JSON values that identify the source, such as its contents and its mapping. Only their digests are
             saved.
-        how: Further keyword arguments for `plan`.
+        how: `rate`, `look_up` and `diff`, as for `plan`.
 
     Raises:
         ConfigurationError: The file exists or cannot be written, an argument is invalid, or the source or the journal
@@ -263,9 +263,8 @@ async def save_plan(
     """
     chosen = options or Options()
     facts = await anyio.to_thread.run_sync(plan_facts, session, journal, chosen, source or {})
-    rules = {name: getattr(chosen, name) for name in _OPTIONS}
     with PlanWriter(path, journal.digests, facts) as writer:
-        found = await plan(session, rows, journal=journal, inspect=writer.add, **rules, **how)
+        found = await plan(session, rows, journal=journal, options=evolve(chosen, inspect=writer.add), **how)
         names = ("rows", "creates", "updates", "open", "unchanged", "invalid", "duplicates", "unconfirmed")
         writer.finish({**{name: getattr(found, name) for name in names}, "left": found.left.count, **found.clears})
     return found

@@ -69,16 +69,15 @@ def show_plan(
     save: Path | None = None,
 ) -> int:
     """Print what a job would do, and return the exit code."""
-    rules: dict[str, Any] = {"empty": options.empty, "removed": options.removed, "max_removed": options.max_removed}
-    how: dict[str, Any] = {"rate": rate, "look_up": look_up, "workers": options.workers, "diff": diff}
+    how: dict[str, Any] = {"journal": journal, "options": options, "rate": rate, "look_up": look_up, "diff": diff}
 
     async def make_plan() -> Plan:
         async with bulk_session(owner, options.workers, rate) as session:
             rows = await anyio.to_thread.run_sync(source.read)
             if save is None or journal is None:
-                return await plan(session, rows, journal=journal, **rules, **how)
+                return await plan(session, rows, **how)
             about = await anyio.to_thread.run_sync(described, source)
-            return await save_plan(save, session, rows, journal=journal, options=options, source=about, **how)
+            return await save_plan(save, session, rows, source=about, **how)
 
     found = runtime.run(make_plan)
     print_fields(found.notes)
