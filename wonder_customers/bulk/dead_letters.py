@@ -74,9 +74,9 @@ class DeadLetters:
 
     def __enter__(self) -> Self:
         self._old_size = self.path.stat().st_size if self.path.is_file() else 0
-        for _, letter in self._old():
-            if letter is not None:
-                self._known.note(letter["reference"], letter["row"])
+        for _, entry in self._old():
+            if entry is not None:
+                self._known.note(entry["reference"], entry["row"])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -153,12 +153,12 @@ class DeadLetters:
         rest = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             with open(rest, "wb", opener=private_opener) as file:
-                for line, letter in self._decided(complete=complete, none_left=none_left, find=find):
+                for line, entry in self._decided(complete=complete, none_left=none_left, find=find):
                     if line is None:
                         removed = True
                         continue
                     file.write(line)
-                    self.earlier += letter is not None and (letter["reference"], letter["row"]) not in self._kept
+                    self.earlier += entry is not None and (entry["reference"], entry["row"]) not in self._kept
                 with target.open("rb") as source:
                     source.seek(self._old_size)
                     shutil.copyfileobj(source, file)
@@ -184,21 +184,21 @@ class DeadLetters:
         old = self._old()
         while batch := list(islice(old, _BATCH)):
             failed = {it["reference"]: it for _, it in batch if it is not None and it["status"] == "failed"}
-            for reference, entry in (find(list(failed)) if find is not None and failed else {}).items():
-                if entry.state == "done" and _time(entry.at) > str(failed[reference].get("at", "~")):
+            for reference, recorded in (find(list(failed)) if find is not None and failed else {}).items():
+                if recorded.state == "done" and _time(recorded.at) > str(failed[reference].get("at", "~")):
                     self._arrived.add(reference)
-            for line, letter in batch:
-                settled = letter is not None and (none_left or self._is_settled(letter, complete=complete))
-                yield None if settled else line, letter
+            for line, entry in batch:
+                settled = entry is not None and (none_left or self._is_settled(entry, complete=complete))
+                yield None if settled else line, entry
 
-    def _is_settled(self, letter: Mapping[str, Any], *, complete: bool) -> bool:
+    def _is_settled(self, entry: Mapping[str, Any], *, complete: bool) -> bool:
         """Return whether `settle` removes an entry of an earlier run."""
-        reference, number = letter["reference"], letter["row"]
+        reference, number = entry["reference"], entry["row"]
         if reference is None:
-            return (number, letter["reason"]) in self._unnamed
+            return (number, entry["reason"]) in self._unnamed
         if (reference, number) in self._kept:
             return False
-        if complete or letter["status"] == "failed":
+        if complete or entry["status"] == "failed":
             return reference in self._failed or reference in self._arrived
         return self._failed.has(reference, number)
 
@@ -212,9 +212,9 @@ class DeadLetters:
                 if left <= 0:
                     return
                 left -= len(line)
-                letter = _parsed(line)
-                mine = letter is not None and all(letter.get(it, own) == own for it, own in self._belongs.items())
-                yield line, letter if mine else None
+                entry = _parsed(line)
+                mine = entry is not None and all(entry.get(it, own) == own for it, own in self._belongs.items())
+                yield line, entry if mine else None
 
 
 def check_dead_letters(path: Path) -> None:
@@ -236,13 +236,13 @@ def _time(seconds: float) -> str:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     """Return the entry in a line, if there is one."""
     try:
-        letter = orjson.loads(line)
+        entry = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(letter, dict) or not letter.keys() >= DEAD_LETTER or not isinstance(letter["row"], int):
+    if not isinstance(entry, dict) or not entry.keys() >= DEAD_LETTER or not isinstance(entry["row"], int):
         return None
-    reference = letter.setdefault("reference", None)
-    return letter if reference is None or isinstance(reference, str) else None
+    reference = entry.setdefault("reference", None)
+    return entry if reference is None or isinstance(reference, str) else None
 
 
 def _ends_incomplete(path: Path) -> bool:

@@ -130,7 +130,7 @@ def _from_file(path: Path, wanted: set[str], ids: set[str], pattern: re.Pattern[
     if line.strip() == _IDS:
         return _rewritten(path, lambda content: _without_ids(content, wanted, ids))
     if isinstance(first, dict) and first.keys() >= DEAD_LETTER:
-        return _rewritten(path, lambda content: _without_letters(content, wanted, pattern))
+        return _rewritten(path, lambda content: _without_failed_rows(content, wanted, pattern))
     if head.startswith(b"{") and b'"versions"' in path.read_bytes():
         return _rewritten(path, lambda content: _report_without(content, ids))
     return 0
@@ -148,7 +148,7 @@ def _without_ids(content: bytes, wanted: set[str], ids: set[str]) -> Edited:
     return text.getvalue().encode(errors="surrogateescape"), len(rows) - len(kept)
 
 
-def _without_letters(content: bytes, wanted: set[str], pattern: re.Pattern[bytes]) -> Edited:
+def _without_failed_rows(content: bytes, wanted: set[str], pattern: re.Pattern[bytes]) -> Edited:
     lines = content.splitlines(keepends=True)
     kept = [line for line in lines if not _is_about(line, wanted, pattern)]
     return b"".join(kept), len(lines) - len(kept)
@@ -156,14 +156,14 @@ def _without_letters(content: bytes, wanted: set[str], pattern: re.Pattern[bytes
 
 def _is_about(line: bytes, wanted: set[str], pattern: re.Pattern[bytes]) -> bool:
     """Return whether an entry is about one of the customers."""
-    letter = _parsed(line)
-    reference = letter.get("reference") if isinstance(letter, dict) else None
+    entry = _parsed(line)
+    reference = entry.get("reference") if isinstance(entry, dict) else None
     if reference is not None:
         return reference in wanted
     row = b""
     with suppress(KeyError, TypeError, ValueError):
-        row = b64decode(letter["original_base64"])
-    return any(pattern.search(it) for it in (line, row, *(text.encode() for text in _texts(letter))))
+        row = b64decode(entry["original_base64"])
+    return any(pattern.search(it) for it in (line, row, *(text.encode() for text in _texts(entry))))
 
 
 def _texts(value: Any) -> Iterator[str]:
