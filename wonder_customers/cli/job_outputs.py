@@ -21,7 +21,7 @@ from wonder_customers.errors import ConfigurationError
 if TYPE_CHECKING:
     from wonder_customers.cli.sync_jobs import SyncTask
 
-__all__ = ["check_outputs", "default_letters", "default_path", "new_file", "write_reports"]
+__all__ = ["check_outputs", "default_failed_rows", "default_path", "new_file", "write_reports"]
 
 
 _GATEWAYS = tuple(f"{name.upper()}_" for name in names())
@@ -37,7 +37,7 @@ def default_path(source: Path, suffix: str) -> Path:
     return named.with_name(f"{named.name}.{suffix}")
 
 
-def default_letters(source: Path, gateway: str) -> Path:
+def default_failed_rows(source: Path, gateway: str) -> Path:
     """Return the default path of the file for failed rows."""
     path = default_path(source, f"{gateway}.failed.jsonl")
     if path.is_symlink():
@@ -66,7 +66,7 @@ def check_outputs(task: "SyncTask", source: Source | None = None) -> None:
     """Check the output files before anything is sent. `source` is None for a migration."""
     taken, folder = _inputs(task, source), Path(task.source)
     for option, file in (
-        ("--failures", task.letters),
+        ("--failures", task.failed_rows),
         ("--report", task.output.report),
         ("--html", task.output.html),
         ("--heartbeat", task.output.heartbeat),
@@ -89,7 +89,7 @@ def check_outputs(task: "SyncTask", source: Source | None = None) -> None:
                 " source. Give a path in another folder."
             )
         taken.append((f"the file of {option}", file))
-    check_dead_letters(task.letters)
+    check_dead_letters(task.failed_rows)
 
 
 def _inputs(task: "SyncTask", source: Source | None) -> list[tuple[str, Path]]:

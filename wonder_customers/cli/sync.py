@@ -40,7 +40,7 @@ from wonder_customers.cli.job_options import (
     RemovalOptions,
     Renewed,
 )
-from wonder_customers.cli.job_outputs import default_letters
+from wonder_customers.cli.job_outputs import default_failed_rows
 from wonder_customers.cli.shared_options import GATEWAYS, POSITIVE, WHOLE
 from wonder_customers.cli.source_options import SOURCE, Empty, SourceOptions, print_columns, show_columns
 from wonder_customers.cli.sync_jobs import SyncTask, account, before_sending, empty_journal, journal_path, run
@@ -327,9 +327,9 @@ def migrate(
     check_account(opened, owner, renewed=renewed)
     how: dict[str, Any] = {"workers": limits.workers, "max_failures": limits.max_failures}
     options = Options(give_up_after=limits.outage_seconds(), facts={"migrate": source}, **how)
-    letters, title = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl"), f"{source} → {to}"
+    failed_rows, title = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl"), f"{source} → {to}"
     rest: dict[str, Any] = {"resumable": False, "rate": limits.per_second()}
-    task = SyncTask(owner, to, title, source, opened, options, letters, output, output.monitor(), **rest)
+    task = SyncTask(owner, to, title, source, opened, options, failed_rows, output, output.monitor(), **rest)
     return migration(account_from_environment(source), task, accept_losses=accept_losses)
 
 
@@ -375,7 +375,7 @@ def _run(
         facts["source"],
         opened,
         Options(facts=sealed(facts, opened) | ({} if resumable else {"temporary": True}), **how),
-        output.failures or default_letters(Path(file), opened.gateway),
+        output.failures or default_failed_rows(Path(file), opened.gateway),
         output,
         output.monitor(),
         resumable,
@@ -390,5 +390,5 @@ def _run(
 def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, again: AgainOptions, **how: Any) -> int:
     """Run a job with the settings of a journal's last run."""
     file = Path(facts["source"])
-    output = evolve(output, failures=output.failures or default_letters(file, opened.gateway))
+    output = evolve(output, failures=output.failures or default_failed_rows(file, opened.gateway))
     return _run(account_of(opened, renewed=again.renewed), opened, facts, output, file.name, **how)

@@ -57,7 +57,7 @@ class SyncTask:
     Attributes:
         title: The title of the progress bar and of the summary.
         source: The path of the source; for a migration, the name of the source gateway.
-        letters: The file for failed rows.
+        failed_rows: The file for failed rows.
         output: The options for the other files.
         monitor: Reports the state of the job to other programs.
         resumable: Whether `resume` can continue the job.
@@ -72,7 +72,7 @@ class SyncTask:
     source: str
     journal: Journal
     options: Options
-    letters: Path
+    failed_rows: Path
     output: OutputOptions
     monitor: Monitor
     resumable: bool = True
@@ -208,11 +208,11 @@ async def run_job(task: SyncTask, job: Job) -> int:
     started, clock = time.time(), time.monotonic()
     message: str | None = None
     place = f"{task.gateway} {environment(task.account)}"
-    letters = DeadLetters(
-        task.letters, source=Path(task.source).name, gateway=place, values=task.output.dead_letter_values
+    dead_letters = DeadLetters(
+        task.failed_rows, source=Path(task.source).name, gateway=place, values=task.output.dead_letter_values
     )
     try:
-        await _run_with_progress(job, letters, task)
+        await _run_with_progress(job, dead_letters, task)
     except BulkError as error:
         message = error_message(error)
         if not job.begun:
@@ -223,7 +223,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
         with task.journal.reader() as find:
             # Rows of earlier runs that have arrived are removed from the file of failed rows.
             complete, whole = job.exit_status == "finished" and not job.skipped, task.options.removed == "delete"
-            letters.settle(complete=complete, whole=whole, find=find)
+            dead_letters.settle(complete=complete, whole=whole, find=find)
         last = task.journal.last_run()
     except ConfigurationError as error:  # the journal was damaged during the run, or its disk is full
         last, message = None, message or error_message(error)
@@ -234,8 +234,8 @@ async def run_job(task: SyncTask, job: Job) -> int:
         environment=environment(task.account),
         source=task.source,
         journal=task.journal.path if task.resumable else None,
-        failed_rows=letters.path if letters.count or letters.earlier else None,
-        earlier_failures=letters.earlier,
+        failed_rows=dead_letters.path if dead_letters.count or dead_letters.earlier else None,
+        earlier_failures=dead_letters.earlier,
         given_again=given_again({} if last is None else last.facts),
         seconds=time.monotonic() - clock,
         started=started,
@@ -254,7 +254,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
     return code
 
 
-async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> None:
+async def _run_with_progress(job: Job, dead_letters: DeadLetters, task: SyncTask) -> None:
     """Run the job with a progress display, and write its failed rows."""
     failure: BulkError | ConfigurationError | None = None
     began = anyio.current_time()
@@ -267,9 +267,9 @@ async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> 
                 # The file of failed rows is read after the journal is acquired, because another job may write to it
                 # until then.
                 async with job:
-                    with letters:
+                    with dead_letters:
                         async for outcome in job:
-                            letters.add(outcome)
+                            dead_letters.add(outcome)
             except (BulkError, ConfigurationError) as error:
                 failure = error
             group.cancel_scope.cancel()
