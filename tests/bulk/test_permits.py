@@ -171,7 +171,6 @@ async def test_late_permit_is_not_used() -> None:
     limit, transmission = LeasedRateLimit(slow), Transmission()
     with clock.replaced_by(EventLoopClock()):
         await limit.acquire(transmission)
-    assert limit.lapsed == 1
     assert len(answers) == 2
     assert anyio.current_time() <= transmission.valid_until <= anyio.current_time() + LONGEST
 

@@ -25,7 +25,7 @@ LONGEST = 0.5
 """The maximum validity in seconds that a client requests if the server responds slowly."""
 MARGIN = VALIDITY + 0.04
 """Seconds added to a period: the validity, and the varying time that requests take to reach the gateway."""
-PATIENCE = 0.2
+RETRY_SECONDS = 0.2
 """Seconds between two attempts to reach another process."""
 
 
@@ -40,7 +40,7 @@ async def reach(call: Callable[..., Awaitable[T]], *arguments: Any, check: Calla
             return await call(*arguments)
         except Unreachable:
             check()
-            await clock.sleep(PATIENCE)
+            await clock.sleep(RETRY_SECONDS)
 
 
 @frozen
@@ -96,11 +96,9 @@ class LeasedRateLimit:
 
     Attributes:
         grant: Requests permits, given their number and validity in seconds. Raises `Unreachable`.
-        lapsed: The number of permits that expired before they could be used.
     """
 
     grant: Callable[[int, float], Awaitable[Grant]]
-    lapsed: int = field(default=0, init=False)
     _permits: "deque[tuple[float, float]]" = field(factory=deque, init=False)
     _asking: anyio.Lock = field(factory=anyio.Lock, init=False)
     _wanted: int = field(default=0, init=False)
@@ -129,7 +127,6 @@ class LeasedRateLimit:
                 await clock.sleep(wait)
             if clock.monotonic() <= end:
                 return end
-            self.lapsed += 1
 
     async def _ask(self) -> None:
         asked = clock.monotonic()
@@ -138,7 +135,7 @@ class LeasedRateLimit:
         try:
             granted = await self.grant(self._wanted, validity)
         except Unreachable:
-            await clock.sleep(PATIENCE)
+            await clock.sleep(RETRY_SECONDS)
             return
         received = clock.monotonic()
         self._delays.append(received - asked)
