@@ -31,7 +31,7 @@ AHEAD = 90
 """The maximum number of rows that are queued together."""
 SMALL_BATCH = 2 * AHEAD
 """The maximum number of rows that are read together from another iterable."""
-_PATIENCE = 0.05
+_BATCH_SECONDS = 0.05
 """Seconds after which such a batch ends, because the iterable may produce its rows slowly."""
 _STEP = 10
 """The number of rows of a list after which the time is checked."""
@@ -158,8 +158,8 @@ class Batches:
 
     async def _take(self, usual: int) -> list[Row]:
         if isinstance(self._iterator, AsyncIterator):
-            return await self._ahead.take(self._size(usual), _PATIENCE)
-        size, found, end = self._size(usual), list[Row | CustomerDraft](), clock.monotonic() + _PATIENCE
+            return await self._ahead.take(self._size(usual), _BATCH_SECONDS)
+        size, found, end = self._size(usual), list[Row | CustomerDraft](), clock.monotonic() + _BATCH_SECONDS
         # A generator stays in this thread, because it may use objects that belong to the thread.
         step = _STEP if isinstance(self.rows, (list, tuple)) else 1
         while len(found) < size and (not found or clock.monotonic() < end):

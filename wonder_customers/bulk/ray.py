@@ -32,7 +32,7 @@ __all__ = ["DistributedJob", "RayBackend", "sync_on_ray"]
 
 OBJECT_STORE = 100_000_000
 """Bytes of the object store of a local Ray. Only small messages are sent."""
-DYING = 10.0
+SHUTDOWN_SECONDS = 10.0
 """Seconds within which Ray ends the actors of a killed driver."""
 
 
@@ -220,7 +220,7 @@ async def sync_on_ray(
     if chosen.inspect is not None:
         raise ConfigurationError("a saved plan cannot be carried out on Ray. Run the job on this machine with `sync`.")
     journal = await anyio.to_thread.run_sync(journal.resolve)
-    create = partial(PartitionedSource.create, source, journal, chosen, size=size, wait=DYING)
+    create = partial(PartitionedSource.create, source, journal, chosen, size=size, wait=SHUTDOWN_SECONDS)
     divided = await anyio.to_thread.run_sync(create)
     backend = RayBackend(address, journal, divided.partitions, chosen, workers, rate)
     again = continuation(str(journal), chosen.facts)

@@ -91,12 +91,12 @@ class ReadAhead:
         if self._awaiting and self._scope is not None:
             self._scope.cancel()
 
-    async def take(self, size: int, patience: float) -> list[Row]:
+    async def take(self, size: int, wait: float) -> list[Row]:
         """Return up to `size` rows, or raise the error of the source. The list is empty only at the end.
 
         Args:
             size: The maximum number of rows.
-            patience: Seconds to wait for further rows after the first row.
+            wait: Seconds to wait for further rows after the first row.
         """
         found = list[Row]()
         with anyio.CancelScope() as scope:
@@ -105,7 +105,7 @@ class ReadAhead:
                     self.check()
                     break
                 if not found:
-                    scope.deadline = anyio.current_time() + patience
+                    scope.deadline = anyio.current_time() + wait
                 found.append(row)
         return found
 

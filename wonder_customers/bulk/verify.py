@@ -150,25 +150,25 @@ async def verify(
         CallError: A customer could not be read.
     """
     found = Verification()
-    patient = session.with_options(retry=retry)
-    chance = rng or random.Random()  # noqa: S311 - not for secrets
+    lookups = session.with_options(retry=retry)
+    rng = rng or random.Random()  # noqa: S311 - not for secrets
 
     async with Batches(rows) as batches, AsyncExitStack() as stack:  # closes the source, also if an argument is invalid
         seen = stack.enter_context(closing(ReferenceIndex()))
         find = None if journal is None else stack.enter_context(journal.reader())
-        comparison = _Comparison(patient, journal, find, empty, seen, found)
+        comparison = _Comparison(lookups, journal, find, empty, seen, found)
         if journal is not None:
             await anyio.to_thread.run_sync(journal.check, session.account)
         if sample is not None and sample < 1:
             raise ConfigurationError(f"sample must be at least 1, not {sample}. Nothing was read back.")
         if sample is not None:
-            await for_each(await _sampled(batches, sample, chance, comparison.note), comparison.check, workers)
+            await for_each(await _sampled(batches, sample, rng, comparison.note), comparison.check, workers)
         else:
             while batch := await batches.batch():
                 comparison.note(batch)
                 await for_each(batch, comparison.check, workers)
         if journal is not None:
-            for page in _removed(Removals(journal), seen, sample, chance):
+            for page in _removed(Removals(journal), seen, sample, rng):
                 await for_each(page, comparison.check_absent, workers)
     found.rows = batches.read
     return found

@@ -77,14 +77,14 @@ class Worker:
     Attributes:
         rate_limit: The rate limit of all workers; None for a separate limit that adapts to the gateway.
         variables: The environment with the credentials.
-        patience: Seconds after which an unreachable coordinator is an error.
+        timeout: Seconds after which an unreachable coordinator is an error.
     """
 
     coordinator: Coordinator
     rate_limit: RateLimiter | None = None
     options: Options = field(factory=Options)
     variables: Mapping[str, str] = field(default=environ, repr=False)
-    patience: float = 120.0
+    timeout: float = 120.0
 
     async def work(self) -> None:
         """Take partitions and run them, until the job is over.
@@ -146,7 +146,7 @@ class Worker:
 
     async def _reach(self, call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Call the coordinator until it responds."""
-        until = clock.monotonic() + self.patience
+        until = clock.monotonic() + self.timeout
 
         def check() -> None:
             if clock.monotonic() > until:

@@ -20,7 +20,7 @@ __all__ = ["Statement", "WriteQueue"]
 Statement = tuple[str, Sequence[object]]
 """An SQL statement for one row, and its parameters."""
 
-PATIENCE = 0.05
+COMMIT_SECONDS = 0.05
 """Seconds for which a row may stay uncommitted if no task waits for it."""
 
 
@@ -93,10 +93,10 @@ class WriteQueue:
                     anyio.from_thread.run_sync(_notify, waiting)
 
     def _wait(self) -> "list[anyio.Event | str]":
-        """Wait for the signals of the next commit, but not longer than `PATIENCE`."""
+        """Wait for the signals of the next commit, but not longer than `COMMIT_SECONDS`."""
         signals: list[anyio.Event | str] = []
         with suppress(queue.Empty):
-            signals.append(self._signals.get(timeout=PATIENCE))
+            signals.append(self._signals.get(timeout=COMMIT_SECONDS))
             while True:
                 signals.append(self._signals.get_nowait())
         return signals
