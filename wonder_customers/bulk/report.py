@@ -3,13 +3,13 @@
 import platform
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import asdict
 
 from wonder_customers._support.counted import counted
+from wonder_customers._support.installed_version import installed_version
 from wonder_customers.bulk.continuation import as_argument
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.sources.notes import SourceNotes
@@ -91,7 +91,7 @@ def build(
         },
         "outages": [outage.as_dict() for outage in job.past_outages],
         "curves": [asdict(point) for point in stats.points],
-        "versions": {"wonder_customers": _version(), "python": platform.python_version()},
+        "versions": {"wonder_customers": installed_version(), "python": platform.python_version()},
     }
 
 
@@ -203,10 +203,3 @@ def check_balance(job: Job) -> None:
             " have an outcome or do not belong to the run. Please report this as a bug. Rows that were"
             " applied are recorded in the journal; `verify` compares them with the gateway."
         )
-
-
-def _version() -> str | None:
-    try:
-        return version("wonder-customers")
-    except PackageNotFoundError:
-        return None

@@ -5,13 +5,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, CycloptsPanel, Group, Parameter
 
+from wonder_customers._support.installed_version import installed_version
 from wonder_customers._support.printable import printable
 from wonder_customers.bulk.sources.text import has_invalid_bytes
 from wonder_customers.cli.error_messages import error_message
@@ -23,17 +23,10 @@ from wonder_customers.errors import BulkError, CallError, WonderCustomersError
 __all__ = ["app", "run"]
 
 
-def _version() -> str:
-    try:
-        return version("wonder-customers")
-    except PackageNotFoundError:
-        return "not installed (running from the source folder)"
-
-
 app: App = App(
     name="wonder-customers",
     help="Manage customers at the payment gateways Wonder, Paydock and Monri.",
-    version=_version,
+    version=lambda: installed_version() or "not installed (running from the source folder)",
     # Switches are off by default; showing that default would only lengthen the help.
     default_parameter=Parameter(negative=(), show_default=lambda value: str(value) if value else None),
     group_commands=Group("Bulk jobs", sort_key=2),
