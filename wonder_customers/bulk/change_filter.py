@@ -165,7 +165,6 @@ class ChangeFilter:
         return [it for it in found if it not in skipped]
 
     def _decide(self, row: Row, entry: Entry | None, raw: bytes | None) -> Outcome | PendingRow:
-        """Return the outcome of a row, or the row to send."""
         journal = self.journal
         if journal is not None and entry is not None:
             settled = self._settled_by_raw_values(row, entry, journal, raw)

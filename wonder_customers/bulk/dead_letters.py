@@ -265,7 +265,6 @@ def _original(row: bytes) -> dict[str, str]:
 
 
 def _values(draft: CustomerDraft) -> Mapping[str, Any]:
-    """Return the values of a draft for an entry."""
     left_out = {"payment_source", "clear"}
     found = asdict(draft, filter=lambda attribute, value: value is not None and attribute.name not in left_out)
     return found | dict.fromkeys(sorted(draft.clear))

@@ -116,6 +116,5 @@ def _round_up(value: float) -> float:
 
 
 def _shown(point: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the labels of a point."""
     labels = {name: chart.label(point[name]) for chart in _CHARTS for name in chart.curves if point[name] is not None}
     return {"at": point["at"], "time": format_duration(point["at"]), **labels}

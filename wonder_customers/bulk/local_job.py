@@ -173,7 +173,6 @@ class LocalJob(Job):
                 self._halt("journal", str(error))
 
     async def _serve(self, journal: RowJournal) -> None:
-        """Write the journal."""
         try:
             await journal.serve()
         except BulkError as error:

@@ -63,7 +63,6 @@ def _state(journal: Journal) -> str:
 
 
 def _decision(item: Outcome | PendingRow, digests: Digests) -> list[Any]:
-    """Return the decision about a row."""
     if isinstance(item, PendingRow):
         sent = [item.reference, item.payload.hex(), *item.cells.cleared]
         return [item.row.number, "send", digests.payload({"send": sent}).hex()]

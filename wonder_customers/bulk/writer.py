@@ -105,8 +105,10 @@ class RowWriter:
             response = await self.session.raw._read_back(row.reference, row.draft)  # noqa: SLF001 - not for applications
         except NotFoundError:
             response = None
-        if response is not None and self._is_confirmed(row.draft, response.record):
-            return response
+        if response is not None:
+            differing = self.session.differences(row.draft, response.record)
+            if not differing and _is_comparable(row.draft, response.record):
+                return response
         await self.wait_for_window()
         return None
 
@@ -116,10 +118,6 @@ class RowWriter:
         if left > 0:
             with self.stop.interrupting():
                 await clock.sleep(left)
-
-    def _is_confirmed(self, draft: CustomerDraft, customer: Customer) -> bool:
-        """Return whether `customer` shows that `draft` was applied."""
-        return not self.session.differences(draft, customer) and _is_comparable(draft, customer)
 
     def _succeeded(self, row: PendingRow, response: Response[Customer], *, late: bool) -> Outcome:
         result, held = _result(row, response), response.record.id

@@ -87,7 +87,6 @@ def _check(gateway: str) -> CredentialCheck:
 
 
 def _show(screen: Console, results: Iterable[CredentialCheck]) -> None:
-    """Print the results."""
     table = plain_table("gateway", "credentials", "at")
     for result in results:
         state = Text(result.credentials, _STYLES[result.credentials])

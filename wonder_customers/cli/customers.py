@@ -116,7 +116,6 @@ def _conditions(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _customer_details(customer: Customer) -> Table:
-    """Return a table of the fields of a customer."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
@@ -137,7 +136,6 @@ def _flatten(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, A
 
 
 def _customer_list(customers: Iterable[Customer], *, narrow: bool) -> Table:
-    """Return a table of customers."""
     columns = ("id", "reference", "name") if narrow else ("id", "reference", "name", "email", "phone")
     table = plain_table(*columns)
     for column in table.columns:

@@ -97,7 +97,6 @@ def simulator(
 
 
 def _variables(server: SimulatorServer, merchants: int) -> dict[str, str]:
-    """Return the variables of all merchants."""
     found = server.environment()
     for number in range(2, merchants + 1):
         found |= {f"{name}_{number}": value for name, value in server.environment(number).items()}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 from attrs import frozen
 
-from wonder_customers.bulk.journal.database import check_types, connect, connect_to_read, reading
+from wonder_customers.bulk.journal.database import check_columns, check_types, connect, connect_to_read, reading
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, State
 from wonder_customers.bulk.journal.sqlite import Journal
 
@@ -70,8 +70,7 @@ class Removals:
                     continue
                 with reading(path):
                     rows = connection.execute(_SELECT, [orjson.dumps(found).decode()]).fetchall()
-                    if not all(isinstance(it, str | None) for row in rows for it in row):
-                        raise ValueError("a value has an unexpected type")
+                    check_columns(rows, (str, str, str, str))
                 yield [Candidate(*row) for row in rows]
 
     def rows_before(self) -> int | None:

@@ -44,7 +44,6 @@ def print_report(screen: Console, persons: Sequence[Person], results: Sequence[G
 
 
 def _print_gateways(screen: Console, results: Sequence[GatewayResult]) -> None:
-    """Print the results of the gateways."""
     table = plain_table("")
     for result in results:
         table.add_column(result.gateway, justify="right")
@@ -76,7 +75,6 @@ _MEASURES: Final[Mapping[str, Callable[[GatewayResult], str]]] = {
 
 
 def _print_defects(screen: Console, persons: Sequence[Person], results: Sequence[GatewayResult]) -> None:
-    """Print the rows that are broken on purpose."""
     table = plain_table("row", "defect", "refused for", "reason")
     refused = {result.gateway: {outcome.number: outcome for outcome in result.refused} for result in results}
     for number, person in enumerate(persons, 1):
