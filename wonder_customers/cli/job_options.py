@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from attrs import frozen
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.left_customers import RemovedRule
@@ -26,12 +26,14 @@ __all__ = [
     "Renewed",
 ]
 
+_LIMITS = Group("Rate and limits", sort_key=3)
+
 Rate = Annotated[
     str | None, Parameter(allow_leading_hyphen=True, help="The maximum request rate, such as 25/s or 100/min.")
 ]
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=_LIMITS)
 @frozen
 class RateOptions:
     """Options for the rate and the workers."""
@@ -56,7 +58,7 @@ class RateOptions:
         return found
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=_LIMITS)
 @frozen
 class LimitOptions(RateOptions):
     """Options for the rate, the workers and the limits of a job."""
@@ -86,7 +88,7 @@ class LimitOptions(RateOptions):
         return {"rate": self.per_second(), "workers": self.workers, **limits}
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Several processes or machines", sort_key=4))
 @frozen
 class EngineOptions:
     """Options for the engine that runs a job."""
@@ -126,7 +128,7 @@ class EngineOptions:
         return {"on": self.on, "processes": processes, "shared_limit": self.shared_limit, "shared_name": name}
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Customers missing from the source", sort_key=2))
 @frozen
 class RemovalOptions:
     """Options for customers missing from the source."""
@@ -163,7 +165,7 @@ Renewed = Annotated[
 ]
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Options of the earlier run", sort_key=1))
 @frozen
 class AgainOptions:
     """Options that may have to be given again to continue a run."""
@@ -184,7 +186,7 @@ class AgainOptions:
             raise no_effect(f"--{name}", f", because {journal.path} is the journal of a migration")
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Output", sort_key=5))
 @frozen
 class OutputOptions:
     """Options for the files that a job writes, and for the webhook."""

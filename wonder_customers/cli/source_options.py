@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import anyio.to_thread
 from attrs import evolve, frozen
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk.continuation import as_argument
@@ -47,7 +47,7 @@ Empty = Annotated[
 ]
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Source", sort_key=1))
 @frozen
 class SourceOptions:
     """Options for reading a source."""
