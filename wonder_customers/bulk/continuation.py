@@ -1,11 +1,11 @@
 """The command that continues the run of a journal, for messages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any, Final
 
-__all__ = ["GIVEN_AGAIN", "as_argument", "continuation", "given_again"]
+__all__ = ["GIVEN_AGAIN", "as_argument", "continuation", "given_again", "journal_command"]
 
 GIVEN_AGAIN: Final = ("query", "database", "on", "shared_limit", "removed")
 """The settings of a run that a journal stores as digests, so that their options have to be given again."""
@@ -32,5 +32,10 @@ def continuation(journal: str, facts: Mapping[str, Any], *, gateway: str = "", o
         ends = f"--from {quote(str(facts['migrate']))} --to {quote(gateway)}"
         return f"wonder-customers migrate {ends} --journal {as_argument(journal)}"
     same = [option for option in given_again(facts) if option not in options]
-    command = " ".join(filter(None, ["wonder-customers resume", as_argument(journal), options]))
+    return journal_command("resume", journal, same, options)
+
+
+def journal_command(name: str, journal: str | Path, same: Sequence[str], options: str = "") -> str:
+    """Return a command for a journal, and the options whose values have to be given again."""
+    command = " ".join(filter(None, [f"wonder-customers {name}", as_argument(journal), options]))
     return f"{command} (with the same {' and '.join(same)})" if same else command

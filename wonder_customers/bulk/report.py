@@ -10,7 +10,7 @@ from attrs import asdict
 
 from wonder_customers._support.counted import counted
 from wonder_customers._support.installed_version import installed_version
-from wonder_customers.bulk.continuation import as_argument
+from wonder_customers.bulk.continuation import journal_command
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.stop_reasons import SYNC_AGAIN
@@ -153,11 +153,7 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
         yield text, None
     if journal is None:
         return
-    # `retry-failed` removes no customers.
-    retries = job.exit_status == "finished"
-    same = [option for option in given_again if not (retries and option == "--removed")]
-    again = f"{as_argument(journal)} (with the same {' and '.join(same)})" if same else as_argument(journal)
-    resume = f"wonder-customers resume {again}"
+    resume = journal_command("resume", journal, given_again)
     if job.exit_status in {"interrupted", "paused"}:
         yield "To continue, run:", resume
     elif job.stopped is not None and job.stopped.by_source:
@@ -165,7 +161,8 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
     elif job.exit_status != "finished":
         yield "To continue after fixing the cause, run:", resume
     elif job.stats.counts["failed"]:
-        yield "To send the failed rows again, run:", f"wonder-customers retry-failed {again}"
+        same = [option for option in given_again if option != "--removed"]  # `retry-failed` removes no customers
+        yield "To send the failed rows again, run:", journal_command("retry-failed", journal, same)
 
 
 def no_rows(source: str, notes: SourceNotes) -> str:
