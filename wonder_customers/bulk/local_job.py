@@ -1,7 +1,7 @@
 """Bulk jobs in this process."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -61,7 +61,6 @@ class LocalJob(Job):
         options: Options,
         *,
         repeats: Mapping[int, int] | None = None,
-        clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         name = None if journal is None else journal.name
         again = None if name is None else continuation(name, options.facts, gateway=session.gateway)
@@ -71,7 +70,6 @@ class LocalJob(Job):
         self._rows, self._journal, self._options = rows, journal, options
         if isinstance(rows, RowReader):
             self.notes = rows.notes
-        self._clock = clock
         self._limit = LimitMonitor(session.rate_limit)
         self._drift_before = Counter(session.stats().drift)
         self._change_filter = ChangeFilter(
@@ -127,7 +125,7 @@ class LocalJob(Job):
             self._journal.begin(self._options.facts, resume=self._options.resume, account=owner)
             stack.callback(self._end, self._journal)
         self._used = self.begun = True
-        self.stats.begin(self._clock())
+        self.stats.begin(anyio.current_time())
         confirm_after = system_clock.monotonic() + self._options.retry.confirmation_window
         if self._journal is not None:
             confirm_after += self._journal.grace
@@ -311,7 +309,7 @@ class LocalJob(Job):
     def _tick_once(self, *, last: bool = False) -> None:
         self._limit.update(self.stats.requests, self.workers)
         self.stats.drift = Counter(self._session.stats().drift) - self._drift_before
-        self.stats.tick(self._clock(), last=last)
+        self.stats.tick(anyio.current_time(), last=last)
         outage, limit = self._outages.current, self._options.give_up_after
         if outage is not None and limit is not None and outage.seconds >= limit:
             self._halt(

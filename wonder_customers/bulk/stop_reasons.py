@@ -30,6 +30,12 @@ SYNC_AGAIN: Final = (
 """What to do after a source could not be read."""
 
 
+_RECENT: Final = 500
+"""The number of most recently sent rows to which `Thresholds.share` applies."""
+_LEAST: Final = 50
+"""The number of rows required before `Thresholds.share` applies."""
+
+
 @frozen
 class Stop:
     """Why a job stopped early.
@@ -72,14 +78,10 @@ class Thresholds:
     Attributes:
         most: The number of failed rows at which the job stops; None for no limit.
         share: The fraction of failed or invalid rows, from 0 to 1, above which the job stops; None for no limit.
-        of: The number of most recently sent rows to which `share` applies.
-        least: The number of rows required before `share` applies.
     """
 
     most: int | None = None
     share: float | None = 0.2
-    of: int = 500
-    least: int = 50
     failed: int = field(default=0, init=False)
     _rows: int = field(default=0, init=False)
     _failed_recently: "deque[int]" = field(factory=deque, init=False)
@@ -93,7 +95,7 @@ class Thresholds:
         # The batches of a slow source are small, so they are judged together.
         self._read += rows
         self._invalid += [it for it in outcomes if it.status == "invalid"]
-        if self._read < self.least:
+        if self._read < _LEAST:
             return None
         read, invalid, self._read, self._invalid = self._read, self._invalid, 0, []
         for code, count in Counter(it.code for it in invalid).most_common(1):
@@ -111,12 +113,12 @@ class Thresholds:
         if not ok:
             self.failed += 1
             recent.append(self._rows)
-        while recent and recent[0] <= self._rows - self.of:
+        while recent and recent[0] <= self._rows - _RECENT:
             recent.popleft()
-        seen = min(self._rows, self.of)
+        seen = min(self._rows, _RECENT)
         if self.most is not None and self.failed >= self.most:
             return f"the maximum number of failed rows, {self.most:,}, was reached"
-        if self.share is not None and seen >= self.least and len(recent) > self.share * seen:
+        if self.share is not None and seen >= _LEAST and len(recent) > self.share * seen:
             return f"{len(recent)} of the last {seen} rows failed"
         return None
 

@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 _SENT = ("number", "reference", "status", "id", "reason", "code", "applied", "attempts", "request_id", "place")
 """The attributes of the outcome of a failed row that the job receives."""
+TIMEOUT = 120.0
+"""Seconds after which an unreachable coordinator is an error."""
 IDLE = 0.1
 """Seconds after which a worker without a partition requests a partition again."""
 
@@ -77,14 +79,12 @@ class Worker:
     Attributes:
         rate_limit: The rate limit of all workers; None for a separate limit that adapts to the gateway.
         variables: The environment with the credentials.
-        timeout: Seconds after which an unreachable coordinator is an error.
     """
 
     coordinator: Coordinator
     rate_limit: RateLimiter | None = None
     options: Options = field(factory=Options)
     variables: Mapping[str, str] = field(default=environ, repr=False)
-    timeout: float = 120.0
 
     async def work(self) -> None:
         """Take partitions and run them, until the job is over.
@@ -146,7 +146,7 @@ class Worker:
 
     async def _reach(self, call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Call the coordinator until it responds."""
-        until = clock.monotonic() + self.timeout
+        until = clock.monotonic() + TIMEOUT
 
         def check() -> None:
             if clock.monotonic() > until:

@@ -123,7 +123,7 @@ class Journal(RowJournal):
         return cls(where, gateway, endpoint, digests, clock)
 
     @classmethod
-    def existing(cls, path: str | Path, *, clock: Callable[[], float] = time) -> "Journal":
+    def existing(cls, path: str | Path) -> "Journal":
         """Open an existing journal of any gateway.
 
         Raises:
@@ -141,7 +141,7 @@ class Journal(RowJournal):
             upgrade(connection, where, SCHEMA)
             about = dict(connection.execute("SELECT name, value FROM about"))
             gateway, endpoint = about["gateway"], about["endpoint"]
-        return cls.open(where, gateway=gateway, endpoint=endpoint, clock=clock)
+        return cls.open(where, gateway=gateway, endpoint=endpoint)
 
     @property
     def name(self) -> str:
