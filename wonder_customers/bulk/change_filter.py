@@ -109,7 +109,7 @@ class ChangeFilter:
         return self.decide(rows, self.find(rows))
 
     def find(self, rows: Sequence[Row]) -> _Found:
-        """Find what `decide` needs to know about rows."""
+        """Find what `decide` requires about rows."""
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
         repeats = (self.repeats or {}) if self._references is None else self._references.find_repeats(named)
         digests: dict[int, bytes] = {}

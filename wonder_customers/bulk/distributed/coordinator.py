@@ -75,7 +75,7 @@ class Coordinator:
     _done: Totals = field(factory=lambda: defaultdict(Counter), init=False)
     _running: dict[Key, Progress] = field(factory=dict, init=False)
     _closed: bool = field(default=False, init=False)
-    _quiet_at: float = field(default=0.0, init=False)
+    _grace_until: float = field(default=0.0, init=False)
 
     async def serve(self) -> None:
         """Acquire the journal, and keep it until `end` is called."""
@@ -84,7 +84,7 @@ class Coordinator:
         with closing(leases):
             resume = bool(leases.fact("resume")) or leases.fact("run") is not None
             leases.remember("run", journal.begin(leases.fact("facts"), resume=resume, leased=self.duration).number)
-            self._quiet_at = clock.monotonic() + journal.grace
+            self._grace_until = clock.monotonic() + journal.grace
             stopped = leases.fact("stopped")
             self.stopped = None if stopped is None else Stop(*stopped)
             for done in range(0, leases.done, RESULTS):
@@ -141,7 +141,7 @@ class Coordinator:
     async def worker_config(self) -> WorkerConfig:
         """Return the configuration of a worker."""
         await self._open.wait()
-        it, grace = self._journal, max(0.0, self._quiet_at - clock.monotonic())
+        it, grace = self._journal, max(0.0, self._grace_until - clock.monotonic())
         return WorkerConfig(it.gateway, it.endpoint, it.name, key_mark(it.digests), it.run, self.duration, grace)
 
     async def admit(self, mark: str | None) -> None:

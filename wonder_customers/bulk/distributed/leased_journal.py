@@ -34,7 +34,7 @@ class LeasedJournal(RowJournal):
     Attributes:
         key: The lease.
         until: When the lease ends, on the monotonic clock.
-        quiet_at: When the workers of an earlier run have stopped sending, on the monotonic clock.
+        grace_until: When the workers of an earlier run have stopped sending, on the monotonic clock.
         lost: Whether another worker may have the partition.
         failure: The error that ended writing; None without an error.
     """
@@ -44,7 +44,7 @@ class LeasedJournal(RowJournal):
     digests: Digests
     key: Key
     until: float
-    quiet_at: float = 0.0
+    grace_until: float = 0.0
     run: int = field(init=False, default=Factory(lambda self: self.config.run, takes_self=True))
     name: str = field(init=False, default=Factory(lambda self: self.config.journal, takes_self=True))
     lost: bool = field(default=False, init=False)
@@ -92,7 +92,7 @@ class LeasedJournal(RowJournal):
     @property
     def grace(self) -> float:
         """Seconds for which workers of an earlier run may still send requests."""
-        return max(0.0, self.quiet_at - clock.monotonic())
+        return max(0.0, self.grace_until - clock.monotonic())
 
     async def serve(self) -> None:
         """Send queued changes until `stop` is called.

@@ -95,7 +95,7 @@ class Worker:
             BulkError: The coordinator cannot be reached.
         """
         config = await self._reach(self.coordinator.worker_config)
-        quiet_at = clock.monotonic() + config.grace
+        grace_until = clock.monotonic() + config.grace
         account = package(config.gateway).ACCOUNT.from_environment(self.variables)
         if account.base_url != config.endpoint:
             raise ConfigurationError(
@@ -118,7 +118,9 @@ class Worker:
                     continue
                 partition, key = Partition.from_json(taken[0]), taken[1]
                 until = requested + config.duration
-                limit.lease = LeasedJournal(self.coordinator, config, digests, (partition.place, key), until, quiet_at)
+                limit.lease = LeasedJournal(
+                    self.coordinator, config, digests, (partition.place, key), until, grace_until
+                )
                 await self._run(session, partition, limit.lease)
 
     async def _run(self, session: CustomerSession[Any], partition: Partition, journal: LeasedJournal) -> None:

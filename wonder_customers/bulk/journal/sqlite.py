@@ -204,7 +204,7 @@ class Journal(RowJournal):
             facts: The settings for repeating the run.
             resume: Whether to continue the last run.
             leased: Seconds for which workers on other machines may send requests after this process was killed.
-            account: The account of the run; None if only the workers know it.
+            account: The account of the run; None if only the workers have it.
 
         Raises:
             ConfigurationError: The journal belongs to another account.
