@@ -298,7 +298,7 @@ OPEN = {
     "SignedRequest": {"origin", "method", "timeouts", "within"},
     "Transmission": {"_sent", "status", "stale", "valid_until"},
     "HttpResponse": {"status"},
-    "Worker": {"coordinator", "rate_limit", "options", "patience"},
+    "Worker": {"coordinator", "rate_limit", "options"},
     "Outcome": {
         "number", "reference", "status", "id", "reason", "code", "applied", "attempts", "request_id", "place",
         "replayed", "cleared",
