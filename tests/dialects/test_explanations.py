@@ -212,9 +212,11 @@ async def test_refusal_without_status_at_monri() -> None:
 
 
 EMPTY = {"uuid": "", "name": "", "reference_number": "", "default_payment_token": None}
+EMPTY_TOKEN = {"token": "", "default": False, "credit_card": {"number": ""}}
+EMPTY_PARTS = EMPTY | {"default_payment_token": EMPTY_TOKEN, "created_at": "0001-01-01T00:00:00Z"}
 
 
-@pytest.mark.parametrize("customer", [{}, EMPTY])
+@pytest.mark.parametrize("customer", [{}, EMPTY, EMPTY_PARTS])
 async def test_empty_customer_is_not_found_at_wonder(customer: dict[str, Any]) -> None:
     body = {"code": 200, "data": {"customer": customer}}
     assert type(await failure("wonder", (200, body))) is NotFoundError

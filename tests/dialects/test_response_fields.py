@@ -131,12 +131,13 @@ def test_only_the_id_is_required_and_null_counts_as_absent(gateway: str, kind: s
 
 
 @OBJECTS
-def test_missing_id_raises_and_is_named(gateway: str, kind: str) -> None:
+def test_missing_or_empty_id_raises_and_is_named(gateway: str, kind: str) -> None:
     read, _ = READERS[gateway, kind]
     for name in _required(gateway, kind):
         body = {key: value for key, value in full_object(gateway, kind).items() if key not in {name, "id"}}
-        with pytest.raises(InvalidResponseError, match=rf"\b{name} is missing"):
-            read(body)
+        for empty in ({}, {name: ""}):
+            with pytest.raises(InvalidResponseError, match=rf"\b{name} is missing"):
+                read(body | empty)
 
 
 @OBJECTS

@@ -37,8 +37,9 @@ async def test_monri_uuid_and_id_are_both_kept() -> None:
     assert (both.id, both.extra) == (UUID, {"id": "12345"})
     same = monri.read_customer({"uuid": UUID, "id": UUID})
     assert (same.id, same.extra) == (UUID, {})
-    only = monri.read_customer({"uuid": None, "id": UUID})
-    assert (only.id, only.extra) == (UUID, {})
+    for empty in (None, ""):
+        only = monri.read_customer({"uuid": empty, "id": UUID})
+        assert (only.id, only.extra) == (UUID, {})
 
 
 async def test_monri_international_phone_numbers_are_split() -> None:
@@ -108,6 +109,7 @@ class Account:
         ({"no": "1", "on": "false"}, Account(number="1", active=False)),
         ({"no": 1}, None),
         ({"no": None}, None),
+        ({"no": ""}, None),
         ({}, None),
     ],
 )

@@ -58,9 +58,13 @@ async def test_update_replaces_a_field_that_cannot_be_read() -> None:
     assert (await written({"email": ["x"]}, CustomerPatch(email="ada@shop.test")))["email"] == "ada@shop.test"
 
 
-async def test_default_token_that_is_a_string_is_sent_back() -> None:
+async def test_default_token_that_is_a_string_is_sent_back_and_an_empty_one_is_not() -> None:
     sent = await written({"default_payment_token": TOKEN}, CustomerPatch(email="ada@shop.test"))
     assert sent["default_payment_token"] == TOKEN
+    empty = {"token": "", "default": False, "credit_card": {"number": ""}}
+    assert "default_payment_token" not in await written(
+        {"default_payment_token": empty}, CustomerPatch(email="a@b.test")
+    )
 
 
 @pytest.mark.parametrize("held", [{"phone": ""}, {"phone": "", "dial_code": ""}, {"phone": None}])

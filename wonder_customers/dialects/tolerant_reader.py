@@ -118,7 +118,9 @@ class RecordReader(Generic[T]):
         optional = nullable and it.default is None  # missing and null have the same effect
         value = f"(v := get({it.wire!r}))" if optional else f"(v := get({it.wire!r}, absent))"
         if it.exact is not None:
-            return f"v if type{value} is {it.exact.__name__} {'or v is None ' * optional}else {read}(v, path, unread)"
+            # An empty id identifies no record.
+            also = "or v is None " if optional else "and v " if it.default is NOTHING else ""
+            return f"v if type{value} is {it.exact.__name__} {also}else {read}(v, path, unread)"
         if optional:
             return f"None if {value} is None else {read}(v, path, unread)"
         return f"{read}({value}, path, unread)"
@@ -177,7 +179,7 @@ class RecordReader(Generic[T]):
     def _value(self, it: _Field, value: Any, path: str, unread: Json) -> Any:
         """Report and convert a value of an undocumented type."""
         if it.default is NOTHING:
-            raise MissingFieldError(f"{path}{it.wire}", drift.type_name(value))
+            raise MissingFieldError(f"{path}{it.wire}", "missing" if value == "" else drift.type_name(value))
         scalar = expected_name(it.kind) != "object" or it.kind == Mapping[str, Any]
         _report(f"{path}{it.wire}", expected_name(it.kind) if scalar else "text", value)
         try:

@@ -95,7 +95,7 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
     extra = unknown_keys(body, _CUSTOMER_KEYS)
     if "id" not in body:
         return body, extra
-    if body.get("uuid") is None:
+    if not body.get("uuid"):
         return body | {"uuid": body["id"]}, extra
     if body["id"] not in (None, body["uuid"]):
         extra["id"] = body["id"]

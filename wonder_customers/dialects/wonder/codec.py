@@ -104,6 +104,13 @@ _CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"} | {"dial_code"}
 _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra"}
 
 
+def is_empty(value: Any) -> bool:
+    """Return whether a value is null, or an object in which every value is empty or the zero value of its type."""
+    if not isinstance(value, dict):
+        return value is None
+    return all(not it or it == "0001-01-01T00:00:00Z" or is_empty(it) for it in value.values())
+
+
 def _customer_shape(body: Json) -> tuple[Json, Json]:
     extra = unknown_keys(body, _CUSTOMER_KEYS)
     if body.get("phone") in (None, ""):  # only a dial code
@@ -114,6 +121,8 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
         if token:
             drift.report("default_payment_token", "object", "text")  # as in requests
         body = body | {"default_payment_token": {"token": token} if token else None}
+    elif is_empty(token):
+        body = body | {"default_payment_token": None}
     return body, extra
 
 

@@ -262,14 +262,9 @@ def _part(name: str, response: HttpResponse) -> Any:
     return data.get(name)
 
 
-def _is_empty(record: Any) -> bool:
-    """Return whether a record is null, or an object in which every field has the zero value."""
-    return record is None or (isinstance(record, dict) and not any(record.values()))
-
-
 def _customer(response: HttpResponse) -> Customer:
     body = _part("customer", response)
-    if _is_empty(body):
+    if codec.is_empty(body):
         raise NotFoundError("the response contains no customer", status=response.status)
     return codec.read_customer(body, response.status)
 
@@ -289,7 +284,7 @@ def _list(name: str, response: HttpResponse) -> list[Any]:
 
 def _token(response: HttpResponse) -> PaymentToken:
     body = _part("payment_token", response)
-    if _is_empty(body):
+    if codec.is_empty(body):
         raise NotFoundError("the response contains no payment token", status=response.status)
     return codec.read_token(body, response.status)
 
