@@ -13,6 +13,7 @@ from wonder_customers import (
     GatewayUnavailableError,
     InvalidRequestError,
     NotFoundError,
+    PermissionDeniedError,
     RetryPolicy,
 )
 from wonder_customers.bulk import Options, plan, sync, verify
@@ -130,6 +131,10 @@ async def test_deletion_that_the_response_denies_is_not_done(value: Any) -> None
     async with wire.session(ACCOUNTS["wonder"]()) as session:
         with pytest.raises(InvalidRequestError, match="the token was not deleted"):
             await session.delete_payment_token(UUID, "t")
+    wire = MockGateway(json_response(200, {"success": value}))
+    async with wire.session(ACCOUNTS["wonder"]()) as session:
+        with pytest.raises(InvalidRequestError):
+            await session.delete_payment_token(UUID, "t")
 
 
 @pytest.mark.parametrize("value", [False, "false"])
@@ -151,3 +156,11 @@ async def test_archiving_that_the_response_denies_is_read_back_at_paydock(value:
             await session.delete(HEX24)
     assert caught.value.applied == "unknown"
     assert [request.method for request in wire.requests] == ["DELETE", "GET"] * 4
+
+
+async def test_refusal_in_the_body_of_a_deletion_with_http_200_at_paydock() -> None:
+    refused = json_response(200, {"status": 403, "error": None, "resource": {"type": "customer", "data": None}})
+    async with MockGateway(refused, refused).session(ACCOUNTS["paydock"]()) as session:
+        for deletion in (session.delete(HEX24), session.delete_payment_token(HEX24, HEX24)):
+            with pytest.raises(PermissionDeniedError):
+                await deletion

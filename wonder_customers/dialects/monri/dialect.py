@@ -252,10 +252,11 @@ def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
         raise _refusal(response.status, body)
     body = response_object("Monri", response)
     word = body.get("status")
-    if word == "approved":
-        return body
     if not isinstance(word, str | None):
         raise invalid_response("the status in the response body is not a string", response.status)
+    word = word and _plain(word)
+    if word == "approved":
+        return body
     if word in {"invalid-request", "error"} or (word is None and (body.get("error") or body.get("errors"))):
         raise _refusal(400, body, response.status)
     if word is not None and word not in accepted:
@@ -273,8 +274,13 @@ def _refusal(status: int, body: dict[str, Any], received: int | None = None) -> 
         message=found.message,
         fields=found.fields,
         received=received,
-        fault=word == "error" and received is not None,
+        fault=received is not None and isinstance(word, str) and _plain(word) == "error",
     )
+
+
+def _plain(word: str) -> str:
+    """Return a status as it is documented."""
+    return word.lower().replace("_", "-")
 
 
 def _customer(response: HttpResponse) -> Customer:

@@ -15,7 +15,7 @@ from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.field_rules import valid_body
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.paydock import codec
-from wonder_customers.dialects.paydock.errors import refusal
+from wonder_customers.dialects.paydock.errors import is_refusal, refusal
 from wonder_customers.dialects.paydock.filters import PaydockFilter
 from wonder_customers.dialects.responses import (
     Subject,
@@ -355,7 +355,7 @@ def _accepted(response: HttpResponse, about: Subject = "customer") -> dict[str, 
     """Return the ``resource`` of an accepted response."""
     failed = response.status >= 400
     body = error_object(response.body) if failed else response_object("Paydock", response)
-    if failed or body.get("error") or body.get("error_summary"):
+    if failed or is_refusal(body):
         raise refusal(response.status, body, about)
     resource = body.get("resource")
     if not isinstance(resource, dict):

@@ -4,6 +4,7 @@ Sources: Paydock's table of error codes, and responses recorded in public test s
 checkout). The customer endpoints are assumed to respond in the same format.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,11 +21,21 @@ class _AcquirerReason(str):
     __slots__ = ()
 
 
+def is_refusal(body: dict[str, Any]) -> bool:
+    """Return whether the body of a response with HTTP 2xx contains an error or the status of an error."""
+    return _error_status(body) is not None or any(_has_content(body.get(name)) for name in ("error", "error_summary"))
+
+
+def _error_status(body: dict[str, Any]) -> int | None:
+    found = re.fullmatch("[45][0-9]{2}", str(body.get("status")))
+    return int(found[0]) if found else None
+
+
 def refusal(status: int, body: dict[str, Any], about: Subject = "customer") -> CallError:
     """Return the error for a refusal, with the gateway's code and messages."""
-    claimed, received = body.get("status"), status
+    received = status
     if status < 400:
-        status = claimed if type(claimed) is int and 400 <= claimed <= 599 else 400
+        status = _error_status(body) or 400
     summary, legacy = (it if isinstance(it, dict) else {} for it in (body.get("error_summary"), body.get("error")))
     fields, other = _fields(summary, legacy), explained(body)
     message = _message(summary, legacy, fields) or short_text(body.get("error_summary")) or other.message

@@ -225,14 +225,20 @@ def _accepted(response: HttpResponse, about: Subject = "customer") -> Any:
     code, error_code = body.get("code"), body.get("error_code")
     if not failed and isinstance(code, (dict, list, bool)):
         raise invalid_response("the code in the response is neither a number nor a string", response.status)
-    if failed or error_code not in (None, "", 0, "0") or code not in {None, 200, "200"}:
+    refused = code not in (None, 200, "200") or error_code not in (None, "", 0, "0")
+    if failed or refused or denied("success", body):
         raise _refusal(response.status, body, about)
     return body.get("data")
 
 
 def _refusal(received: int, body: dict[str, Any], about: Subject) -> CallError:
     found, code = explained(body), short_text(body.get("code")) or ""
-    if received < 400 and not body.get("error_code") and body.get("data") and re.fullmatch("0|2..", code):
+    if (
+        received < 400
+        and not body.get("error_code")
+        and body.get("data")
+        and re.fullmatch("0|2..|success|ok", code.lower())
+    ):
         return invalid_response(f"the code in the response is {code} instead of 200", received)
     status = received
     if found.code == _INVALID_CREDENTIAL:
