@@ -67,6 +67,15 @@ async def test_default_token_that_is_a_string_is_sent_back_and_an_empty_one_is_n
     )
 
 
+@pytest.mark.parametrize(
+    ("dial_code", "number"),
+    [("+385", "385912345678"), ("+852", "+852 1234 5678"), ("", "+852 12345678"), ("+1", "1 555 123 4567"), ("", "12")],
+)
+async def test_number_that_the_patch_does_not_change_is_sent_back_as_it_is(dial_code: str, number: str) -> None:
+    sent = await written({"dial_code": dial_code, "phone": number}, CustomerPatch(email="ada@shop.test"))
+    assert (sent["dial_code"], sent["phone"]) == (dial_code, number)
+
+
 @pytest.mark.parametrize("held", [{"phone": ""}, {"phone": "", "dial_code": ""}, {"phone": None}])
 async def test_customer_without_a_number_needs_one(held: dict[str, Any]) -> None:
     with pytest.raises(InvalidRecordError):

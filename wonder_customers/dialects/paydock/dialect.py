@@ -225,7 +225,10 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
             items = read_items("resource.data", lambda item: codec.read_customer(item, response.status), data)
             # The meaning of `count` is not documented, so it does not invalidate a customer that was found.
             total = count if type(count) is int and count >= 0 and (data or not found) else None
-            return offset_page(items, skip, limit, total=total)
+            # If the gateway reduced the limit, a `count` of as many items may be that of the page.
+            reduced = resource.get("limit")
+            size = min(limit, reduced) if type(reduced) is int else limit
+            return offset_page(items, skip, size, total=total)
 
         return Call(HttpRequest("GET", target, "/customers"), Replay.READ, decode, reference=reference)
 

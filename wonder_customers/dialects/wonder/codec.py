@@ -4,7 +4,7 @@ Sources: Wonder's pages "Create a customer" and "Get customer by ref id"; for to
 mobile client.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, get_args
 
 from attrs import asdict, evolve
@@ -194,9 +194,9 @@ def checked_card(source: PaymentSource) -> CardSource:
     return source
 
 
-def customer_fields(draft: CustomerDraft, cleared: Iterable[str] = ()) -> Json:
-    """Return the ``customer`` object of a request. The fields in `cleared` are sent as null."""
-    return checked_body(draft)[0] | {_REQUEST[name]: None for name in cleared}
+def customer_fields(draft: CustomerDraft) -> Json:
+    """Return the ``customer`` object of a request."""
+    return checked_body(draft)[0]
 
 
 def card_body(source: CardSource) -> Json:
@@ -233,8 +233,8 @@ def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     return compared
 
 
-def merge(held: Customer, patch: CustomerPatch) -> tuple[CustomerDraft, list[str], list[Violation]]:
-    """Merge `patch` with a customer, and return the complete draft, the fields to clear, and the violations.
+def merge(held: Customer, patch: CustomerPatch) -> tuple[Json, list[Violation]]:
+    """Merge `patch` with a customer, and return the ``customer`` object of the update, and the violations.
 
     Raises:
         InvalidResponseError: A field of the customer that the patch does not change could not be read.
@@ -246,10 +246,13 @@ def merge(held: Customer, patch: CustomerPatch) -> tuple[CustomerDraft, list[str
     draft = CustomerDraft(**(kept | changes))
     # Other values that Wonder returned are sent back unchanged, but the write selects the customer by its reference.
     checked = {*changes, "reference"}
-    broken = [it for it in checked_body(draft)[1] if it.field.partition(".")[0] in checked or it.limit == "is required"]
+    body, found = checked_body(draft)
+    if held.phone is not None and "phone" not in changes:
+        body |= {"dial_code": ""} | _write_phone(held.phone)
+    broken = [it for it in found if it.field.partition(".")[0] in checked or it.limit == "is required"]
     if draft.reference != held.reference:
         limit = "cannot be changed, because Wonder's only update is a create with the same reference"
         broken.append(Violation("reference", "reference_number", limit))
     emptied = [name for name, value in changes.items() if value is None]
     broken += [Violation(name, None, UNSUPPORTED_FIELD) for name in emptied if name not in _REQUEST]
-    return draft, emptied, broken
+    return body if broken else body | {_REQUEST[name]: None for name in emptied}, broken

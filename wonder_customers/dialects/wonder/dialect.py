@@ -114,9 +114,8 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
         held = yield from send(read)
         if held.reference is not None and (yield LockCustomer("reference", held.reference)):
             held = yield from send(read)
-        draft, cleared, broken = codec.merge(held, patch)
-        raise_violations(self.gateway, broken)
-        written = yield from send(evolve(self._write(draft.reference, codec.customer_fields(draft, cleared)), id=id))
+        body = valid_body(self.gateway, *codec.merge(held, patch))
+        written = yield from send(evolve(self._write(held.reference, body), id=id))
         if not same_id(id, written.id):
             raise InvalidResponseError("the response to the update contains another customer", applied="yes", id=id)
         return written
