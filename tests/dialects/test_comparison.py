@@ -8,7 +8,7 @@ from examples import DRAFT
 from gateway_responses import UUID, monri_customer
 
 from scripted_transport import NO_RESPONSE, draft, make_harness, respond
-from wonder_customers import CustomerDraft
+from wonder_customers import CustomerDraft, Phone
 from wonder_customers.dialects.comparison import Comparison, compare_values, equal_after_normalisation
 from wonder_customers.dialects.monri import codec as monri
 from wonder_customers.dialects.paydock import codec as paydock
@@ -36,6 +36,7 @@ EQUAL: list[tuple[str, Any, Any]] = [
     ("metadata", {"plan": " pro ", "seats": "3"}, {"plan": "pro", "seats": 3}),
     ("metadata", {"list": [1, "a  b"]}, {"list": ["1", "a b"]}),
     ("metadata", {"score": 1.5, "points": 12345678.0}, {"score": "1.5", "points": "12345678"}),
+    ("metadata", {"vip": True, "list": [False]}, {"vip": "true", "list": ["false"]}),
 ]
 DIFFERENT: list[tuple[str, Any, Any]] = [
     ("address.country", "HR", "RS"),
@@ -84,6 +85,13 @@ async def test_differences_ignore_what_normalisation_removes() -> None:
     assert monri.compare(sent, held) == Comparison(normalized=("email", "name"))
     held = wonder.read_customer(wonder.customer_fields(DRAFT) | {"uuid": "u", "email": "other@example.com"})
     assert wonder.compare(evolve(DRAFT, email="ada@example.com"), held).different == ("email",)
+
+
+@pytest.mark.parametrize("stored", ["447911123456", "0044 7911 123456", 447911123456])
+def test_paydock_numbers_are_equal_without_the_plus_sign(stored: Any) -> None:
+    held = paydock.read_customer({"_id": "u", "phone": stored})
+    assert "phone" in paydock.compare(draft(phone=Phone("+44", "7911123456")), held).normalized
+    assert "phone" in paydock.compare(draft(phone=Phone("+44", "7911123457")), held).different
 
 
 async def test_lost_create_is_recovered_when_the_gateway_normalises_the_email() -> None:

@@ -174,6 +174,14 @@ async def test_full_page_is_not_the_end_of_a_list_with_a_wrong_total(gateway: st
     assert wire.responses == []
 
 
+async def test_count_of_a_page_with_a_reduced_limit_is_not_the_end_of_a_paydock_list() -> None:
+    pages = [paydock_list(*({"_id": f"{it:024x}"} for it in numbers)) for numbers in ([1, 2], [3, 4], [5], [])]
+    for page in pages:
+        page["resource"]["limit"] = 2
+    async with MockGateway(*(json_response(200, page) for page in pages)).session(ACCOUNTS["paydock"]()) as session:
+        assert len(await ids_of(session)) == 5
+
+
 @pytest.mark.parametrize("gateway", ["monri", "wonder"])
 async def test_short_page_is_not_the_end_of_a_list_without_a_total(gateway: str) -> None:
     wire = MockGateway(_page(gateway, [1]), _page(gateway, [2, 3]), _page(gateway, [4]), _page(gateway, []))

@@ -69,9 +69,9 @@ def _normalized(field: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_normalized(field, item) for item in value]
     if isinstance(value, (int, float)):
-        # Python's True is equal to 1.
+        # As text, because gateways may store metadata as text. Python's True is equal to 1.
         whole = isinstance(value, float) and value.is_integer()
-        return (bool, value) if isinstance(value, bool) else str(int(value) if whole else value)
+        return str(value).lower() if isinstance(value, bool) else str(int(value) if whole else value)
     return value
 
 

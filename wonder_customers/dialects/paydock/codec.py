@@ -174,7 +174,7 @@ def _token_shape(body: Json) -> tuple[Json, Json]:
 
 _converter = make_converter(milliseconds=True)
 register_reader(_converter, Phone, Phone.parse, empty_as_none=True)
-register_writer(_converter, Phone, Phone.e164)
+register_writer(_converter, Phone, lambda phone: phone.e164() or f"{phone.dial_code or ''}{phone.number}")
 _read_address = make_reader(_converter, Address, _ADDRESS)
 _read_card = make_reader(_converter, CardSummary, _CARD)
 _read_token = make_reader(
