@@ -49,6 +49,19 @@ FORMS: list[tuple[Any, str, dict[str, tuple[str, ...]]]] = [
     (["a", {"message": "b"}], "a; b", {}),
     ("bad thing", "bad thing", {}),
     (b"Access denied for this address", "Access denied for this address", {}),
+    ({"Message": "Not authorized"}, "Not authorized", {}),
+    ({"Error": {"Code": "E1", "Message": "Phone is invalid"}}, "Phone is invalid", {}),
+    ({"errorCode": "E1", "errorMessage": "Phone is invalid"}, "Phone is invalid", {}),
+    ({"error_code": "E1", "error_msg": "Phone is invalid"}, "Phone is invalid", {}),
+    ({"errCode": "E1", "errMsg": "Phone is invalid"}, "Phone is invalid", {}),
+    ({"reason": "Phone is invalid"}, "Phone is invalid", {}),
+    ({"message": "Phone is invalid", "MESSAGE": "m"}, "Phone is invalid", {}),
+    ({"fault": {"faultstring": "Invalid key", "detail": {"errorcode": "E1"}}}, "Invalid key", {}),
+    (
+        {"errors": {"reason": ["too long"], "postCode": "bad"}},
+        "reason too long; postCode bad",
+        {"reason": ("too long",), "postCode": ("bad",)},
+    ),
 ]
 
 

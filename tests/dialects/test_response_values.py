@@ -75,6 +75,7 @@ async def test_paydock_default_source_that_is_not_listed_is_kept() -> None:
 async def test_verify_url_that_is_not_https_is_in_extra_only() -> None:
     for url in ("https://gateway.example/3ds/5f2b", "http://127.0.0.1:8080/3ds/5f2b"):
         assert wonder.read_token({"token": "t", "verify_url": url}).verify_url == url
+    assert wonder.read_token({"token": "t", "verify_url": ""}).verify_url is None
     for url in ("http://gateway.example/3ds", "javascript:alert(1)", "data:text/html,x", "//gateway.example", "https:"):
         token = wonder.read_token({"token": "t", "verify_url": url, "other": 1})
         assert (token.verify_url, dict(token.extra)) == (None, {"verify_url": url, "other": 1})

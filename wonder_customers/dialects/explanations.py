@@ -8,13 +8,17 @@ from attrs import field, frozen
 
 __all__ = ["Explanation", "explained", "short_text"]
 
-_TEXTS: Final = ("message", "error_message", "error_description", "detail", "description", "title", "msg")
+# Keys are written as `_plain_key` returns them.
+_TEXTS: Final = (
+    *("message", "errormessage", "errordescription", "detail", "description", "title", "msg"),
+    *("errormsg", "errmsg", "faultstring", "reason"),
+)
 """The keys of a message, the most specific first. Problem details (RFC 9457) have ``detail`` and ``title``."""
-_UNNAMED: Final = tuple(key for key in _TEXTS if key not in {"description", "title"})
+_UNNAMED: Final = tuple(key for key in _TEXTS if key not in {"description", "title", "reason"})
 """The keys of a message in an object of messages by field, which may have a field ``description`` or ``title``."""
-_PARTS: Final = ("errors", "error", "details", "violations")
-_NAMES: Final = ("field", "param_name", "param", "path", "name", "source")
-_CODES: Final = ("error_code", "code")
+_PARTS: Final = ("errors", "error", "details", "violations", "fault")
+_NAMES: Final = ("field", "paramname", "param", "path", "name", "source")
+_CODES: Final = ("errorcode", "code", "errcode")
 _MOST: Final = 100
 
 
@@ -29,6 +33,7 @@ class Explanation:
 
 def explained(body: Mapping[str, Any]) -> Explanation:
     """Return the code and the messages in the body of a refusal."""
+    body = _plain(body)
     texts: list[str] = []
     fields: dict[str, tuple[str, ...]] = {}
     parts = (_messages(body.get(key), keys=_TEXTS if key == "error" else _UNNAMED) for key in _PARTS)
@@ -39,11 +44,21 @@ def explained(body: Mapping[str, Any]) -> Explanation:
             texts.append(text)
     listed = "; ".join(f"{name} {', '.join(found)}" for name, found in fields.items())
     inner = body.get("error")
-    places = [body, inner] if isinstance(inner, dict) else [body]
+    places = [body, _plain(inner)] if isinstance(inner, dict) else [body]
     code = next((it for place in places for key in _CODES if (it := short_text(place.get(key)))), None)
     if code is None and len(texts) > 1 and isinstance(inner, str) and texts[-1] == inner:
         code = short_text(texts.pop())  # OAuth: the code is in `error`, the message in `error_description`
     return Explanation(code, short_text("; ".join(texts)) or short_text(listed), fields)
+
+
+def _plain_key(key: str) -> str:
+    """Return a key without its case and underscores, such as ``errormessage`` for ``errorMessage``."""
+    return key.replace("_", "").lower()
+
+
+def _plain(body: Mapping[str, Any]) -> dict[str, Any]:
+    # A key that is written as in `_TEXTS` takes precedence over its other forms.
+    return {_plain_key(key): value for key, value in body.items()} | dict(body)
 
 
 def _texts(body: Mapping[str, Any], name: str, keys: Iterable[str]) -> list[tuple[str, str]]:
@@ -61,13 +76,15 @@ def _messages(value: Any, name: str = "", keys: Collection[str] = _TEXTS) -> Ite
         text = short_text(value)
         if text:
             yield name, text
-    elif texts := _texts(value, next(filter(None, map(short_text, map(value.get, _NAMES))), name), keys):
+    elif texts := _texts(
+        plain := _plain(value), next(filter(None, map(short_text, map(plain.get, _NAMES))), name), keys
+    ):
         yield from texts
     else:
         # `keys` have no message. Reading them again would double the time with each level.
         for key, item in value.items():
-            if key not in keys and key not in _CODES:
-                path = name if key in _PARTS else f"{name}.{key}" if name else key
+            if (kind := _plain_key(key)) not in keys and kind not in _CODES:
+                path = name if kind in _PARTS else f"{name}.{key}" if name else key
                 yield from _messages(item, path[:500], keys)
 
 

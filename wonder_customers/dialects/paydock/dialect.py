@@ -272,7 +272,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
     def _source(self, read: Call[Customer], token: PaymentToken) -> Steps[PaymentToken]:
         customer = yield from send(read)
-        found = next((it for it in customer.payment_tokens if it.token == token.token), None)
+        found = next((it for it in customer.payment_tokens if same_id(token.token, it.token)), None)
         if found is None:
             raise NotFoundError("the customer does not have this payment source", status=404, id=customer.id)
         return found

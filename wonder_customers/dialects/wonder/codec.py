@@ -129,7 +129,9 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
 def _token_shape(body: Json) -> tuple[Json, Json]:
     extra = unknown_keys(body, _TOKEN_KEYS)
     url = body.get("verify_url")
-    if not isinstance(url, str) or not url or is_encrypted_or_loopback(url):
+    if url == "":
+        return body | {"verify_url": None}, extra
+    if not isinstance(url, str) or is_encrypted_or_loopback(url):
         return body, extra
     # Applications redirect the cardholder to this URL, so `javascript:` and plain http are not accepted.
     drift.report("verify_url", "https URL", drift.type_name(url))
