@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeVar
 from wonder_customers._support.printable import printable
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.coercion import coerce
+from wonder_customers.dialects.comparison import equal_after_normalisation
 from wonder_customers.dialects.explanations import short_text
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
 from wonder_customers.errors import (
@@ -65,7 +66,11 @@ def require_match(
         customer = read(response)
         received: str | None = getattr(customer, name)
         if received != requested and received is not None and not (name == "id" and same_id(requested, received)):
-            raise mismatch_error("customer", name, response)
+            error = mismatch_error("customer", name, response)
+            # Compared like e-mail addresses: case and white space are ignored.
+            if name == "reference" and equal_after_normalisation("email", received, requested):
+                error.hint = "The gateway stores the reference with other letter case or spaces. Use its form."
+            raise error
         return customer
 
     return decode

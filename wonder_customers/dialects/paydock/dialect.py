@@ -11,7 +11,7 @@ from attrs import evolve
 
 from wonder_customers.dialects.base import Call, Steps, path_segment, path_segment_problem, send, upsert_by_lookup
 from wonder_customers.dialects.capabilities import CustomerDeletion, PaymentTokenStorage
-from wonder_customers.dialects.comparison import Comparison
+from wonder_customers.dialects.comparison import Comparison, equal_after_normalisation
 from wonder_customers.dialects.field_rules import valid_body
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.paydock import codec
@@ -103,11 +103,10 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         Raises:
             AmbiguousReferenceError: More than one customer has the reference.
             NotFoundError: The reference belongs to no customer, or only to archived customers.
-            InvalidResponseError: A customer in the result cannot be read, or no customer shows its reference.
+            InvalidResponseError: The result does not show whether a customer has the reference.
             InvalidRecordError: The reference is not valid.
         """
-        problem = path_segment_problem(reference, 255)
-        if problem:
+        if problem := path_segment_problem(reference, 255):
             raise InvalidRecordError(self.gateway, [Violation("reference", "reference", problem)])
         return self._by_reference(reference)
 
@@ -116,13 +115,15 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         seen: set[str] = set()
         skip, more = 0, True
         shown = lacking = False  # whether a customer shows its reference, and whether one that is not archived does not
-        others = False  # whether the search found customers with other references
+        others = alike = False  # whether customers have other references, and whether one differs only in its form
         while more:
             page = yield from send(self._page_call(1000, skip, {"reference": reference}, reference, found=bool(found)))
             unreadable = page.unreadable
             for it in page.items:
                 if it.reference == reference and not it.deleted:
                     found[it.id] = it
+                elif not it.deleted and equal_after_normalisation("reference", it.reference, reference):
+                    alike = True
                 others = others or it.reference != reference
                 shown = shown or bool(it.reference)
                 lacking = lacking or not (it.reference or it.deleted)
@@ -136,6 +137,8 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
             # because a gateway that ignores `skip` would never end it.
             follows = page.cursor is not None and (page.total is not None or others)
             more = bool(new) and (follows or (others and not found))
+        if alike and not found:
+            raise _undecided("a customer whose reference differs only in white space or Unicode form", reference)
         if lacking and not shown:
             raise _undecided("only customers without a reference, so references cannot be compared", reference)
         if not found:
