@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from bulk.customers import QUICK, AccountFactory, draft, send
+from gateway_responses import monri_customer
+from mock_gateway import ACCOUNTS, MockGateway, json_response
 
 from wonder_customers import Address, BulkError, ConfigurationError, CustomerDraft, CustomerSession, Listing, Phone
 from wonder_customers.bulk import Journal, Options, losses, migrated, sync
@@ -38,6 +40,27 @@ async def test_archived_customers_are_not_migrated(account: AccountFactory, serv
         found = await losses(source, target)
         assert (found.customers, found.deleted) in {(3, 1), (2, 0)}
         assert [it.reference async for it in migrated(source, target)] == ["c-0", "c-2"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "address"),
+    [
+        ({"city": "", "zip_code": "", "address": "", "country": ""}, None),
+        ({"city": "Zagreb", "country": "hr"}, Address(city="Zagreb", country="HR")),
+        ({"country": "Croatia"}, Address(country="HR")),
+        ({"country": "Nowhere"}, Address(country="Nowhere")),
+    ],
+)
+async def test_empty_parts_and_countries_of_an_address_are_adapted(
+    stored: dict[str, str], address: Address | None
+) -> None:
+    listed = {"status": "approved", "data": [monri_customer(merchant_customer_id="c-1") | stored]}
+    empty = {"status": "approved", "data": []}
+    async with MockGateway(*[json_response(200, it) for it in (listed, empty)] * 2).session(
+        ACCOUNTS["monri"]()
+    ) as held:
+        (taken,) = [it async for it in migrated(held, held)]
+    assert taken.address == address
 
 
 async def test_migration_reports_losses_and_sends_the_rest(account: AccountFactory, server: SimulatorServer) -> None:

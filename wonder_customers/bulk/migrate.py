@@ -6,8 +6,9 @@ from contextlib import closing
 from itertools import count
 from typing import Any, Final
 
-from attrs import define, evolve, field, fields
+from attrs import asdict, define, evolve, field, fields
 
+from wonder_customers._support.countries import country_code
 from wonder_customers.bulk.change_filter import ReferenceIndex
 from wonder_customers.errors import ConfigurationError, InvalidRecordError
 from wonder_customers.records import Address, Customer, CustomerDraft, Phone
@@ -105,6 +106,10 @@ def _draft_of(customer: Customer) -> CustomerDraft:
     """Convert a customer into a draft."""
     # Gateways return empty strings and objects for fields that were never set.
     shared: dict[str, Any] = {name: getattr(customer, name) or None for name in _SHARED}
+    if customer.address is not None:
+        parts: dict[str, Any] = {name: part or None for name, part in asdict(customer.address).items()}
+        country = parts["country"] and (country_code(parts["country"]) or parts["country"])
+        shared["address"] = Address(**parts | {"country": country}) if any(parts.values()) else None
     return CustomerDraft(**shared)
 
 
