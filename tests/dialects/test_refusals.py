@@ -324,6 +324,13 @@ async def test_temporary_refusal_does_not_report_the_request_as_the_cause(
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
+@pytest.mark.parametrize("status", [405, 407, 421, 426])
+async def test_refusal_by_a_proxy_does_not_ask_for_another_record(status: int) -> None:
+    for gateway in ACCOUNTS:
+        error = await failure(gateway, (status, None), operation=create)
+        assert (type(error), error.hint.partition(" and ")[0]) == (InvalidRequestError, "Check base_url")
+
+
 async def test_conflict_of_an_update_names_both_causes() -> None:
     error = await failure("monri", (409, None), operation=update)
     assert type(error) is ConflictError

@@ -268,7 +268,7 @@ def test_ambiguous_times_are_not_guessed(value: Any) -> None:
     assert [(it.field, it.expected) for it in found] == [("created_at", "time")]
 
 
-@pytest.mark.parametrize("value", ["12/27", "12/2027", "12-27", "2027-12-31T00:00:00Z"])
+@pytest.mark.parametrize("value", ["12/27", "12/2027", "12-27", "2027-12", "2027/12", "2027-12-31T00:00:00Z"])
 def test_card_expiry_in_other_forms_is_read(value: str) -> None:
     record, found = _read(monri.read_token, {"token": "t", "expiration_date": value})
     assert record.card.expires == date(2027, 12, 31)

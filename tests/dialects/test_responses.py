@@ -55,6 +55,8 @@ async def test_unknown_payment_token_is_not_found() -> None:
     assert isinstance(
         await failure("paydock", (200, body), operation=lambda s: s.check_payment_token(HEX24, "y")), NotFoundError
     )
+    async with MockGateway(json_response(200, body)).session(ACCOUNTS["paydock"]()) as session:
+        assert (await session.check_payment_token(HEX24, "X")).token == "x"
 
 
 async def test_list_that_ignores_the_offset_raises() -> None:

@@ -19,7 +19,10 @@ _LATEST: Final = 4_102_444_800
 """The Unix time of the start of 2100 in seconds. From this number on, numbers are milliseconds."""
 _ZONE_NAME: Final = re.compile(r"\s*(?:UTC|GMT|Z)$", re.IGNORECASE)
 _SPACED_OFFSET: Final = re.compile(r"\s+(?=[+-]\d\d:?\d\d$)")
-_CARD_EXPIRY: Final = re.compile(r"(0[1-9]|1[0-2])\s?[/-]\s?(?:20)?(\d\d)")
+_CARD_EXPIRY: Final = re.compile(
+    r"(?:(?P<first>20\d\d)[/-])?(0?[1-9]|1[0-2])(?(first)|\s?[/-]\s?(?:20)?(\d\d))", re.ASCII
+)
+"""The month and the year of a card, such as ``12/27``, ``1/2027`` and ``2027-12``."""
 
 
 def _text(value: Any) -> str:
@@ -68,7 +71,7 @@ def _date(value: Any) -> date:
     expiry = _CARD_EXPIRY.fullmatch(value.strip()) if isinstance(value, str) else None
     if expiry is None:
         return _time(value).date()
-    year, month = 2000 + int(expiry[2]), int(expiry[1])
+    year, month = int(expiry["first"] or f"20{expiry[3]}"), int(expiry[2])
     return date(year, month, monthrange(year, month)[1])
 
 

@@ -343,7 +343,10 @@ def gateway_error(
         error.hint = "Before you repeat a write, read the customer."
         return error
     if kind is None:
-        return InvalidRequestError(reason, fields=fields, **facts)
+        invalid = InvalidRequestError(reason, fields=fields, **facts)
+        if status in {405, 407, 421, 426}:  # about the path or a proxy, not about the record
+            invalid.hint = _PROXIES
+        return invalid
     return kind(reason, **facts)
 
 
