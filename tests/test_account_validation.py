@@ -193,6 +193,23 @@ def test_invalid_base_url_is_rejected_and_not_shown(gateway: str, url: Any) -> N
     assert HIDDEN not in str(caught.value).replace(f"{HIDDEN}.example", "")
 
 
+@pytest.mark.parametrize(
+    ("gateway", "url", "named"),
+    [
+        ("wonder", f"{Wonder.SANDBOX}/svc/payment/api/v1/openapi/", "/svc/payment/api/v1/openapi"),
+        ("wonder", f"{Wonder.SANDBOX}/svc/payment/api/v1/openapi/customers", "/customers"),
+        ("monri", f"{Monri.SANDBOX}/v2", "/v2"),
+        ("monri", f"{Monri.SANDBOX}/v2/customers", "/customers"),
+        ("paydock", f"{Paydock.SANDBOX}customers/", "/customers"),
+        ("paydock", "https://api.paydock.com", "/v1/"),
+    ],
+)
+def test_base_url_with_a_path_of_the_documentation_is_rejected(gateway: str, url: str, named: str) -> None:
+    """Every request would be answered with HTTP 404, which looks like a missing customer."""
+    with pytest.raises(ConfigurationError, match=f"base_url must (not )?end with {named}, "):
+        ACCOUNT_AT[gateway](url)
+
+
 @EACH_GATEWAY
 @pytest.mark.parametrize(
     "url",

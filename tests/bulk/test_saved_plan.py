@@ -168,7 +168,7 @@ async def test_other_facts_are_refused_by_name(jobs: Jobs) -> None:
         ({"source": {**SOURCE, "mapping": {"a": 1}}}, owner, r"would make now: mapping \(changed\)\."),
         ({"source": {**SOURCE, "contents": "2"}}, owner, r"would make now: contents \(changed\)\."),
         ({}, Paydock(secret_key="another", base_url=owner.base_url), r"would make now: account \(changed\)\."),
-        ({}, Paydock(secret_key=owner.secret_key, base_url="https://api.paydock.com"), "endpoint .*environment "),
+        ({}, Paydock(secret_key=owner.secret_key, base_url="https://api.paydock.com/v1/"), "endpoint .*environment "),
     ]
     for how, user, reason in cases:
         jobs.account = user

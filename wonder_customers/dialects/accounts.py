@@ -14,7 +14,15 @@ from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed
 from wonder_customers.wire import Origin
 
-__all__ = ["check_credential", "environment", "parse_base_url", "read_environment", "read_secret_file", "to_secret"]
+__all__ = [
+    "check_base_url",
+    "check_credential",
+    "environment",
+    "parse_base_url",
+    "read_environment",
+    "read_secret_file",
+    "to_secret",
+]
 
 
 _LONGEST: Final = 100_000
@@ -48,6 +56,18 @@ def parse_base_url(base_url: object) -> tuple[Origin, str]:
     if url.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"base_url must be an https URL, because {host} is not a loopback host")
     return _origin(url.scheme, host, port or {"https": 443, "http": 80}[url.scheme]), url.path.rstrip("/")
+
+
+def check_base_url(base_url: object, *added: str) -> None:
+    """Check a base URL, which must not end with one of the paths `added` that the dialect adds to it.
+
+    Raises:
+        ConfigurationError: `base_url` is not allowed; see `parse_base_url`.
+    """
+    _, prefix = parse_base_url(base_url)
+    found = next(filter(prefix.endswith, added), None)
+    if found:
+        raise ConfigurationError(f"base_url must not end with {found}, because the library adds this path")
 
 
 def read_environment(variables: object, *names: str, required: tuple[str, ...] = ()) -> dict[str, str]:

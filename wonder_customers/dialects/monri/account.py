@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen
 
-from wonder_customers.dialects.accounts import check_credential, parse_base_url, read_environment, to_secret
+from wonder_customers.dialects.accounts import check_base_url, check_credential, read_environment, to_secret
 from wonder_customers.dialects.monri.dialect import MonriDialect
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed, guarded
@@ -43,7 +43,7 @@ class Monri:
         check_credential("authenticity_token", self.authenticity_token)
         if self.auth not in ("digest", "oauth"):
             raise ConfigurationError('auth must be "digest" or "oauth"')
-        parse_base_url(self.base_url)
+        check_base_url(self.base_url, "/v2", "/customers")
 
     @classmethod
     @concealed

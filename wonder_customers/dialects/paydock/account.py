@@ -6,7 +6,13 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from wonder_customers.dialects.accounts import check_credential, parse_base_url, read_environment
+from wonder_customers.dialects.accounts import (
+    check_base_url,
+    check_credential,
+    environment,
+    parse_base_url,
+    read_environment,
+)
 from wonder_customers.dialects.paydock.dialect import PaydockDialect
 from wonder_customers.dialects.provided_secrets import to_optional_secret
 from wonder_customers.errors import ConfigurationError
@@ -47,7 +53,9 @@ class Paydock:
             value: Secret | None = getattr(self, name)
             if value is not None:
                 check_credential(name, value)
-        parse_base_url(self.base_url)
+        check_base_url(self.base_url, "/customers")
+        if environment(self) in {"production", "sandbox"} and not parse_base_url(self.base_url)[1]:
+            raise ConfigurationError(f"base_url must end with /v1/, as in {self.PRODUCTION}")
 
     @classmethod
     @concealed

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from attrs import field, frozen
 
 from wonder_customers.dialects.accounts import (
+    check_base_url,
     check_credential,
-    parse_base_url,
     read_environment,
     read_secret_file,
     to_secret,
@@ -56,7 +56,7 @@ class Wonder:
             )
         if self.language not in (None, "en", "zh-HK", "zh-CN"):
             raise ConfigurationError('language must be "en", "zh-HK" or "zh-CN"')
-        parse_base_url(self.base_url)
+        check_base_url(self.base_url, "/svc", "/svc/payment/api/v1/openapi", "/customers")
         known = not isinstance(self.private_key, ProvidedSecret)
         object.__setattr__(self, "_key", load_key(self.private_key) if known else None)
 
