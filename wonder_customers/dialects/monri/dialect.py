@@ -39,6 +39,8 @@ from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
 if TYPE_CHECKING:
     from wonder_customers.dialects.monri.account import Monri
 
+_SMALLEST_PAGE = 10
+"""The number of payment methods on a page from which the gateway may have reduced the limit."""
 _NO_TOKENS = "the API only lists tokens; cards are saved during payments (tokenize_pan)"
 
 
@@ -175,8 +177,8 @@ class MonriDialect(CustomerDeletion):
             new = {item.token: item for item in items if item.token not in found}
             found |= new
             count = len(items) + items.unreadable
-            # A customer has few cards, so a short page is the last page.
-            offset, more = offset + count, bool(new) and count >= self.page_limit
+            # Most customers have few cards, so a page with less than ten is the last page.
+            offset, more = offset + count, bool(new) and count >= _SMALLEST_PAGE
         return tuple(found.values())
 
     def validate(self, draft: CustomerDraft) -> None:
