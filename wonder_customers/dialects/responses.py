@@ -256,8 +256,12 @@ _TEMPORARY: Final[Mapping[int, tuple[str, str]]] = {
 }
 """The meaning and the hint of temporary refusals, by status."""
 _TAKEN: Final = re.compile(r"\b(already|taken|duplicate|not unique|must be unique)\b", re.IGNORECASE)
-_MISSING: Final = re.compile(r"\b(not found|no such|(does not|doesn't) exist|unknown customer)\b", re.IGNORECASE)
-_DELETED: Final = re.compile(r"\balready\b.*\b(deleted|archived|removed)\b", re.IGNORECASE)
+_MISSING: Final = re.compile(
+    r"\b(not (be )?found|no such|(does not|doesn't) exist|unknown customer|no (customer|record) (was )?found"
+    r"|(cannot|can't|could not|couldn't|unable to) (find|locate))\b",
+    re.IGNORECASE,
+)
+_DELETED: Final = re.compile(r"\b(already\b.*|(is|was|has been) )(deleted|archived|removed)\b", re.IGNORECASE)
 _UNSPECIFIC: Final = re.compile(
     r"\W*((it|the|has|have|been|is|was|already|exists?|taken|duplicate|entry|value|not|unique|must|be|found|no|such|does|"
     r"doesn't|error|deleted|archived|removed)\b\W*)*",
@@ -265,7 +269,9 @@ _UNSPECIFIC: Final = re.compile(
 )
 """A message that names nothing, so that it is about the requested customer."""
 _CUSTOMER: Final = re.compile(r"customer|reference|\b(record|resource|object|entity|u?u?id)\b", re.IGNORECASE)
-_OTHERS: Final = re.compile(r"\b(token|gateway|payment|card|source|e-?mail|phone|country|currency)\b", re.IGNORECASE)
+_OTHERS: Final = re.compile(
+    r"\b(token|gateway|payment|card|source|e-?mail|phone|country|currency|limit|quota)\b", re.IGNORECASE
+)
 _TOKEN: Final = re.compile(rf"token|payment|source|{_CUSTOMER.pattern}", re.IGNORECASE)
 _ELSEWHERE: Final = re.compile(r"\b(route|path|url|endpoint|api|merchant|gateway|host|page)\b", re.IGNORECASE)
 
