@@ -222,6 +222,19 @@ async def test_short_page_that_is_repeated_ends_a_list() -> None:
             await ids_of(session, limit=2)
 
 
+@pytest.mark.parametrize("numbers", [[[1, 2], [3, 2]], [[None, None]]])
+@pytest.mark.parametrize("pages", [False, True])
+async def test_list_without_new_customers_is_not_read_forever(numbers: list[list[int | None]], pages: bool) -> None:
+    """A gateway that ignores the offset may return the customers in another order, or customers without an id."""
+    data = [[{"uuid": it and f"id-{it}"} for it in page] for page in numbers]
+    wire = MockGateway(*[json_response(200, {"status": "approved", "data": it}) for it in data * 20])
+    async with wire.session(ACCOUNTS["monri"]()) as session:
+        listing = session.list()
+        with pytest.raises(InvalidResponseError, match="10 successive pages contain no new customers"):
+            [it async for it in (listing.pages() if pages else listing)]
+    assert len(wire.requests) < 14
+
+
 @pytest.mark.parametrize("gateway", ["paydock", "wonder"])
 async def test_response_with_all_customers_may_be_repeated(gateway: str) -> None:
     """Mocks return one response to each request."""

@@ -16,6 +16,8 @@ __all__ = ["Listing"]
 
 T = TypeVar("T")
 
+_MOST_STALE: Final = 10
+"""The number of successive pages without new customers after which a listing ends with an error."""
 _REMEMBERED: Final = 100_000
 """The number of ids that a listing remembers, so that customers that move to a later page are not repeated."""
 
@@ -68,7 +70,8 @@ class Listing:
         """Return an iterator over the pages. Customers that move to a later page are repeated.
 
         Raises:
-            InvalidResponseError: While iterating: two successive pages contain the same customers.
+            InvalidResponseError: While iterating: two successive pages contain the same customers, or ten successive
+                pages contain no new customers.
             InvalidRecordError, UnsupportedOperationError, CallError: While iterating: as for `CustomerSession.list`.
         """
         return self._track(self._pages())
@@ -79,7 +82,21 @@ class Listing:
         return generator
 
     async def _pages(self) -> AsyncGenerator[Page[Customer], None]:
+        async with aclosing(self._read()) as pages:
+            async for page, _ in pages:
+                yield page
+
+    async def _walk(self) -> AsyncGenerator[Customer, None]:
+        async with aclosing(self._read()) as pages:
+            async for _, customers in pages:
+                for customer in customers:
+                    yield customer
+
+    async def _read(self) -> AsyncGenerator[tuple[Page[Customer], list[Customer]], None]:
+        """Yield each page, and those of its customers that were not on an earlier page."""
         cursor, before, total = self._cursor, None, 0
+        seen: dict[str, None] = {}
+        stale = 0
         size = self._limit or self._raw._account_context.dialect.page_limit  # noqa: SLF001 - the default of `page`
         while True:
             page = (await self._raw.page(self._limit, cursor, self._filter())).record
@@ -89,25 +106,28 @@ class Listing:
                 if page.total == count or (page.total is None and count < size):
                     return  # the page has all customers, or customers created meanwhile have moved the last page
                 reason = "the gateway returned the same page twice, so the list cannot be read to its end"
-                raise InvalidResponseError(reason, gateway=self._raw.gateway, operation=Operation.LIST, attempts=1)
+                raise self._endless(reason)
+            new = []
+            for customer in page.items:
+                if customer.id not in seen:
+                    seen[customer.id] = None
+                    new.append(customer)
+            stale = 0 if new or not seen.keys() >= set(page.omitted) else stale + 1
+            if stale == _MOST_STALE and page.cursor is not None:
+                raise self._endless(f"{stale} successive pages contain no new customers, so the list may have no end")
+            seen |= dict.fromkeys(page.omitted)
+            for oldest in list(islice(seen, max(0, len(seen) - _REMEMBERED))):
+                del seen[oldest]
             self.unreadable += page.unreadable
             self.possible_gap |= page.total is not None and page.total < total
             total = page.total or 0
-            yield page
+            yield page, new
             if page.cursor is None:
                 return
             cursor, before = page.cursor, ids
 
-    async def _walk(self) -> AsyncGenerator[Customer, None]:
-        seen: dict[str, None] = {}
-        async with aclosing(self._pages()) as pages:
-            async for page in pages:
-                for customer in page.items:
-                    if customer.id not in seen:
-                        seen[customer.id] = None
-                        yield customer
-                for oldest in list(islice(seen, max(0, len(seen) - _REMEMBERED))):
-                    del seen[oldest]
+    def _endless(self, reason: str) -> InvalidResponseError:
+        return InvalidResponseError(reason, gateway=self._raw.gateway, operation=Operation.LIST, attempts=1)
 
     def __aiter__(self) -> AsyncIterator[Customer]:
         return self._track(self._walk())
