@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from error_checks import visible_text
+from mock_gateway import MockGateway, json_response
 
 from scripted_transport import draft, make_harness, respond
 from wonder_customers import CallError, Monri
@@ -55,3 +56,14 @@ async def test_request_id_of_a_response_does_not_show_a_provided_secret() -> Non
         await it.get("0b0f1f83-4e24-4f8a-8f0a-6d6d0c3b7a4d")
     assert events
     assert HIDDEN not in repr((events, caught.value.history))
+
+
+async def test_message_does_not_show_a_secret_in_an_additional_header() -> None:
+    echo = {"status": "invalid-request", "message": f"X-Tenant: Bearer {HIDDEN} is wrong in region eu"}
+    gateway = MockGateway(json_response(400, echo))
+    async with gateway.session(Monri("key", "token")) as session:
+        view = session.with_options(headers={"X-Tenant": f"Bearer {HIDDEN}", "X-Region": "eu"})
+        with pytest.raises(CallError, match="Bearer … is wrong in region eu") as caught:
+            await view.create(draft())
+    assert HIDDEN not in visible_text(caught.value)
+    assert HIDDEN not in repr(vars(view))  # as tools that record local variables show it

@@ -62,6 +62,8 @@ UNCONFIRMED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE, Evidence.UNREA
 """The evidence after which a write may have been applied."""
 
 
+_SHORTEST_SECRET: Final = 8
+"""The minimum length of words in additional headers that may be secrets. Shorter words, such as ``eu``, are kept."""
 _COMMON: Final[tuple[Header, ...]] = (
     (b"Accept", b"application/json"),
     (b"Accept-Encoding", b"identity"),
@@ -79,10 +81,11 @@ class AccountContext:
     policy: RetryPolicy = field(factory=RetryPolicy)
     secrets: tuple[Secret, ...] = ()
     stop: StopSignal | None = None
-    additional_headers: tuple[Header, ...] = ()
+    additional_headers: tuple[Header, ...] = field(default=(), repr=False)  # their values may be secrets
     source: Any = None  # the account itself
     owner: Hashable = None  # the merchant and the origin of its gateway
-    headers: tuple[Header, ...] = field(init=False)
+    headers: tuple[Header, ...] = field(init=False, repr=False)
+    hidden: tuple[Secret, ...] = field(init=False)  # the texts that messages must not contain
     signer: Signer = field(init=False)
     timeouts: Timeouts = field(init=False)
     _longest: float = field(init=False)
@@ -90,6 +93,8 @@ class AccountContext:
     def __attrs_post_init__(self) -> None:
         host = str(self.dialect.origin).partition("://")[2]
         self.headers = ((b"Host", host.encode("ascii")), *_COMMON, *self.additional_headers)
+        words = {it for _, value in self.additional_headers for it in value.decode().split()}
+        self.hidden = (*self.secrets, *(Secret(it) for it in words if len(it) >= _SHORTEST_SECRET))
         self.signer = Signer(self.dialect, self.secrets, self.source)
         self.timeouts, self._longest = _time_limits(self.policy)
 

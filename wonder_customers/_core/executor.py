@@ -104,7 +104,7 @@ class Executor:
         """Run an operation. `subject` is the customer to lock: ``("reference", …)`` or ``("id", …)``."""
         start = self.waits.clock()
         deadline = start + account_context.policy.deadline
-        released, secrets = self.order.locks.released, account_context.secrets
+        released, secrets = self.order.locks.released, account_context.hidden
         call_context = CallContext(account_context, operation, self.waits, start, deadline, released, secrets, record)
         call_context.begin(self.observers)
         try:

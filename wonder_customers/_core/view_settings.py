@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypedDict
 
 import attrs
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from wonder_customers._core.arguments import checked_policy
 from wonder_customers._core.waits import StopSignal
@@ -48,7 +48,7 @@ class ViewSettings:
     """The settings of a session or view."""
 
     policy: RetryPolicy
-    headers: tuple[Header, ...] = ()
+    headers: tuple[Header, ...] = field(default=(), repr=False)  # their values may be secrets
     language: str | None = None  # None: the language of the account
     stop: StopSignal | None = None
 
