@@ -1,7 +1,7 @@
 """`Secret`, a string that is masked in all output, and tools that keep secrets out of tracebacks."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from enum import Enum
 from functools import wraps
 from hmac import compare_digest
@@ -13,6 +13,7 @@ from attrs import fields, has
 __all__ = [
     "Secret",
     "concealed",
+    "concealed_coroutine",
     "fields_of",
     "guarded",
     "optional_secret",
@@ -72,6 +73,21 @@ def concealed(call: Callable[P, T]) -> Callable[P, T]:
         except BaseException as error:
             del args, kwargs
             without_frames(error)
+            raise
+
+    return concealing
+
+
+def concealed_coroutine(call: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Decorate an async function so that tracebacks contain no frames of this library, but those of the caller."""
+
+    @wraps(call)
+    async def concealing(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await call(*args, **kwargs)
+        except BaseException as error:
+            del args, kwargs
+            without_frames(error, keep_others=True)
             raise
 
     return concealing

@@ -14,6 +14,7 @@ from wonder_customers.bulk.stats import JobStats
 from wonder_customers.bulk.stop_reasons import ExitStatus, Stop, raise_stop, single_error
 from wonder_customers.bulk.task_queue import TaskQueue
 from wonder_customers.errors import BulkError
+from wonder_customers.secret import without_frames
 
 __all__ = ["Job"]
 
@@ -143,6 +144,7 @@ class Job(AsyncIterator[Outcome], ABC):
         else:
             return
         if single is not error:
+            without_frames(single, keep_others=True)  # they contain rows
             raise single
 
     async def _complete(self, kind: object, error: BaseException | None, trace: object) -> None:

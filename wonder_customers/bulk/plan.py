@@ -22,6 +22,7 @@ from wonder_customers.bulk.stop_reasons import Thresholds
 from wonder_customers.dialects.base import Call
 from wonder_customers.errors import ConfigurationError, InvalidRecordError, NotFoundError
 from wonder_customers.records import CLEAR, Customer, CustomerDraft, Phone
+from wonder_customers.secret import concealed_coroutine
 from wonder_customers.session import CustomerSession
 from wonder_customers.wire import Replay
 
@@ -112,6 +113,7 @@ class Plan:
         return self.rows == sent + self.unchanged + self.invalid + self.duplicates
 
 
+@concealed_coroutine
 async def plan(
     session: CustomerSession[Any],
     rows: Rows,

@@ -24,6 +24,7 @@ from wonder_customers.bulk.rows import Outcome
 from wonder_customers.dialects.accounts import environment
 from wonder_customers.dialects.provided_secrets import provided_secrets
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import concealed_coroutine
 from wonder_customers.session import CustomerSession
 
 __all__ = ["PlanWriter", "SavedPlan", "check_plan", "contents", "plan_facts", "save_plan"]
@@ -269,6 +270,7 @@ async def save_plan(
     return found
 
 
+@concealed_coroutine
 async def check_plan(
     path: Path,
     session: CustomerSession[Any],

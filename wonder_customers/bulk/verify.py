@@ -21,6 +21,7 @@ from wonder_customers.bulk.rows import Outcome, Row
 from wonder_customers.errors import AmbiguousReferenceError, ConfigurationError, NotFoundError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.retry import RetryPolicy
+from wonder_customers.secret import concealed_coroutine
 from wonder_customers.session import CustomerSession
 
 __all__ = ["Finding", "Verification", "verify", "wilson"]
@@ -119,6 +120,7 @@ def wilson(wrong: int, of: int) -> tuple[float, float]:
     return max(0.0, (middle - width) / scale), min(1.0, (middle + width) / scale)
 
 
+@concealed_coroutine
 async def verify(
     session: CustomerSession[Any],
     rows: Rows,

@@ -26,6 +26,7 @@ from wonder_customers.errors import (
     RateLimitError,
 )
 from wonder_customers.records import Address, Applied, Customer, CustomerDraft, Phone, Response
+from wonder_customers.secret import without_frames
 from wonder_customers.session import CustomerSession
 
 __all__ = ["TRANSIENT", "RowWriter", "error_code", "refuses_access"]
@@ -143,6 +144,7 @@ class RowWriter:
             raise error
         if stopped:
             return None
+        without_frames(error, keep_others=True)  # they contain the row
         source = row.row
         return Outcome(
             source.number,

@@ -34,6 +34,8 @@ def masked(text: str, *, keep: int = 1) -> str:
 class SourceNotes:
     """The decisions and changes made while a source was read.
 
+    The ``repr`` shows no names of columns, because a file without column names begins with a customer.
+
     Attributes:
         program: The program that exported the source, according to the columns; None if it is not a known export.
         member: The member of a JSON object that contains the rows; None for other sources.
@@ -60,18 +62,18 @@ class SourceNotes:
     program: str | None = None
     member: str | None = None
     encodings: dict[str, str] = field(factory=dict)
-    columns: dict[str, tuple[tuple[str, ...], str]] = field(factory=dict)
-    changes: "Counter[tuple[str, str]]" = field(factory=Counter)
-    examples: dict[tuple[str, str], list[tuple[str, str]]] = field(factory=dict)
-    national: dict[tuple[str, str], tuple[int, str]] = field(factory=dict)
+    columns: dict[str, tuple[tuple[str, ...], str]] = field(factory=dict, repr=False)
+    changes: "Counter[tuple[str, str]]" = field(factory=Counter, repr=False)
+    examples: dict[tuple[str, str], list[tuple[str, str]]] = field(factory=dict, repr=False)
+    national: dict[tuple[str, str], tuple[int, str]] = field(factory=dict, repr=False)
     empty_files: list[str] = field(factory=list)
     footers: int = 0
     footer_references: set[str] = field(factory=set)
     repeated_headers: int = 0
     twins: int = 0
     twin_rows: list[tuple[int, int]] = field(factory=list)
-    mapping: ColumnMapping | None = None
-    samples: dict[str, list[str]] = field(factory=dict)
+    mapping: ColumnMapping | None = field(default=None, repr=False)
+    samples: dict[str, list[str]] = field(factory=dict, repr=False)
     without_names: bool = False
 
     @property

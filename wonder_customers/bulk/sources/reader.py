@@ -27,6 +27,7 @@ from wonder_customers.bulk.sources.text import ByteRange
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError, InvalidRecordError
 from wonder_customers.records import Address, CustomerDraft, Phone
+from wonder_customers.secret import without_frames
 
 __all__ = ["RowReader", "Source", "encodings_of", "read", "rows_of_file", "unsupported_fields"]
 
@@ -52,12 +53,13 @@ class RowReader(Iterator[Row]):
         self._closed = False
         # The first row is read immediately, so that unusable columns are reported before the job starts.
         self._following = rows(self)
+        following = _without_values(self._following)
         try:
-            first = next(self._following, None)
+            first = next(following, None)
         except BaseException:
             self.close()
             raise
-        self._rows = self._following if first is None else chain([first], self._following)
+        self._rows = following if first is None else chain([first], following)
 
     def __iter__(self) -> "RowReader":
         return self
@@ -104,6 +106,15 @@ class RowReader(Iterator[Row]):
         if isinstance(self._following, GeneratorType) and not self._following.gi_running:
             self._following.close()
         self._stack.close()
+
+
+def _without_values(rows: Iterator[Row]) -> Generator[Row]:
+    """Yield the rows. Errors have no frames or causes, which contain values or the password of a database."""
+    try:
+        yield from rows
+    except ConfigurationError as error:
+        without_frames(error)
+        raise
 
 
 def read(
@@ -330,6 +341,9 @@ def _file_encoding(path: Path, reading: Reading) -> str:
             found = encoding_of(contents, given, path.name)
     except unreadable() as error:
         raise read_error(path, error) from None
+    except ConfigurationError as error:
+        without_frames(error)  # they contain the first rows
+        raise
     reading.notes.add_encoding(path.name, given, found)
     return found
 

@@ -1,0 +1,90 @@
+"""Errors of sources and of bulk jobs do not lead to the values of rows."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mock_gateway import ACCOUNTS, MockGateway, json_response
+from security.canary_values import EMAIL, NAME, Canaries, canary_draft
+from security.captured_output import CapturedOutput
+
+from wonder_customers import WonderCustomersError
+from wonder_customers.bulk import Index, Options, Source, plan, sources, sync, verify
+
+pytestmark = pytest.mark.anyio
+
+CANARIES = Canaries({"password": "Pqzxwv-database"})
+FILES = {
+    "broken.json": f'[{{"reference": "r-1", "name": "{NAME}"}}, {{"email": "{EMAIL}'.encode(),
+    "latin.csv": f"reference,name,email\nr-1,{NAME}\xf6,{EMAIL}\n".encode("latin-1"),
+    "headless.csv": f"r-1,{NAME},{EMAIL}\nr-2,{NAME},{EMAIL}\n".encode(),
+}
+
+
+def found_in(error: BaseException) -> set[str]:
+    """Return the canaries in an error, in its causes and in the local variables of their frames."""
+    output = CapturedOutput()
+    output.error(error)
+    return CANARIES.found(*output.pieces)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_unreadable_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(FILES[name])
+    with pytest.raises(WonderCustomersError) as caught:
+        list(sources.read(tmp_path / name))
+    assert found_in(caught.value) == set()
+
+
+def test_encoding_of_a_divided_file(tmp_path: Path) -> None:
+    (tmp_path / "latin.csv").write_bytes(FILES["latin.csv"])
+    with pytest.raises(WonderCustomersError) as caught:
+        list(Index(Source(str(tmp_path / "latin.csv"))))
+    assert found_in(caught.value) == set()
+
+
+def test_failed_query_of_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WONDER_CUSTOMERS_DATABASE_PASSWORD", CANARIES.known["password"])
+    sqlite3.connect(tmp_path / "people.db").close()
+    with pytest.raises(WonderCustomersError) as caught:
+        list(sources.read("-", database=f"sqlite:///{tmp_path}/people.db", query="SELECT * FROM missing"))
+    assert found_in(caught.value) == set()
+
+
+@pytest.mark.parametrize("function", [plan, verify])
+async def test_failed_lookup(function: Any) -> None:
+    refusal = json_response(422, {"status": "invalid-request", "message": "no"})
+    async with MockGateway(refusal).session(ACCOUNTS["monri"]()) as session:
+        with pytest.raises(WonderCustomersError) as caught:
+            await function(session, [canary_draft("monri", "r-1")], workers=1)
+    assert found_in(caught.value) == set()
+
+
+async def test_failed_row() -> None:
+    refusal = json_response(422, {"status": "invalid-request", "message": "no"})
+    session = MockGateway(refusal).session(ACCOUNTS["monri"]())
+    async with session, sync(session, [canary_draft("monri", "r-1")]) as job:
+        (outcome,) = [it async for it in job]
+    assert outcome.error is not None
+    assert found_in(outcome.error) == set()
+
+
+@pytest.mark.parametrize("function", [plan, sync])
+async def test_error_of_the_caller_keeps_its_frames_only(function: Any) -> None:
+    def inspect(outcomes: Any, pending: Any) -> None:
+        del outcomes, pending
+        raise RuntimeError("inspect")
+
+    async def run() -> None:
+        drafts = [canary_draft("monri", "r-1")]
+        async with MockGateway().session(ACCOUNTS["monri"]()) as session:
+            if function is plan:
+                await plan(session, drafts, inspect=inspect)
+            async with sync(session, drafts, options=Options(inspect=inspect)) as job:
+                [_ async for _ in job]
+
+    with pytest.raises(RuntimeError, match="inspect") as caught:
+        await run()
+    assert caught.traceback[-1].name == "inspect"
+    assert found_in(caught.value) == set()
