@@ -373,6 +373,7 @@ def test_every_redaction_is_listed() -> None:
     own = {
         "secret.concealed.concealing without_frames",
         "secret.concealed_coroutine.concealing without_frames",
+        "bulk.shared_limit.SharedLimit._run without_frames",
         "secret.guarded concealed",
         # A second safeguard: reports show no values of the frames below the attempt.
         "_core.attempt.AttemptRunner._sign_and_send without_frames",

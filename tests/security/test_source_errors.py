@@ -4,13 +4,16 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from anyio.abc import SocketStream
 from mock_gateway import ACCOUNTS, MockGateway, json_response
 from security.canary_values import EMAIL, NAME, Canaries, canary_draft
 from security.captured_output import CapturedOutput
 
-from wonder_customers import WonderCustomersError
+from wonder_customers import ConfigurationError, WonderCustomersError
 from wonder_customers.bulk import Index, Options, Source, plan, sources, sync, verify
+from wonder_customers.bulk.shared_limit import SharedLimit
 
 pytestmark = pytest.mark.anyio
 
@@ -45,10 +48,31 @@ def test_encoding_of_a_divided_file(tmp_path: Path) -> None:
 
 
 def test_failed_query_of_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sqlalchemy", reason="needs the extra sql")
     monkeypatch.setenv("WONDER_CUSTOMERS_DATABASE_PASSWORD", CANARIES.known["password"])
     sqlite3.connect(tmp_path / "people.db").close()
     with pytest.raises(WonderCustomersError) as caught:
         list(sources.read("-", database=f"sqlite:///{tmp_path}/people.db", query="SELECT * FROM missing"))
+    assert found_in(caught.value) == set()
+
+
+@pytest.mark.parametrize("response", [b"-WRONGPASS invalid: %b\r\n", b"$5\r\nhello\r\n", b""])
+async def test_refused_password_of_a_shared_limit(monkeypatch: pytest.MonkeyPatch, response: bytes) -> None:
+    pytest.importorskip("redis", reason="needs the extra shared-limit")
+    password = CANARIES.known["password"]
+    monkeypatch.setenv("WONDER_CUSTOMERS_LIMIT_PASSWORD", password)
+
+    async def respond(client: SocketStream) -> None:
+        async with client:
+            await client.receive()
+            await client.send(response.replace(b"%b", password.encode()))
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as group:
+        group.start_soon(listener.serve, respond)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        with pytest.raises(ConfigurationError, match="cannot be reached") as caught:
+            await SharedLimit(f"redis://127.0.0.1:{port}", 10.0).check()
+        group.cancel_scope.cancel()
     assert found_in(caught.value) == set()
 
 
@@ -57,7 +81,7 @@ async def test_failed_lookup(function: Any) -> None:
     refusal = json_response(422, {"status": "invalid-request", "message": "no"})
     async with MockGateway(refusal).session(ACCOUNTS["monri"]()) as session:
         with pytest.raises(WonderCustomersError) as caught:
-            await function(session, [canary_draft("monri", "r-1")], workers=1)
+            await function(session, [canary_draft("monri", "r-1")])
     assert found_in(caught.value) == set()
 
 
@@ -80,7 +104,7 @@ async def test_error_of_the_caller_keeps_its_frames_only(function: Any) -> None:
         drafts = [canary_draft("monri", "r-1")]
         async with MockGateway().session(ACCOUNTS["monri"]()) as session:
             if function is plan:
-                await plan(session, drafts, inspect=inspect)
+                await plan(session, drafts, options=Options(inspect=inspect))
             async with sync(session, drafts, options=Options(inspect=inspect)) as job:
                 [_ async for _ in job]
 

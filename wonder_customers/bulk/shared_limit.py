@@ -13,7 +13,7 @@ from wonder_customers.bulk.options import check_rate
 from wonder_customers.bulk.permits import HORIZON, LONGEST, MARGIN, VALIDITY, Grant, LeasedRateLimit, Unreachable
 from wonder_customers.errors import ConfigurationError, needed
 from wonder_customers.rate_limit import RequestResult, spacing
-from wonder_customers.secret import guarded
+from wonder_customers.secret import guarded, without_frames
 from wonder_customers.wire import Transmission
 
 __all__ = ["PASSWORD", "SharedLimit"]
@@ -128,7 +128,16 @@ class SharedLimit:
     async def _run(self, count: int, validity: float) -> Grant:
         between = spacing(self.rate, 1.0, MARGIN)
         run = partial(self._script, keys=[f"wonder-customers:{self.name}"], args=[between, count, validity])
-        wait, granted = await anyio.to_thread.run_sync(run)
+        try:
+            wait, granted = await anyio.to_thread.run_sync(run)
+        except self._errors as error:
+            # The server may repeat the command, and the frames contain it.
+            without_frames(error)
+            password = environ.get(PASSWORD)
+            error.args = (str(error).replace(password, "***") if password else str(error),)
+            raise
+        except (TypeError, ValueError):
+            raise self._errors("it does not respond like a Redis or Valkey server") from None
         return Grant(float(wait), between, int(granted))
 
     async def _grant(self, count: int, validity: float) -> Grant:
