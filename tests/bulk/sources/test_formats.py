@@ -343,6 +343,9 @@ def test_database_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ("database", "query", "words"),
     [
         ("postgresql://u:secret@localhost/x", "SELECT 1", "contains a password"),
+        ("postgresql://u@localhost/x?connect_timeout=1&password=secret", "SELECT 1", "contains a password"),
+        ("mysql+pymysql://u@localhost/x?Passwd=secret", "SELECT 1", "contains a password"),
+        ("mssql+pyodbc:///?odbc_connect=DRIVER%3DX%3BUID%3Du%3BPWD%3Dsecret", "SELECT 1", "contains a password"),
         ("NO_SUCH_VARIABLE", "SELECT 1", "neither the URL of a database nor the name of an environment variable"),
         ("://", "SELECT 1", "the URL of the database is invalid"),
         ("mysql://u:secret@h:notaport/x", "SELECT 1", "the URL of the database is invalid"),

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading
@@ -31,13 +31,16 @@ _READ_ONLY = {
 }
 """The statements after which a database refuses changes."""
 _REFUSED = frozenset({sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
+_PASSWORD_OPTION = re.compile(r"(?:^|[&;])\s*(?:ssl)?(?:password|passwd|pwd)\s*=", re.IGNORECASE)
+"""A password in the options of a URL, also in the connection string of ODBC."""
 PASSWORD = "WONDER_CUSTOMERS_DATABASE_PASSWORD"  # noqa: S105 - the name of a variable
 
 
 def check_database(given: str) -> None:
     """Raise `ConfigurationError` if the URL of a database contains a password or cannot be used."""
     url = _url(given)
-    if "://" in given and url.password is not None:
+    options = unquote_plus(given.partition("?")[2])
+    if "://" in given and (url.password is not None or _PASSWORD_OPTION.search(options)):
         raise ConfigurationError(
             "the URL of the database contains a password, which other users of this machine can read. Nothing was"
             " read. Put the URL into an environment variable and pass the variable's name, or put the password into"
