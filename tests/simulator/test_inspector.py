@@ -1,5 +1,6 @@
 """The inspector page, in a headless browser."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from chromium import NEEDS_CHROMIUM, Browser
 from projects import run_python
 from simulator.conftest import OPENAPI, Caller
+from simulator.raw_http import connect, read_all
 from simulator.test_wonder import DRAFT
 
 from wonder_customers.simulator import SimulatorServer
@@ -151,6 +153,16 @@ def test_mistakes_in_signed_requests_are_explained(
     shown = _reason(server)
     assert f"The client signed {reason}" in shown
     assert (" was signed, " in shown) is (signed[0] != target)
+
+
+def test_generated_test_quotes_the_path(server: SimulatorServer) -> None:
+    path = '/v1/customers/"+print()+"\\'
+    with connect(server) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        read_all(connection)
+    code = httpx.get(f"{server.origin}/_simulator/log/1").json()["pytest"]
+    called = [it for it in ast.walk(ast.parse(code)) if isinstance(it, ast.Call)]
+    assert [[ast.literal_eval(it) for it in call.args] for call in called] == [["GET", path]]
 
 
 def test_other_mistakes_in_credentials_are_explained(server: SimulatorServer, caller: Caller) -> None:

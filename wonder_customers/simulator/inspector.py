@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
+from json import dumps
 from pprint import pformat
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -113,7 +114,7 @@ def _pytest_code(recorded: RecordedRequest) -> str:
     lines += [
         f"    response = await {gateway}_session.request(",
         f'        "{recorded.method}",',
-        f'        "{recorded.path}",',
+        f"        {dumps(recorded.path)},",
     ]
     if recorded.query:
         lines.append(_argument("query", dict(parse_qsl(recorded.query, keep_blank_values=True))))
