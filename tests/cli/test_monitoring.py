@@ -1,6 +1,7 @@
 """The heartbeat file and the webhook of bulk commands, with a real HTTP server."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -130,6 +131,24 @@ def test_unsafe_url_is_refused_and_not_printed(url: str) -> None:
     with pytest.raises(ConfigurationError, match="must be an https URL without a user name or password") as caught:
         webhook(url)
     assert url not in str(caught.value)
+
+
+def test_temporary_files_do_not_follow_links(command: Command, server: SimulatorServer, folder: Path) -> None:
+    source = folder / "c.csv"
+    source.write_text("reference,name,email\nc-1,Ada Nr 1,x\nc-2,Ada Nr 2,a@example.org\n")
+    (folder / "victim").write_text("kept")
+    for name in ("beat.json", "c.csv.monri.failed.jsonl", "ids.csv"):
+        (folder / f".{name}.{os.getpid()}").symlink_to("victim")
+    words, env = ("sync", "c.csv", "--to", "monri", "--heartbeat", "beat.json"), server.environment()
+    assert command(*words, env=env)[0] == 2
+    source.write_text("reference,name,email\nc-1,Ada Nr 1,b@example.org\nc-2,Ada Nr 2,a@example.org\n")
+    assert command(*words, env=env)[0] == 0  # the row that arrived is removed from the failed rows
+    assert command("ids", "c.csv.monri.journal", "-o", "ids.csv")[0] == 0
+    assert command("forget", "c.csv.monri.journal", "c-1")[0] == 0
+    assert (folder / "victim").read_text() == "kept"
+    assert json.loads((folder / "beat.json").read_text())["state"] == "ended"
+    assert "c-1" not in (folder / "ids.csv").read_text()
+    assert [it for it in folder.iterdir() if it.is_symlink()] == []
 
 
 def test_unwritable_heartbeat_does_not_end_the_job(command: Command, server: SimulatorServer, folder: Path) -> None:

@@ -17,7 +17,7 @@ from attrs import asdict
 
 from wonder_customers._support.card_data import find_card_data, names_security_code
 from wonder_customers.bulk.journal.entries import Entry
-from wonder_customers.bulk.private_files import private_opener
+from wonder_customers.bulk.private_files import new_file_opener, private_opener
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources.assignment import plain
 from wonder_customers.bulk.sources.card_guard import may_have_cards
@@ -152,7 +152,7 @@ class DeadLetters:
         target, removed, size = self.path.resolve(), False, self.path.stat().st_size
         rest = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            with open(rest, "wb", opener=private_opener) as file:
+            with open(rest, "wb", opener=new_file_opener) as file:
                 for line, entry in self._decided(complete=complete, none_left=none_left, find=find):
                     if line is None:
                         removed = True

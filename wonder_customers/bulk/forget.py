@@ -20,7 +20,7 @@ from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.database import connect, reading, writing
 from wonder_customers.bulk.journal.digest import key_mark
 from wonder_customers.bulk.journal.entries import UNCONFIRMED
-from wonder_customers.bulk.private_files import private_opener
+from wonder_customers.bulk.private_files import new_file_opener
 from wonder_customers.bulk.sources.json_files import DEAD_LETTER
 from wonder_customers.bulk.sources.transformations import spreadsheet_text
 
@@ -201,7 +201,7 @@ def _rewritten(path: Path, edit: Callable[[bytes], Edited]) -> int:
         return removed
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(new, "wb", opener=private_opener) as file:
+        with open(new, "wb", opener=new_file_opener) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -7,7 +7,7 @@ from pathlib import Path
 from wonder_customers.bulk.continuation import as_argument
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["check_trusted", "make_private", "private_opener"]
+__all__ = ["check_trusted", "make_private", "new_file_opener", "private_opener"]
 
 
 def private_opener(path: str, flags: int) -> int:
@@ -21,6 +21,12 @@ def private_opener(path: str, flags: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def new_file_opener(path: str, flags: int) -> int:
+    """Create a temporary file like `private_opener`. In a shared folder, another user could have put a link there."""
+    Path(path).unlink(missing_ok=True)
+    return private_opener(path, flags | os.O_EXCL)
 
 
 def make_private(path: Path) -> None:

@@ -13,7 +13,7 @@ import orjson
 from attrs import field, frozen
 
 from wonder_customers._support.loopback import is_encrypted_or_loopback
-from wonder_customers.bulk.private_files import private_opener
+from wonder_customers.bulk.private_files import new_file_opener
 from wonder_customers.cli.output import print_message
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.transports import select_transport
@@ -83,7 +83,7 @@ class Monitor:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         new = self.heartbeat.with_name(f".{self.heartbeat.name}.{os.getpid()}")
         try:
-            with open(new, "wb", opener=private_opener) as file:
+            with open(new, "wb", opener=new_file_opener) as file:
                 file.write(orjson.dumps({"at": at, "pid": os.getpid(), **content}, option=orjson.OPT_APPEND_NEWLINE))
             new.replace(self.heartbeat)
         except OSError as error:
