@@ -28,8 +28,9 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
 _LITERALS = frozenset("-+() ")
 _PREFIX = re.compile(r"[^\W_][-/.#+]?$")
 """The end of a text before a number that belongs to an id, such as ``K-``; not a currency or a word."""
-_TAGS = re.compile(rb"<(?:\w+:)?(row|c)(\s[^>]*|/?)>")
-_ATTRIBUTE = re.compile(rb"""([\w:]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+# A damaged or crafted file may have many beginnings without an end, so no pattern reads beyond the next beginning.
+_TAGS = re.compile(rb"<(?:\w{1,99}+:)?(row|c)(\s[^<>]*|/?)>")
+_ATTRIBUTE = re.compile(rb"""(?<![\w:])([\w:]++)\s*+=\s*(?:"([^"]*)"|'([^']*)')""")
 _PIECE = 1 << 20
 _LARGEST = 64 << 20
 """The number of bytes up to which the formats and the list of sheets are read. Usual files have less than one MB."""
@@ -39,7 +40,7 @@ _OLD_FORMAT = re.compile(rb"\x1e\x04..(?:..)(..)\x00", re.DOTALL)
 """The record of a number format in an .xls file, with the number of characters."""
 _BINARY_FORMAT = re.compile(rb"\x2c(?:[\x08-\x7f]|[\x80-\xff].)..(.)\0\0\0", re.DOTALL)
 """The start of a number format in an .xlsb file, with the number of characters."""
-_ODS_STYLES = re.compile(rb"<number:number-style\b.*?</number:number-style>", re.DOTALL)
+_ODS_STYLES = re.compile(rb"<number:number-style\b(?:(?!<number:number-style\b).)*?</number:number-style>", re.DOTALL)
 _ODS_ZEROS = re.compile(
     rb'number:min-integer-digits="(?:[2-9]|\d\d+)"|[A-Za-z0-9][-/.#]?</number:text>\s*<number:number\b'
 )
@@ -159,13 +160,14 @@ def _formats(styles: bytes) -> dict[bytes, Template]:
 
 
 def _section(xml: bytes, name: bytes) -> bytes:
-    found = re.search(rb"<(?:\w+:)?" + name + rb"\b.*?</(?:\w+:)?" + name + rb"\s*>", xml, re.DOTALL)
-    return found[0] if found else b""
+    start = re.search(rb"<(?:\w{1,99}+:)?" + name + rb"\b", xml)
+    end = start and re.compile(rb"</(?:\w{1,99}+:)?" + name + rb"\s*+>").search(xml, start.end())
+    return xml[start.start() : end.end()] if start and end else b""
 
 
 def _elements(xml: bytes, name: bytes) -> Iterator[dict[str, str]]:
     """Yield the attributes of elements."""
-    for tag in re.finditer(rb"<(?:\w+:)?" + name + rb"""\s((?:[^>"']|"[^"]*"|'[^']*')*)>""", xml):
+    for tag in re.finditer(rb"<(?:\w{1,99}+:)?" + name + rb"""\s((?:[^<>"']|"[^"<]*"|'[^'<]*')*+)>""", xml):
         given = _ATTRIBUTE.findall(tag[1])
         yield {key.decode(): unescape((one or other).decode("utf-8", "replace")) for key, one, other in given}
 

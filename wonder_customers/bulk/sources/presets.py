@@ -24,7 +24,7 @@ _FIRST_WORD = re.compile(
     "^(default)?(billing|billto|mailing|physical|primary|main|(customer|contact|client|guest|member|shopper)s?)?"
 )
 _ADDITION = re.compile(
-    r"\s*[(\[]\s*(iso\b[\w\s\-]*|full|work|business|mobile|billing|primary|main|required|optional|mandatory|international"
+    r"(?<!\s)\s*+[(\[]\s*+(iso\b[\w\s\-]*+|full|work|business|mobile|billing|primary|main|required|optional|mandatory|international"
     r"|(2|two)[ -]letters?( code)?|\d digits)\s*[)\]]\s*$",
     re.IGNORECASE,
 )

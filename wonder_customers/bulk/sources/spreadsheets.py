@@ -37,10 +37,10 @@ _TABLE = re.compile(r"(?i)(xl/.*|content)\.xml$")
 _PIECE = 1 << 20
 _TAG = 10_000
 """The bytes at the end of a piece that may contain the beginning of a cell, with its formula."""
-_ATTRIBUTES = rb"""(?:\s+[\w:.-]+=(?:"[^"]*"|'[^']*'))*?"""
+_ATTRIBUTES = rb"""(?:\s+[\w:.-]+=(?:"[^"<]*"|'[^'<]*'))*?"""
 _LOST = {
     re.compile(
-        rb"""<(?:\w+:)?c(?=[\s>])(?![^>]*\st=["']str)[^>]*>\s*<(?:\w+:)?f\b(?:[^>]*/>|[^<]*</(?:\w+:)?f>)"""
+        rb"""<(?:\w+:)?c(?=[\s>])(?![^<>]*\st=["']str)[^<>]*>\s*<(?:\w+:)?f\b(?:[^<>]*/>|[^<]*</(?:\w+:)?f>)"""
         rb"""\s*(?:<(?:\w+:)?v\s*/>\s*|<(?:\w+:)?v>\s*</(?:\w+:)?v>\s*)?</"""
         rb"""|</(?:\w+:)?f>\s*</(?:\w+:)?c>"""
         rb"""|<table:table-cell(?="""
