@@ -32,9 +32,9 @@ def test_crafted_spreadsheet_is_read_quickly(tmp_path: Path, part: str, before: 
     assert time.process_time() - began < 5.0
 
 
-@pytest.mark.parametrize("name", [" " * SIZE, "phone (iso" + " " * SIZE])
-def test_crafted_column_name_is_read_quickly(tmp_path: Path, name: str) -> None:
-    (tmp_path / "c.csv").write_text(f'reference,"{name}"\nr-1,x\n')
+@pytest.mark.parametrize("names", [f'"{" " * SIZE}"', f'"phone (iso{" " * SIZE}"', "," * 60_000])
+def test_crafted_column_names_are_read_quickly(tmp_path: Path, names: str) -> None:
+    (tmp_path / "c.csv").write_text(f"reference,{names}\nr-1,{'x' * (',' not in names)}\n")
     began = time.process_time()
     assert len(list(sources.read(tmp_path / "c.csv", unknown="ignore"))) == 1
     assert time.process_time() - began < 5.0
