@@ -28,6 +28,7 @@ from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmiss
 __all__ = ["AsyncioTransport"]
 
 _LENIENCIES: Final = {
+    "lenient_headers": True,  # folded lines
     "lenient_chunked_length": True,  # a length beside chunks
     "lenient_spaces_after_chunk_size": True,
     "lenient_optional_cr_before_lf": True,
@@ -264,9 +265,10 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         self._received += len(data)
         try:
             self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
+        except (HttpParserError, HttpParserUpgrade) as error:
             self._reusable = False
-            self._fail(TransportError("the response is not valid HTTP"))
+            cause = f" ({error})" if type(error) is HttpParserError else ""  # a constant text of httptools
+            self._fail(TransportError(f"the response is not valid HTTP{cause}"))
             return
         if self._complete or self._error is not None:
             self._finish()
@@ -307,6 +309,8 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         self._fields.clear()
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if b"\0" in value or name[-1] in b" \t":  # allowed by the lenience for folded lines
+            raise ValueError("not valid in a header")  # `feed_data` raises HttpParserError
         self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
