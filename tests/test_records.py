@@ -121,6 +121,13 @@ def test_draft_copies_the_metadata_dictionary() -> None:
     assert draft.metadata == patch.metadata == {"tier": "gold"}
 
 
+@pytest.mark.parametrize("value", ["email", b"email", None, 5])
+def test_clear_is_a_set_of_names(value: Any) -> None:
+    with pytest.raises(TypeError, match="clear must be a set of names of fields"):
+        CustomerDraft(clear=value)
+    assert CustomerDraft(clear=frozenset(["email"])).clear == {"email"}
+
+
 def test_patch_fields_are_unset_by_default() -> None:
     assert set(attrs.astuple(CustomerPatch(), recurse=False)) == {UNSET}
     assert attrs.fields_dict(CustomerPatch).keys() == attrs.fields_dict(CustomerDraft).keys() - {"clear"}

@@ -48,6 +48,10 @@ def _own(value: object) -> Any:
 
 
 def _names(value: Iterable[str]) -> frozenset[str]:
+    if type(value) is frozenset:  # the default
+        return value
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(f"clear must be a set of names of fields, such as {{'email'}}, not {type(value).__name__}")
     return frozenset(value)
 
 

@@ -29,6 +29,7 @@ from wonder_customers import (
     CustomerSession,
     OutcomeUnknownError,
     RateLimit,
+    RetryPolicy,
 )
 from wonder_customers.bulk import Journal, Options, Row, Source, plan, sync, verify
 from wonder_customers.bulk.forget import forget
@@ -217,9 +218,13 @@ async def test_invalid_options_and_journals_are_refused(account: AccountFactory,
         with pytest.raises(ConfigurationError):
             Options(**wrong)
     unknown: list[dict[str, Any]] = [{"only": ["c-1"]}, {"empty": "Own"}, {"removed": "remove"}, {"workers": "8"}]
+    unknown += [{"workers": None}, {"first": True}, {"retry": 5}, {"retry": RetryPolicy}, {"inspect": []}]
+    unknown += [{"give_up_after": "10m"}, {"failure_share": "20%"}, {"facts": None}]
     for given in unknown:
         with pytest.raises(ConfigurationError, match=rf"^{next(iter(given))} must be "):
             Options(**given)
+    missing: Any = None
+    assert Options(retry=missing) == Options()
     journal = open_journal(tmp_path / "j", account("monri"), "monri")
     with pytest.raises(ConfigurationError, match="is the journal of monri"):
         open_journal(tmp_path / "j", account("wonder"), "wonder")
@@ -239,6 +244,26 @@ async def test_rows_that_are_no_iterable_of_rows_are_refused(account: AccountFac
         for call in (plan, verify):
             with pytest.raises(ConfigurationError, match=r"pass sources\.read\(path\)"):
                 await call(session, given)
+
+
+async def _called(call: Any, **arguments: Any) -> None:
+    found = call(**arguments)
+    if call is not sync:
+        await found
+
+
+async def test_arguments_of_another_type_are_refused_by_the_call(account: AccountFactory) -> None:
+    async with CustomerSession(account("monri")) as session:
+        cases: list[tuple[Any, dict[str, Any]]] = [
+            *((call, {"session": session.account}) for call in (sync, plan, verify)),
+            *((call, {"journal": "c.journal"}) for call in (sync, plan, verify)),
+            *((call, {"options": {"workers": 2}}) for call in (sync, plan)),
+            *((verify, {name: "x"}) for name in ("empty", "workers", "sample")),
+            *((plan, {name: "x"}) for name in ("rate", "look_up")),
+        ]
+        for call, wrong in cases:
+            with pytest.raises(ConfigurationError, match=rf"\b{next(iter(wrong))} must be "):
+                await _called(call, **{"session": session, "rows": [draft(1)]} | wrong)
 
 
 async def test_rows_may_be_a_sequence_without_an_iterator(account: AccountFactory) -> None:

@@ -105,6 +105,9 @@ def test_problem_details_of_errors() -> None:
     assert [body["title"] for body in bodies[13:15]] == [
         "The payment gateway refused the credentials of this service."
     ] * 2
+    other: Any = ValueError("not an error of the library")
+    with pytest.raises(ConfigurationError, match="not ValueError"):
+        problem(other)
     locked = problem(GatewayError("secret words", status=423))
     assert (locked.status, locked.body["title"]) == (502, "The payment gateway refused the request.")
 

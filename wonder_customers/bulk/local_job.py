@@ -17,7 +17,7 @@ from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.journal.removals import Removals
 from wonder_customers.bulk.left_customers import RemovalLimit
-from wonder_customers.bulk.options import Options, Rows
+from wonder_customers.bulk.options import Options, Rows, check_job
 from wonder_customers.bulk.removal import Removal, check_deletion, count_left, removal_problem
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
@@ -360,9 +360,10 @@ def sync(
         options: All settings of the job. See `Options` for the defaults.
 
     Raises:
-        ConfigurationError: When the job is opened, if the journal cannot be read or belongs to another account, or if
-            customers cannot be deleted.
+        ConfigurationError: An argument has a wrong type. When the job is opened: the journal cannot be read or belongs
+            to another account, or customers cannot be deleted.
         BulkError: When the job is opened, if the journal is in use or cannot be written; while iterating, after the
             last outcome, if the job stopped because of a problem. `Job.stopped` contains the reason.
     """
+    check_job(session, journal, options)
     return LocalJob(session, rows, journal, options or Options())

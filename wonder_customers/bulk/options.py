@@ -1,20 +1,23 @@
 """The settings of a bulk job, and the rows it accepts."""
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from math import inf
-from typing import Any, get_args
+from types import NoneType
+from typing import Any, Final, get_args
 
 from attrs import field, frozen
 
 from wonder_customers.bulk.change_filter import Inspect, Only
 from wonder_customers.bulk.empty_cells import EmptyRule
+from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.left_customers import RemovalLimit, RemovedRule
 from wonder_customers.bulk.rows import Row
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.retry import RetryPolicy
+from wonder_customers.session import CustomerSession
 
-__all__ = ["BULK", "Options", "Rows", "check_rate"]
+__all__ = ["BULK", "Options", "Rows", "check_job", "check_rate", "check_type"]
 
 Rows = Iterable[Row | CustomerDraft] | AsyncIterable[Row | CustomerDraft]
 """The rows that a job accepts: the rows of a source, or any drafts."""
@@ -26,10 +29,38 @@ SLOWEST = 1 / 3600
 """The lowest accepted rate in requests per second: one per hour. At a lower rate, a job would appear to hang."""
 
 
+_TYPES: Final[Mapping[str, tuple[tuple[Any, ...], str]]] = {
+    "inspect": ((Callable, NoneType), "a function"),
+    "retry": ((RetryPolicy,), "a RetryPolicy"),
+    "give_up_after": ((int, float, NoneType), "a number of seconds"),
+    "failure_share": ((int, float, NoneType), "a number from 0 to 1"),
+    "facts": ((Mapping,), "a mapping"),
+}
+
+
+def check_type(name: str, value: object, kinds: tuple[Any, ...], what: str) -> None:
+    """Raise `ConfigurationError` unless an argument is an instance of one of `kinds`."""
+    if not isinstance(value, kinds):
+        kind = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise ConfigurationError(f"{name} must be {what}, not {kind}")
+
+
+def check_job(session: object, journal: object, options: object = None) -> None:
+    """Raise `ConfigurationError` unless the arguments of a job have the right types."""
+    check_type("session", session, (CustomerSession,), "an open CustomerSession")
+    check_type("journal", journal, (RowJournal, NoneType), "a Journal, such as Journal.open(…), or None")
+    check_type("options", options, (Options, NoneType), "Options(…)")
+
+
 def check_rate(rate: float | None) -> None:
     """Raise `ConfigurationError` unless a rate in requests per second is valid."""
+    check_type("rate", rate, (int, float, NoneType), "a number of requests per second")
     if rate is not None and not SLOWEST <= rate < inf:
         raise ConfigurationError(f"the rate must be finite and at least 1 request per hour, not {rate:g} per second")
+
+
+def _policy(given: RetryPolicy | None) -> RetryPolicy:
+    return BULK if given is None else given
 
 
 @frozen(kw_only=True)
@@ -71,7 +102,7 @@ class Options:
     removed: RemovedRule = "report"
     max_removed: int | str = "5%"
     inspect: Inspect | None = None
-    retry: RetryPolicy = BULK
+    retry: RetryPolicy = field(default=BULK, converter=_policy)
     max_failures: int | None = None
     give_up_after: float | None = None
     failure_share: float | None = 0.2
@@ -80,6 +111,8 @@ class Options:
 
     def __attrs_post_init__(self) -> None:
         RemovalLimit.parse(self.max_removed)
+        for name, (kinds, what) in _TYPES.items():
+            check_type(name, getattr(self, name), kinds, what)
         for name, values in (
             ("only", get_args(Only)),
             ("empty", get_args(EmptyRule)),
@@ -89,7 +122,8 @@ class Options:
                 raise ConfigurationError(f"{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
         for name in ("workers", "first", "max_failures"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
+            missing = value is None and name != "workers"
+            if not missing and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
         if self.give_up_after is not None and not 0 < self.give_up_after < inf:
             raise ConfigurationError(

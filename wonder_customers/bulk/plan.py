@@ -13,7 +13,7 @@ from wonder_customers.bulk.empty_cells import flat_values
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.removals import Removals
 from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit
-from wonder_customers.bulk.options import Options, Rows, check_rate
+from wonder_customers.bulk.options import Options, Rows, check_job, check_rate, check_type
 from wonder_customers.bulk.removal import check_deletion, count_left, removal_problem
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
@@ -141,6 +141,7 @@ async def plan(
             argument is invalid, or the gateway cannot delete customers.
         CallError: A lookup failed.
     """
+    check_job(session, journal, options)
     notes = rows.notes if isinstance(rows, RowReader) else SourceNotes()
     chosen = options or Options()
     deletes = chosen.removed == "delete"
@@ -154,6 +155,7 @@ async def plan(
     )  # fmt: skip
     async with batches:  # closes the source, also if an argument is invalid
         check_rate(rate)
+        check_type("look_up", look_up, (int,), "a whole number")
         if look_up < 0:
             raise ConfigurationError(f"look_up must be at least 0, not {look_up}. Nothing was looked up.")
         if journal is not None:

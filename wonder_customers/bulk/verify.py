@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, closing
 from math import sqrt
+from types import NoneType
 from typing import Any, Final, Literal
 
 import anyio.to_thread
@@ -16,7 +17,7 @@ from wonder_customers.bulk.empty_cells import EmptyRule, apply_rule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.entries import Entry
 from wonder_customers.bulk.journal.removals import Removals
-from wonder_customers.bulk.options import BULK, Rows
+from wonder_customers.bulk.options import BULK, Options, Rows, check_job, check_type
 from wonder_customers.bulk.rows import Outcome, Row
 from wonder_customers.errors import AmbiguousReferenceError, ConfigurationError, NotFoundError
 from wonder_customers.records import CustomerDraft
@@ -147,10 +148,11 @@ async def verify(
         rng: The random number generator that draws the sample; None for a new generator.
 
     Raises:
-        ConfigurationError: The source or the journal cannot be read, the journal belongs to another account, or the
-            sample size is invalid.
+        ConfigurationError: The source or the journal cannot be read, the journal belongs to another account, or an
+            argument is invalid.
         CallError: A customer could not be read.
     """
+    check_job(session, journal)
     found = Verification()
     lookups = session.with_options(retry=retry)
     rng = rng or random.Random()  # noqa: S311 - not for secrets
@@ -161,6 +163,8 @@ async def verify(
         comparison = _Comparison(lookups, journal, find, empty, seen, found)
         if journal is not None:
             await anyio.to_thread.run_sync(journal.check, session.account)
+        Options(empty=empty, workers=workers)
+        check_type("sample", sample, (int, NoneType), "a whole number")
         if sample is not None and sample < 1:
             raise ConfigurationError(f"sample must be at least 1, not {sample}. Nothing was read back.")
         if sample is not None:

@@ -82,6 +82,8 @@ def problem(error: WonderCustomersError) -> Problem:
     ``request_id`` identifies the request in your logs. The details contain only those messages of the gateway that are
     about fields.
     """
+    if not isinstance(error, WonderCustomersError):
+        raise ConfigurationError(f"expected a WonderCustomersError, not {type(error).__name__}")
     # A "not found" that a proxy may have sent is handled like another invalid response.
     known = CallError("") if isinstance(error, NotFoundError) and not error.certain else error
     status, title = next((status, title) for kind, status, title in _STATUSES if isinstance(known, kind))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -72,6 +72,7 @@ class Entry(NamedTuple):
         return self.reference, self.raw, self.id, self.result if self.run == run else None
 
 
+@runtime_checkable
 class RowJournal(Protocol):
     """The base class of journals, and the interface that a job requires."""
 
