@@ -289,6 +289,24 @@ def test_limit_is_used_by_one_event_loop_at_a_time(kind: Callable[[], Any]) -> N
         limit.release(transmission, RequestResult("ok", 0.1))
 
 
+@pytest.mark.parametrize("kind", [partial(RateLimit, 100), partial(AdaptiveRateLimit, 100)])
+def test_limit_forgets_the_tasks_of_a_closed_event_loop(kind: Callable[[], Any]) -> None:
+    limit, loop = kind(), asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # called when the garbage collector finds the tasks
+    tasks = [loop.create_task(limit.acquire(Transmission())) for _ in range(12)]
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert not all(task.done() for task in tasks)
+
+    async def use() -> None:
+        with anyio.fail_after(5):
+            for transmission in [Transmission() for _ in range(10)]:
+                await limit.acquire(transmission)
+                limit.release(transmission, RequestResult("ok", 0.1))
+
+    anyio.run(use)
+
+
 def test_limits_show_their_settings() -> None:
     assert repr(RateLimit(25)) == "RateLimit(25, per=1)"
     assert repr(AdaptiveRateLimit()) == "<AdaptiveRateLimit unlimited, 8 concurrent>"

@@ -123,13 +123,15 @@ class _Window:
     def end(self, transmission: Transmission) -> None:
         self._outstanding.discard(id(transmission))
 
+    def clear(self) -> None:
+        self._outstanding.clear()
+
 
 class _Paced:
     """Base class of both limits."""
 
     def __init__(self, requests: float | None, per: float) -> None:
-        self._changed = WaitQueue()
-        """Wakes the head of the queue when a request was sent or ended."""
+        self._changed = WaitQueue()  # wakes the head of the queue when a request was sent or ended
         self._window = None if requests is None else _Window(requests, per, self._changed.wake)
         self._spacing = 0.0 if requests is None else spacing(requests, per, min(_MARGIN, _MARGIN * per))
         self._due = -inf
@@ -157,6 +159,10 @@ class _Paced:
                 "the rate limit is in use on another event loop. Nothing was sent. Use a separate rate limit for each"
                 " event loop."
             )
+        self._head = False  # the tasks of a closed event loop neither send nor release anything
+        left: tuple[Any, ...] = (self._held, self._queue, self._changed, self._window or self._held)
+        for it in left:
+            it.clear()
 
     async def _wait(self) -> None:
         """Wait at the head of the queue until a permit is free."""
@@ -165,19 +171,13 @@ class _Paced:
         self._head = True
         try:
             while (delay := self._delay(clock.monotonic())) > 0:
-                await self._pause(delay)
+                await (self._changed.wait(lambda: None) if delay == inf else clock.sleep(delay))
         finally:
             self._next()
 
     def _next(self) -> None:
         # The head stays occupied while it is handed over, so that no other task can take it.
         self._head = self._queue.wake()
-
-    async def _pause(self, delay: float) -> None:
-        if delay == inf:
-            await self._changed.wait(lambda: None)
-        else:
-            await clock.sleep(delay)
 
     def _end(self, transmission: Transmission) -> None:
         self._held.discard(id(transmission))

@@ -79,6 +79,10 @@ class WaitQueue:
                     ends.discard(scope.cancel)
         return selected
 
+    def clear(self) -> None:
+        """Forget the waiting tasks, whose event loop is closed."""
+        self._waiters.clear()
+
     def wake(self) -> bool:
         """Select the task that has waited longest. Return False if no task waits."""
         while self._waiters:
