@@ -24,7 +24,15 @@ from scripted_transport import (
     respond,
     use_real_time,
 )
-from wonder_customers import CallError, DeadlineExceededError, NotSentError, RequestResult, RetryPolicy, StopSignal
+from wonder_customers import (
+    CallError,
+    ConfigurationError,
+    DeadlineExceededError,
+    NotSentError,
+    RequestResult,
+    RetryPolicy,
+    StopSignal,
+)
 from wonder_customers._core.observers import ObserverGroup
 from wonder_customers.events import Event, Waiting
 from wonder_customers.wire import Transmission
@@ -185,3 +193,26 @@ async def test_request_whose_permit_is_not_renewed_is_not_sent() -> None:
     with pytest.raises(NotSentError, match="no other permit was available") as caught:
         await it.get(UUID)
     assert (caught.value.attempts, [result.kind for _, result in limit.released]) == (1, ["failed"])
+
+
+async def test_permits_that_have_always_expired_end_at_the_deadline() -> None:
+    it = use_real_time(make_harness(policy=RetryPolicy(deadline=0.02, attempts=1)))
+    it.script.ends_in_time = True
+    it.executor.runner.use(it.script)
+    limited(it, *([expired] * 20_000))
+    with pytest.raises(NotSentError, match="no other permit was available"):
+        await it.get(UUID)
+
+
+async def test_limit_without_an_async_acquire_is_reported() -> None:
+    class Plain(ScriptedLimit):
+        def acquire(self, transmission: Transmission, /) -> Any:
+            return None
+
+    it = make_harness()
+    it.executor.runner.rate_limit = Plain([])
+    with pytest.raises(
+        ConfigurationError, match=r"must be an async method, but it returned NoneType\. Nothing was sent"
+    ):
+        await it.get(UUID)
+    assert it.account_context.account.connections == 0

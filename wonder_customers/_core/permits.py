@@ -7,9 +7,11 @@ from math import inf
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 
 from wonder_customers._core.context import AttemptResult, CallContext
 from wonder_customers._support.wait_queue import DividedSlots
+from wonder_customers.errors import ConfigurationError
 from wonder_customers.rate_limit import RateLimiter, RequestResult
 from wonder_customers.retry import Evidence
 from wonder_customers.wire import Transmission, TransportError
@@ -43,10 +45,13 @@ async def wait_for_permit(
 async def _wait_for_rate_limit(
     rate_limit: RateLimiter, call_context: CallContext, transmission: Transmission, within: float
 ) -> None:
-    with ExitStack() as wait:
-        await _Watched(
-            rate_limit.acquire(transmission), lambda: wait.enter_context(_reported_wait(call_context, within))
+    acquiring: Any = rate_limit.acquire(transmission)
+    if not hasattr(acquiring, "__await__"):
+        raise ConfigurationError(
+            f"rate_limit.acquire must be an async method, but it returned {type(acquiring).__name__}. Nothing was sent."
         )
+    with ExitStack() as wait:
+        await _Watched(acquiring, lambda: wait.enter_context(_reported_wait(call_context, within)))
     if transmission.valid_until < inf:
         transmission.renew = partial(_renew, rate_limit, call_context, transmission)
 
@@ -67,6 +72,7 @@ async def _renew(rate_limit: RateLimiter, call_context: CallContext, transmissio
     """Acquire a new permit after a permit has expired."""
     renewed = False
     with anyio.move_on_after(call_context.remaining()), call_context.interruptible():
+        await anyio.lowlevel.checkpoint()  # ends at the deadline even if each permit has expired when it is granted
         await rate_limit.acquire(transmission)
         renewed = True
     if not renewed:
