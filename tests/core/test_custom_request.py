@@ -166,3 +166,13 @@ async def test_user_agent_names_versions_and_the_application() -> None:
 def test_invalid_app_info_is_refused_with_the_reason(text: Any, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=f"app_info must be a str of 1 to 200 printable ASCII .*,.* {reason}"):
         CustomerSession(Monri("k", "t"), app_info=text)
+
+
+@pytest.mark.parametrize(
+    ("method", "length"), [("POST", "0"), ("PUT", "0"), ("PATCH", "0"), ("GET", None), ("DELETE", None)]
+)
+async def test_write_without_a_body_has_a_length(method: str, length: str | None) -> None:
+    requests: list[httpx.Request] = []
+    async with recording(requests) as it:
+        await it.request(method, "/v2/customers/1/lock")
+    assert requests[0].headers.get("content-length") == length

@@ -67,10 +67,12 @@ WRONG = [
     (Own(None), "returned NoneType instead of HttpResponse"),
     (Own({"status": 200}), "returned dict instead of HttpResponse"),
     (AtOnce(FOUND), "returned HttpResponse instead of an awaitable"),
+    (Own(HttpResponse("200", {}, b"{}")), "are str and bytes, not int and bytes"),  # type: ignore[arg-type]
+    (Own(HttpResponse(200, {}, "{}")), "are int and str, not int and bytes"),  # type: ignore[arg-type]
 ]
 
 
-@pytest.mark.parametrize(("transport", "words"), WRONG, ids=["None", "a dictionary", "at once"])
+@pytest.mark.parametrize(("transport", "words"), WRONG, ids=["None", "a dictionary", "at once", "status", "text"])
 @pytest.mark.anyio
 async def test_invalid_result_is_no_response_to_a_read_and_unknown_for_a_write(transport: Own, words: str) -> None:
     async with CustomerSession(monri(), transport=transport, retry=ONCE) as session:

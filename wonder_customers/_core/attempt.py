@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import anyio.to_thread
@@ -57,6 +57,8 @@ __all__ = ["AttemptRunner"]
 Perform = Callable[[CallContext, Call[AccessToken]], Awaitable[Response[AccessToken]]]
 
 _WAIT_HEADERS: Final = frozenset({"retry-after", "retry-after-ms"})
+_WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})
+"""Methods whose requests have a length even without a body: some servers refuse others with HTTP 411."""
 _LARGE: Final = 128 * 1024
 """Longer response bodies, in bytes, are decoded in a thread."""
 
@@ -224,6 +226,13 @@ class AttemptRunner:
         if not isinstance(response, HttpResponse):
             transmission.sent = True
             raise TransportError(f"the transport's `send` returned {type(response).__name__} instead of HttpResponse")
+        status, body = cast("tuple[Any, Any]", (response.status, response.body))
+        if not (isinstance(status, int) and isinstance(body, (bytes, bytearray))):
+            transmission.sent = True
+            kinds = f"{type(status).__name__} and {type(body).__name__}"
+            raise TransportError(
+                f"the status and the body of the transport's HttpResponse are {kinds}, not int and bytes"
+            )
         return response
 
     def _check_open(self) -> None:
@@ -238,7 +247,7 @@ class AttemptRunner:
         headers = (*account_context.headers, self.user_agent, (b"X-Request-ID", unique.encode("ascii")))
         if call.signed:
             headers += signer.dialect.headers(request, self.wall(), f"{unique[:8]}{unique[-8:]}", signer.bearer)
-        if request.body:
+        if request.body or request.method in _WITH_LENGTH:
             headers += ((b"Content-Length", b"%d" % len(request.body)),)
         timeouts = account_context.timeouts_within(remaining)
         return SignedRequest(dialect.origin, request.method, request.target, headers, request.body, timeouts, remaining)
