@@ -81,6 +81,9 @@ def problem(error: WonderCustomersError) -> Problem:
     Invalid fields are listed in ``violations``. For a `CallError`, ``applied`` states whether a change was made, and
     ``request_id`` identifies the request in your logs. The details contain only those messages of the gateway that are
     about fields.
+
+    Raises:
+        ConfigurationError: `error` is not an error of this library.
     """
     if not isinstance(error, WonderCustomersError):
         raise ConfigurationError(f"expected a WonderCustomersError, not {type(error).__name__}")
