@@ -77,6 +77,22 @@ def test_httpx_transport_refuses_settings_beside_a_transport(more: dict[str, Any
         HttpxTransport(transport=httpx.AsyncHTTPTransport, **more)
 
 
+@pytest.mark.parametrize("wrong", [5, "httpx", httpx.AsyncClient(), AsyncioTransport(), lambda proxy: None])
+def test_httpx_transport_refuses_other_objects_as_transports(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^(transport must be|the transport <lambda> cannot be called)"):
+        HttpxTransport(transport=wrong)
+
+
+async def test_function_that_returns_no_httpx_transport_is_reported() -> None:
+    wrong: Any = httpx.AsyncClient
+    pool = HttpxTransport(transport=wrong, max_connections=1)
+    async with CustomerSession(ACCOUNT, transport=pool) as it:
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match=r"must return a transport of httpx, not AsyncClient"):
+                await it.get("c-1")
+    assert pool.open_connections == 0
+
+
 @pytest.mark.parametrize("kind", [AsyncioTransport, HttpxTransport])
 def test_local_address_must_be_an_ip_address(kind: type[AsyncioTransport | HttpxTransport]) -> None:
     with pytest.raises(ConfigurationError, match="local_address must be an IP address, not 'eth0'"):

@@ -10,14 +10,14 @@ from wonder_customers.transports.network import running_on_asyncio
 from wonder_customers.transports.pool import check_max_connections
 from wonder_customers.wire import Transport
 
-__all__ = ["check_transport", "patched_library", "select_transport"]
+__all__ = ["check_factory", "check_transport", "patched_library", "select_transport"]
 
 
 def check_transport(transport: Any, max_connections: int) -> None:
     """Raise `ConfigurationError` if a transport argument of a session is invalid."""
     check_max_connections(max_connections)
     if _is_factory(transport):
-        _check_arguments(transport)
+        check_factory(transport)
     elif transport is not None and not hasattr(transport, "handle_async_request"):
         _check_methods(transport)
 
@@ -38,7 +38,11 @@ def _check_methods(transport: Any) -> None:
             )
 
 
-def _check_arguments(factory: Any) -> None:
+def check_factory(factory: Any) -> None:
+    """Raise `ConfigurationError` unless `factory` can be called without arguments."""
+    if not callable(factory):
+        kind = type(factory).__name__
+        raise ConfigurationError(f"transport must be a transport of httpx or a function that returns one, not {kind}")
     try:
         signature(factory).bind()
     except TypeError as error:

@@ -12,7 +12,7 @@ import httpx
 
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed
-from wonder_customers.transports import loopback_guard, patched_library
+from wonder_customers.transports import check_factory, loopback_guard, patched_library
 from wonder_customers.transports.messages import (
     MAX_BODY,
     build_request,
@@ -109,6 +109,8 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
         url = proxy.reveal() if isinstance(proxy, Secret) else proxy
         self._proxy = None if url is None else _proxy(url, self._own_context())
         is_shared = hasattr(transport, "handle_async_request") and not isinstance(transport, type)
+        if transport is not None and not is_shared:
+            check_factory(transport)
         self._shared: Any = transport if is_shared else None
         self._factory: Any = self._own if transport is None else transport
         self._resolver = Resolver() if proxy is None and transport is None else None
@@ -124,7 +126,11 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
     def _new(self, origin: Origin) -> "HttpxConnection":
         if self._shared is not None:
             return HttpxConnection(origin, self._shared, None, shared=True)
-        return HttpxConnection(origin, self._factory(), self._resolver)
+        made = self._factory()
+        if not hasattr(made, "handle_async_request"):
+            kind = type(made).__name__
+            raise ConfigurationError(f"the function passed as transport must return a transport of httpx, not {kind}")
+        return HttpxConnection(origin, made, self._resolver)
 
     def _own_context(self) -> Any:
         return default_context() if self._context is None else _Unchanged(self._context)
