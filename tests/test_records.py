@@ -121,7 +121,7 @@ def test_draft_copies_the_metadata_dictionary() -> None:
     assert draft.metadata == patch.metadata == {"tier": "gold"}
 
 
-@pytest.mark.parametrize("value", ["email", b"email", None, 5])
+@pytest.mark.parametrize("value", ["email", b"email"])
 def test_clear_is_a_set_of_names(value: Any) -> None:
     with pytest.raises(TypeError, match="clear must be a set of names of fields"):
         CustomerDraft(clear=value)

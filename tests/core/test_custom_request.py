@@ -3,11 +3,13 @@
 import re
 import sys
 import traceback
+from enum import Enum
 from typing import Any
 
 import httpx
 import pytest
 import sniffio
+from attrs import evolve
 from fault_injection.sessions import fresh, session
 
 from wonder_customers import (
@@ -22,6 +24,11 @@ from wonder_customers import (
 from wonder_customers.simulator import SimulatorServer
 
 pytestmark = pytest.mark.anyio
+
+
+class Text(str, Enum):  # noqa: UP042 - unlike that of a StrEnum, `str` of a member is "Text.ONE"
+    ONE = "billing & co"
+
 
 PATHS = {"monri": "/v2/customers", "paydock": "/v1/customers"}
 
@@ -45,6 +52,24 @@ async def test_any_endpoint_can_be_read(gateway: str, simulator: SimulatorServer
         assert made.id in str(response.record)
         with pytest.raises(NotFoundError):
             await it.request("GET", f"{PATHS[gateway]}/000000000000000000000000", query={"a b": "c/d"})
+
+
+@pytest.mark.parametrize("gateway", ["monri", "paydock", "wonder"])
+async def test_reference_of_an_enum_is_its_value(gateway: str, simulator: SimulatorServer) -> None:
+    async with session(simulator, gateway) as it:
+        draft = evolve(fresh(gateway), reference=Text.ONE)
+        made = [await it.upsert(draft) for _ in range(2)]
+        assert await it.get_by_reference(Text.ONE) == made[1]
+        ids: Any = Enum("ids", {"one": made[0].id}, type=str)
+        assert (await it.get(ids["one"])).id == made[1].id
+    assert simulator.store.ledger(gateway)["billing & co"] == 1
+
+
+async def test_query_with_a_member_of_an_enum_has_its_value() -> None:
+    requests: list[httpx.Request] = []
+    async with recording(requests) as it:
+        await it.request("GET", "/v2", query={"a": Text.ONE, Text.ONE: 5})
+    assert requests[0].url.raw_path == b"/v2?a=billing%20%26%20co&billing%20%26%20co=5"
 
 
 async def test_write_is_repeated_only_if_it_is_idempotent(simulator: SimulatorServer) -> None:

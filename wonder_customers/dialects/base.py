@@ -8,7 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar, cast
 from urllib.parse import quote
 
 from attrs import define, field, frozen
@@ -368,11 +368,11 @@ def path_segment(gateway: str, name: str, value: object, longest: int = 255) -> 
         InvalidRecordError: `value` cannot be a path segment.
     """
     if isinstance(value, str) and len(value) <= longest and _PLAIN_SEGMENT.fullmatch(value):
-        return value
+        return str.__str__(value)  # `str` of an enum member would be its name
     problem = path_segment_problem(value, longest)
     if problem:
         raise InvalidRecordError(gateway, [Violation(name, None, problem)])
-    return quote(str(value), safe="")
+    return quote(cast("str", value), safe="")
 
 
 _PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")

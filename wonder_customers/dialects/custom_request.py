@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import unquote
 
 import orjson
 
@@ -12,6 +12,7 @@ from wonder_customers._support.card_data import find_card_data, is_id
 from wonder_customers.dialects.base import UNPAIRED_SURROGATE, Call, Dialect, Steps, send
 from wonder_customers.dialects.explanations import explained
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
+from wonder_customers.dialects.pagination import encode_query
 from wonder_customers.dialects.responses import error_object, gateway_error, invalid_response, redirect_error
 from wonder_customers.errors import CallError, InvalidRecordError, Violation
 from wonder_customers.wire import HttpRequest, HttpResponse, Replay
@@ -35,7 +36,7 @@ def custom_request(
     if problem is not None:
         raise InvalidRecordError(dialect.gateway, [Violation(*problem)])
     replay = Replay.READ if name == "GET" else Replay.IDEMPOTENT if idempotent else Replay.NONE
-    target = path + ("?" + urlencode(query, quote_via=quote, safe="") if query else "")
+    target = path + (encode_query(query) if query else "")
     request = HttpRequest(name, target, "(custom)", b"" if body is None else orjson.dumps(body))
     return send(Call(request, replay, _decode))
 

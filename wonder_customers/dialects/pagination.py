@@ -16,7 +16,14 @@ def query_string(position: Mapping[str, int], filters: Mapping[str, str]) -> str
 
     `position` contains the limit and the offset under the gateway's names, and `filters` the other parameters.
     """
-    return "?" + urlencode({**position, **filters}, quote_via=quote, safe="")
+    return encode_query({**position, **filters})
+
+
+def encode_query(parameters: Mapping[str, str | int]) -> str:
+    """Return a percent-encoded query string with a leading question mark."""
+    # `urlencode` uses `str`, which returns the name of an enum member instead of its value.
+    plain = [(str.__str__(name), str.__str__(it) if isinstance(it, str) else it) for name, it in parameters.items()]
+    return "?" + urlencode(plain, quote_via=quote, safe="")
 
 
 def parse_offset(gateway: str, cursor: object) -> int:
