@@ -37,7 +37,10 @@ TABLES: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", ["c.jsonl", "c.json", "it's.jsonl", "c.jsonl.gz"])
-@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+@pytest.mark.parametrize(
+    "table",
+    [pytest.param(it, id=name, marks=pytest.mark.long if len(it) > 1000 else ()) for name, it in TABLES.items()],
+)
 def test_query_reads_the_strings_of_json(
     table: list[dict[str, Any]], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
