@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -25,22 +26,31 @@ def row(number: int, email: str = "") -> str:
     return f"forget-{number:04},Ada Nr {number},{email or f'a{number}@example.org'}\n"
 
 
-@pytest.fixture
-def job_folder(
-    tmp_path: Path, server: SimulatorServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Path:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, _simulator: SimulatorServer) -> Path:
     """A folder with every file that commands write for a source in which each tenth row fails."""
-    for name, value in server.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path_factory.mktemp("written")
     text = HEAD + "".join(row(number, "no address" if number % 10 == 0 else "") for number in range(ROWS))
-    (tmp_path / "c.csv").write_text(text)
+    (folder / "c.csv").write_text(text)
     journal = "c.csv.paydock.journal"
     sync = ["sync", "c.csv", "--to", "paydock", "--dead-letter-values", "--report", "r.json", "--html", "h.html"]
     plan = ["plan", "c.csv", "--to", "paydock", "--save", "plan.jsonl"]
-    assert [run(sync), run(["ids", journal, "-o", "ids.csv"]), run(plan)] == [2, 0, 2]
-    assert run(["columns", "c.csv", "-o", "mapping.toml"]) == 0
-    capfd.readouterr()
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in _simulator.environment().items():
+            patched.setenv(name, value)
+        patched.chdir(folder)
+        assert [run(sync), run(["ids", journal, "-o", "ids.csv"]), run(plan)] == [2, 0, 2]
+        assert run(["columns", "c.csv", "-o", "mapping.toml"]) == 0
+    return folder
+
+
+@pytest.fixture
+def job_folder(written: Path, tmp_path: Path, _simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the folder `written`, which is the working directory."""
+    for name, value in _simulator.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -152,7 +162,7 @@ def test_unreadable_list_of_references_erases_nothing(job_folder: Path, capfd: p
 
 @pytest.mark.parametrize("reference", ["forget-0003", 'say "hi"', "k-ÄÖ-1", "k-Ж-1", "C/18,15"])
 def test_other_files_with_the_customer_are_listed(
-    reference: str, job_folder: Path, server: SimulatorServer, capfd: pytest.CaptureFixture[str]
+    reference: str, job_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     quoted = reference.replace('"', '""')
     rows = f'reference,name\nother-1,Ada\n"{quoted}",Ada\n'
