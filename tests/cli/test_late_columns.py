@@ -7,7 +7,7 @@ from cli.conftest import Command
 
 from wonder_customers.simulator.server import SimulatorServer
 
-KNOWN = 1500
+KNOWN = 1010
 
 
 def write(folder: Path) -> None:
