@@ -51,7 +51,7 @@ async def test_own_backends(monri_session, gateway_cassette):
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-p", "xdist.plugin", "-n2")])
+@pytest.mark.parametrize("workers", [pytest.param((), marks=pytest.mark.long), ("-p", "xdist.plugin", "-n2")])
 def test_gateway_cassette_is_recorded_once_and_replayed_on_both_event_loops(
     customer_simulator: CustomerSimulator, tmp_path: Path, workers: tuple[str, ...]
 ) -> None:
