@@ -107,7 +107,7 @@ async def test_rows_of_a_slow_source_are_sent_before_their_batch_is_full(jobs: J
         yield draft(3)
 
     async with jobs.session() as session:
-        with anyio.fail_after(10):
+        with anyio.fail_after(120):
             async with sync(session, slow()) as job:
                 numbers = []
                 async for outcome in job:
