@@ -11,6 +11,7 @@ from scripted_transport import (
     NOT_FOUND,
     PAYDOCK,
     STALE_CONNECTION,
+    Step,
     draft,
     make_harness,
     no_response,
@@ -122,10 +123,19 @@ async def test_unsent_retry_leaves_the_create_unknown() -> None:
 
 
 @pytest.mark.parametrize("reference", ["r-1", None])
-async def test_http_429_is_waited_out_for_every_operation(reference: str | None) -> None:
-    it = make_harness(respond(429, {}, retry_after="7"), CREATED)
+@pytest.mark.parametrize(
+    ("ends", "waits"),
+    [
+        ([respond(429, {}, retry_after="7")], [7.0 + 3.5]),
+        ([respond(429, {}, retry_after="-5"), respond(429, {})], [0.5, 1.0]),
+        ([no_response(sent=True, status=429, retry_after="3")], [3.0 + 1.5]),
+    ],
+    ids=["Retry-After", "no valid Retry-After", "lost body"],
+)
+async def test_http_429_is_waited_out(ends: list[Step], waits: list[float], reference: str | None) -> None:
+    it = make_harness(*ends, CREATED)
     await it.create(draft(reference=reference))
-    assert it.clock.waits == [7.0 + 3.5]
+    assert it.clock.waits == waits
 
 
 async def test_retry_after_beyond_the_deadline_raises_rate_limit_error() -> None:
@@ -133,18 +143,6 @@ async def test_retry_after_beyond_the_deadline_raises_rate_limit_error() -> None
     with pytest.raises(RateLimitError) as caught:
         await it.create(draft())
     assert (caught.value.retry_after, caught.value.applied, it.clock.waits) == (1e9, "no", [])
-
-
-async def test_throttled_wait_without_retry_after() -> None:
-    it = make_harness(respond(429, {}, retry_after="-5"), respond(429, {}), CREATED)
-    await it.create(draft())
-    assert it.clock.waits == [0.5, 1.0]
-
-
-async def test_http_429_with_lost_body_is_throttled() -> None:
-    it = make_harness(no_response(sent=True, status=429, retry_after="3"), CREATED)
-    await it.create(draft(reference=None))
-    assert it.clock.waits == [3.0 + 1.5]
 
 
 @pytest.mark.parametrize("end", UNCONFIRMED_ENDS)
@@ -163,20 +161,15 @@ async def test_native_upsert_with_status_201_and_a_lost_body_is_looked_up(wonder
     assert it.script.lines()[1] == "GET /svc/payment/api/v1/openapi/customers/ref/r-1"
 
 
-async def test_native_upsert_without_response_has_an_unknown_outcome(wonder: Wonder) -> None:
+@pytest.mark.parametrize("end", [NO_RESPONSE, DOWN])
+async def test_native_upsert_that_stays_unconfirmed_has_an_unknown_outcome(end: Step, wonder: Wonder) -> None:
     with pytest.raises(OutcomeUnknownError) as caught:
-        await make_harness(NO_RESPONSE, endless=True, account=wonder).create(draft())
+        await make_harness(end, endless=True, account=wonder).create(draft())
     assert (caught.value.attempts, caught.value.applied) == (3, "unknown")
+    assert isinstance(caught.value.__cause__, GatewayUnavailableError) == (end is DOWN)
 
 
-async def test_native_upsert_at_an_unavailable_gateway_has_an_unknown_outcome(wonder: Wonder) -> None:
-    with pytest.raises(OutcomeUnknownError) as caught:
-        await make_harness(DOWN, endless=True, account=wonder).create(draft())
-    assert (caught.value.attempts, caught.value.applied) == (3, "unknown")
-    assert isinstance(caught.value.__cause__, GatewayUnavailableError)
-
-
-@pytest.mark.parametrize("end", UNCONFIRMED_ENDS)
+@pytest.mark.parametrize("end", [*UNCONFIRMED_ENDS, *(no_response(sent=True, status=it) for it in (200, 202))])
 async def test_unconfirmed_update_is_resent(end: object) -> None:
     it = make_harness(end, CREATED)  # type: ignore[arg-type]
     await it.update(UUID, CustomerPatch(name="Ada"))
@@ -189,13 +182,6 @@ async def test_upsert_whose_refusal_with_status_200_is_lost_is_resent_and_refuse
     with pytest.raises(InvalidRequestError, match="the e-mail is blocked"):
         await it.create(draft())
     assert it.script.lines() == ["POST /svc/payment/api/v1/openapi/customers"] * 2
-
-
-@pytest.mark.parametrize("status", [200, 202])
-async def test_update_with_lost_body_is_resent(status: int) -> None:
-    it = make_harness(no_response(sent=True, status=status), CREATED)
-    await it.update(UUID, CustomerPatch(name="Ada"))
-    assert it.script.lines() == [f"POST /v2/customers/{UUID}"] * 2
 
 
 async def test_delete_with_lost_body_is_resent() -> None:
