@@ -43,12 +43,6 @@ def test_card_number_in_an_ambiguous_column_is_refused_and_not_shown(field: str,
     assert value not in f"{row.problem}{row.reference}"
 
 
-@pytest.mark.parametrize("name", ["CVV", "card-cvc2", "security code"])
-def test_security_codes_are_refused_even_if_they_are_mapped(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="security codes"):
-        read_drafts(tmp_path, f"reference,{name}\n1,123\n", mapping={name: "metadata.x"})
-
-
 @pytest.mark.parametrize("value", ['["4111111111111111"]', '{"a": 1}', "4111111111111111", '"4111111111111111"'])
 def test_row_with_a_card_of_any_type_has_no_raw_values(value: str, tmp_path: Path) -> None:
     name = "payment_source.number"
