@@ -179,22 +179,6 @@ def test_calls_from_an_exit_handler_raise_errors_of_the_library(tmp_path: Path) 
     assert done.stdout.splitlines() == ["new NotSentError", "old SessionClosedError"]
 
 
-def test_session_rejects_use_from_another_thread() -> None:
-    wire = MockGateway()
-
-    async def main() -> None:
-        async with wire.session(paydock()) as session:
-
-            async def use_in_thread() -> None:
-                with pytest.raises(SessionClosedError, match="another event loop"):
-                    await session.get(HEX24)
-
-            await asyncio.to_thread(asyncio.run, use_in_thread())
-
-    asyncio.run(main())
-    assert wire.requests == []
-
-
 @pytest.mark.anyio
 async def test_exception_closes_the_session() -> None:
     session = MockGateway().session(paydock())
