@@ -73,7 +73,7 @@ def name_of(customer: Customer) -> str | None:
     return customer.name or customer.first_name
 
 
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     """Wait until the condition is true, such as the arrival of a delayed request."""
     end = time.monotonic() + seconds
     while not condition():
