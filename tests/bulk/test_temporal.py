@@ -7,8 +7,9 @@ import shutil
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import orjson
@@ -20,14 +21,13 @@ from pages import ROOT, blocks
 from wonder_customers.dialects import simulator
 from wonder_customers.simulator.server import SimulatorServer
 
-pytest.importorskip("redis", reason="needs the extra shared-limit")
-pytest.importorskip("temporalio", reason="needs temporalio")
-from temporalio.client import WorkflowHistory
-from temporalio.testing import ActivityEnvironment
-from temporalio.worker import Replayer
+if TYPE_CHECKING:
+    from temporalio.client import WorkflowHistory
 
+pytest.importorskip("redis", reason="needs the extra shared-limit")
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.skipif(find_spec("temporalio") is None, reason="needs temporalio"),
     pytest.mark.skipif(SERVER is None, reason="needs redis-server or valkey-server: apt-get install redis-server"),
 ]
 
@@ -42,7 +42,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     del sys.modules["temporal_job"]
 
 
-def begun(path: str) -> WorkflowHistory:
+def begun(path: str) -> "WorkflowHistory":
     """Return the history of a workflow that has started and has scheduled the activity ``divide``."""
     queue, kind = {"name": "q"}, {"name": "SendFile"}
     text = base64.b64encode(orjson.dumps(path)).decode()
@@ -61,10 +61,16 @@ def begun(path: str) -> WorkflowHistory:
         (name,) = event
         type_name = re.sub(r"([A-Z])", r"_\1", name.removesuffix("EventAttributes")).upper()
         event |= {"eventId": str(number), "eventType": f"EVENT_TYPE_{type_name}", "eventTime": "2026-01-01T00:00:00Z"}
+    from temporalio.client import WorkflowHistory
+
     return WorkflowHistory.from_json("w", {"events": events})
 
 
 async def work(recipe: Any, source: Path) -> list[dict[str, int]]:
+    # Imported here, because its import takes a long time when the tests are collected.
+    from temporalio.testing import ActivityEnvironment
+    from temporalio.worker import Replayer
+
     replayed = await Replayer(workflows=[recipe.SendFile]).replay_workflow(begun(str(source)))
     assert replayed.replay_failure is None
     partitions = ActivityEnvironment().run(recipe.divide, str(source))

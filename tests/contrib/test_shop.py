@@ -4,6 +4,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from app_processes import AppProcess, run_app
 
 from wonder_customers.simulator import SimulatorServer
 
-pytest.importorskip("fastapi", reason="the shop is a FastAPI app")
+pytestmark = pytest.mark.skipif(find_spec("fastapi") is None, reason="the shop is a FastAPI app")
 
 GATEWAYS = ("wonder", "paydock", "monri")
 VISITORS = 80
