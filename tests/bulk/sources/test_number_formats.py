@@ -220,6 +220,7 @@ def test_incomplete_number_format_is_ignored(number_format: str, tmp_path: Path)
     assert [row.reference for row in read(path)] == ["123"]
 
 
+@pytest.mark.long
 def test_spreadsheet_with_gigantic_styles_is_refused(tmp_path: Path) -> None:
     path = with_styles(tmp_path / "c.xlsx", b"<styleSheet>" + b" " * (65 << 20) + b"</styleSheet>")
     with pytest.raises(ConfigurationError, match=r"xl/styles\.xml in the spreadsheet is larger than 64 MB"):
