@@ -45,7 +45,7 @@ def pages(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run the plain tests, which take about three minutes."""
+    """Run the plain tests, which take about two minutes."""
     session.run("pytest", *session.posargs)
 
 
