@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import anyio
 import pytest
+from attrs import evolve
 
 from wonder_customers import (
     Address,
@@ -110,7 +111,8 @@ async def test_lost_create_of_an_upsert_updates_the_customer_of_another_writer(
 ) -> None:
     draft = CustomerDraft("c-1", first_name="Ada", last_name="Lovelace", email="ada@example.org")
     with in_process:
-        async with in_process.session(gateway, retry=QUICK) as session, anyio.create_task_group() as group:
+        patient = evolve(QUICK, confirmation_window=10)
+        async with in_process.session(gateway, retry=patient) as session, anyio.create_task_group() as group:
             in_process.faults.add("read_hang", method="POST", applied=False)
             group.start_soon(session.upsert, draft)
             while not in_process.faults.seen:  # noqa: ASYNC110 - the simulator runs in another thread
@@ -125,7 +127,7 @@ async def test_update_of_wonder_reads_again_after_waiting_for_an_unconfirmed_ups
 ) -> None:
     phone = Phone("+44", "7911123456")
     with in_process:
-        policy = RetryPolicy(attempts=1, confirmation_window=0.8, read_timeout=0.2)
+        policy = RetryPolicy(attempts=1, confirmation_window=1.5, read_timeout=0.2)
         # This event loop has not seen that the reference and the id belong to one customer.
         ada = await _on_another_event_loop(in_process, "wonder", CustomerDraft("c-1", "Old Name", phone=phone))
         async with in_process.session("wonder", retry=policy) as session:
