@@ -56,7 +56,7 @@ def refuse_and_read(peer: Peer) -> None:
 
 async def refusal_of_a_large_request(transport: Any, script: Callable[[Peer], None]) -> None:
     with RawServer(script) as server:
-        large = signed_request(server.port, method="POST", body=b"x" * 20_000_000, timeouts=Timeouts(2, 2, 2))
+        large = signed_request(server.port, method="POST", body=b"x" * 20_000_000, timeouts=Timeouts(60, 60, 60))
         transmission, response = await send(transport, large)
     assert (transmission.sent, transmission.status) == (True, 413), response
     assert isinstance(response, HttpResponse)
