@@ -89,7 +89,7 @@ async def request_in_progress(transport: Transport) -> AsyncIterator[int]:
 
     with RawServer(script) as server:
         async with anyio.create_task_group() as group:
-            group.start_soon(send, transport, signed_request(server.port, timeouts=Timeouts(2, 2, 2)))
+            group.start_soon(send, transport, signed_request(server.port, timeouts=Timeouts(60, 60, 60)))
             await anyio.to_thread.run_sync(arrived.wait, 60)
             yield server.port
             respond.set()

@@ -145,7 +145,7 @@ async def test_lookup_succeeds_after_one_that_could_not_start_its_thread(
         raise RuntimeError("can't start new thread")
 
     with RawServer(forever) as server:
-        request = signed_request(server.port, host="localhost", timeouts=Timeouts(2, 2, 2))
+        request = signed_request(server.port, host="localhost", timeouts=Timeouts(60, 60, 60))
         async with aclosing(kind()) as transport:
             with monkeypatch.context() as limited:
                 limited.setattr(threading.Thread, "start", start)
@@ -188,7 +188,7 @@ async def test_given_ssl_context_is_not_changed(kind: Callable[..., Any], simula
     account = Monri("k", "t", base_url=simulator.tls("good"))
     async with aclosing(kind(ssl_context=context)) as transport:
         transmission, _ = await send(
-            transport, evolve(signed_request(1), origin=account.dialect().origin, timeouts=Timeouts(2, 2, 2))
+            transport, evolve(signed_request(1), origin=account.dialect().origin, timeouts=Timeouts(60, 60, 60))
         )
     assert transmission.status is not None
 

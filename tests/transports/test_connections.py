@@ -343,7 +343,7 @@ async def test_large_request_is_sent_completely(kind: Kind) -> None:
 
     transport, body = kind(), b"".join(b"%07d\n" % number for number in range(1_000_000))
     with RawServer(script) as server:
-        large = signed_request(server.port, method="POST", body=body, timeouts=Timeouts(2, 2, 2))
+        large = signed_request(server.port, method="POST", body=body, timeouts=Timeouts(60, 60, 60))
         response = await response_to(transport, large)
         await transport.aclose()
     assert response.status == 200
