@@ -125,15 +125,19 @@ async def test_wonder(wonder_session, gateway_cassette):
 """
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        pytest.param({}, "set MONRI_MERCHANT_KEY and", marks=pytest.mark.long),
+        ({"MONRI_MERCHANT_KEY_FILE": "missing", "MONRI_AUTHENTICITY_TOKEN": "t"}, "MONRI_MERCHANT_KEY_FILE"),
+    ],
+)
 def test_missing_credentials_of_the_recorded_gateway_are_named(
-    customer_simulator: CustomerSimulator, tmp_path: Path
+    customer_simulator: CustomerSimulator, tmp_path: Path, more: dict[str, str], message: str
 ) -> None:
-    variables = customer_simulator.environment()
-    wonder = {name: it for name, it in variables.items() if name.startswith("WONDER_")}
-    wrong = {"MONRI_MERCHANT_KEY_FILE": str(tmp_path / "missing"), "MONRI_AUTHENTICITY_TOKEN": "t"}
-    for more, message in (({}, "set MONRI_MERCHANT_KEY and"), (wrong, "MONRI_MERCHANT_KEY_FILE")):
-        recorded = _run(tmp_path, CONFIGURED, "--record", "-k", "asyncio", **wonder, **more)
-        assert (recorded.count("passed"), recorded.count("error")) == (1, 1), recorded.text
-        assert "ConfigurationError" in recorded.text
-        assert message in recorded.text
-        assert "monri.invalid" not in recorded.text
+    wonder = {name: it for name, it in customer_simulator.environment().items() if name.startswith("WONDER_")}
+    recorded = _run(tmp_path, CONFIGURED, "--record", "-k", "asyncio", **wonder, **more)
+    assert (recorded.count("passed"), recorded.count("error")) == (1, 1), recorded.text
+    assert "ConfigurationError" in recorded.text
+    assert message in recorded.text
+    assert "monri.invalid" not in recorded.text
