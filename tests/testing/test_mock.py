@@ -92,6 +92,39 @@ async def test_changes_appear_in_the_response() -> None:
     assert (token.state, token.error_code) == ("failed", "E1")
 
 
+@pytest.mark.parametrize(("gateway", "requests"), [("wonder", 2), ("monri", 2), ("paydock", 1)])
+async def test_mocked_list_has_one_customer(gateway: str, requests: int) -> None:
+    """The number of requests is stated on the page about testing."""
+    mock = GatewayMock()
+    route = mock.gateway(gateway).list(email="ada@example.org")
+    async with mock.gateway(gateway).session() as session:
+        assert [it.email async for it in session.list()] == ["ada@example.org"]
+        assert route.call_count == requests
+        listing = session.list(limit=1)
+        assert [len(page.items) async for page in listing.pages()] == [1, 0]
+        assert not listing.possible_gap
+
+
+@pytest.mark.parametrize("gateway", ["wonder", "paydock"])
+async def test_changes_of_tokens_appear_in_the_response(gateway: str) -> None:
+    """At Paydock, tokens are part of the customer."""
+    mock = GatewayMock()
+    token = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    mock.gateway(gateway).list_payment_tokens(state="failed")
+    async with mock.gateway(gateway).session() as session:
+        assert (await session.list_payment_tokens("c-1"))[0].state == "failed"
+    mock.gateway(gateway).check_payment_token(token=token, state="expired")
+    async with mock.gateway(gateway).session() as session:
+        assert (await session.check_payment_token("c-1", token)).state == "expired"
+    mock = GatewayMock()
+    mock.gateway(gateway).create_payment_token(token=token, state="pending")
+    source = make_source(account_at(gateway, mock_origin(gateway)))
+    assert source is not None
+    async with mock.gateway(gateway).session() as session:
+        made = await session.create_payment_token("c-1", source)
+        assert (made.token, made.state) == (token, "pending")
+
+
 async def test_changed_id_overrides_the_requested_one() -> None:
     """Values of the test override requested values, so that the session's checks can be tested."""
     mock = GatewayMock()

@@ -36,8 +36,8 @@ class Example:
     body: Any
     path: tuple[str, ...]  # the keys to the placeholder
 
-    def filled(self, record: Any) -> Any:
-        """Return the response with its placeholder replaced by `record`."""
+    def filled(self, record: Any, *, total: int | None = None) -> Any:
+        """Return the response with its placeholder replaced by `record`, and the number of items by `total`."""
         if not self.path:
             return record
         body = deepcopy(self.body)
@@ -46,7 +46,8 @@ class Example:
             parent = parent[key]
         parent[self.path[-1]] = record
         if isinstance(record, list):  # beside the number of its items
-            parent.update({key: len(record) for key in ("count", "total") if key in parent})
+            number = len(record) if total is None else total
+            parent.update({key: number for key in ("count", "total") if key in parent})
         return body
 
 

@@ -74,7 +74,7 @@ class MockedGateway:
         return self._mock(Operation.DELETE, {})
 
     def list(self, **changes: Any) -> respx.Route:
-        """Mock `CustomerSession.list` with one page of one customer."""
+        """Mock `CustomerSession.list` with one customer on the first page. Other pages are empty."""
         return self._mock(Operation.LIST, changes)
 
     def list_payment_tokens(self, **changes: Any) -> respx.Route:

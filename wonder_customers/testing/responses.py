@@ -41,7 +41,8 @@ class MockedResponses:
                 self._requested |= self._reference_in(request.content)
             if not route.write and "token" not in groups:
                 self._requested |= _token_in(request.content)
-            return httpx.Response(200, content=route.response_body(self._known, self._overridden()))
+            body = route.response_body(self._known, self._overridden(), request.url.raw_path.decode())
+            return httpx.Response(200, content=body)
 
         return respond
 

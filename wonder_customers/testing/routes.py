@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import orjson
 from attrs import evolve, field, frozen
@@ -41,7 +41,9 @@ class Route:
     template: str
     example: Example | None  # None for a response without a body
     adds_token: bool = False  # whether a token is added to the customer's tokens
+    shows_token: bool = False  # whether the token is the result, so that changes of the test apply to it
     write: bool = False
+    first_page: Mapping[str, str | None] = field(factory=dict, eq=False)  # query values that later pages do not have
     _compiled: re.Pattern[str] = field(init=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
@@ -52,14 +54,25 @@ class Route:
         found = self._compiled.match(url) if method == self.method else None
         return None if found is None else {name: value for name, value in found.groupdict().items() if value}
 
-    def response_body(self, known: Examples, content: ResponseContent) -> bytes:
-        """Return the response body with `content`."""
+    def response_body(self, known: Examples, content: ResponseContent, target: str = "") -> bytes:
+        """Return the response body with `content` for a request with `target`. Later pages of a list are empty."""
         if self.example is None:
             return b""
-        if self.adds_token and content.token is not None:
-            tokens = (*content.customer.payment_tokens, evolve(content.token, token=_another(content.token.token)))
-            content = evolve(content, customer=evolve(content.customer, payment_tokens=tokens))
+        query = _query(target)
+        if target and any(query.get(name) != value for name, value in self.first_page.items()):
+            return orjson.dumps(self.example.filled([], total=1))
+        token, tokens = content.token, content.customer.payment_tokens
+        if self.adds_token and token is not None:
+            present = any(it.token == token.token for it in tokens)
+            tokens = (*tokens, evolve(token, token=_another(token.token)) if present else token)
+        elif self.shows_token and token is not None:
+            tokens = tuple(token if it == known.token else it for it in tokens)
+        content = evolve(content, customer=evolve(content.customer, payment_tokens=tokens))
         return orjson.dumps(known.rendered(self.example, content))
+
+
+def _query(target: str) -> dict[str, str]:
+    return dict(parse_qsl(target.partition("?")[2], keep_blank_values=True))
 
 
 def _another(token: str) -> str:
@@ -84,6 +97,12 @@ def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
                 step = steps.send(False)
                 continue
             route, response = _mocked(gateway, operation, step, known)
+            if operation is Operation.LIST and response.record.cursor is not None:
+                later = next(dialect.page(1, response.record.cursor))
+                assert isinstance(later, Call)  # noqa: S101 - a list needs no lock
+                query = _query(step.request.target)
+                moved = _query(later.request.target).items() - query.items()
+                route = evolve(route, first_page={name: query.get(name) for name, _ in moved})
             found.append(route)
             step = steps.send(response)
     except StopIteration:
@@ -104,7 +123,7 @@ def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples
         case Operation.UPDATE:
             steps = dialect.update(customer.id, CustomerPatch(name="Grace Hopper"))
         case Operation.LIST:
-            steps = dialect.page(dialect.page_limit, None)
+            steps = dialect.page(1, None)  # a full page, so that its cursor is known
         case Operation.CREATE_PAYMENT_TOKEN:
             source = make_source(account_at(gateway, mock_origin(gateway)))
             if source is None:
@@ -121,12 +140,13 @@ def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples
 def _mocked(gateway: str, operation: Operation, call: Call[Any], known: Examples) -> tuple[Route, Any]:
     """Return the route of one request, and the decoded response of its example."""
     adds = operation is Operation.CREATE_PAYMENT_TOKEN and call.replay is not Replay.READ
+    shows = operation in {Operation.LIST_PAYMENT_TOKENS, Operation.CHECK_PAYMENT_TOKEN}
     content = ResponseContent(evolve(known.customer, reference=known.customer.reference or "test-1"), known.token)
     pattern = _pattern(call, content)
     for example in _candidates(operation, known):
         write = call.replay is not Replay.READ
         adds_here = adds and example is not None and example.kind == "customer"
-        route = Route(call.request.method, pattern, call.request.route, example, adds_here, write)
+        route = Route(call.request.method, pattern, call.request.route, example, adds_here, shows, write)
         try:
             record = call.decode(HttpResponse(200, {}, route.response_body(known, content)))
         except CallError:
