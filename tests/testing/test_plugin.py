@@ -37,6 +37,7 @@ async def test_each_in_turn(customer_session, shared_customer_simulator, custome
 """
 
 ANYIO, ASYNCIO = "anyio.pytest_plugin", "pytest_asyncio.plugin"
+AUTO = ["asyncio_mode=auto", "asyncio_default_fixture_loop_scope=function"]
 MODES: dict[str, tuple[str, tuple[str, ...], list[str], int]] = {
     "anyio, both backends": ("anyio", (ANYIO,), [], 10),
     "anyio beside strict asyncio": ("anyio", (ANYIO, ASYNCIO), ["asyncio_mode=strict"], 10),
@@ -64,16 +65,30 @@ def test_fixtures_work_in_each_mode(tmp_path: Path, mode: str) -> None:
     assert outcome.count("passed") == expected
 
 
-def test_asyncio_mark_without_its_plugin_names_the_plugin(tmp_path: Path) -> None:
-    test = """
+@pytest.mark.parametrize(
+    ("mark", "options", "plugins", "message"),
+    [
+        ("asyncio", ["markers=asyncio"], (ANYIO,), "require pytest-asyncio, which is not installed or is disabled."),
+        ("anyio", AUTO, (ANYIO, ASYNCIO), "Remove the marker anyio, or set asyncio_mode = strict"),
+    ],
+    ids=["without pytest-asyncio", "anyio in auto mode"],
+)
+def test_mark_that_its_plugin_does_not_run(
+    tmp_path: Path, mark: str, options: list[str], plugins: tuple[str, ...], message: str
+) -> None:
+    test = f"""
 import pytest
 
-@pytest.mark.asyncio
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+@pytest.mark.{mark}
 async def test_marked(monri_session): ...
 """
-    outcome = run_project(tmp_path, test, "-o", "markers=asyncio", plugins=(ANYIO,))
+    outcome = run_project(tmp_path, test, *(part for it in options for part in ("-o", it)), plugins=plugins)
     assert outcome.count("error") == 1
-    assert "require pytest-asyncio, which is not installed or is disabled. Install pytest-asyncio" in outcome.text
+    assert message in outcome.text
 
 
 MISTAKES = """

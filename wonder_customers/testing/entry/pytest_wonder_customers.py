@@ -296,6 +296,13 @@ def _base_session(request: pytest.FixtureRequest) -> "CustomerSession[Any]":
         )
     opener = "_session_by_anyio"
     if mark is not None:
+        if "anyio_backend" in request.fixturenames:
+            pytest.fail(
+                "pytest-asyncio runs this test, because of its mode `auto` or the marker asyncio, but anyio's plug-in"
+                " runs its fixtures on another event loop. Remove the marker anyio, or set asyncio_mode = strict and"
+                " remove the marker asyncio.",
+                pytrace=False,
+            )
         if not request.config.pluginmanager.has_plugin("wonder_customers_asyncio"):
             pytest.fail(
                 "Tests marked with @pytest.mark.asyncio require pytest-asyncio, which is not installed or is disabled."
