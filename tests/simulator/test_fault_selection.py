@@ -27,11 +27,13 @@ def test_faults_select_requests_by_gateway_method_and_path(server: SimulatorServ
     assert server.faults.seen == ["server_error"]
 
 
-def test_unknown_gateway_and_method_are_refused(server: SimulatorServer) -> None:
+def test_invalid_selections_are_refused(server: SimulatorServer) -> None:
     with pytest.raises(ValueError, match="unknown gateway 'monry'; choose from "):
         server.faults.add("server_error", gateway="monry")
     with pytest.raises(ValueError, match="unknown method 'FETCH'; choose from GET, POST"):
         server.faults.add("server_error", method="fetch")
+    with pytest.raises(ValueError, match="path must begin with / or"):
+        server.faults.add("server_error", path="v2/customers")
     assert server.faults.active() == []
 
 

@@ -170,13 +170,13 @@ async def test_refusals_use_the_gateway_format(
 
 @pytest.mark.parametrize("gateway", ["monri", "paydock"])
 async def test_refusals_name_fields(gateway: str) -> None:
-    fields = {"email": ["is not an e-mail address", "is too long"], "phone": ["is missing"]}
+    fields: dict[str, Any] = {"email": ["is not an e-mail address", "is too long"], "phone": "is missing"}
     mock = GatewayMock()
     mock.gateway(gateway).refuse("invalid", fields=fields, operation="update")
     async with mock.gateway(gateway).session() as session:
         with pytest.raises(InvalidRequestError) as refused:
             await session.update("c-1", CustomerPatch(description="new"))
-    assert refused.value.fields == {name: tuple(texts) for name, texts in fields.items()}
+    assert refused.value.fields == {"email": tuple(fields["email"]), "phone": ("is missing",)}
     assert refused.value.code == "invalid"
 
 
@@ -201,8 +201,30 @@ async def test_refusals_with_times_end() -> None:
         async with mock.wonder.session() as session:
             assert (await session.get("c-1")).name == "Ada"
     assert len(skipped.waits) == 2
-    with pytest.raises(ConfigurationError, match=r"refuse\(times=…\) requires operation=…"):
-        mock.wonder.refuse("server_error", times=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"code": "server_error", "times": 2}, r"refuse\(times=…\) requires operation=…"),
+        ({"code": "server_error", "times": 0, "operation": "get"}, "times must be at least 1, not 0"),
+        ({"code": 404}, "code must be a str such as 'not_found', not 404. Pass an HTTP status as status="),
+    ],
+)
+def test_invalid_arguments_of_a_refusal_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        GatewayMock().wonder.refuse(**arguments)
+
+
+async def test_request_after_the_last_response_of_a_list() -> None:
+    """A test often mocks the first page of a list only. Without the check, respx raises an obscure RuntimeError."""
+    mock = GatewayMock()
+    page = httpx.Response(200, json={"status": "approved", "data": [{"uuid": "c-1"}]})
+    mock.router.get(path="/v2/customers").mock(side_effect=[page])
+    async with mock.monri.session() as session:
+        with pytest.raises(AssertionError, match="GET /v2/customers has no more responses") as raised:
+            [it.id async for it in session.list()]
+    assert mock.failure() == str(raised.value)
 
 
 def test_every_code_with_its_own_status_is_documented() -> None:
@@ -335,9 +357,14 @@ async def test_unmocked_request_message_names_the_nearest_route(helper: str | No
 
 @pytest.mark.parametrize(
     ("gateway", "changes"),
-    [("paydock", {"name": "Ada"}), ("monri", {"first_name": "Ada"}), ("wonder", {"description": "A note"})],
+    [
+        ("paydock", {"name": "Ada"}),
+        ("monri", {"first_name": "Ada"}),
+        ("monri", {"payment_tokens": (make_token(),)}),
+        ("wonder", {"description": "A note"}),
+    ],
 )
-def test_field_that_the_gateway_does_not_have_is_refused(gateway: str, changes: dict[str, str]) -> None:
+def test_field_that_the_gateway_does_not_have_is_refused(gateway: str, changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"of {gateway} have no field for {next(iter(changes))}, so"):
         GatewayMock().gateway(gateway).get(**changes)
 

@@ -57,3 +57,5 @@ def test_accounts_of_several_merchants_have_separate_customers() -> None:
         assert second is simulated.account("wonder", merchant=2)
         assert second != simulated.account("wonder")
         assert len(simulated.server.gateways["monri"].merchants) == 2
+        with pytest.raises(ValueError, match="merchant must be an integer from 1, not 0"):
+            simulated.account("monri", merchant=0)

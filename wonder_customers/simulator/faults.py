@@ -178,6 +178,8 @@ def _check_selection(*, applied: object, seed: object, **texts: object) -> None:
     method = str(texts["method"] or "GET").upper()
     if method not in _METHODS:
         raise ValueError(f"unknown method {method!r:.100}; choose from {', '.join(_METHODS)}")
+    if texts["path"] and not str(texts["path"]).startswith(("/", "*")):
+        raise ValueError(f"path must begin with / or *, such as /v2/customers, not {texts['path']!r:.100}")
     if not (applied is None or isinstance(applied, bool)):
         raise ValueError("applied must be true or false")
     if seed is not None:

@@ -189,6 +189,8 @@ class SimulatorServer:
         Args:
             merchant: The number of the merchant. Missing merchants up to this number are added.
         """
+        if merchant < 1:
+            raise ValueError(f"merchant must be an integer from 1, not {merchant}")
         merged: dict[str, str] = {}
         for gateway in self.gateways.values():
             merged |= gateway.environment(self.origin, merchant)

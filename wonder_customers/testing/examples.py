@@ -126,7 +126,7 @@ class Examples:
         written = self._written(self.codec.write_customer, customer, changes)
         read = self.codec.read_customer(written) if _reads(self.codec.read_customer, written) else customer
         for name in changes:
-            if getattr(read, name) is None and getattr(customer, name):
+            if getattr(customer, name) and not getattr(read, name):
                 raise ConfigurationError(
                     f"the customers in responses of {self.gateway} have no field for {name}, so it cannot be mocked."
                     " Mock a field that the gateway has."

@@ -122,10 +122,16 @@ class MockedGateway:
             retry_after: The value of the ``Retry-After`` header in seconds; None for no header.
 
         Raises:
-            ConfigurationError: `times` was passed without `operation`, the error responses of the gateway do not name
-                fields, or the gateway does not support the operation.
+            ConfigurationError: `code` is not a str, `times` is less than 1 or was passed without `operation`, the error
+                responses of the gateway do not name fields, or the gateway does not support the operation.
             ValueError: The operation is unknown. The message lists the operations.
         """
+        if not isinstance(code, str):
+            raise ConfigurationError(
+                f"code must be a str such as 'not_found', not {code!r}. Pass an HTTP status as status="
+            )
+        if times is not None and times < 1:
+            raise ConfigurationError(f"times must be at least 1, not {times}")
         number = STATUSES.get(code, 400) if status is None else status
         headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
         body = refusal_body(self.name, number, code, message, fields)
@@ -308,6 +314,13 @@ class GatewayMock:
             return await self.router.async_handler(request)
         except AllMockedAssertionError:
             self._unmocked.append(_unmocked(request) + self._nearest(request))
+        except RuntimeError as error:
+            if not isinstance(error.__cause__, StopIteration):
+                raise
+            self._unmocked.append(
+                f"the list `side_effect` of the route for {request.method} {request.url.path} has no more responses."
+                " Add a response for each request. A list of customers without a total ends with an empty page."
+            )
         raise AssertionError(self._unmocked[-1])
 
 

@@ -38,8 +38,9 @@ def refusal_body(
     changes = dict(zip(values, (status, code, message or phrases.get(status, "Error")), strict=True))
     body = with_scalars(body, lambda it: changes.get(it, it))
     if fields:
+        texts = {name: [them] if isinstance(them, str) else them for name, them in fields.items()}
         try:
-            body = examples(gateway).codec.write_fields(body, fields)
+            body = examples(gateway).codec.write_fields(body, texts)
         except AttributeError:
             raise ConfigurationError(
                 f"the error responses of {gateway} do not name fields. Pass `message` instead."
