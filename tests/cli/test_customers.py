@@ -144,6 +144,8 @@ def test_list_has_the_filters_of_the_gateway(command: Command, variables: Variab
     assert nothing == (0, "", "No customers found at paydock.\n")
     code, _, err = command("list", "paydock", "--filter", "reference", env=variables)
     assert (code, err) == (1, "wonder-customers: --filter must be NAME=VALUE, not 'reference'\n")
+    code, _, err = command("list", "paydock", "--filter", "search=Ada", "--filter", "search=Eve", env=variables)
+    assert (code, err) == (1, "wonder-customers: --filter has a condition twice. Give each condition once.\n")
     code, _, err = command("list", "paydock", "--filter", "archived=perhaps", env=variables)
     assert code == 1
     assert "filter.archived (on the wire: archived): must be True or False" in err

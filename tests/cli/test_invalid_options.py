@@ -74,6 +74,12 @@ def test_decimal_number_is_refused_for_a_whole_number(usage_error: Callable[...,
     assert f"'{words[-1]}' is not a whole number in digits" in usage_error(*words)
 
 
+def test_number_of_workers_that_is_too_high_is_refused(usage_error: Callable[..., str]) -> None:
+    assert 'Invalid value "100000" for --workers' in usage_error(
+        "sync", "c.csv", "--to", "monri", "--workers", "100000"
+    )
+
+
 @pytest.mark.parametrize("option", ["--first", "--workers", "--max-failures", "--processes", "--skip-lines"])
 def test_number_that_is_too_low_is_refused_with_the_name_of_the_option(
     usage_error: Callable[..., str], option: str

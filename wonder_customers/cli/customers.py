@@ -109,10 +109,13 @@ def delete(
 
 
 def _conditions(pairs: tuple[str, ...]) -> dict[str, str]:
-    wrong = [pair for pair in pairs if not pair.partition("=")[1]]
+    wrong = [pair for pair in pairs if pair.find("=") < 1]
     if wrong:
         raise ConfigurationError(f"--filter must be NAME=VALUE, not {wrong[0]!r}")
-    return dict(pair.split("=", 1) for pair in pairs)
+    conditions = dict(pair.split("=", 1) for pair in pairs)
+    if len(conditions) < len(pairs):
+        raise ConfigurationError("--filter has a condition twice. Give each condition once.")
+    return conditions
 
 
 def _customer_details(customer: Customer) -> Table:

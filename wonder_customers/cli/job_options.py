@@ -12,7 +12,7 @@ from wonder_customers.bulk.left_customers import RemovedRule
 from wonder_customers.bulk.options import check_rate
 from wonder_customers.cli.error_messages import no_effect
 from wonder_customers.cli.monitoring import Monitor, webhook
-from wonder_customers.cli.shared_options import POSITIVE
+from wonder_customers.cli.shared_options import POSITIVE, WORKERS
 from wonder_customers.errors import ConfigurationError
 
 __all__ = [
@@ -39,7 +39,7 @@ class RateOptions:
     """Options for the rate and the workers."""
 
     rate: Rate = None
-    workers: Annotated[int, POSITIVE, Parameter(help="The maximum number of customers sent at a time.")] = 16
+    workers: Annotated[int, WORKERS, Parameter(help="The maximum number of customers sent at a time.")] = 16
 
     def per_second(self) -> float | None:
         """Return the rate in requests per second; None without the option."""

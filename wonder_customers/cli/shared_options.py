@@ -8,7 +8,7 @@ from cyclopts.validators import Number
 
 from wonder_customers.dialects import names
 
-__all__ = ["GATEWAYS", "POSITIVE", "WHOLE", "Gateway", "Json"]
+__all__ = ["GATEWAYS", "POSITIVE", "WHOLE", "WORKERS", "Gateway", "Json"]
 
 GATEWAYS = ", ".join(names())
 """The installed gateways, for help texts."""
@@ -30,3 +30,5 @@ WHOLE = Parameter(converter=_whole, validator=Number(gte=0))
 """For options with a whole number from 0."""
 POSITIVE = Parameter(converter=_whole, validator=Number(gte=1))
 """For options with a whole number from 1."""
+WORKERS = Parameter(converter=_whole, validator=Number(gte=1, lte=10_000))
+"""For the number of workers, each of which may need a connection."""

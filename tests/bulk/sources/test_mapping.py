@@ -130,7 +130,9 @@ def test_company_is_the_name_if_the_mapping_says_so(tmp_path: Path) -> None:
     [
         ("colour = 1", "'colour' is not a key of a mapping; the valid keys are columns"),
         ('unknown = "keep"', "unknown must be one of refuse, ignore"),
-        ('default_country = "Croatia"', "a two-letter code"),
+        ('default_country = "Croatia"', r"a two-letter ISO 3166-1 code, such as HR, not 'Croatia'\. Use HR\."),
+        ('default_country = "UK"', r"not 'UK'\. Use GB\."),
+        ('default_country = "XX"', "such as HR, not 'XX'"),
         ('transformations = ["magic"]', "'magic' is not a transformation; the transformations are readable"),
         ("columns = 1", r"\[columns\] must be a table"),
         ("[columns]\na = 1", "the field must be a string or a list of strings"),

@@ -239,8 +239,9 @@ def _checked(encoding: str, file: BinaryIO, head: bytes, name: str) -> str:
                 line += decoder.decode(piece[number : number + _HEAD]).count("\n")
         decoder.decode(b"", final=True)
     except UnicodeError:
+        place = f" after line {line}" if line else ""
         raise ConfigurationError(
-            f"{name} is not valid {encoding} after line {line}. Correct the encoding if you named it; otherwise,"
+            f"{name} is not valid {encoding}{place}. Correct the encoding if you named it; otherwise,"
             " export the data again as UTF-8."
         ) from None
     return encoding

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from attrs import asdict, field, fields, frozen
 
+from wonder_customers._support.countries import country_code
 from wonder_customers.bulk.sources.packed import read_error
 from wonder_customers.bulk.sources.text import TextOptions
 from wonder_customers.errors import ConfigurationError
@@ -147,9 +148,11 @@ def _known_transformations(_: object, __: object, value: Sequence[str]) -> None:
 
 
 def _country(_: object, __: object, value: Any) -> None:
-    if value is not None and not (isinstance(value, str) and len(value) == 2 and value.isascii() and value.isupper()):
+    code = country_code(value) if isinstance(value, str) else None
+    if value is not None and code != value:
+        hint = f". Use {code}." if code else ""
         raise ConfigurationError(
-            f"the default country must be a two-letter code in upper case, such as HR, not {value!r}"
+            f"the default country must be a two-letter ISO 3166-1 code, such as HR, not {value!r}{hint}"
         )
 
 
