@@ -8,6 +8,7 @@ import httpx
 import pytest
 from app_processes import run_app
 from pages import ROOT, blocks
+from projects import run_project
 
 from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
@@ -56,6 +57,14 @@ def test_recipe_serves_customers_and_problems(tmp_path: Path, gateways_of_app: S
     assert (missing.status_code, missing.json()["status"]) == (404, 404), shop.log
     assert missing.headers["content-type"].startswith("application/problem+json")
     assert "Traceback" not in shop.log
+
+
+def test_example_of_a_test_passes(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    (example,) = blocks(ROOT / "docs" / "web-apps.md", "py")
+    (tmp_path / "fastapi_shop.py").write_text(RECIPES["fastapi"], encoding="utf-8")
+    outcome = run_project(tmp_path, example.code, "-W", "ignore")
+    assert outcome.count("passed") == 2, outcome.text
 
 
 def test_recipe_with_several_merchants(tmp_path: Path) -> None:

@@ -188,6 +188,9 @@ class SimulatorServer:
 
         Args:
             merchant: The number of the merchant. Missing merchants up to this number are added.
+
+        Raises:
+            ValueError: `merchant` is less than 1.
         """
         if merchant < 1:
             raise ValueError(f"merchant must be an integer from 1, not {merchant}")
