@@ -70,6 +70,7 @@ def test_demo_sends_customers_without_mismatches(shown: str) -> None:
     assert rows["read back"] == [str(count) for count in accepted]
     assert rows["mismatches"] == ["0", "0", "0"]
     assert f"0 mismatches in {sum(accepted):,} customers" in shown
+    assert shown.index("* created or updated") < shown.index("columns not sent")  # directly below the table
 
 
 def test_demo_lists_each_defect_with_its_reason(shown: str) -> None:

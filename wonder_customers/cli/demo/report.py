@@ -57,6 +57,7 @@ def _print_gateways(screen: Console, results: Sequence[GatewayResult]) -> None:
             screen.print(
                 cell(f"* created or updated; the responses of {result.gateway} do not distinguish the two", "dim")
             )
+    for result in results:
         if result.unsupported:
             columns = _join_columns(result.unsupported)
             screen.print(
