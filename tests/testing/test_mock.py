@@ -295,6 +295,7 @@ def test_record_factories() -> None:
     assert make_customer(name="Grace").name == "Grace"
     assert make_token(state="pending").state == "pending"
     assert make_draft().reference != make_draft().reference
+    assert make_draft(first_name="Ada", last_name="Lovelace").name is None
 
 
 @pytest.mark.parametrize("gateway", ["paydock", "monri"])

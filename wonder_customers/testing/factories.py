@@ -47,12 +47,17 @@ OPTIONAL_FIELDS: Final[dict[str, Any]] = {
 
 
 def make_draft(**changes: Any) -> CustomerDraft:
-    """Return a draft that is valid for every gateway. Its reference is unique in this process."""
+    """Return a draft that is valid for every gateway. Its reference is unique in this process.
+
+    It has no `name` if `changes` contain a first or last name.
+    """
     defaults: dict[str, Any] = {
         "reference": f"test-{next(_numbers)}",
         "name": "Ada Lovelace",
         "phone": Phone("+44", "7911123456"),
     }
+    if changes.keys() & {"first_name", "last_name"}:
+        del defaults["name"]
     return CustomerDraft(**(defaults | changes))
 
 
