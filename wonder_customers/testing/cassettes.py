@@ -242,7 +242,7 @@ class ReplayTransport:
         raise TransportError(
             f"the cassette {self.path.name} has no unused response to this {signed_request.method} request",
             retryable=False,
-            hint="Record the test again with `pytest --record`.",
+            hint="Use fixed references, so that runs send equal requests, or record the test with `pytest --record`.",
         )
 
     def _replayed(self, recorded: Json, transmission: Transmission) -> HttpResponse:
