@@ -100,8 +100,8 @@ def _session_in(state: object) -> CustomerSession[Any]:
     session = getattr(state, _STATE, None)
     if not isinstance(session, CustomerSession):
         raise ConfigurationError(
-            "the app has no session. Create the app with lifespan=customer_lifespan(…). In tests, use `with"
-            " TestClient(app)`, which runs the lifespan."
+            "the app has no session. Create the app that the server runs with lifespan=customer_lifespan(…), because"
+            " the lifespan of a mounted app is not run. In tests, use `with TestClient(app)`, which runs the lifespan."
         )
     return session
 
