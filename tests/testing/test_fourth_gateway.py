@@ -4,6 +4,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,8 @@ async def test_it_is_mocked(gateway_mock, customer_session):
     acme.create(name="Grace")
     made = await customer_session.create(make_draft(reference="r-1"))
     assert (made.name, made.reference, made.extra) == ("Grace", "r-1", {"tier": "gold"})
+    acme.list(name="Ada")
+    assert [it.name async for it in customer_session.list(limit=1)] == ["Ada"]
     acme.refuse("bad_key", status=401)
     with pytest.raises(AuthenticationError, match="bad_key"):
         await customer_session.delete(made.id)
@@ -120,6 +124,14 @@ def test_example_gateway_is_one_folder(tmp_path: Path) -> None:
         folder=tmp_path, PYTHONPATH=str(tree),
     )  # fmt: skip
     assert listed.text == "('acme', 'monri', 'paydock', 'wonder') wonder_customers.dialects.acme.simulator"
+
+
+def test_example_gateway_includes_all_files_that_are_not_python() -> None:
+    """Setuptools leaves out other files of a package, and without its examples the mock does not know the gateway."""
+    patterns = tomllib.loads(FOURTH["pyproject.toml"])["tool"]["setuptools"]["package-data"]["acme_gateway"]
+    others = [name for name in FOURTH if name.startswith("acme_gateway/") and not name.endswith(".py")]
+    assert others
+    assert all(any(fnmatch(name, f"acme_gateway/{pattern}") for pattern in patterns) for name in others)
 
 
 def test_example_gateway_passes_ruff(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Examples:
         if single is None:
             raise ConfigurationError(
                 f"mocked responses of {gateway} require an example of a customer. Add golden/create_response.json to"
-                " its dialect."
+                " its dialect, and to the files of its package (package-data)."
             )
         self.customer: Customer = self.codec.read_customer(_at(single.body, single.path))
         self.token: PaymentToken | None = self._token()
