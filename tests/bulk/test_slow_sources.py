@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -10,8 +11,8 @@ import pytest
 from backends import ASYNCIO_ONLY
 from bulk.customers import OPTIONS, Jobs, collect, draft
 
-from wonder_customers import CustomerDraft
-from wonder_customers.bulk import Job, Options, plan, sync, verify
+from wonder_customers import ConfigurationError, CustomerDraft
+from wonder_customers.bulk import Job, Options, plan, sources, sync, verify
 from wonder_customers.bulk.batches import Batches
 from wonder_customers.bulk.change_filter import ChangeFilter
 
@@ -36,6 +37,27 @@ async def test_row_is_sent_while_its_source_waits_for_the_outcome(jobs: Jobs) ->
                     assert outcome.number == awaited + 1
                     confirmed.set()
     assert (job.exit_status, awaited) == ("finished", 3)
+
+
+@pytest.mark.parametrize("kind", ["reader", "generator", "async generator"])
+async def test_rows_that_were_already_read_are_refused(kind: str, jobs: Jobs) -> None:
+    """A program may read a source once and send it to several gateways. Each job after the first would have no rows."""
+
+    async def asynchronous() -> AsyncIterator[CustomerDraft]:
+        yield draft(1)
+
+    jobs.source.write_text("reference,name\nc-1,Ada\n")
+    rows: Any = {
+        "reader": lambda: sources.read(jobs.source),
+        "generator": lambda: (draft(number) for number in range(1)),
+        "async generator": asynchronous,
+    }[kind]()
+    calls: tuple[Any, ...] = (sync, plan, verify)
+    async with jobs.session() as session:
+        assert (await plan(session, rows)).creates == 1
+        for second in calls:
+            with pytest.raises(ConfigurationError, match="the rows were already read, so none are left"):
+                await second(session, rows)
 
 
 @pytest.mark.parametrize("first", [3, 4, 5])

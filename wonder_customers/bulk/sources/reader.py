@@ -50,7 +50,7 @@ class RowReader(Iterator[Row]):
         self.before: float = 0.0
         self._size = size
         self._stack = ExitStack()
-        self._closed = False
+        self._began = self._closed = False
         # The first row is read immediately, so that unusable columns are reported before the job starts.
         self._following = rows(self)
         following = _without_values(self._following)
@@ -65,11 +65,18 @@ class RowReader(Iterator[Row]):
         return self
 
     def __next__(self) -> Row:
+        self._began = True
         return next(self._rows)
 
     def take(self, most: int) -> list[Row]:
         """Return up to `most` rows; an empty list at the end."""
+        self._began = True
         return list(islice(self._rows, most))
+
+    @property
+    def used_up(self) -> bool:
+        """Whether the rows were already read, so that none are left."""
+        return self._began and self._closed
 
     @property
     def fraction(self) -> float | None:
