@@ -196,7 +196,9 @@ class Transport(Protocol):
     """Sends requests to gateways.
 
     A request may take ``signed_request.within`` seconds. A transport with the attribute ``ends_in_time = True`` raises
-    `TransportTimeout` after that time. The session cancels `send` of other transports.
+    `TransportTimeout` after that time. The session cancels `send` of other transports. A transport with the attribute
+    ``reaches_origin = True`` sends each request to the server at `SignedRequest.origin`, so sessions that use such
+    transports share their order of writes.
     """
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:

@@ -1,5 +1,6 @@
 """Writes for one customer keep their order, by reference and by id, and across the sessions of a process."""
 
+from contextlib import aclosing
 from typing import Any
 
 import anyio
@@ -11,6 +12,7 @@ from scripted_transport import NO_RESPONSE, draft, make_harness, respond, wonder
 from wonder_customers import CustomerPatch, CustomerSession, Monri, OutcomeUnknownError, RateLimit, RetryPolicy, Wonder
 from wonder_customers.rate_limit import RequestResult
 from wonder_customers.testing import CustomerSimulator
+from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError
 
 pytestmark = pytest.mark.anyio
@@ -151,12 +153,16 @@ class SecondRequestWaits:
         pass
 
 
-async def test_update_that_waits_for_the_rate_limit_undoes_no_write(customer_simulator: CustomerSimulator) -> None:
+@pytest.mark.parametrize("transport", [None, HttpxTransport, "instance"])
+async def test_update_that_waits_for_the_rate_limit_undoes_no_write(
+    customer_simulator: CustomerSimulator, transport: Any
+) -> None:
     """Wonder's update reads and writes; the customer is locked while the write waits for its permit."""
     account, limit = customer_simulator.account("wonder"), SecondRequestWaits()
     async with (
+        aclosing(HttpxTransport()) as instance,
         CustomerSession(account, rate_limit=limit) as slow,
-        CustomerSession(account) as quick,
+        CustomerSession(account, transport=instance if transport == "instance" else transport) as quick,
         anyio.create_task_group() as group,
     ):
         made = await quick.upsert(draft(email="old@example.org"))

@@ -114,7 +114,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
         self._shared: Any = transport if is_shared else None
         self._factory: Any = self._own if transport is None else transport
         self._resolver = Resolver() if proxy is None and transport is None else None
-        self._close_shared = close_transport
+        self._close_shared, self.reaches_origin = close_transport, transport is None
         self._sweeper: BackgroundTask | None = None
         if isinstance(self._shared, httpx.AsyncHTTPTransport):
             warn(_POOLED_WARNING, stacklevel=4)

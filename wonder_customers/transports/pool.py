@@ -62,7 +62,9 @@ def check_max_connections(number: object) -> None:
 class ConnectionPool(ABC, Generic[C]):
     """Base class of both transports."""
 
-    ends_in_time: ClassVar[bool] = True  # see `wonder_customers.wire.Transport`
+    # See `wonder_customers.wire.Transport`.
+    ends_in_time: ClassVar[bool] = True
+    reaches_origin: bool = True
 
     def __init__(self, max_connections: int, local_address: str | None = None) -> None:
         check_max_connections(max_connections)
