@@ -1,8 +1,10 @@
 """Output files: names that look like markup or shell syntax, and paths that name an input."""
 
+import os
 import shlex
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from itertools import cycle
 from pathlib import Path
 
@@ -10,7 +12,10 @@ import pytest
 from bulk.customers import write_csv
 from cli.conftest import Command
 
+from wonder_customers.bulk.private_files import replace_private
 from wonder_customers.cli.exit_codes import SUCCESS, USAGE
+from wonder_customers.cli.job_outputs import new_file
+from wonder_customers.errors import ConfigurationError
 from wonder_customers.simulator.server import SimulatorServer
 
 NAMES = ["x[/bold].csv", "[red]x.csv", "a\x1b[2Jb.csv", "x; echo 'y'.csv", "x\u202egpj.csv"]
@@ -138,6 +143,56 @@ def test_output_must_not_become_a_part_of_the_source(sync: Command, tmp_path: Pa
         (tmp_path / "in" / path).unlink(missing_ok=True)
     code, _, err = sync("in", "--format", "csv", option, "in/y.html")
     assert (code, "is in the folder of the source" in err) == (USAGE, True), err
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_output_that_cannot_be_written_is_refused_before_the_job(
+    sync: Command, server: SimulatorServer, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "no").mkdir(mode=0o500)
+    # Root can write to every folder of a normal file system.
+    folder = next((it for it in (tmp_path / "no", Path("/proc/sys")) if not os.access(it, os.W_OK)), None)
+    if folder is None:
+        pytest.skip("this user can write to every folder")
+    code, _, err = sync("c.csv", option, str(folder / "r"))
+    assert (code, f"{folder / 'r'} cannot be written, because of the permissions" in err) == (USAGE, True), err
+    assert f"Give another path with {option}.\nNothing was sent.\n" in err
+    assert server.store.ledger("monri") == {}
+
+
+@contextmanager
+def limit_on_files(size: int) -> Iterator[None]:
+    """Limit the size of the files that this process writes."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_file_that_does_not_fit_on_the_disk_leaves_the_previous_one(folder: Path) -> None:
+    (folder / "old").write_text("old")
+    (folder / "link").symlink_to("old")
+    for path in map(Path, ("old", "link", "new")):
+        with limit_on_files(9), pytest.raises(OSError, match="File too large"):
+            replace_private(path, b"0123456789")
+    with limit_on_files(9), pytest.raises(ConfigurationError, match="new cannot be written: File too large"):
+        new_file(Path("new"), "0123456789")
+    assert {it.name: it.read_text() for it in folder.iterdir()} == {"old": "old", "link": "old"}
+
+
+@pytest.mark.parametrize("option", ["--report", "--html", "--heartbeat"])
+def test_report_is_written_through_links_and_to_open_files(sync: Command, tmp_path: Path, option: str) -> None:
+    (tmp_path / "kept").write_text("old")
+    (tmp_path / "link").symlink_to("kept")
+    assert sync("c.csv", option, "link")[0] == SUCCESS
+    assert (tmp_path / "link").is_symlink()
+    assert "monri" in (tmp_path / "kept").read_text()
+    with (tmp_path / "open").open("w+") as opened:
+        assert sync("c.csv", option, f"/dev/fd/{opened.fileno()}")[0] == SUCCESS
+        assert "monri" in opened.read()
 
 
 def test_key_that_starts_with_a_tilde_is_no_path(sync: Command) -> None:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import mmap
-import os
 import re
 import sqlite3
 from base64 import b64decode
@@ -20,7 +19,7 @@ from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.database import connect, reading, writing
 from wonder_customers.bulk.journal.digest import key_mark
 from wonder_customers.bulk.journal.entries import UNCONFIRMED
-from wonder_customers.bulk.private_files import new_file_opener
+from wonder_customers.bulk.private_files import replace_private
 from wonder_customers.bulk.sources.json_files import DEAD_LETTER
 from wonder_customers.bulk.sources.transformations import spreadsheet_text
 
@@ -199,15 +198,7 @@ def _rewritten(path: Path, edit: Callable[[bytes], Edited]) -> int:
     if not content:
         path.unlink()
         return removed
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(new, "wb", opener=new_file_opener) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
+    replace_private(path, content)
     return removed
 
 

@@ -1,13 +1,18 @@
 """Files that only their owner can read."""
 
+import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from wonder_customers.bulk.continuation import as_argument
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["check_trusted", "make_private", "new_file_opener", "private_opener"]
+__all__ = ["check_trusted", "make_private", "new_file_opener", "private_opener", "replace_private"]
+
+_IRREPLACEABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV}
+"""The errors for a file that can be written but not replaced, such as one that is mounted into a container."""
 
 
 def private_opener(path: str, flags: int) -> int:
@@ -27,6 +32,29 @@ def new_file_opener(path: str, flags: int) -> int:
     """Create a temporary file like `private_opener`. In a shared folder, another user could have put a link there."""
     Path(path).unlink(missing_ok=True)
     return private_opener(path, flags | os.O_EXCL)
+
+
+def replace_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read. If this fails, a new file is removed, and an old file is unchanged."""
+    target = path.resolve()
+    # Links such as /dev/stdout lead to an open file, which others write to.
+    if (target.is_file() and not path.absolute().is_relative_to("/dev")) or not path.exists():
+        new = target.with_name(f".{target.name[:40]}.{os.getpid()}")
+        try:
+            with open(new, "wb", opener=new_file_opener) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(target)
+        except OSError as error:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+            if error.errno not in _IRREPLACEABLE or not target.is_file():
+                raise
+        else:
+            return
+    with open(path, "wb", opener=private_opener) as file:
+        file.write(content)
 
 
 def make_private(path: Path) -> None:

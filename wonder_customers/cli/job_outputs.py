@@ -1,6 +1,6 @@
 """The files that bulk commands write."""
 
-from os import environ
+import os
 from os.path import expanduser, isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ import orjson
 
 from wonder_customers.bulk.dead_letters import check_dead_letters
 from wonder_customers.bulk.html_report import page
-from wonder_customers.bulk.private_files import private_opener
+from wonder_customers.bulk.private_files import private_opener, replace_private
 from wonder_customers.bulk.sources.databases import database_file
 from wonder_customers.bulk.sources.paths import is_read
 from wonder_customers.bulk.sources.reader import Source
@@ -49,14 +49,18 @@ def default_failed_rows(source: Path, gateway: str) -> Path:
 
 def new_file(path: Path, text: str, option: str = "--output") -> None:
     """Write a new file that only its owner can read."""
+    created = False
     try:
         with open(path, "x", encoding="utf-8", newline="", opener=private_opener) as file:
+            created = True
             file.write(text)
     except FileExistsError:
         raise ConfigurationError(
             f"{path} already exists. Nothing was written. Give the path of a new file with {option}."
         ) from None
     except OSError as error:
+        if created:
+            path.unlink(missing_ok=True)
         raise ConfigurationError(
             f"{path} cannot be written: {error.strerror}. Choose another file with {option}."
         ) from None
@@ -80,6 +84,12 @@ def check_outputs(task: "SyncTask", source: Source | None = None) -> None:
             )
         if file.is_dir():
             raise ConfigurationError(f"{file} is a folder. Give the path of a file with {option}.")
+        # The default file for failed rows is needed only if a row fails.
+        if (option != "--failures" or task.output.failures is not None) and not _is_writable(file):
+            raise ConfigurationError(
+                f"{file} cannot be written, because of the permissions of the file or its folder, or because the file"
+                f" system is read-only. Give another path with {option}."
+            )
         for what, other in taken:
             if _is_same_file(file, other):
                 raise ConfigurationError(f"{option} {file} would overwrite {what}. Give another path.")
@@ -106,10 +116,15 @@ def _inputs(task: "SyncTask", source: Source | None) -> list[tuple[str, Path]]:
     found += [("the saved plan", task.approved)] if task.approved is not None else []
     found += [("the mapping", task.mapping)] if task.mapping is not None else []
     # The value may be a key or its path. For a key, methods of `Path` can raise errors: it is long, or starts with "~".
-    for name in (it for it in environ if it.startswith(_GATEWAYS) and it.endswith(_SECRETS)):
-        if isfile(named := expanduser(environ[name])):  # noqa: PTH111, PTH113
+    for name in (it for it in os.environ if it.startswith(_GATEWAYS) and it.endswith(_SECRETS)):
+        if isfile(named := expanduser(os.environ[name])):  # noqa: PTH111, PTH113
             found.append((f"the file of {name}", Path(named)))
     return found
+
+
+def _is_writable(file: Path) -> bool:
+    target = file.resolve()
+    return os.access(file, os.W_OK) if file.exists() else os.access(target.parent, os.W_OK | os.X_OK)
 
 
 def _is_same_file(first: Path, second: Path) -> bool:
@@ -132,8 +147,7 @@ def write_reports(task: "SyncTask", facts: dict[str, Any]) -> bool:
 def _save(file: Path, what: str, content: bytes) -> bool:
     """Write a report; return whether this succeeded."""
     try:
-        with open(file, "wb", opener=private_opener) as opened:
-            opened.write(content)
+        replace_private(file, content)
     except OSError as error:
         print_message(
             f"wonder-customers: the {what} {file} could not be written: {error.strerror}. The summary above shows the"

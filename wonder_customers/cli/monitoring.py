@@ -13,7 +13,7 @@ import orjson
 from attrs import field, frozen
 
 from wonder_customers._support.loopback import is_encrypted_or_loopback
-from wonder_customers.bulk.private_files import new_file_opener
+from wonder_customers.bulk.private_files import replace_private
 from wonder_customers.cli.output import print_message
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.transports import select_transport
@@ -81,14 +81,10 @@ class Monitor:
         """Replace the heartbeat file; return whether this succeeded."""
         assert self.heartbeat is not None  # noqa: S101 - checked by the callers
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        new = self.heartbeat.with_name(f".{self.heartbeat.name}.{os.getpid()}")
+        beat = orjson.dumps({"at": at, "pid": os.getpid(), **content}, option=orjson.OPT_APPEND_NEWLINE)
         try:
-            with open(new, "wb", opener=new_file_opener) as file:
-                file.write(orjson.dumps({"at": at, "pid": os.getpid(), **content}, option=orjson.OPT_APPEND_NEWLINE))
-            new.replace(self.heartbeat)
+            replace_private(self.heartbeat, beat)
         except OSError as error:
-            with suppress(OSError):
-                new.unlink(missing_ok=True)
             print_message(
                 f"The heartbeat file {self.heartbeat} cannot be written: {error.strerror}. The job is not affected.",
                 "red",

@@ -4,7 +4,6 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
-from attrs import evolve
 from cyclopts import App, Parameter
 
 from wonder_customers.bulk.continuation import as_argument
@@ -363,6 +362,7 @@ def _run(
     resumable: bool = True,
     approved: Path | None = None,
     mapping: Path | None = None,
+    failed_rows: Path | None = None,
     **how: Any,
 ) -> int:
     """Send the rows of a source, and return the exit code."""
@@ -375,7 +375,7 @@ def _run(
         facts["source"],
         opened,
         Options(facts=sealed(facts, opened) | ({} if resumable else {"temporary": True}), **how),
-        output.failures or default_failed_rows(Path(file), opened.gateway),
+        output.failures or failed_rows or default_failed_rows(Path(file), opened.gateway),
         output,
         output.monitor(),
         resumable,
@@ -390,5 +390,5 @@ def _run(
 def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, again: AgainOptions, **how: Any) -> int:
     """Run a job with the settings of a journal's last run."""
     file = Path(facts["source"])
-    output = evolve(output, failures=output.failures or default_failed_rows(file, opened.gateway))
+    how["failed_rows"] = None if output.failures else default_failed_rows(file, opened.gateway)
     return _run(account_of(opened, renewed=again.renewed), opened, facts, output, file.name, **how)
