@@ -131,6 +131,20 @@ def test_report_page_says_what_happened_and_what_to_do_next() -> None:
     assert "sandbox · started" in text
 
 
+@pytest.mark.parametrize("reasons", [1, 20, 21, 200])
+def test_report_page_folds_all_but_the_most_frequent_reasons(reasons: int) -> None:
+    found = {f"InvalidRequestError 422 code {number}": 10_000 - number for number in range(reasons)}
+    text = page(report(failures=found, examples={reason: [1] for reason in found}))
+    folded = re.findall(r"<details><summary>(.*?)</summary>(.*?)</details>", text, re.DOTALL)
+    assert [it for it, _ in folded] == ({21: ["1 more reason"], 200: ["180 more reasons"]}.get(reasons, []))
+    rows = r"InvalidRequestError 422 code \d+<div"
+    assert [len(re.findall(rows, it)) for it in (text, *(it for _, it in folded))] == [reasons, reasons - 20][
+        : 1 + len(folded)
+    ]
+    assert text.count("<table>") == text.count("</table>")
+    assert len(text) < 100_000
+
+
 def test_report_page_lists_outages_and_changed_values() -> None:
     text = re.sub(r"\s+", " ", page(report()))
     assert '<td>the gateway answers 503</td><td class="number">432</td> <td class="number">4 min 41 s</td>' in text

@@ -29,7 +29,7 @@ from wonder_customers.wire import Transport
 if TYPE_CHECKING:  # loaded only when statistics are read
     from wonder_customers.events import ConnectionStats, Stats
 
-__all__ = ["CheckedDraft", "RawOperations", "SessionState", "expect"]
+__all__ = ["CheckedDraft", "RawOperations", "SessionState", "expect", "read_back"]
 
 T = TypeVar("T")
 
@@ -284,11 +284,6 @@ class RawOperations:
         dialect = self._ready(Operation.GET_BY_REFERENCE, "reference", reference)
         return await self._run(Operation.GET_BY_REFERENCE, dialect.get_by_reference(reference))
 
-    async def _read_back(self, reference: str, draft: CustomerDraft) -> Response[Customer]:
-        """Return the customer with the reference of a draft. Errors contain no values of the draft."""
-        dialect = self._ready(Operation.GET_BY_REFERENCE, "reference", reference)
-        return await self._run(Operation.GET_BY_REFERENCE, dialect.get_by_reference(reference), record=draft)
-
     async def update(self, id: str, patch: CustomerPatch) -> Response[Customer]:
         """See `CustomerSession.update`."""
         dialect = self._ready(Operation.UPDATE, "id", id)
@@ -375,3 +370,10 @@ class RawOperations:
         check_id(self._account_context.dialect, "token", found.token)
         check_id(self._account_context.dialect, "verify_uuid", found.verify_uuid)
         return found
+
+
+async def read_back(raw: RawOperations, reference: str, draft: CustomerDraft) -> Response[Customer]:
+    """Return the customer with the reference of a draft. Errors contain no values of the draft."""
+    dialect = raw._ready(Operation.GET_BY_REFERENCE, "reference", reference)  # noqa: SLF001 - of this module
+    steps = dialect.get_by_reference(reference)
+    return await raw._run(Operation.GET_BY_REFERENCE, steps, record=draft)  # noqa: SLF001 - of this module

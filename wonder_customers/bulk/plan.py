@@ -7,6 +7,7 @@ from typing import Any
 import anyio.to_thread
 from attrs import define, field
 
+from wonder_customers._core.operations import read_back
 from wonder_customers.bulk.batches import Batches, for_each
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.empty_cells import flat_values
@@ -219,7 +220,7 @@ async def _look_up(
 
     async def look_up(item: PendingRow) -> None:
         try:
-            response = await session.raw._read_back(item.reference, item.draft)  # noqa: SLF001 - not for applications
+            response = await read_back(session.raw, item.reference, item.draft)
         except NotFoundError as error:
             if not error.certain:
                 raise

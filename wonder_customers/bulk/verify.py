@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import anyio.to_thread
 from attrs import define, field, frozen
 
+from wonder_customers._core.operations import read_back
 from wonder_customers.bulk.batches import Batches, for_each
 from wonder_customers.bulk.change_filter import ReferenceIndex, checked_row
 from wonder_customers.bulk.empty_cells import EmptyRule, apply_rule
@@ -255,7 +256,7 @@ class _Comparison:
         cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, journaled=False)
         changed = bool(cells.cleared) or self._changed(draft if self.empty == "own" else cells.draft, entry)
         try:
-            response = await self.session.raw._read_back(reference, draft)  # noqa: SLF001 - not for applications
+            response = await read_back(self.session.raw, reference, draft)
         except NotFoundError as error:
             if not error.certain:
                 raise

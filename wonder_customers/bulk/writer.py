@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from attrs import define, fields
 
+from wonder_customers._core.operations import read_back
 from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock
 from wonder_customers.bulk.change_filter import PendingRow
@@ -103,7 +104,7 @@ class RowWriter:
         if row.superseded:
             await self.wait_for_window()
         try:
-            response = await self.session.raw._read_back(row.reference, row.draft)  # noqa: SLF001 - not for applications
+            response = await read_back(self.session.raw, row.reference, row.draft)
         except NotFoundError:
             response = None
         if response is not None:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from wonder_customers._support.counted import counted
 from wonder_customers._support.printable import printable
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.report import MEANINGS, format_duration
@@ -25,6 +26,8 @@ _LINE_INTERVAL = 10.0
 """Seconds between two JSON lines when standard error is not a terminal."""
 _OUTAGE_INTERVAL = 1.0
 """Seconds between two checks for an outage."""
+_MOST_REASONS = 15
+"""The number of reasons in the summary."""
 
 
 class _Bar(Progress):
@@ -157,8 +160,11 @@ def print_summary(report: dict[str, Any], title: str) -> None:
         reasons = Table(title="reasons", title_justify="left")
         reasons.add_column("reason")
         reasons.add_column("rows", justify="right")
-        for reason, count in list(report["failures"].items())[:15]:
+        found = list(report["failures"].items())
+        for reason, count in found[:_MOST_REASONS]:
             reasons.add_row(cell(reason), f"{count:,}")
+        if rest := found[_MOST_REASONS:]:
+            reasons.add_row(counted(len(rest), "other reason", "other reasons"), f"{sum(it for _, it in rest):,}")
         console().print(reasons)
     if report["cleared"]:
         fields = ", ".join(f"{name} ({count:,})" for name, count in report["cleared"].items())

@@ -8,7 +8,6 @@ from wonder_customers._support.printable import printable
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.coercion import coerce
 from wonder_customers.dialects.comparison import equal_after_normalisation
-from wonder_customers.dialects.explanations import short_text
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
 from wonder_customers.errors import (
     AuthenticationError,
@@ -42,7 +41,6 @@ __all__ = [
     "require_match",
     "response_object",
     "same_id",
-    "short_text",
     "unusable_value",
 ]
 
