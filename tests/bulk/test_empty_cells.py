@@ -123,6 +123,19 @@ async def test_empty_cell_after_a_run_that_kept_it_is_cleared_by_the_next_rule(j
 
 
 @pytest.mark.parametrize("jobs", names(), indirect=True)
+async def test_rule_that_clears_every_empty_cell_applies_to_unchanged_rows(jobs: Jobs) -> None:
+    write(jobs)
+    await run_job(jobs.account, jobs.rows())  # another source, without this journal
+    write(jobs, empty=("email",))
+    await jobs.run()
+    assert held(jobs)["email"] == "ada@example.org"
+    _, (outcome,) = await jobs.run(empty="clear")
+    assert (outcome.status, outcome.cleared, held(jobs).get("email") or "") == ("updated", ("email",), "")
+    _, (again,) = await jobs.run(empty="clear")
+    assert again.status == "unchanged"
+
+
+@pytest.mark.parametrize("jobs", names(), indirect=True)
 async def test_lost_clear_is_repeated_by_the_next_run(jobs: Jobs) -> None:
     write(jobs)
     await jobs.run()
