@@ -12,6 +12,7 @@ from bulk.customers import write_csv
 from cli.conftest import Command, start
 
 from wonder_customers.cli import progress
+from wonder_customers.cli.exit_codes import FAILED, SUCCESS
 from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -216,6 +217,28 @@ def test_first_sends_some_rows_and_resume_the_others(terminal: Terminal, server:
     assert "To continue, run: wonder-customers resume" in text
     assert terminal.run("resume", "c.csv.wonder.journal")[0] == 0
     assert len(server.store.ledger("wonder")) == 40
+
+
+@pytest.mark.parametrize("linked", ["file", "folder"])
+def test_source_behind_a_link_is_resumed_under_the_name_of_the_link(
+    at_simulator: Command, folder: Path, linked: str
+) -> None:
+    source = "latest/c.csv" if linked == "folder" else "latest.csv"
+    for number in (1, 2):
+        (folder / f"v{number}").mkdir()
+        rows = "".join(f"{it},Ada {number},ada@example.org\n" for it in ("c-1", "c-2", f"fail-422-{number}"))
+        (folder / f"v{number}" / "c.csv").write_text(f"reference,name,email\n{rows}")
+        link = folder / Path(source).parts[0]
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"v{number}" if linked == "folder" else f"v{number}/c.csv")
+        assert at_simulator("sync", source, "--to", "monri", "--first", "1")[0] == SUCCESS
+        journal, again = f"{source}.monri.journal", ("--source", source)
+        code, _, err = at_simulator("resume", journal, *again)
+        assert code == FAILED, err
+        assert f"The reasons are in {folder / source}.monri.failed.jsonl" in err
+        code, out, err = at_simulator("verify", journal, *again)
+        assert (code, " equal " in out, err) == (SUCCESS, True, ""), out
+        assert at_simulator("retry-failed", journal, *again)[0] == FAILED
 
 
 def test_migrate_lists_lost_fields_first(terminal: Terminal, server: SimulatorServer) -> None:

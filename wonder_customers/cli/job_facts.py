@@ -101,7 +101,7 @@ def combined(
     for name in GIVEN_AGAIN:
         found[name] = (_again(journal, name, facts[name], given[name]) or None) if name in given else None
     if source is not None:
-        found["source"] = str(source) if str(source) == "-" else str(source.resolve())
+        found["source"] = str(source) if str(source) == "-" else str(source.absolute())
     elif facts["source"] != "-" and not _is_beside(Path(facts["source"]), journal.path.resolve().parent):
         raise ConfigurationError(
             f"the source {facts['source']} is not in the folder of the journal. To use this source, pass its path with"

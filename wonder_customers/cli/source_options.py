@@ -113,7 +113,7 @@ class SourceOptions:
         found = fingerprint(file, self.query)
         self._check_effects(file)
         return {
-            "source": str(file) if str(file) == "-" else str(file.resolve()),
+            "source": str(file) if str(file) == "-" else str(file.absolute()),  # a link keeps its name
             "fingerprint": found,
             "mapping": self.column_mapping().as_dict(),
             "query": self.query,
