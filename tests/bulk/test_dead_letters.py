@@ -154,6 +154,16 @@ def test_entries_of_another_source_or_gateway_stay(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_entries_of_another_journal_stay_when_all_rows_of_the_source_arrived(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    for journal, reference in (("j", "c-1"), ("another", "c-2")):
+        run(path, Outcome(3, reference, "invalid", reason="refused"), source="a.csv", journal=journal)
+    with DeadLetters(path, source="a.csv", journal="j") as letters:
+        letters.add(Outcome(1, "c-3", "created"))
+    letters.settle(complete=True, whole=True)
+    assert (rows(path), letters.earlier) == ([("c-2", 3)], 1)
+
+
 @pytest.mark.parametrize("state", ["done", "failed"])
 @pytest.mark.parametrize("late", [False, True])
 def test_row_without_an_outcome_arrived_if_the_journal_says_so(tmp_path: Path, state: str, late: bool) -> None:

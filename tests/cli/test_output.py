@@ -13,7 +13,7 @@ from cli.conftest import COMMAND
 
 from wonder_customers import CardSource, Secret
 from wonder_customers._support.printable import printable
-from wonder_customers.cli.output import json_line, print_message
+from wonder_customers.cli.output import json_line, print_line, print_message
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,15 @@ from wonder_customers.cli.output import json_line, print_message
 )
 def test_control_characters_are_escaped(value: object, shown: str) -> None:
     assert printable(value) == shown
+
+
+def test_environment_without_a_width_hides_no_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    print_line("result")
+    print_message("message")
+    assert tuple(capsys.readouterr()) == ("result\n", "message\n")
 
 
 def test_json_output_hides_secrets(capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,6 +118,18 @@ def begun(server: SimulatorServer, gateway: str, customers: int) -> None:
         time.sleep(0.005)
 
 
+def test_retry_failed_reports_failed_rows_that_left_the_source(terminal: Terminal) -> None:
+    source = terminal.folder / "c.csv"
+    source.write_text("reference,name\nfail-422-1,Ada\nfail-422-2,Eve\nc-3,Bob\n", encoding="utf-8")
+    assert terminal.run("sync", "c.csv", "--to", "monri")[0] == 2
+    code, text = terminal.run("retry-failed", "c.csv.monri.journal")
+    assert (code, "not in the source" in text) == (2, False), text
+    source.write_text("reference,name\nfail-422-2,Eve\nc-3,Bob\n", encoding="utf-8")
+    code, text = terminal.run("retry-failed", "c.csv.monri.journal", "--allow-changed")
+    assert "1 row that was not confirmed is not in the source." in text
+    assert "run: wonder-customers ids c.csv.monri.journal" in text
+
+
 def test_signal_stops_the_job_and_resume_continues(terminal: Terminal, server: SimulatorServer) -> None:
     source = write_csv(terminal.folder / "c.csv", 60)
     process = start(terminal.folder, terminal.environment, "sync", "c.csv", "--to", "monri", "--rate", "100/s")

@@ -58,11 +58,13 @@ class DeadLetters:
         earlier: The number of entries that earlier runs wrote for this source and gateway and that `settle` has kept.
     """
 
-    def __init__(self, path: Path, *, source: str = "", gateway: str = "", values: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, source: str = "", gateway: str = "", journal: str = "", values: bool = False
+    ) -> None:
         self.path = path
         self.count: int = 0
         self.earlier: int = 0
-        self._belongs = {"source": source, "gateway": gateway}
+        self._belongs, self._journal = {"source": source, "gateway": gateway}, journal
         self._values = values
         self._file: BinaryIO | None = None
         self._old_size = 0
@@ -115,6 +117,7 @@ class DeadLetters:
             **{name: getattr(outcome, name) for name in _COPIED},
             "at": _time(time.time()),
             **self._belongs,
+            "journal": self._journal,
         }
         if self._values and outcome.draft is not None and not any(find_card_data(outcome.draft)):
             entry["values"] = _values(outcome.draft)
@@ -143,7 +146,7 @@ class DeadLetters:
         Args:
             complete: Whether the run processed every row of the source.
             whole: Whether the source contains all customers that the gateway should have. If every row of a
-                complete run has arrived, all entries of earlier runs for the source and the gateway are then removed.
+                complete run has arrived, all entries of earlier runs with the journal are then removed.
             find: Finds the journal's entries; None without a journal.
         """
         if not self._old_size or not self.path.is_file():
@@ -188,7 +191,9 @@ class DeadLetters:
                 if recorded.state == "done" and _time(recorded.at) > str(failed[reference].get("at", "~")):
                     self._arrived.add(reference)
             for line, entry in batch:
-                settled = entry is not None and (none_left or self._is_settled(entry, complete=complete))
+                # Sources in different folders can have the same name.
+                left = none_left and entry is not None and entry.get("journal", self._journal) == self._journal
+                settled = left or (entry is not None and self._is_settled(entry, complete=complete))
                 yield None if settled else line, entry
 
     def _is_settled(self, entry: Mapping[str, Any], *, complete: bool) -> bool:

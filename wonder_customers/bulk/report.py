@@ -140,7 +140,7 @@ def _failed_rows(job: Job, file: Path | None, earlier: int) -> Iterator[_Step]:
         yield f"{rows} not sent or not confirmed. The reasons are in {file}.", None
     if earlier:
         rows = counted(earlier, "failed row", "failed rows")
-        end = "Correct the rows in the source and run the job again, or delete the file if the rows are not needed."
+        end = "Correct the source and run `sync` or `migrate` again, or delete the file if the rows are not needed."
         yield f"{file} still contains {rows} from earlier runs. {end}", None
 
 

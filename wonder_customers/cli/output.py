@@ -31,7 +31,7 @@ class _Console(Console):
 def console(*, stderr: bool = False, wide: bool = True) -> Console:
     """Return a console on standard output or standard error."""
     made = _Console(stderr=stderr, highlight=False)
-    if wide and not made.is_terminal and "COLUMNS" not in os.environ:
+    if made.width < 1 or (wide and not made.is_terminal and "COLUMNS" not in os.environ):
         made.width = _PIPE_WIDTH
     return made
 

@@ -11,13 +11,14 @@ from typing import Any
 import anyio
 from attrs import frozen
 
+from wonder_customers._support.counted import counted
 from wonder_customers.bulk import report as reports
-from wonder_customers.bulk.continuation import given_again
+from wonder_customers.bulk.continuation import as_argument, given_again
 from wonder_customers.bulk.dead_letters import DeadLetters
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.database import reading
-from wonder_customers.bulk.journal.digest import Digests, key_of
+from wonder_customers.bulk.journal.digest import Digests, key_mark, key_of
 from wonder_customers.bulk.local_job import LocalJob, sync
 from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.removal import check_deletion
@@ -208,9 +209,8 @@ async def run_job(task: SyncTask, job: Job) -> int:
     started, clock = time.time(), time.monotonic()
     message: str | None = None
     place = f"{task.gateway} {environment(task.account)}"
-    dead_letters = DeadLetters(
-        task.failed_rows, source=Path(task.source).name, gateway=place, values=task.output.dead_letter_values
-    )
+    belongs = {"source": Path(task.source).name, "gateway": place, "journal": key_mark(task.journal.digests).hex()[:12]}
+    dead_letters = DeadLetters(task.failed_rows, **belongs, values=task.output.dead_letter_values)
     try:
         await _run_with_progress(job, dead_letters, task)
     except BulkError as error:
@@ -244,6 +244,8 @@ async def run_job(task: SyncTask, job: Job) -> int:
     code = FAILED
     try:
         printed = _print_result(task, job, facts, message)
+        if last is not None and task.options.only == "failed" and job.exit_status == "finished":
+            _print_absent(task.journal, job)
         written = write_reports(task, facts)
         reports.check_balance(job)
         code = _exit_code(job) if message is None else STOPPED
@@ -325,6 +327,16 @@ def _print_result(task: SyncTask, job: Job, facts: Mapping[str, Any], message: s
         if message is None or (step["command"] is None and step["text"] not in message):
             print_message(" ".join(filter(None, step.values())), "yellow")
     return printed
+
+
+def _print_absent(journal: Journal, job: Job) -> None:
+    """Print the number of rows that `retry-failed` did not find in the source."""
+    states = journal.states()
+    absent = sum(states.get(it, 0) for it in ("failed", "unknown", "sending", "held")) - job.stats.failures
+    if absent > 0:
+        rows = counted(absent, "row that was not confirmed is", "rows that were not confirmed are")
+        command = f"wonder-customers ids {as_argument(journal.path)}"
+        print_message(f"{rows} not in the source. To list the states of all rows, run: {command}", "yellow")
 
 
 def _exit_code(job: Job) -> int:

@@ -30,15 +30,19 @@ _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 """The last bytes of a rollback journal that names another file (https://sqlite.org/fileformat.html#the_rollback_journal)."""
 
 _UNUSABLE = " Check the permissions, and that no other program has locked the file."
+_NOT_WRITABLE = (
+    " A journal and its folder must be writable, also to read the journal. Check the permissions, or copy the journal"
+    " and its .key file to another folder."
+)
 _ADVICE = {
     sqlite3.SQLITE_NOTADB: " Give the path of a journal, such as FILE.GATEWAY.journal, or of a new file.",
     sqlite3.SQLITE_CORRUPT: " The file is damaged. Restore the journal from a backup.",
     sqlite3.SQLITE_FULL: " Free space on the disk, then run the command again.",
     sqlite3.SQLITE_BUSY: _UNUSABLE,
     sqlite3.SQLITE_LOCKED: _UNUSABLE,
-    sqlite3.SQLITE_READONLY: _UNUSABLE,
+    sqlite3.SQLITE_READONLY: _NOT_WRITABLE,
     sqlite3.SQLITE_PERM: _UNUSABLE,
-    sqlite3.SQLITE_CANTOPEN: _UNUSABLE,
+    sqlite3.SQLITE_CANTOPEN: _NOT_WRITABLE,
 }
 """What the user can do, by SQLite's primary error code."""
 _OTHER = (
