@@ -243,6 +243,8 @@ _CUT_AGAIN: Final = 0.85
 """Factor applied to the rate after another refusal within 1.3 s of the last cut."""
 _HALVE: Final = 0.5
 """Factor applied to the rate after a refusal if nothing has been accepted since the last cut."""
+_PROBE: Final = 1 / 60
+"""The lowest rate after such refusals, in requests per second, so that their end is noticed within a minute."""
 _GRACE: Final = 0.3
 """A refusal causes another cut only if its request was permitted more than this many seconds after the last cut."""
 _SEARCH: Final = 1.0
@@ -339,7 +341,7 @@ class AdaptiveRateLimit(_Paced):
             # Only a whole second distinguishes a burst from a rate.
             self.rate = _CUT * max(_FIRST_RATE, accepted)
         elif not self._accepted_since_cut:
-            self.rate *= _HALVE
+            self.rate = min(self.rate, max(_HALVE * self.rate, _PROBE))
         elif again:
             self.rate *= _CUT_AGAIN
         elif searching:
