@@ -241,10 +241,8 @@ _CUT: Final = 0.95
 """Factor applied to the accepted rate after a refusal."""
 _CUT_AGAIN: Final = 0.85
 """Factor applied to the rate after another refusal within 1.3 s of the last cut."""
-_HALVE: Final = 0.5
-"""Factor applied to the rate after a refusal if nothing has been accepted since the last cut."""
-_PROBE: Final = 1 / 60
-"""The lowest rate after such refusals, in requests per second, so that their end is noticed within a minute."""
+_HALVE, _PROBE = 0.5, 1 / 60
+"""Factor applied to the rate after a refusal if nothing was accepted since the last cut, and its lowest result."""
 _GRACE: Final = 0.3
 """A refusal causes another cut only if its request was permitted more than this many seconds after the last cut."""
 _SEARCH: Final = 1.0
