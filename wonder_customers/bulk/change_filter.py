@@ -116,7 +116,8 @@ class ChangeFilter:
         if self.journal is not None:
             digest = self.journal.digests.row
             digests = {row.number: digest(values) for row in rows if (values := row.raw_values) is not None}
-            if self.empty == "clear":  # rows of a run with another rule have to be compared again
+            if self.empty == "clear":
+                # Reversed, so that a row that a run with another rule has confirmed does not count as unchanged.
                 digests = {number: found[::-1] for number, found in digests.items()}
         raw = {name: digests[number] for name, number in named if name and number in digests and number not in repeats}
         confirmed = self._find_confirmed(raw) if raw else {}
