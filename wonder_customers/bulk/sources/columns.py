@@ -315,13 +315,13 @@ class Columns:
         return feed.default
 
     def _cell(self, path: str, value: Any, column: str, place: str) -> Any:
+        if type(value) is str and path != "metadata":
+            return self.cleaner.text(path, value, column, place)
         where = f"{place}, column {column}"
         # An empty object clears metadata.
         if is_nothing(value) and (not path.startswith("metadata") or (path == "metadata" and isinstance(value, list))):
             return None
         if path.startswith("metadata"):
-            if path != "metadata" and isinstance(value, str):
-                return self.cleaner.text(path, value, column, where)
             return metadata(path, value, where)
         if isinstance(value, list) and not path.startswith("payment_source."):
             value = self._only(path, value, where)
@@ -330,7 +330,7 @@ class Columns:
         if not isinstance(value, str):
             kind = _KINDS.get(type(value), type(value).__name__)
             raise RowProblem(f"{where}: the value must be a string or an integer, not {kind}", f"invalid {path}")
-        return self.cleaner.text(path, value, column, where)
+        return self.cleaner.text(path, value, column, place)
 
     def _only(self, path: str, values: list[Any], where: str) -> Any:
         """Return the value of a list with one value, or the first value if the mapping allows it."""

@@ -276,9 +276,9 @@ def _rows(
                 pass
             elif len(values) != width:
                 problem = _width_problem(values, width, records)
-            elif reference is not None and is_remark(values):
-                problem = REMARK
-            elif values[-1] and width > 1:
+            elif not values[-1].strip():
+                problem = REMARK if reference is not None and is_remark(values) else None
+            elif width > 1:
                 problem = _continued(records, columns.identifying)
         number += 1
         if problem is not None:

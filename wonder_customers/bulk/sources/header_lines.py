@@ -45,7 +45,7 @@ def names_problem(values: Sequence[str], header: Sequence[str], place: str) -> s
     Raise `ConfigurationError` if the row contains the column names of another table, because later rows would be read
     with the names of this table.
     """
-    if _NOT_NAMES.search(",".join(values)):
+    if _NOT_NAMES.search(values[0]) or _NOT_NAMES.search(",".join(values)):
         return None
     filled = [(value, name) for value, name in zip(values, header, strict=False) if value.strip()]
     same = [name for value, name in filled if plain(value) == plain(name)]

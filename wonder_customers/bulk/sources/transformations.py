@@ -60,6 +60,7 @@ CALLING_CODE = "calling code"
 """The code of the problem of a row with a calling code in place of a country."""
 
 Step = tuple[str, Callable[[str], str]]
+_NOT_FOR_PLAIN_TEXT = frozenset({"readable", "guards", "nfc", "placeholders", "invisible"})
 
 
 class _CallingCodeError(ValueError):
@@ -89,7 +90,8 @@ class Cleaner:
     several: str = "refuse"
     _nulls: frozenset[str] = field(init=False)
     _on: frozenset[str] = field(init=False)
-    _steps: dict[str, Sequence[Step]] = field(factory=dict, init=False)
+    # All steps of each field, and those for plain text.
+    _steps: dict[str, tuple[Sequence[Step], Sequence[Step]]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._on = frozenset(self.mapping.transformations)
@@ -108,7 +110,7 @@ class Cleaner:
             if text[:1] in {"'", "="} and "guards" in self._on:
                 text = _guard(text)
             return None if text in self._nulls else text or None
-        for name, step in self._steps_of("reference"):
+        for name, step in self._steps_of("reference")[0]:
             if name not in {"readable", "shortened"}:
                 text = step(text)
         return text or None
@@ -126,17 +128,25 @@ class Cleaner:
         except ValueError:
             return text
 
-    def text(self, path: str, value: str, column: str, where: str) -> str | None:
+    def text(self, path: str, value: str, column: str, place: str) -> str | None:
         """Return the cell of a field as a string; None for an empty cell.
 
         Raises:
             RowProblem: The cell is not a valid value of the field.
         """
         text = value.strip()
-        if has_invalid_bytes(text):
-            raise RowProblem(f"{where}: the value contains {INVALID_BYTES}", f"invalid {path}")
+        steps, shorter = self._steps.get(path) or self._steps_of(path)
+        # Most values are plain text, to which few steps apply.
+        if text.isascii() and text[:1] not in {"'", "="} and "\0" not in text:
+            if steps and text in self._nulls:
+                if text:
+                    self.notes.changed(column, "placeholders", text, "")
+                return None
+            steps = shorter
         try:
-            for name, step in self._steps_of(path):
+            if has_invalid_bytes(text):
+                raise ValueError(f"the value contains {INVALID_BYTES}")
+            for name, step in steps:
                 if not text:
                     return None
                 after = step(text)
@@ -145,7 +155,7 @@ class Cleaner:
                     text = after
         except ValueError as problem:
             code = CALLING_CODE if isinstance(problem, _CallingCodeError) else f"invalid {path}"
-            raise RowProblem(f"{where}: {problem}", code) from None
+            raise RowProblem(f"{place}, column {column}: {problem}", code) from None
         return text or None
 
     def international(self, text: str, country: str | None, column: str) -> str:
@@ -194,7 +204,7 @@ class Cleaner:
             self.notes.changed(column, "phone", number, whole)
         return whole
 
-    def _steps_of(self, path: str) -> Sequence[Step]:
+    def _steps_of(self, path: str) -> tuple[Sequence[Step], Sequence[Step]]:
         if path not in self._steps:
             plain = path.startswith("payment_source.")
             kind = "phone" if path.startswith("phone") else path
@@ -211,7 +221,8 @@ class Cleaner:
                 named.append(("country", _country))
             if kind == "phone" and path != "phone.dial_code":
                 named.append(("phone", partial(self._phone, least=1 if path == "phone.number" else _SHORTEST)))
-            self._steps[path] = [] if plain else [step for step in named if step[0] in self._on]
+            steps = [] if plain else [step for step in named if step[0] in self._on]
+            self._steps[path] = steps, [step for step in steps if step[0] not in _NOT_FOR_PLAIN_TEXT]
         return self._steps[path]
 
     def _placeholder(self, text: str) -> str:
@@ -324,6 +335,8 @@ def _country(text: str) -> str:
 
 
 def _check_number(text: str, pattern: re.Pattern[str]) -> str:
+    if text[0].isalpha():
+        return text
     if len(text) > 1 and not text.strip("#"):
         raise ValueError("a spreadsheet wrote # for a value that is wider than its column; widen it and export again")
     if pattern.fullmatch(text):
