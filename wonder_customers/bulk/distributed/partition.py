@@ -19,6 +19,7 @@ from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, files, fingerprint, rows_of_file
 from wonder_customers.bulk.sources.columns import Columns
+from wonder_customers.bulk.sources.nested import Structures
 from wonder_customers.bulk.sources.reader import Source, encodings_of
 from wonder_customers.bulk.sources.tables import glob_escaped, opened, query_rows, quoted_name
 from wonder_customers.bulk.sources.text import ByteRange
@@ -235,9 +236,11 @@ class Index:
         path, bare = None if self.source.path == "-" else Path(self.source.path), query.strip().rstrip(";")
         facts = {"fingerprint": fingerprint(self.source.path, query)}
         with opened(path, query, self.source.reading) as connection:
-            described = connection.execute(f"SELECT * FROM (\n{bare}\n) LIMIT 0").description  # noqa: S608 - theirs
+            empty = f"SELECT * FROM (\n{bare}\n) LIMIT 0"  # noqa: S608 - theirs
+            described = connection.execute(empty).description
             names = [quoted_name(column[0]) for column in described]
-            place = Columns.match([column[0] for column in described], self.source.reading).reference
+            table = Structures.of(connection, empty, (), self.source.mapping)
+            place, _ = table.places[Columns.match(table.names, self.source.reading).reference]
             # The limits are stored as JSON, which has integers and strings.
             key = names[place] if _INTEGER.fullmatch(str(described[place][1])) else f"CAST({names[place]} AS VARCHAR)"
             order = f" ORDER BY {', '.join([f'{key} NULLS FIRST', *names])}"
@@ -257,7 +260,8 @@ class Index:
         """Divide the rows of a table into ranges of `key`, an SQL expression."""
         # With all columns, because a reference can be taken from several columns.
         found = connection.execute(f"SELECT {key}, {table}{order}", list(parameters))
-        columns = Columns.match([column[0] for column in found.description[1:]], self.source.reading)
+        structures = Structures.of(connection, f"SELECT {table}", parameters, self.source.mapping)
+        columns = Columns.match(structures.names, self.source.reading)
         begin: Any = None
         previous, before = None, self.rows
 
@@ -272,7 +276,7 @@ class Index:
             if full and (begins is None or value in begins):
                 yield made(value)
                 begin = value
-            if not self._take(columns.reference_of([plain(cell) for cell in record])):
+            if not self._take(columns.reference_of(list(map(plain, structures.values(record))))):
                 break
             previous = value
         if self.rows > self._cut:

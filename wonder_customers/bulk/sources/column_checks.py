@@ -1,13 +1,16 @@
 """Checks of the columns of a source, with the messages about columns that cannot be used."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+
+from attrs import evolve
 
 from wonder_customers.bulk.sources.assignment import Assignment, Feed, known_fields
+from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.presets import other_export, similar
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["UnknownColumns", "check_export", "check_fields", "may_be_data", "unknown_columns"]
+__all__ = ["MAY_BE_DATA", "UnknownColumns", "check_export", "check_fields", "may_be_data", "targets", "unknown_columns"]
 
 
 class UnknownColumns(ConfigurationError):
@@ -54,7 +57,7 @@ def check_fields(names: Sequence[str], feeds: Sequence[Feed]) -> None:
 
 _DATA = re.compile(r"[^\s@]+@(?!odata\.)[^\s@]+\.[^\s@]+|[+(]?(?![0-9]{4}-[0-9]{2}-)[0-9][0-9 ()-]{4,}", re.IGNORECASE)
 """An e-mail address or a number. Beside it, other names may also be values of the first customer."""
-_MAY_BE_DATA = re.compile(r"@|[0-9]{5}")
+MAY_BE_DATA = re.compile(r"@|[0-9]{5}")
 
 
 def _hints(found: Assignment) -> dict[str, str | None]:
@@ -86,7 +89,7 @@ def unknown_columns(found: Assignment) -> ConfigurationError:
         )
     texts = [
         "a name that looks like data"
-        if _MAY_BE_DATA.search(it)
+        if MAY_BE_DATA.search(it)
         else f"{it[:40]!r} (did you mean {hints[it]}?)"
         if hints[it]
         else repr(it[:40])
@@ -102,3 +105,41 @@ def unknown_columns(found: Assignment) -> ConfigurationError:
         " with mapping={'COLUMN': ''}, or leave all unknown columns out with unknown='ignore'. `wonder-customers"
         " columns FILE -o mapping.toml` writes a mapping to edit."
     )
+
+
+def targets(found: Assignment, missing: Collection[str], notes: SourceNotes) -> list[Feed]:
+    """Return the feeds with their targets.
+
+    Args:
+        found: The assignment of the columns.
+        missing: The fields that the gateway does not have.
+        notes: Receives the changed uses of columns.
+
+    Raises:
+        ConfigurationError: The gateway does not have a field that is named or mapped explicitly.
+    """
+    feeds, refused = [], list[str]()
+    for feed in found.feeds:
+        if feed.path not in missing and feed.path.partition(".")[0] not in missing:
+            feeds.append(evolve(feed, target=feed.path))
+            continue
+        chosen = found.mapping.unsupported or ("metadata" if feed.automatic else "refuse")
+        if chosen == "refuse":
+            listed = ", ".join(repr(found.names[place]) for place in feed.places)
+            refused.append(f"{feed.path} ({listed})" if listed else feed.path)
+        elsewhere = f"metadata.{feed.path.removeprefix('metadata.').replace('.', '_')}"
+        kept = chosen == "metadata" and "metadata" not in missing
+        feeds.append(evolve(feed, target=elsewhere if kept else None))
+        for place in feed.places:
+            paths, why = notes.columns.get(found.names[place], ((), ""))
+            others = tuple(path for path in paths if path != feed.path)
+            use = (*others, elsewhere) if kept else others
+            notes.columns[found.names[place]] = (use, f"{why}; the gateway does not have {feed.path}")
+    if refused:
+        keep = "Leave" if "metadata" in missing else "Keep the values as metadata with unsupported='metadata', or leave"
+        raise ConfigurationError(
+            f"the gateway does not have these fields (with their columns in parentheses): {', '.join(refused)}."
+            f" {keep} them out with unsupported='ignore'."
+        )
+    # The country is read first, because a national phone number depends on it.
+    return sorted(feeds, key=lambda feed: feed.path != "address.country")

@@ -16,6 +16,7 @@ from wonder_customers.bulk.sources.column_checks import (
     check_export,
     check_fields,
     may_be_data,
+    targets,
     unknown_columns,
 )
 from wonder_customers.bulk.sources.drafts import assembled, metadata
@@ -23,7 +24,6 @@ from wonder_customers.bulk.sources.groups import Choice, choices, label
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.transformations import CALLING_CODE, INVALID_BYTES, Cleaner, is_nothing
-from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft
 
 __all__ = ["IDENTIFYING", "INVALID_BYTES", "Columns", "Reading", "UnknownColumns"]
@@ -164,7 +164,7 @@ class Columns:
                 return None
             # Samples are shown even if the reference has no column.
             found.feeds.append(Feed("reference", (0,), "mapped"))
-        feeds = tuple(_targets(found, reading))
+        feeds = tuple(targets(found, reading.unsupported, reading.notes))
         if not reading.inspecting:
             check_fields(unique, feeds)
         kind = _Inspected if reading.inspecting else cls
@@ -367,33 +367,3 @@ def _note(found: Assignment, notes: SourceNotes) -> None:
     notes.program = found.preset.title if found.preset is not None else notes.program
     if len(notes.columns) < _MOST_COLUMNS:
         notes.columns.update((name, (paths, why)) for name, paths, why in found.uses())
-
-
-def _targets(found: Assignment, reading: Reading) -> list[Feed]:
-    """Return the feeds with their targets."""
-    feeds, refused = [], list[str]()
-    missing = reading.unsupported
-    for feed in found.feeds:
-        if feed.path not in missing and feed.path.partition(".")[0] not in missing:
-            feeds.append(evolve(feed, target=feed.path))
-            continue
-        chosen = reading.mapping.unsupported or ("metadata" if feed.automatic else "refuse")
-        if chosen == "refuse":
-            listed = ", ".join(repr(found.names[place]) for place in feed.places)
-            refused.append(f"{feed.path} ({listed})" if listed else feed.path)
-        elsewhere = f"metadata.{feed.path.removeprefix('metadata.').replace('.', '_')}"
-        kept = chosen == "metadata" and "metadata" not in missing
-        feeds.append(evolve(feed, target=elsewhere if kept else None))
-        for place in feed.places:
-            paths, why = reading.notes.columns.get(found.names[place], ((), ""))
-            others = tuple(path for path in paths if path != feed.path)
-            use = (*others, elsewhere) if kept else others
-            reading.notes.columns[found.names[place]] = (use, f"{why}; the gateway does not have {feed.path}")
-    if refused:
-        keep = "Leave" if "metadata" in missing else "Keep the values as metadata with unsupported='metadata', or leave"
-        raise ConfigurationError(
-            f"the gateway does not have these fields (with their columns in parentheses): {', '.join(refused)}."
-            f" {keep} them out with unsupported='ignore'."
-        )
-    # The country is read first, because a national phone number depends on it.
-    return sorted(feeds, key=lambda feed: feed.path != "address.country")

@@ -12,8 +12,9 @@ from attrs import define, field
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.assignment import known_fields, plain
-from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading
+from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, UnknownColumns
 from wonder_customers.bulk.sources.encodings import is_line_based
+from wonder_customers.bulk.sources.nested import nested_names, parts, rows_hint
 from wonder_customers.bulk.sources.presets import synonym
 from wonder_customers.bulk.sources.text import ByteRange, decoded, has_invalid_bytes, text_lines
 from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, parse_source_json
@@ -41,18 +42,27 @@ _PIECE = 1 << 16
 _BLANK = re.compile(r"[\s,]*")
 _DOCUMENT = re.compile(r"\[\s*(\{|\]|$)|\{\s*\n\s+\"")
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # only finds ends; numbers may be too long to convert
-_NESTED = frozenset({"phone", "address", "payment_source", "metadata", "billing", "billing_address", "default_address"})
 
 
-_Forms = Callable[[tuple[str, ...]], Columns | None]
-"""Returns the columns of objects with these keys; None if their rows cannot be used."""
+@define
+class _Forms:
+    """The columns of objects.
+
+    Attributes:
+        of: Returns the columns of objects with these keys; None if their rows cannot be used.
+        nested: The names of objects whose parts are columns.
+    """
+
+    of: Callable[[tuple[str, ...]], Columns | None]
+    nested: frozenset[str]
 
 
 def json_rows(
     file: BinaryIO, number: int, reading: Reading, where: str, byte_range: ByteRange
 ) -> Generator[Row, None, int]:
     """Yield the rows of a JSON file, and return the number of the last row."""
-    forms: _Forms = lru_cache(_FORMS)(partial(Columns.optional, reading=reading))
+    nested = nested_names(reading.mapping) | {"metadata"}
+    forms = _Forms(lru_cache(_FORMS)(partial(Columns.optional, reading=reading)), nested)
     if byte_range.offset:
         file.seek(byte_range.offset)
         lines = decoded(file, byte_range)
@@ -65,7 +75,7 @@ def json_rows(
             byte_range.whole, reading.notes.member = True, member
             buffer = _Buffer(_pieces(file, encoding), where)
             if member is not None:
-                next(is_list for _, is_list in _lists(buffer) if is_list)
+                next(name for name, start in _lists(buffer) if name == member and start)
             for text, line in _objects(buffer, where, inside=member is not None):
                 number += 1
                 original = text.encode("utf-8", "surrogateescape")
@@ -93,14 +103,17 @@ def _pieces(file: BinaryIO, encoding: str) -> Iterator[str]:
 
 def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
     """Return the name of the member of a JSON object that lists the rows."""
-    buffer, found = _Buffer(_pieces(file, encoding), where), list[str]()
+    buffer, found, empty = _Buffer(_pieces(file, encoding), where), list[str](), list[str]()
     known = 0
     try:
-        for name, is_list in _lists(buffer):
+        for name, start in _lists(buffer):
             known += plain(name) in known_fields() or synonym(name) is not None
-            found += [name] if is_list else []
+            found += [name] if start == "{" else []
+            empty += [name] if start == "]" else []
             if known > 1:
                 break
+        # The list of a page without customers is empty.
+        found = found or (empty[:1] if not known else [])
         if known > 1 or not found or buffer.skip():
             return None
     except ConfigurationError:
@@ -118,8 +131,8 @@ def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
     return found[0]
 
 
-def _lists(buffer: "_Buffer") -> Iterator[tuple[str, bool]]:
-    """Yield the name of each member, and whether it is a list of objects."""
+def _lists(buffer: "_Buffer") -> Iterator[tuple[str, str]]:
+    """Yield the name of each member, and the first character in it if it is a list: ``{`` in a list of objects."""
     buffer.skip()
     buffer.drop(1)
     while buffer.skip() == '"':
@@ -129,8 +142,8 @@ def _lists(buffer: "_Buffer") -> Iterator[tuple[str, bool]]:
         in_list = buffer.skip() == "["
         if in_list:
             buffer.drop(1)
-        # If the member is such a list, `buffer` is now at its first object.
-        yield name, in_list and buffer.skip() == "{"
+        # If the member is a list, `buffer` is now at its first value.
+        yield name, buffer.skip() if in_list else ""
         if not in_list:
             buffer.value()
             continue
@@ -241,17 +254,15 @@ def _row(text: str, number: int, place: str, forms: _Forms, original: bytes) -> 
 
 def _object_row(given: dict[str, Any], number: int, place: str, forms: _Forms, original: bytes) -> Row:
     """Convert an object into a row."""
-    record: dict[str, Any] = {}
-    count = 0
-    for name, value in given.items():
-        nested = isinstance(value, dict) and name in _NESTED
-        parts = {f"{name}.{part}": inner for part, inner in value.items()} if nested else {name: value}
-        record |= parts
-        count += len(parts)
-    if len(record) != count:
+    found = list(parts(given, forms.nested))
+    record = dict(found)
+    if len(record) != len(found):
         problem = f"{place}: the row contains a field twice, in a nested object and with a dotted name"
         return Row(number, problem=problem, place=place, original=original)
-    columns = forms(tuple(record))
+    try:
+        columns = forms.of(tuple(record))
+    except UnknownColumns as error:
+        raise UnknownColumns(f"{error}{rows_hint(given, forms.nested)}") from None
     if columns is None:
         return Row(number, problem=f"{place}: the row has no reference", place=place, original=original)
     values = list(record.values())

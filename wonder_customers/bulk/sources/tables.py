@@ -17,6 +17,7 @@ from wonder_customers.bulk.sources.columns import Columns, Reading
 from wonder_customers.bulk.sources.csv_files import csv_records
 from wonder_customers.bulk.sources.csv_parser import LONGEST_FIELD
 from wonder_customers.bulk.sources.encodings import encoding_of
+from wonder_customers.bulk.sources.nested import Structures
 from wonder_customers.bulk.sources.packed import read_error, unpacked, unreadable
 from wonder_customers.bulk.sources.running import ended_by_signal
 from wonder_customers.bulk.sources.values import typed_rows
@@ -64,10 +65,10 @@ def query_rows(
 ) -> Generator[Row, None, int]:
     """Yield the rows of a query, and return the number of the last row."""
     with opened(path, sql, reading, own=own) as connection:
+        table = Structures.of(connection, sql, parameters, reading.mapping)
         result = connection.execute(sql, list(parameters))
-        names = [column[0] for column in result.description or ()]
-        records = chain.from_iterable(iter(lambda: result.fetchmany(_BATCH), []))
-        return (yield from typed_rows(records, Columns.match(names, reading), number, where, number - before))
+        records = map(table.values, chain.from_iterable(iter(lambda: result.fetchmany(_BATCH), [])))
+        return (yield from typed_rows(records, Columns.match(table.names, reading), number, where, number - before))
 
 
 @contextmanager

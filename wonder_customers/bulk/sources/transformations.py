@@ -143,9 +143,9 @@ class Cleaner:
                     self.notes.changed(column, "placeholders", text, "")
                 return None
             steps = shorter
+        elif has_invalid_bytes(text):
+            raise RowProblem(f"{place}, column {column}: the value contains {INVALID_BYTES}", f"invalid {path}")
         try:
-            if has_invalid_bytes(text):
-                raise ValueError(f"the value contains {INVALID_BYTES}")
             for name, step in steps:
                 if not text:
                     return None

@@ -1,0 +1,111 @@
+"""Objects in JSON, and structures of DuckDB, as columns such as ``address.city``."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from wonder_customers.bulk.sources.column_checks import MAY_BE_DATA
+from wonder_customers.bulk.sources.header_lines import field_of
+from wonder_customers.bulk.sources.mapping import ColumnMapping
+
+__all__ = ["Structures", "nested_names", "parts", "rows_hint"]
+
+_NESTED = frozenset({"phone", "address", "payment_source", "billing", "billing_address", "default_address"})
+_DEEPEST = 4
+"""The number of levels in which the rows of a document are searched."""
+
+
+def nested_names(mapping: ColumnMapping) -> frozenset[str]:
+    """Return the names of columns whose parts are columns, such as ``attributes`` if ``attributes.email`` is mapped."""
+    mapped = [*mapping.columns, *(name for rule in mapping.fields.values() for name in (*rule.first, *rule.join))]
+    found = {name[:end].strip() for name in mapped for end, character in enumerate(name) if character == "."}
+    # The key of a mapped column such as `metadata.tier` may also be flat.
+    return _NESTED | found - {"metadata"}
+
+
+def parts(record: Mapping[str, Any], nested: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of a record, with those of nested objects in their place."""
+    for name, value in record.items():
+        if name in nested and isinstance(value, dict):
+            yield from parts({f"{name}.{part}": inner for part, inner in value.items()}, nested)
+        elif value is not None or name not in nested or field_of(name) is not None:
+            yield name, value
+
+
+@frozen
+class Structures:
+    """The columns of a result of DuckDB, with the parts of structures.
+
+    Attributes:
+        names: The names of the columns.
+        places: The index of each column in a record, and the keys of its value in the structure.
+    """
+
+    names: Sequence[str]
+    places: Sequence[tuple[int, tuple[str, ...]]]
+
+    @classmethod
+    def of(cls, connection: Any, sql: str, parameters: Sequence[object], mapping: ColumnMapping) -> "Structures":
+        """Return the columns of a query."""
+        nested = nested_names(mapping)
+        result = connection.sql(sql, params=list(parameters))
+        found = [
+            it
+            for place, (name, kind) in enumerate(zip(result.columns, result.types, strict=True))
+            for it in _of_type(name, kind, (place, ()), nested)
+        ]
+        return cls([name for name, _ in found], [place for _, place in found])
+
+    def values(self, record: Sequence[Any]) -> Sequence[Any]:
+        """Return the values of a record."""
+        if not any(keys for _, keys in self.places):
+            return record
+        found = []
+        for place, keys in self.places:
+            value = record[place]
+            for key in keys:
+                value = None if value is None else value[key]
+            found.append(value)
+        return found
+
+
+def _of_type(
+    name: str, kind: Any, place: tuple[int, tuple[str, ...]], nested: frozenset[str]
+) -> Iterator[tuple[str, tuple[int, tuple[str, ...]]]]:
+    if name in nested and kind.id == "struct":
+        for key, inner in kind.children:
+            yield from _of_type(f"{name}.{key}", inner, (place[0], (*place[1], key)), nested)
+    else:
+        yield name, place
+
+
+def rows_hint(record: Mapping[str, Any], nested: frozenset[str]) -> str:
+    """Return a hint if a JSON object seems to contain the rows, or objects whose parts can be mapped."""
+    path = _path_of_rows(record, _DEEPEST) if sum(map(bool, map(field_of, record))) < 2 else None
+    if path is not None:
+        path = path if path.startswith(".") else f".{path}"
+        return f" The rows seem to be inside an object. Save them to a file: jq -c '{path}' FILE > customers.jsonl"
+    objects = [name for name, value in record.items() if isinstance(value, dict) and value and name not in nested]
+    if not objects or MAY_BE_DATA.search(objects[0]):
+        return ""
+    return f" {objects[0]!r} is an object: map its values with names such as '{objects[0]}.KEY'."
+
+
+def _path_of_rows(value: Any, depth: int) -> str | None:
+    """Return the path of a list of objects as an expression for jq."""
+    if isinstance(value, list):
+        if not value or not isinstance(value[0], dict):
+            return None
+        return "[].node" if value[0].keys() <= {"node", "cursor"} else "[]"
+    if not isinstance(value, dict) or not depth:
+        return None
+    several = [set(it) for it in value.values() if isinstance(it, dict)]
+    if len(several) == len(value) > 1 and set.intersection(*several):
+        return " | to_entries[] | {reference: .key} + .value"
+    for name, inner in value.items():
+        rest = _path_of_rows(inner, depth - 1)
+        if rest is not None and not MAY_BE_DATA.search(name) and "'" not in name:
+            return f".{json.dumps(name)}{rest}"
+    return None
