@@ -1,11 +1,16 @@
 """Countries of a file: a calling code is not read as the numeric code of another country."""
 
+import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from bulk.sources.read_rows import read_drafts
+from bulk.sources.spreadsheet import write_xlsx
 
 from wonder_customers.bulk import sources
+from wonder_customers.bulk.distributed.partition import Index
+from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.records import Phone
 
 IGNORE = sources.ColumnMapping(unsupported="ignore")
@@ -74,3 +79,40 @@ def test_code_of_a_former_country_is_not_another_country(code: str, tmp_path: Pa
     pytest.importorskip("babel", reason="needs the extra countries")
     (problem,) = read_drafts(tmp_path, f"reference,name,Country\n1,Ada,{code}\n")
     assert "is not a known country" in problem
+
+
+@pytest.mark.parametrize("kind", ["csv", "utf-16", "json", "xlsx", "parquet"])
+@pytest.mark.parametrize("unsupported", [[], ["address"]])
+def test_calling_code_in_a_column_of_numeric_codes_is_a_country(
+    kind: str, unsupported: list[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("babel", reason="needs the extra countries")
+    codes = {"250": "FR", "40": "AT", "372": "IE", "": None, "NULL": None, "276": "DE", "008": "AL"}
+    table = [["Nr", "Name", "Pays", "Phone"], *([f"c{it}", "Ada", it, "+33612345678"] for it in codes)]
+    path = tmp_path / f"c.{'csv' if kind == 'utf-16' else kind}"
+    if kind in {"csv", "utf-16"}:
+        path.write_text("".join(",".join(row) + "\n" for row in table), "utf-8" if kind == "csv" else kind)
+    elif kind == "json":
+        path.write_text(json.dumps([dict(zip(table[0], row, strict=True)) for row in table[1:]]))
+    elif kind == "xlsx":
+        pytest.importorskip("python_calamine", reason="needs the extra excel")
+        write_xlsx(path, {"A": table})
+    else:
+        duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
+        (tmp_path / "c.csv").write_text("".join(",".join(row) + "\n" for row in table))
+        with duckdb.connect() as connection:
+            connection.execute(f"COPY (FROM read_csv('{tmp_path}/c.csv', all_varchar = true)) TO '{path}'")
+    source = Source(str(path), {"Nr": "reference"}, unsupported=tuple(unsupported))
+    for rows in (source.read(), chain.from_iterable(part.read() for part in Index(source, 2))):
+        drafts = [row.draft for row in rows]
+        if not unsupported:
+            assert [None if it is None or it.address is None else it.address.country for it in drafts] == list(
+                codes.values()
+            )
+        assert all(it is not None and it.phone is not None for it in drafts)
+
+
+@pytest.mark.parametrize("other", ["44", "372", "049", "DE", "+276", "Germany", "1"])
+def test_calling_code_beside_other_values_is_not_a_country(other: str, tmp_path: Path) -> None:
+    found = read_drafts(tmp_path, f"reference,name,Country\n1,Ada,250\n2,Bo,{other}\n3,Cy,380\n")
+    assert ["may be a calling code" in str(it) for it in (found[0], found[2])] == [True, True]

@@ -69,9 +69,7 @@ def test_message_about_nested_rows_has_a_command_that_extracts_them(
 
 @pytest.mark.parametrize("rows", [MAPPED, MAPPED[:1]])
 def test_message_about_an_object_says_how_its_values_are_mapped(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"'attributes' is an object: map its values with .*\.KEY'"
-    ):
+    with pytest.raises(ConfigurationError, match=r"'attributes' is an object: map its values with .*\.KEY'"):
         read_rows(tmp_path, json.dumps(rows), "c.json")
 
 

@@ -20,7 +20,7 @@ from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, files, fingerprint, rows_of_file
 from wonder_customers.bulk.sources.columns import Columns
 from wonder_customers.bulk.sources.nested import Structures
-from wonder_customers.bulk.sources.reader import Source, encodings_of
+from wonder_customers.bulk.sources.reader import Source, encodings_of, sampled
 from wonder_customers.bulk.sources.tables import glob_escaped, opened, query_rows, quoted_name
 from wonder_customers.bulk.sources.text import ByteRange
 from wonder_customers.bulk.sources.values import plain
@@ -112,6 +112,8 @@ class Partition:
         if self.file is None or self.sql:
             at = self.source.path if self.file is None else self.file[0]
             path = None if at == "-" else Path(at)
+            if self.file is not None:
+                reading = sampled(reading, (Path(at), self.file[1]), None)
             limits = [limit for limit in (self.begin, self.end) if limit is not None]
             parameters = limits if path is None or self.file is None else [glob_escaped(path), *limits]
             own, before = self.file is None, self.line

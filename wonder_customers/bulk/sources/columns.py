@@ -1,6 +1,6 @@
 """The columns of a source and the values of its rows."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -49,6 +49,7 @@ class Reading:
         unsupported: The fields that the gateway does not have; empty if the gateway is not known.
         notes: Collects the decisions and changes.
         inspecting: Whether to leave out unusable columns where possible, and to keep masked samples of all columns.
+        sample: Returns values of each column at the start of the source; None if they are not available.
     """
 
     mapping: ColumnMapping = ColumnMapping()
@@ -56,6 +57,7 @@ class Reading:
     unsupported: Collection[str] = frozenset()
     notes: SourceNotes = field(factory=SourceNotes)
     inspecting: bool = False
+    sample: Callable[[], Mapping[str, Collection[str]]] | None = None
 
 
 @define
@@ -170,7 +172,7 @@ class Columns:
         kind = _Inspected if reading.inspecting else cls
         several = reading.mapping.several or (found.preset and found.preset.several) or "refuse"
         unnamed = frozenset(found.unnamed if reading.mapping.unknown == "refuse" else ())
-        return kind(unique, feeds, Cleaner(reading.mapping, reading.notes, several), unnamed)
+        return kind(unique, feeds, Cleaner(reading.mapping, reading.notes, several, reading.sample), unnamed)
 
     def reference_of(self, values: Sequence[Any]) -> str | None:
         """Return the reference of a row; None without a usable reference."""
@@ -302,7 +304,13 @@ class Columns:
             given = values[index] if index < len(values) else None
             if given is None or given == "":
                 continue
-            read = self._cell(feed.path, given, self.names[index], place)
+            try:
+                read = self._cell(feed.path, given, self.names[index], place)
+            except RowProblem as problem:
+                is_code = problem.code == CALLING_CODE
+                read = self.cleaner.numeric_country(given, self.names[index]) if is_code else None
+                if read is None:
+                    raise
             if read is None:
                 continue
             if feed.separator is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from functools import partial
+from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
 from types import GeneratorType
@@ -18,7 +18,7 @@ from wonder_customers.bulk.sources.databases import check_database, database_row
 from wonder_customers.bulk.sources.encodings import encoding_of
 from wonder_customers.bulk.sources.json_files import json_rows
 from wonder_customers.bulk.sources.mapping import ColumnMapping, Unknown
-from wonder_customers.bulk.sources.notes import SourceNotes
+from wonder_customers.bulk.sources.notes import ColumnValues, SourceNotes
 from wonder_customers.bulk.sources.packed import read_error, unpacked, unreadable
 from wonder_customers.bulk.sources.paths import Format, existing, files
 from wonder_customers.bulk.sources.spreadsheets import sheet_rows
@@ -29,7 +29,10 @@ from wonder_customers.errors import ConfigurationError, InvalidRecordError
 from wonder_customers.records import Address, CustomerDraft, Phone
 from wonder_customers.secret import without_frames
 
-__all__ = ["RowReader", "Source", "encodings_of", "read", "rows_of_file", "unsupported_fields"]
+__all__ = ["RowReader", "Source", "encodings_of", "read", "rows_of_file", "sampled", "unsupported_fields"]
+
+_SAMPLE = 1000
+"""The number of rows at the start of a file with which values are compared."""
 
 
 class RowReader(Iterator[Row]):
@@ -286,6 +289,7 @@ def rows_of_file(
         ConfigurationError: The file cannot be read, or its columns cannot be used.
     """
     path, form = file
+    reading = sampled(reading, file, byte_range.encoding)
     try:
         if form == "parquet":
             with path.open("rb") as file_start:
@@ -307,6 +311,22 @@ def rows_of_file(
         return (yield from _unchanged(path, before, rows))
     except unreadable() as error:
         raise read_error(path, error) from None
+
+
+def sampled(reading: Reading, file: tuple[Path, Format], encoding: str | None) -> Reading:
+    """Return settings with which values of a file can be compared with other values of their columns."""
+
+    @cache
+    def sample() -> Mapping[str, Collection[str]]:
+        # The sample is the same for each partition of a file.
+        notes, byte_range = ColumnValues(), ByteRange(encoding=encoding)
+        apart = evolve(reading, inspecting=True, notes=notes)
+        rows = partial(rows_of_file, file=file, number=0, reading=apart, where="", byte_range=byte_range)
+        with suppress(ConfigurationError), closing(RowReader(rows, None)) as reader:
+            reader.take(_SAMPLE)
+        return notes.values
+
+    return evolve(reading, sample=sample)
 
 
 def _unchanged(path: Path, before: tuple[int, ...], rows: Generator[Row, None, int]) -> Generator[Row, None, int]:

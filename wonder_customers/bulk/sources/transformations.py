@@ -1,7 +1,7 @@
 """Transformations and checks of cell values."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from unicodedata import is_normalized
 
@@ -83,13 +83,22 @@ def folded(reference: str) -> str:
 
 @define(eq=False)
 class Cleaner:
-    """Reads the cells of one source, and counts the values that were changed."""
+    """Reads the cells of one source, and counts the values that were changed.
+
+    Attributes:
+        mapping: How values are read.
+        notes: Counts the changes.
+        several: What to do with several values in a cell.
+        sample: Returns values of each column at the start of the source; None if they are not available.
+    """
 
     mapping: ColumnMapping
     notes: SourceNotes
     several: str = "refuse"
+    sample: Callable[[], Mapping[str, Collection[str]]] | None = None
     _nulls: frozenset[str] = field(init=False)
     _on: frozenset[str] = field(init=False)
+    _numeric: dict[str, bool] = field(factory=dict, init=False)
     # All steps of each field, and those for plain text.
     _steps: dict[str, tuple[Sequence[Step], Sequence[Step]]] = field(factory=dict, init=False)
 
@@ -157,6 +166,22 @@ class Cleaner:
             code = CALLING_CODE if isinstance(problem, _CallingCodeError) else f"invalid {path}"
             raise RowProblem(f"{place}, column {column}: {problem}", code) from None
         return text or None
+
+    def numeric_country(self, value: object, column: str) -> str | None:
+        """Return the country of a numeric code that is also a calling code.
+
+        Return None unless all values at the start of the column are such codes, and one of them is no calling code.
+        """
+        code = str(value).strip()
+        if column not in self._numeric:
+            values = () if self.sample is None else self.sample().get(column, ())
+            given = {text for it in values if (text := it.strip()) and text not in self._nulls}
+            certain = any(len(it) == 3 and not _may_be_calling_code(it) for it in given)
+            self._numeric[column] = certain and all(it.isdecimal() and country_code(it) for it in given)
+        found = country_code(code) if self._numeric[column] and code.isdecimal() else None
+        if found is not None:
+            self.notes.changed(column, "country", code, found)
+        return found
 
     def international(self, text: str, country: str | None, column: str) -> str:
         """Return a phone number in the international form, if possible."""
