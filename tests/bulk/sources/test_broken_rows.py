@@ -133,3 +133,36 @@ def test_the_column_names_of_another_table_end_the_reading(line: str, query: str
 def test_customers_named_like_columns_are_read(row: str, tmp_path: Path) -> None:
     rows = read_rows(tmp_path, HEAD + row + "\n1,Ada,x\n")
     assert [(it.reference, it.problem) for it in rows] == [(row.partition(",")[0], None), ("1", None)]
+
+
+DESCRIPTIONS = [
+    "string;string;string;date", "Text;Text(50);E-Mail;", "VARCHAR(20);varchar2(255);char(3);DECIMAL(10,2)",
+    "Required;Optional;optional*;", "(text);<text>;[email];(date)", "e.g. C-001;e.g. Ada;ada@example.com;",
+    "z.B. 4711;Max Muster;;", "max. 20 characters;max 50;max 50;",
+]  # fmt: skip
+NOT_DESCRIPTIONS = [
+    "text;Ada;;", "string;Bo;Required;", "Max 20;Max;;", "max;Mustermann;Text;", "e.g.1;Ada;;", "np.17;Ada;;",
+    "example:1;Ada;;", "date;2020;;", "in-1;Date;Text;", "Optional;Jones;text;", "int-1;string;string;string",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["csv", "query", "xlsx"])
+@pytest.mark.parametrize("line", [*DESCRIPTIONS, *NOT_DESCRIPTIONS])
+def test_a_line_that_describes_the_columns_is_not_a_customer(line: str, kind: str, tmp_path: Path) -> None:
+    table = [["reference", "name", "description", "note"], line.split(";"), ["1", "Ada", "", "x"]]
+    refused = line in DESCRIPTIONS
+    if kind == "xlsx":
+        pytest.importorskip("python_calamine", reason="needs the extra excel")
+        rows = list(sources.read(write_xlsx(tmp_path / "c.xlsx", {"A": table}), unknown="ignore"))
+    else:
+        data, query = "".join(";".join(cells) + "\n" for cells in table), None
+        if kind == "query":
+            pytest.importorskip("duckdb", reason="needs the extra duckdb")
+            query = "SELECT * FROM source"
+            if refused:
+                with pytest.raises(ConfigurationError, match="line 2: the line describes the columns"):
+                    read_rows(tmp_path, data, query=query)
+                return
+        rows = read_rows(tmp_path, data, query=query, unknown="ignore")
+    assert [row.reference for row in rows] == [None if refused else line.partition(";")[0], "1"]
+    assert [row.draft is None for row in rows] == [refused, False]

@@ -59,8 +59,8 @@ _FOOTER_LETTERS = frozenset(word[:2] for word in _FOOTER_WORDS)
 _TITLE_LINES = 30
 _LONGEST_HEADER = 10_000
 REMARK = (
-    "only the first column has a value, which may be a heading or a remark, so the line is not sent; delete the"
-    " line, or add a value to another column"
+    "only the first column has a value, so the line may be a heading or a remark, and is not sent; if it is a customer,"
+    " add a value, such as the name, otherwise delete the line"
 )
 
 

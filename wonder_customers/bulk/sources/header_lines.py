@@ -12,6 +12,23 @@ __all__ = ["field_of", "is_header", "names_problem", "title_words"]
 _NOT_NAMES = re.compile(r"[0-9]{2}|@")
 """What rows contain and column names do not. It excludes most rows quickly."""
 
+_TYPES = (
+    "string", "str", "text", "char", "varchar", "varchar2", "nvarchar", "character varying", "integer", "int", "bigint",
+    "smallint", "number", "numeric", "num", "decimal", "float", "double", "boolean", "bool", "date", "datetime", "time",
+    "timestamp", "uuid", "guid", "json", "alphanumeric", "email", "e-mail", "phone", "required", "optional",
+    "mandatory", "pflichtfeld", "obligatoire", "facultatif", "obligatorio", "opcional", "obbligatorio", "facoltativo",
+    "verplicht", "obavezno", "wymagane",
+)  # fmt: skip
+_EXAMPLE = re.compile(r"(e\. ?g\.|z\. ?b\.|p\. ?ex\.|npr?\.|(example|beispiel|exemple|ejemplo|esempio|primjer):) .+")
+_DESCRIBED = re.compile(rf"[<(\[]?({'|'.join(_TYPES)})( ?\(\d+(, ?\d+)?\))?[>)\]]?\*?|max\.? ?\d+.*|{_EXAMPLE.pattern}")
+"""What the second line of a template contains: types, lengths or examples."""
+_DESCRIBED_LETTERS = frozenset(
+    f"{mark}{word}"[:2]
+    for word in (*_TYPES, "max", "e.", "z.", "p.", "np", "ex", "bei", "ej", "es", "pr")
+    for mark in ("", "<", "(", "[")
+)
+"""The first two letters of such a value. They exclude most rows quickly."""
+
 
 def title_words(header: Sequence[str]) -> frozenset[str]:
     """Return the first values of rows that may repeat the column names."""
@@ -45,6 +62,8 @@ def names_problem(values: Sequence[str], header: Sequence[str], place: str) -> s
     Raise `ConfigurationError` if the row contains the column names of another table, because later rows would be read
     with the names of this table.
     """
+    if values[0][:2].lower() in _DESCRIBED_LETTERS and _is_description(values):
+        return "the line describes the columns, as in a template, and is not a customer; delete the line"
     if _NOT_NAMES.search(values[0]) or _NOT_NAMES.search(",".join(values)):
         return None
     filled = [(value, name) for value, name in zip(values, header, strict=False) if value.strip()]
@@ -61,6 +80,12 @@ def names_problem(values: Sequence[str], header: Sequence[str], place: str) -> s
         f"{place}: the line seems to contain the column names of another table. This line and the rows after it were"
         " not read. Save them to another file; delete the line if it only repeats the names of the columns."
     )
+
+
+def _is_description(values: Sequence[str]) -> bool:
+    """Return whether a row contains types or examples, as the second line of a template."""
+    given = [text for value in values if (text := value.strip().lower())]
+    return len(given) > 1 and (bool(_EXAMPLE.fullmatch(given[0])) or all(map(_DESCRIBED.fullmatch, given)))
 
 
 def field_of(name: str) -> str | None:
