@@ -30,6 +30,7 @@ ENVELOPES: dict[str, Any] = {
     "HAL": {"_links": {"self": {"href": "/"}}, "_embedded": {"customers": ROWS}},
     "GraphQL": {"data": {"customers": {"edges": [{"node": it} for it in ROWS]}}},
     "by id": {"customers": {it["id"]: {key: it[key] for key in it if key != "id"} for it in ROWS}},
+    "pages": [{"data": [it], "next": None} for it in ROWS],
     "by id at the top": {f"cust-{it['id']}": {key: it[key] for key in it if key != "id"} for it in ROWS},
 }
 

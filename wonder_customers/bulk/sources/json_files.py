@@ -51,10 +51,12 @@ class _Forms:
     Attributes:
         of: Returns the columns of objects with these keys; None if their rows cannot be used.
         nested: The names of objects whose parts are columns.
+        in_array: Whether the objects are in an array.
     """
 
     of: Callable[[tuple[str, ...]], Columns | None]
     nested: frozenset[str]
+    in_array: bool = False
 
 
 def json_rows(
@@ -71,6 +73,7 @@ def json_rows(
         head = file.read(_HEAD).decode(encoding, "ignore").removeprefix("\ufeff").lstrip()
         file.seek(0)
         member = _list_member(file, encoding, where) if head.startswith("{") else None
+        forms.in_array = head.startswith("[")
         if member is not None or _DOCUMENT.match(head):
             byte_range.whole, reading.notes.member = True, member
             buffer = _Buffer(_pieces(file, encoding), where)
@@ -262,7 +265,7 @@ def _object_row(given: dict[str, Any], number: int, place: str, forms: _Forms, o
     try:
         columns = forms.of(tuple(record))
     except UnknownColumns as error:
-        raise UnknownColumns(f"{error}{rows_hint(given, forms.nested)}") from None
+        raise UnknownColumns(f"{error}{rows_hint(given, forms.nested, in_array=forms.in_array)}") from None
     if columns is None:
         return Row(number, problem=f"{place}: the row has no reference", place=place, original=original)
     values = list(record.values())

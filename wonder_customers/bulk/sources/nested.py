@@ -81,11 +81,11 @@ def _of_type(
         yield name, place
 
 
-def rows_hint(record: Mapping[str, Any], nested: frozenset[str]) -> str:
+def rows_hint(record: Mapping[str, Any], nested: frozenset[str], *, in_array: bool) -> str:
     """Return a hint if a JSON object seems to contain the rows, or objects whose parts can be mapped."""
     path = _path_of_rows(record, _DEEPEST) if sum(map(bool, map(field_of, record))) < 2 else None
     if path is not None:
-        path = path if path.startswith(".") else f".{path}"
+        path = f"{'.[] | ' if in_array else ''}{'' if path.startswith('.') else '.'}{path}"
         return f" The rows seem to be inside an object. Save them to a file: jq -c '{path}' FILE > customers.jsonl"
     objects = [name for name, value in record.items() if isinstance(value, dict) and value and name not in nested]
     if not objects or MAY_BE_DATA.search(objects[0]):
