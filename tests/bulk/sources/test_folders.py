@@ -25,3 +25,13 @@ def test_error_in_a_folder_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("reference,Sonderfeld\nc-2,Wien\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"^b\.csv: the source has unknown columns: 'Sonderfeld'"):
         list(sources.read(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["b.zip", "b.csv.zip", "b.CSV.BZ2", "b.tar.gz", "b.jsonl.xz"])
+def test_archive_in_a_folder_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("reference,name\nc-1,Ada\n", encoding="utf-8")
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(ConfigurationError, match="is an archive, which may contain customers"):
+        sources.read(tmp_path)
+    with pytest.raises(ConfigurationError, match="Unpack the archive, and give the path"):
+        sources.read(tmp_path / name)

@@ -62,6 +62,10 @@ def test_mapping_file_is_applied(tmp_path: Path) -> None:
     assert (second.name, second.phone, second.address.city) == ("Horvat", Phone("+43", "12345678"), "Split")
 
 
+def test_mapping_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    assert loaded(tmp_path, f"\ufeff{FILE}") == loaded(tmp_path, FILE)
+
+
 def test_mapping_is_the_same_after_writing_and_in_other_processes(tmp_path: Path) -> None:
     mapping = loaded(tmp_path, FILE)
     assert loaded(tmp_path, mapping.to_toml()) == mapping

@@ -218,7 +218,7 @@ class ColumnMapping:
             ConfigurationError: The file cannot be read or is invalid.
         """
         try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise read_error(Path(path), error) from None
         except (ValueError, RecursionError) as error:

@@ -29,6 +29,7 @@ _FORMATS: Mapping[str, Format] = {
     ".ods": "excel",
 }
 _PACKED = frozenset({".gz", ".zst", ".zstd"})
+_ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz"})
 _OUTPUTS = (".failed.jsonl", ".journal", ".journal.key", ".journal-wal", ".journal-shm", ".journal-journal")
 """The endings of the names of journals, their keys and dead-letter files."""
 _EDGE = 1 << 16
@@ -95,6 +96,10 @@ def _files(path: Path, form: Format | None) -> list[Path]:
         # Folders without a file's name are ignored; anything else that is not a file would mean missing rows.
         if not entry.is_file() and (_suffix(entry) in _FORMATS or (form and not entry.is_dir())):
             raise ConfigurationError(_no_file(entry))
+        if not (form or _ARCHIVES.isdisjoint({entry.suffix.lower(), _suffix(entry)})):
+            raise ConfigurationError(
+                f"{entry} is an archive, which may contain customers. Unpack the archive, or move it to another folder."
+            )
     files = [entry for entry in entries if entry.is_file() and (form or _suffix(entry) in _FORMATS)]
     if not files:
         what = "" if form else f" of a supported type: {', '.join(sorted(_FORMATS))}"
@@ -136,7 +141,7 @@ def _format(path: Path) -> Format:
     try:
         return _FORMATS[_suffix(path)]
     except KeyError:
-        if path.suffix.lower() in {".zip", ".7z", ".rar", ".tar"}:
+        if not _ARCHIVES.isdisjoint({path.suffix.lower(), _suffix(path)}):
             raise ConfigurationError(
                 f"{path.name} is an archive. Unpack the archive, and give the path of the unpacked file or folder."
             ) from None
