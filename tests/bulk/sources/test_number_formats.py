@@ -225,3 +225,10 @@ def test_spreadsheet_with_gigantic_styles_is_refused(tmp_path: Path) -> None:
     path = with_styles(tmp_path / "c.xlsx", b"<styleSheet>" + b" " * (65 << 20) + b"</styleSheet>")
     with pytest.raises(ConfigurationError, match=r"xl/styles\.xml in the spreadsheet is larger than 64 MB"):
         read(path)
+
+
+def test_numbers_are_names_of_columns(tmp_path: Path) -> None:
+    path = write_xlsx(tmp_path / "c.xlsx", {"A": [["reference", "name", 2023], ["1", "Ada", 7]]})
+    (row,) = sources.read(path, mapping={"2023": "metadata.orders"})
+    assert row.draft is not None
+    assert row.draft.metadata == {"orders": "7"}

@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
@@ -71,7 +71,7 @@ def sheet_rows(
     header: list[Any] = next((line for place, line in lines if place > skipped and not is_blank(_texts(line))), [])
     if not header:
         return number
-    names = _texts(header)
+    names = _texts(map(_cell, header))
     try:
         columns = Columns.match(names, reading)
     except UnknownColumns as error:
@@ -79,7 +79,8 @@ def sheet_rows(
         hint = title_hint(map(_texts, chain([read[1]], (line for _, line in lines))), read[0] - 1, names)
         raise ConfigurationError(f"{error}{hint}") from None
     titles = title_words(names)
-    for place, line in lines:
+    for place, cells in lines:
+        line = list(map(_cell, cells))
         texts = _texts(line)
         if is_blank(texts):
             continue
@@ -89,7 +90,7 @@ def sheet_rows(
         if is_footer(texts, columns.identifying):
             reading.notes.add_footer(columns.reference_of(texts))
             continue
-        values = [plain(_cell(value)) for value in line]
+        values = list(map(plain, line))
         number += 1
         position = f"{where}line {place}"
         problem = names_problem(texts, names, position)
@@ -230,7 +231,7 @@ def _extent(file: IO[bytes], most: int) -> tuple[int, int, int, str | None]:
     return rows, columns, cells, lost
 
 
-def _texts(line: list[Any]) -> list[str]:
+def _texts(line: Iterable[Any]) -> list[str]:
     return ["" if value is None else str(value) for value in line]
 
 
