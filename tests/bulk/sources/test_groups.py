@@ -205,3 +205,26 @@ def test_row_is_decided_again_if_its_groups_are_kept_in_another_way(tmp_path: Pa
         for together in (None, True, False)
     }
     assert len(digests) == 3
+
+
+HOUSE_NUMBERS = {
+    "Kunden-Nr,Name,Straße,Hausnr.,Ort\n1,Ada,Weg,5a,Ulm": "Weg 5a",
+    "Kunden-Nr,Name,Straße,Hausnr.,Ort\n1,Ada,Weg 5,,Ulm": "Weg 5",
+    "id,name,House Number,Street,City\n1,Ada,12,High Street,Leeds": "12 High Street",
+    "id,name,Billing Street,Billing City,Billing House number\n1,Ada,Damrak,Delft,1": "Damrak 1",
+    "id,name,Ulica,Kućni broj,Grad\n1,Ada,Ilica,,Zagreb": "Ilica",
+}
+
+
+@pytest.mark.parametrize("data", HOUSE_NUMBERS)
+def test_house_number_is_joined_with_the_street(data: str, tmp_path: Path) -> None:
+    (draft,) = read_drafts(tmp_path, data)
+    assert draft.address.line1 == HOUSE_NUMBERS[data]
+    reader = sources.read(tmp_path / "c.csv", inspecting=True)
+    assert [row.draft for row in sources.read(tmp_path / "c.csv", mapping=reader.notes.mapping)] == [draft]
+
+
+def test_house_number_of_another_address_is_not_joined(tmp_path: Path) -> None:
+    data = "id,name,Street,City,Shipping House number\n1,Ada,Damrak,Delft,1"
+    (draft,) = read_drafts(tmp_path, data, unknown="ignore")
+    assert draft.address.line1 == "Damrak"

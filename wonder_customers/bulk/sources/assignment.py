@@ -9,7 +9,14 @@ from attrs import define, evolve, field, fields, frozen
 
 from wonder_customers.bulk.sources.card_guard import CARD_DATA, may_have_cards
 from wonder_customers.bulk.sources.mapping import ColumnMapping, FieldSource
-from wonder_customers.bulk.sources.presets import Preset, name_key, part_of_synonym, recognised, synonym
+from wonder_customers.bulk.sources.presets import (
+    Preset,
+    is_number_of,
+    name_key,
+    part_of_synonym,
+    recognised,
+    synonym,
+)
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import Address, CustomerDraft, Phone
 
@@ -128,6 +135,7 @@ class Assignment:
             rest = [it for it in rest if not self._by_synonym(it, part_of_synonym(self.base[it]), part=True)]
             if not any(it.path == "reference" for it in self.feeds):
                 rest = self._by_identifier(rest)
+            rest = self._by_house_number(rest)
         for place in rest:
             if not self.base[place].strip():
                 self.unnamed.append(place)
@@ -353,6 +361,17 @@ class Assignment:
         if len(found) != 1:
             return rest
         self.feeds.append(Feed("reference", (found[0],), "the only identifier"))
+        return [place for place in rest if place not in found]
+
+    def _by_house_number(self, rest: list[int]) -> list[int]:
+        """Join the house number with the street, in the order of their columns; return the remaining columns."""
+        feed = next((it for it in self.feeds if it.path == "address.line1" and it.why == "synonym"), None)
+        found = [it for it in rest if feed and is_number_of(self.base[it], self.base[feed.places[0]])]
+        if feed and found:
+            places = tuple(sorted((*feed.places, *found)))
+            self.feeds[self.feeds.index(feed)] = evolve(
+                feed, places=places, separator=" ", why="street and house number"
+            )
         return [place for place in rest if place not in found]
 
     def _key(self, feed: Feed) -> str:

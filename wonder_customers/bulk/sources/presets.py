@@ -16,8 +16,8 @@ from wonder_customers.bulk.sources.mapping import Several
 from wonder_customers.errors import needed
 
 __all__ = [
-    "Preset", "country_aliases", "country_code", "name_key", "other_export", "part_of_synonym", "recognised", "similar",
-    "synonym",
+    "Preset", "country_aliases", "country_code", "is_number_of", "name_key", "other_export", "part_of_synonym",
+    "recognised", "similar", "synonym",
 ]  # fmt: skip
 
 _FIRST_WORD = re.compile(
@@ -81,6 +81,12 @@ def part_of_synonym(name: str) -> str | None:
     found = next((field for it in parts if (field := _synonyms().get(it)) is not None), None)
     # A reference is not guessed from a part of a name.
     return None if found == "reference" else found
+
+
+def is_number_of(name: str, street: str) -> bool:
+    """Return whether a column has the house number of the address with the column `street`."""
+    first = _FIRST_WORD.match(name_key(street))
+    return name_key(name).removeprefix(first[0] if first else "") in _data()["house_numbers"]["names"]
 
 
 def similar(name: str, fields: Collection[str]) -> str | None:
