@@ -22,6 +22,8 @@ _SEVERAL: Final = re.compile(r"\d\s*([;,|&\n]|\bor\b|\band\b|:::)[^;,|&]*\d{3}|\
 _RANGE: Final = re.compile(r"\s*[/\\]\s*|\s+[\-\u2010-\u2015]\s+")
 _DIGITS_ONLY: Final = re.compile(r"[^\-/.\u2010-\u2015]*")
 _LONGEST: Final = 100
+_FOREIGN: Final = 11
+"""The minimum number of digits of a mobile number of another country. National numbers rarely have so many digits."""
 _COMPLETE: Final = 6
 """Minimum number of digits before a separator, without the calling code. Fewer digits are an area code."""
 
@@ -61,7 +63,11 @@ def readings(text: str, region: str) -> list[str]:
     dialled = _valid(text, region)
     digits = "".join(filter(str.isdecimal, text))
     code = str(phonenumbers.country_code_for_region(region))
-    lost = _valid(f"+{digits}", None) if digits.startswith(code) else None
+    own = digits.startswith(code)
+    lost = _valid(f"+{digits}", None) if own or (dialled is not None and len(digits) >= _FOREIGN) else None
+    if not own and dialled is not None and lost is not None:
+        # A mobile number of another country, where landline numbers have any length.
+        return [dialled, lost] if _is_mobile(lost) and not _is_mobile(dialled) else [dialled]
     found = [it for it in (dialled, lost) if it is not None]
     if len(found) == 2 and found[0] != found[1] and _is_mobile(found[1]) and not _is_mobile(found[0]):
         # Spreadsheets remove `+` from numbers. A landline number of this length is much rarer.

@@ -157,3 +157,30 @@ def test_number_that_may_repeat_its_calling_code_is_counted(tmp_path: Path) -> N
     reader = sources.read(tmp_path / "c.csv")
     assert [row.draft and row.draft.phone for row in reader] == [Phone("+46", "468123456")]
     assert reader.notes.national == {("phone.number", AMBIGUOUS): (1, "999999999")}
+
+
+FOREIGN = {
+    ("385912345678", "DE"): None,
+    ("447911123456", "DE"): None,
+    ("48600123456", "DE"): None,
+    ("0385 912345678", "DE"): "+49385912345678",
+    ("15123456789", "DE"): "+4915123456789",
+    ("3012345678", "DE"): "+493012345678",
+    ("401234567", "FI"): "+358401234567",
+    ("11987654321", "BR"): "+5511987654321",
+    ("13912345678", "CN"): "+8613912345678",
+    ("12125550100", "US"): "+12125550100",
+}
+
+
+@pytest.mark.parametrize(("text", "country"), FOREIGN)
+def test_mobile_number_of_another_country_without_plus_is_not_a_national_number(
+    text: str, country: str, tmp_path: Path
+) -> None:
+    (tmp_path / "c.csv").write_text(f"reference,name,phone,address.country\nf-1,Ada,{text},{country}\n")
+    reader = sources.read(tmp_path / "c.csv")
+    (row,) = reader
+    assert row.draft is not None
+    assert row.draft.phone is not None
+    assert row.draft.phone == Phone.parse(FOREIGN[text, country] or text)
+    assert list(reader.notes.national) == ([] if FOREIGN[text, country] else [("phone", AMBIGUOUS)])

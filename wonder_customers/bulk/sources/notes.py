@@ -14,7 +14,7 @@ __all__ = ["AMBIGUOUS", "NOT_VALID", "NO_COUNTRY", "ColumnValues", "SourceNotes"
 
 NO_COUNTRY = "the row has no country"
 NOT_VALID = "the number is not valid in the country of the row"
-AMBIGUOUS = "the number may already start with the calling code of its country"
+AMBIGUOUS = "the number may already start with a calling code"
 
 _EXAMPLES = 3
 _LONGEST = 60
