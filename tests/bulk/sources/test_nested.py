@@ -84,3 +84,9 @@ def test_a_page_without_customers_has_no_rows(page: str, tmp_path: Path) -> None
 def test_an_empty_list_of_a_customer_is_not_a_page(tmp_path: Path) -> None:
     (draft,) = read_drafts(tmp_path, '{"reference": "1", "tags": []}', "c.json", unknown="ignore")
     assert draft.reference == "1"
+
+
+def test_state_of_an_account_is_not_the_state_of_its_address(tmp_path: Path) -> None:
+    row = {"reference": "1", "state": "disabled", "default_address": {"city": "Austin", "province": "Texas"}}
+    (draft,) = read_drafts(tmp_path, json.dumps(row), "c.jsonl", unknown="ignore")
+    assert (draft.address.city, draft.address.state) == ("Austin", "Texas")

@@ -329,9 +329,7 @@ class Assignment:
 
     def _by_synonym(self, place: int, path: str | None, *, part: bool = False) -> bool:
         """Try to assign a column by a synonym."""
-        if path is None or not self._is_free(path):
-            return False
-        if self._is_misleading(place, path):
+        if path is None or not self._is_free(path) or self._is_misleading(place, path):
             return False
         other = next((feed for feed in self.feeds if feed.path == path), None)
         if other is None or (not part and other.why == "synonym" and path not in _SEVERAL):
@@ -348,9 +346,11 @@ class Assignment:
 
     def _is_misleading(self, place: int, path: str) -> bool:
         """Return whether a synonym has another meaning beside the other columns."""
-        keys = {name_key(name) for name in self.base}
-        if name_key(self.base[place]) == "kraj":
+        keys, key = {name_key(name) for name in self.base}, name_key(self.base[place])
+        if key == "kraj":
             return not any(key.startswith(_POLISH) for key in keys)
+        if key == "state" and any(it.lower().endswith(".city") for it in self.base):
+            return True  # the state of an account, beside an address that is an object
         # `Street 2` beside `City 2` belongs to a second address.
         second = {synonym(key[:-1]) for key in keys if key.endswith("2")}
         return path == "address.line2" and bool(second & {"address.city", "address.postcode"})
