@@ -209,6 +209,15 @@ def test_headings_of_groups_are_not_customers(kind: str, tmp_path: Path) -> None
     assert "line 2: only the first column has a value" in (rows[0].problem or "")
 
 
+@pytest.mark.parametrize("first", ["reference", "Customer ID"])
+def test_heading_of_a_group_stops_a_query(first: str, tmp_path: Path) -> None:
+    pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    query = f'SELECT "{first}" AS reference, name, city FROM source'
+    with pytest.raises(ConfigurationError, match="line 2: only the first column has a value"):
+        read_rows(tmp_path, f"{first},name,city\nCroatia,,\nada,,Split\n", query=query)
+    assert len(read_rows(tmp_path, f"{first},name,city\nada,,Split\nc-2,,\n", query=query)) == 2
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_repeated_column_names_are_not_a_customer(encoding: str, tmp_path: Path) -> None:
     head = 'reference,"name",\n'

@@ -108,15 +108,10 @@ def unknown_columns(found: Assignment) -> ConfigurationError:
 
 
 def targets(found: Assignment, missing: Collection[str], notes: SourceNotes) -> list[Feed]:
-    """Return the feeds with their targets.
-
-    Args:
-        found: The assignment of the columns.
-        missing: The fields that the gateway does not have.
-        notes: Receives the changed uses of columns.
+    """Return the feeds with their targets. `missing` are the fields that the gateway does not have.
 
     Raises:
-        ConfigurationError: The gateway does not have a field that is named or mapped explicitly.
+        ConfigurationError: The gateway does not have a field that is mapped or named explicitly.
     """
     feeds, refused = [], list[str]()
     for feed in found.feeds:

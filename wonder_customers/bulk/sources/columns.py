@@ -35,7 +35,7 @@ _KINDS = {
     bool: "a Boolean",
     float: "a decimal number",
     list: "a list",
-    dict: "an object; use a column for each part, such as address.city",
+    dict: "an object; map its values with names such as COLUMN.KEY, or export them as text",
 }
 
 

@@ -154,6 +154,7 @@ def csv_records(
     titles, width = title_words(opened.header), len(opened.header)
     records = CsvRecords(opened.lines, opened.dialect, at, head)
     identifying = [place for place, name in enumerate(opened.header) if (field_of(name) or "").startswith(IDENTIFYING)]
+    by_reference = field_of(opened.header[0]) == "reference"
     while (values := records.take()) is not None:
         problem = None
         if isinstance(values, csv.Error):
@@ -170,7 +171,9 @@ def csv_records(
             pass
         elif len(values) != width:
             problem = _width_problem(values, width, records)
-        elif values[-1] and width > 1:
+        elif not values[-1].strip():
+            problem = REMARK if by_reference and is_remark(values) else None
+        elif width > 1:
             problem = _continued(records, identifying)
         if problem is not None:
             raise ConfigurationError(
