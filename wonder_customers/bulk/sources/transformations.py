@@ -170,7 +170,7 @@ class Cleaner:
     def numeric_country(self, value: object, column: str) -> str | None:
         """Return the country of a numeric code that is also a calling code.
 
-        Return None unless all values at the start of the column are such codes, and one of them is no calling code.
+        Return None unless all values at the start of the column are such codes, and one of them is not a calling code.
         """
         code = str(value).strip()
         if column not in self._numeric:
