@@ -260,10 +260,10 @@ class Index:
         begins: Collection[int] | None = None,
     ) -> Iterator[Partition]:
         """Divide the rows of a table into ranges of `key`, an SQL expression."""
-        # With all columns, because a reference can be taken from several columns.
-        found = connection.execute(f"SELECT {key}, {table}{order}", list(parameters))
         structures = Structures.of(connection, f"SELECT {table}", parameters, self.source.mapping)
         columns = Columns.match(structures.names, self.source.reading)
+        # With all columns, because a reference can be taken from several columns.
+        found = connection.execute(f"SELECT {key}, {table}{order}", list(parameters))
         begin: Any = None
         previous, before = None, self.rows
 
