@@ -8,6 +8,7 @@ from shutil import which
 from typing import Any
 
 import pytest
+from attrs import evolve
 from bulk.sources.read_rows import read_drafts, read_rows
 
 from wonder_customers import ConfigurationError
@@ -72,6 +73,26 @@ def test_message_about_nested_rows_has_a_command_that_extracts_them(
 def test_message_about_an_object_says_how_its_values_are_mapped(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"'attributes' is an object: map its values with .*\.KEY'"):
         read_rows(tmp_path, json.dumps(rows), "c.json")
+
+
+@pytest.mark.parametrize("kind", ["json", "parquet"])
+def test_inspection_lists_the_values_of_objects(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps([{**row, "metadata": {"visit": {"day": "1"}}} for row in MAPPED]))
+    if kind == "parquet":
+        duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
+        with duckdb.connect() as connection:
+            connection.execute(f"COPY (FROM '{path}') TO '{tmp_path / 'c.parquet'}'")
+        path = tmp_path / "c.parquet"
+    inspected = sources.read(path, inspecting=True).notes
+    metadata = "metadata.visit" if kind == "json" else "metadata"
+    assert list(inspected.columns) == ["attributes.mail", "attributes.who.first", "id", metadata]
+    assert inspected.mapping is not None
+    mapping = evolve(inspected.mapping, columns={**inspected.mapping.columns, "attributes.mail": "email"})
+    drafts = [row.draft for row in sources.read(path, mapping=mapping)]
+    assert [it and (it.reference, it.email, it.metadata) for it in drafts] == [
+        (row["id"], row["attributes"]["mail"], {"visit": {"day": "1"}}) for row in MAPPED
+    ]
 
 
 @pytest.mark.parametrize("page", ['{"results": [], "next": null}', '{\n  "meta": {},\n  "data": []\n}'])

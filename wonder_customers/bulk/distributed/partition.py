@@ -241,7 +241,7 @@ class Index:
             empty = f"SELECT * FROM (\n{bare}\n) LIMIT 0"  # noqa: S608 - theirs
             described = connection.execute(empty).description
             names = [quoted_name(column[0]) for column in described]
-            table = Structures.of(connection, empty, (), self.source.mapping)
+            table = Structures.of(connection, empty, (), self.source.reading)
             place, _ = table.places[Columns.match(table.names, self.source.reading).reference]
             # The limits are stored as JSON, which has integers and strings.
             key = names[place] if _INTEGER.fullmatch(str(described[place][1])) else f"CAST({names[place]} AS VARCHAR)"
@@ -260,7 +260,7 @@ class Index:
         begins: Collection[int] | None = None,
     ) -> Iterator[Partition]:
         """Divide the rows of a table into ranges of `key`, an SQL expression."""
-        structures = Structures.of(connection, f"SELECT {table}", parameters, self.source.mapping)
+        structures = Structures.of(connection, f"SELECT {table}", parameters, self.source.reading)
         columns = Columns.match(structures.names, self.source.reading)
         # With all columns, because a reference can be taken from several columns.
         found = connection.execute(f"SELECT {key}, {table}{order}", list(parameters))

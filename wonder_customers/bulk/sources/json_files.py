@@ -50,12 +50,12 @@ class _Forms:
 
     Attributes:
         of: Returns the columns of objects with these keys; None if their rows cannot be used.
-        nested: The names of objects whose parts are columns.
+        nested: Whether the parts of an object are columns.
         in_array: Whether the objects are in an array.
     """
 
     of: Callable[[tuple[str, ...]], Columns | None]
-    nested: frozenset[str]
+    nested: Callable[[str], bool]
     in_array: bool = False
 
 
@@ -63,8 +63,7 @@ def json_rows(
     file: BinaryIO, number: int, reading: Reading, where: str, byte_range: ByteRange
 ) -> Generator[Row, None, int]:
     """Yield the rows of a JSON file, and return the number of the last row."""
-    nested = nested_names(reading.mapping) | {"metadata"}
-    forms = _Forms(lru_cache(_FORMS)(partial(Columns.optional, reading=reading)), nested)
+    forms = _Forms(lru_cache(_FORMS)(partial(Columns.optional, reading=reading)), nested_names(reading, "metadata"))
     if byte_range.offset:
         file.seek(byte_range.offset)
         lines = decoded(file, byte_range)

@@ -1,14 +1,14 @@
 """Objects in JSON, and structures of DuckDB, as columns such as ``address.city``."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from wonder_customers.bulk.sources.column_checks import MAY_BE_DATA
+from wonder_customers.bulk.sources.columns import Reading
 from wonder_customers.bulk.sources.header_lines import field_of
-from wonder_customers.bulk.sources.mapping import ColumnMapping
 
 __all__ = ["Structures", "nested_names", "parts", "rows_hint"]
 
@@ -17,20 +17,31 @@ _DEEPEST = 4
 """The number of levels in which the rows of a document are searched."""
 
 
-def nested_names(mapping: ColumnMapping) -> frozenset[str]:
-    """Return the names of columns whose parts are columns, such as ``attributes`` if ``attributes.email`` is mapped."""
+def nested_names(reading: Reading, *own: str) -> Callable[[str], bool]:
+    """Return a function that returns whether the parts of an object are columns.
+
+    Examples are `own`, addresses, and ``attributes`` if ``attributes.email`` is mapped. If the source is inspected, all
+    other objects are included, so that their parts can be mapped.
+    """
+    mapping = reading.mapping
     mapped = [*mapping.columns, *(name for rule in mapping.fields.values() for name in (*rule.first, *rule.join))]
     found = {name[:end].strip() for name in mapped for end, character in enumerate(name) if character == "."}
     # The key of a mapped column such as `metadata.tier` may also be flat.
-    return _NESTED | found - {"metadata"}
+    names = _NESTED.union(found - {"metadata"}, own)
+
+    def is_nested(name: str) -> bool:
+        unused = name not in mapping.columns and not name.startswith("metadata") and field_of(name) is None
+        return name in names or (reading.inspecting and unused)
+
+    return is_nested
 
 
-def parts(record: Mapping[str, Any], nested: frozenset[str]) -> Iterator[tuple[str, Any]]:
+def parts(record: Mapping[str, Any], nested: Callable[[str], bool]) -> Iterator[tuple[str, Any]]:
     """Yield the names and values of a record, with those of nested objects in their place."""
     for name, value in record.items():
-        if name in nested and isinstance(value, dict):
+        if isinstance(value, dict) and nested(name):
             yield from parts({f"{name}.{part}": inner for part, inner in value.items()}, nested)
-        elif value is not None or name not in nested or field_of(name) is not None:
+        elif value is not None or not nested(name) or field_of(name) is not None:
             yield name, value
 
 
@@ -45,11 +56,16 @@ class Structures:
 
     names: Sequence[str]
     places: Sequence[tuple[int, tuple[str, ...]]]
+    _flat: bool = field(init=False)
+
+    @_flat.default
+    def _is_flat(self) -> bool:
+        return not any(keys for _, keys in self.places)
 
     @classmethod
-    def of(cls, connection: Any, sql: str, parameters: Sequence[object], mapping: ColumnMapping) -> "Structures":
+    def of(cls, connection: Any, sql: str, parameters: Sequence[object], reading: Reading) -> "Structures":
         """Return the columns of a query."""
-        nested = nested_names(mapping)
+        nested = nested_names(reading)
         result = connection.sql(sql, params=list(parameters))
         found = [
             it
@@ -60,7 +76,7 @@ class Structures:
 
     def values(self, record: Sequence[Any]) -> Sequence[Any]:
         """Return the values of a record."""
-        if not any(keys for _, keys in self.places):
+        if self._flat:
             return record
         found = []
         for place, keys in self.places:
@@ -72,22 +88,22 @@ class Structures:
 
 
 def _of_type(
-    name: str, kind: Any, place: tuple[int, tuple[str, ...]], nested: frozenset[str]
+    name: str, kind: Any, place: tuple[int, tuple[str, ...]], nested: Callable[[str], bool]
 ) -> Iterator[tuple[str, tuple[int, tuple[str, ...]]]]:
-    if name in nested and kind.id == "struct":
+    if kind.id == "struct" and nested(name):
         for key, inner in kind.children:
             yield from _of_type(f"{name}.{key}", inner, (place[0], (*place[1], key)), nested)
     else:
         yield name, place
 
 
-def rows_hint(record: Mapping[str, Any], nested: frozenset[str], *, in_array: bool) -> str:
+def rows_hint(record: Mapping[str, Any], nested: Callable[[str], bool], *, in_array: bool) -> str:
     """Return a hint if a JSON object seems to contain the rows, or objects whose parts can be mapped."""
     path = _path_of_rows(record, _DEEPEST) if sum(map(bool, map(field_of, record))) < 2 else None
     if path is not None:
         path = f"{'.[] | ' if in_array else ''}{'' if path.startswith('.') else '.'}{path}"
         return f" The rows seem to be inside an object. Save them to a file: jq -c '{path}' FILE > customers.jsonl"
-    objects = [name for name, value in record.items() if isinstance(value, dict) and value and name not in nested]
+    objects = [name for name, value in record.items() if isinstance(value, dict) and value and not nested(name)]
     if not objects or MAY_BE_DATA.search(objects[0]):
         return ""
     return f" {objects[0]!r} is an object: map its values with names such as '{objects[0]}.KEY'."

@@ -65,7 +65,7 @@ def query_rows(
 ) -> Generator[Row, None, int]:
     """Yield the rows of a query, and return the number of the last row."""
     with opened(path, sql, reading, own=own) as connection:
-        table = Structures.of(connection, sql, parameters, reading.mapping)
+        table = Structures.of(connection, sql, parameters, reading)
         result = connection.execute(sql, list(parameters))
         records = map(table.values, chain.from_iterable(iter(lambda: result.fetchmany(_BATCH), [])))
         return (yield from typed_rows(records, Columns.match(table.names, reading), number, where, number - before))
