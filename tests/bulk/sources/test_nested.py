@@ -3,6 +3,7 @@
 import json
 import shlex
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -84,7 +85,8 @@ def test_inspection_lists_the_values_of_objects(kind: str, tmp_path: Path) -> No
         with duckdb.connect() as connection:
             connection.execute(f"COPY (FROM '{path}') TO '{tmp_path / 'c.parquet'}'")
         path = tmp_path / "c.parquet"
-    inspected = sources.read(path, inspecting=True).notes
+    with closing(sources.read(path, inspecting=True)) as reader:
+        inspected = reader.notes
     metadata = "metadata.visit" if kind == "json" else "metadata"
     assert list(inspected.columns) == ["attributes.mail", "attributes.who.first", "id", metadata]
     assert inspected.mapping is not None

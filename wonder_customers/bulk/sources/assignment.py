@@ -369,9 +369,7 @@ class Assignment:
         found = [it for it in rest if feed and is_number_of(self.base[it], self.base[feed.places[0]])]
         if feed and found:
             places = tuple(sorted((*feed.places, *found)))
-            self.feeds[self.feeds.index(feed)] = evolve(
-                feed, places=places, separator=" ", why="street and house number"
-            )
+            self.feeds[self.feeds.index(feed)] = evolve(feed, places=places, separator=" ", why="with house number")
         return [place for place in rest if place not in found]
 
     def _key(self, feed: Feed) -> str:

@@ -9,7 +9,7 @@ import orjson
 
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["Format", "existing", "files", "fingerprint", "is_read"]
+__all__ = ["Format", "check_version", "existing", "files", "fingerprint", "is_read", "version"]
 
 Format = Literal["csv", "jsonl", "parquet", "excel"]
 
@@ -69,6 +69,25 @@ def is_read(file: Path, folder: Path, form: Format | None) -> bool:
     """Return whether a file belongs to the source if the source is `folder`."""
     entries = [it for it in (file, file.resolve()) if it.parent.resolve() == folder.resolve()]
     return any(not _is_ignored(it.name) and (form is not None or _suffix(it) in _FORMATS) for it in entries)
+
+
+def check_version(path: Path, before: tuple[int, ...]) -> None:
+    """Check that a file has not changed."""
+    if version(path) != before:
+        raise ConfigurationError(
+            f"{path.name} changed while it was read, so some rows may be from the old version and some from the new"
+            " version. When the file is complete, run the command again, or continue the run with `resume"
+            " --allow-changed`."
+        )
+
+
+def version(path: Path) -> tuple[int, ...]:
+    """Return a value that identifies the version of a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def existing(path: Path) -> Path:

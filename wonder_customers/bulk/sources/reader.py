@@ -20,7 +20,7 @@ from wonder_customers.bulk.sources.json_files import json_rows
 from wonder_customers.bulk.sources.mapping import ColumnMapping, Unknown
 from wonder_customers.bulk.sources.notes import ColumnValues, SourceNotes
 from wonder_customers.bulk.sources.packed import read_error, unpacked, unreadable
-from wonder_customers.bulk.sources.paths import Format, existing, files
+from wonder_customers.bulk.sources.paths import Format, check_version, existing, files, version
 from wonder_customers.bulk.sources.spreadsheets import sheet_rows
 from wonder_customers.bulk.sources.tables import query_rows
 from wonder_customers.bulk.sources.text import ByteRange
@@ -196,7 +196,7 @@ def read(
     if query is not None:
         source = None if str(path) == "-" else existing(where)
         found = query_rows(query, source, 0, reading)
-        rows = found if source is None else _unchanged(source, _version(source), found)
+        rows = found if source is None else _unchanged(source, version(source), found)
         return RowReader(lambda _: rows, None, reading.notes)
     chosen = files(where, form)
     if len(chosen) > 1 or chosen[0][1] == "jsonl":
@@ -306,7 +306,7 @@ def rows_of_file(
                 reader.before = begin + part * size
 
             return (yield from sheet_rows(path, number, reading, where, advance=advance))
-        read_rows, before = csv_rows if form == "csv" else json_rows, _version(path)
+        read_rows, before = csv_rows if form == "csv" else json_rows, version(path)
         rows = read_rows(reader.open(path), number, reading, where, byte_range)
         return (yield from _unchanged(path, before, rows))
     except unreadable() as error:
@@ -332,27 +332,8 @@ def sampled(reading: Reading, file: tuple[Path, Format], encoding: str | None) -
 def _unchanged(path: Path, before: tuple[int, ...], rows: Generator[Row, None, int]) -> Generator[Row, None, int]:
     """Yield the rows of a file, and check that the file did not change."""
     number = yield from rows
-    _check_version(path, before)
+    check_version(path, before)
     return number
-
-
-def _check_version(path: Path, before: tuple[int, ...]) -> None:
-    """Check that a file has not changed."""
-    if _version(path) != before:
-        raise ConfigurationError(
-            f"{path.name} changed while it was read, so some rows may be from the old version and some from the new"
-            " version. When the file is complete, run the command again, or continue the run with `resume"
-            " --allow-changed`."
-        )
-
-
-def _version(path: Path) -> tuple[int, ...]:
-    """Return a value that identifies the version of a file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def encodings_of(chosen: list[tuple[Path, Format]], reading: Reading) -> list[str | None]:
@@ -376,7 +357,7 @@ def _file_encoding(path: Path, reading: Reading) -> str:
 
 
 def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowReader) -> Iterator[Row]:
-    number, before = 0, [_version(path) for path, _ in chosen]
+    number, before = 0, [version(path) for path, _ in chosen]
     several = len(chosen) > 1
     try:
         # All files are checked before the first row, so that nothing is sent if one of them is refused.
@@ -389,9 +370,9 @@ def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowRe
             number = yield from _named_rows(file, encoding, reading, reader, number, several=several)
             if several and number == begin:
                 reading.notes.empty_files.append(file[0].name)
-        for (path, _), version in zip(chosen, before, strict=True):
+        for (path, _), earlier in zip(chosen, before, strict=True):
             # Formats without a check of their own, and files that changed while a later file was read.
-            _check_version(path, version)
+            check_version(path, earlier)
     finally:
         reader.close()
 
