@@ -72,7 +72,7 @@ def is_read(file: Path, folder: Path, form: Format | None) -> bool:
 
 
 def check_version(path: Path, before: tuple[int, ...]) -> None:
-    """Check that a file has not changed."""
+    """Raise `ConfigurationError` if a file has changed."""
     if version(path) != before:
         raise ConfigurationError(
             f"{path.name} changed while it was read, so some rows may be from the old version and some from the new"
