@@ -1,5 +1,6 @@
 """The contexts of accounts and operations, and the results of attempts."""
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -62,8 +63,8 @@ UNCONFIRMED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE, Evidence.UNREA
 """The evidence after which a write may have been applied."""
 
 
-_SHORTEST_SECRET: Final = 8
-"""The minimum length of words in additional headers that may be secrets. Shorter words, such as ``eu``, are kept."""
+_SECRET: Final = re.compile(r"(?![A-Z]?[a-z]{1,15}$)\S{8,}")
+"""Words of additional headers that may be secrets. Short words and plain words, such as ``customer``, are kept."""
 _COMMON: Final[tuple[Header, ...]] = (
     (b"Accept", b"application/json"),
     (b"Accept-Encoding", b"identity"),
@@ -94,7 +95,7 @@ class AccountContext:
         host = str(self.dialect.origin).partition("://")[2]
         self.headers = ((b"Host", host.encode("ascii")), *_COMMON, *self.additional_headers)
         words = {it for _, value in self.additional_headers for it in value.decode().split()}
-        self.hidden = (*self.secrets, *(Secret(it) for it in words if len(it) >= _SHORTEST_SECRET))
+        self.hidden = (*self.secrets, *map(Secret, filter(_SECRET.fullmatch, words)))
         self.signer = Signer(self.dialect, self.secrets, self.source)
         self.timeouts, self._longest = _time_limits(self.policy)
 
