@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -222,18 +222,18 @@ class AttemptRunner:
         if not hasattr(sending, "__await__"):
             transmission.sent = True
             raise TransportError(f"the transport's `send` returned {type(sending).__name__} instead of an awaitable")
-        response = await sending
-        if not isinstance(response, HttpResponse):
-            transmission.sent = True
-            raise TransportError(f"the transport's `send` returned {type(response).__name__} instead of HttpResponse")
-        status, body = cast("tuple[Any, Any]", (response.status, response.body))
-        if not (isinstance(status, int) and isinstance(body, (bytes, bytearray))):
-            transmission.sent = True
+        response: Any = await sending
+        if isinstance(response, HttpResponse):
+            status: Any = response.status
+            body: Any = response.body
+            if isinstance(status, int) and isinstance(body, (bytes, bytearray)):
+                return response
             kinds = f"{type(status).__name__} and {type(body).__name__}"
-            raise TransportError(
-                f"the status and the body of the transport's HttpResponse are {kinds}, not int and bytes"
-            )
-        return response
+            problem = f"the status and the body of the transport's HttpResponse are {kinds}, not int and bytes"
+        else:
+            problem = f"the transport's `send` returned {type(response).__name__} instead of HttpResponse"
+        transmission.sent = True
+        raise TransportError(problem)
 
     def _check_open(self) -> None:
         if self.closed:

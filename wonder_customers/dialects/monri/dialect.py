@@ -254,14 +254,14 @@ def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
         raise _refusal(response.status, body)
     body = response_object("Monri", response)
     word = body.get("status")
+    if word == "approved":
+        return body
     if not isinstance(word, str | None):
         raise invalid_response("the status in the response body is not a string", response.status)
     word = word and _plain(word)
-    if word == "approved":
-        return body
     if word in {"invalid-request", "error"} or (word is None and (body.get("error") or body.get("errors"))):
         raise _refusal(400, body, response.status)
-    if word is not None and word not in accepted:
+    if word not in {None, "approved", *accepted}:
         raise invalid_response(f"the response body contains the unknown status {word[:40]!r}", response.status)
     return body
 
