@@ -62,7 +62,9 @@ async def test_message_does_not_show_a_secret_in_an_additional_header() -> None:
     echo = {"status": "invalid-request", "message": f"X-Tenant: Bearer {HIDDEN} of the customer is wrong in region eu"}
     gateway = MockGateway(json_response(400, echo))
     async with gateway.session(Monri("key", "token")) as session:
-        view = session.with_options(headers={"X-Tenant": f"Bearer {HIDDEN}", "X-Region": "eu", "X-App": "Customer sync"})
+        view = session.with_options(
+            headers={"X-Tenant": f"Bearer {HIDDEN}", "X-Region": "eu", "X-App": "Customer sync"}
+        )
         with pytest.raises(CallError, match="Bearer … of the customer is wrong in region eu") as caught:
             await view.create(draft())
     assert HIDDEN not in visible_text(caught.value)

@@ -1,14 +1,68 @@
-"""Classes with which type checkers report operations that the gateway of an account does not offer."""
+"""Base classes of dialects for what several, but not all gateways have in common.
+
+With the classes of optional operations, type checkers report operations that the gateway of an account does not offer.
+"""
 
 from abc import abstractmethod
-from typing import ClassVar, Generic, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from wonder_customers.dialects.base import Account, Dialect, Steps
-from wonder_customers.records import PaymentSource, PaymentToken
+from wonder_customers.dialects.base import Account, Call, Dialect, Steps, send
+from wonder_customers.dialects.comparison import Comparison
+from wonder_customers.dialects.field_rules import valid_body
+from wonder_customers.errors import Violation
+from wonder_customers.records import Customer, CustomerDraft, PaymentSource, PaymentToken
 
-__all__ = ["CustomerDeletion", "DeletesCustomers", "PaymentTokenStorage", "StoresPaymentTokens"]
+__all__ = ["CodecDialect", "CustomerDeletion", "DeletesCustomers", "PaymentTokenStorage", "StoresPaymentTokens"]
 
 AnySource = TypeVar("AnySource", bound=PaymentSource)
+
+
+class _Codec(Protocol):
+    def checked_body(self, record: CustomerDraft, /) -> tuple[dict[str, Any], list[Violation]]: ...
+    def clearable(self, draft: CustomerDraft, fields: Iterable[str], /) -> frozenset[str]: ...
+    def compare(self, draft: CustomerDraft, customer: Customer, /) -> Comparison: ...
+
+
+class CodecDialect(Dialect):
+    """Base class of dialects whose `codec`, a module, checks a draft and writes its JSON object in one step."""
+
+    codec: ClassVar[_Codec]
+
+    @abstractmethod
+    def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:
+        """Upsert a draft for which `checked_body` returned `body`."""
+
+    @abstractmethod
+    def _by_id(self, id: str) -> Call[Customer]: ...
+
+    def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+        """See `upsert_checked`."""
+        return self.upsert_checked(draft, self.checked_body(draft))
+
+    def get(self, id: str) -> Steps[Customer]:
+        """Return the customer with this id."""
+        return send(self._by_id(id))
+
+    def validate(self, draft: CustomerDraft) -> None:
+        """Raise `InvalidRecordError` if `draft` violates the gateway's limits."""
+        self.checked_body(draft)
+
+    def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
+        """Return the `payload` of a valid draft, or raise `InvalidRecordError`."""
+        return valid_body(self.gateway, *self.codec.checked_body(draft))
+
+    def payload(self, draft: CustomerDraft) -> dict[str, Any]:
+        """Return the customer fields of `draft` as a JSON object."""
+        return self.codec.checked_body(draft)[0]
+
+    def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
+        """Return the subset of `fields` that null clears."""
+        return self.codec.clearable(draft, fields)
+
+    def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
+        """Compare `draft` with a customer returned by the gateway."""
+        return self.codec.compare(draft, customer)
 
 
 class CustomerDeletion(Dialect):

@@ -23,6 +23,7 @@ __all__ = [
     "make_reader",
     "make_writer",
     "read_record",
+    "record_reader",
     "register_reader",
     "register_writer",
     "require_read",
@@ -164,6 +165,14 @@ def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T
         return reader.read(body)[0]
     except MissingFieldError as missing:
         raise invalid_response(f"{unreadable}: {missing}", status) from None
+
+
+def record_reader(what: str, reader: RecordReader[T]) -> Callable[..., T]:
+    """Return a function that reads a record from the body and, optionally, the HTTP status of a response.
+
+    The function raises the errors of `read_record`.
+    """
+    return lambda body, status=200: read_record(what, status, reader, body)
 
 
 def require_read(held: Customer, wires: Iterable[str]) -> None:

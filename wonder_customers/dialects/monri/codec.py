@@ -11,6 +11,7 @@ from wonder_customers.dialects.codec import (
     make_reader,
     make_writer,
     read_record,
+    record_reader,
     register_reader,
     register_writer,
     unknown_keys,
@@ -119,6 +120,7 @@ _read_card = make_reader(_converter, CardSummary, _CARD)
 _read_token = make_reader(
     _converter, PaymentToken, _TOKEN, shape=_token_shape, finish=_with_card, inline=frozenset({"card"})
 )
+read_token = record_reader("payment method", _read_token)
 _read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, inline=frozenset({"address"}))
 _write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
 _write_card = make_writer(_converter, CardSummary, _CARD, sparse=False)
@@ -137,11 +139,6 @@ def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Viol
         found += not_clearable(record, clearable(record, record.clear))
         body = body if found else _with_cleared(record, body)
     return body, found
-
-
-def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
-    """Return the request body of a draft or a patch."""
-    return checked_body(record)[0]
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
@@ -166,11 +163,6 @@ def read_customer(body: Any, status: int = 200) -> Customer:
     return evolve(customer, deleted=True) if customer.deleted_at and not customer.deleted else customer
 
 
-def read_token(body: Any, status: int = 200) -> PaymentToken:
-    """Return the payment method in an item of a list."""
-    return read_record("payment method", status, _read_token, body)
-
-
 def write_customer(customer: Customer) -> Json:
     """Return the JSON object of a customer in the documented format."""
     return {**_NO_ADDRESS, **_write_customer(customer)}
@@ -178,7 +170,7 @@ def write_customer(customer: Customer) -> Json:
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     """Compare `draft` with `customer`."""
-    body = customer_body(draft)
+    body = checked_body(draft)[0]
     if draft.metadata is None and isinstance(body.get("metadata"), dict):
         # Only the keys that the draft clears are compared.
         body["metadata"] = {**(customer.metadata or {}), **body["metadata"]}

@@ -4,15 +4,15 @@ Sources: Monri's pages "Customers API" and "Requirements - API v2"; for OAuth, M
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 from attrs import evolve
 
 from wonder_customers.dialects.base import AccessToken, Call, Operation, Steps, path_segment, send, upsert_by_lookup
-from wonder_customers.dialects.capabilities import CustomerDeletion
-from wonder_customers.dialects.comparison import Comparison
+from wonder_customers.dialects.capabilities import CodecDialect, CustomerDeletion
 from wonder_customers.dialects.explanations import explained
 from wonder_customers.dialects.field_rules import UUID, valid_body
 from wonder_customers.dialects.monri import codec
@@ -44,7 +44,7 @@ _SMALLEST_PAGE = 10
 _NO_TOKENS = "the API only lists tokens; cards are saved during payments (tokenize_pan)"
 
 
-class MonriDialect(CustomerDeletion):
+class MonriDialect(CodecDialect, CustomerDeletion):
     """The protocol of Monri's customer API.
 
     Create is not an upsert: a second create with the same ``merchant_customer_id`` is refused with HTTP 400. The
@@ -52,6 +52,7 @@ class MonriDialect(CustomerDeletion):
     """
 
     gateway = "monri"
+    codec: ClassVar = codec
     reuses_body = True
     page_limit = 50
     missing: ClassVar[Mapping[Operation, str]] = {
@@ -88,7 +89,7 @@ class MonriDialect(CustomerDeletion):
         """Send ``POST /v2/customers``."""
         return send(self._create(draft, self.checked_body(draft)))
 
-    def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+    def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:
         """Look up the reference, then create or update the customer. A draft without a reference creates a customer.
 
         Metadata in the draft replaces the metadata of the customer.
@@ -96,10 +97,6 @@ class MonriDialect(CustomerDeletion):
         Raises:
             ConflictError: A deleted customer has the reference.
         """
-        return self.upsert_checked(draft, self.checked_body(draft))
-
-    def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:
-        """Send the requests of `upsert`."""
         return upsert_by_lookup(
             draft.reference,
             self._not_deleted,
@@ -113,10 +110,6 @@ class MonriDialect(CustomerDeletion):
             reason = f"the deleted customer {held.id} has this reference"
             raise ConflictError(reason, ids=(held.id,), reference=reference)
         return held
-
-    def get(self, id: str) -> Steps[Customer]:
-        """Send ``GET /v2/customers/{uuid}``."""
-        return send(self._by_id(id))
 
     def get_by_reference(self, reference: str) -> Steps[Customer]:
         """Send ``GET /v2/merchants/customers/{merchant_customer_id}``.
@@ -144,7 +137,7 @@ class MonriDialect(CustomerDeletion):
         """Send ``DELETE /v2/customers/{uuid}``, which marks the customer as deleted."""
         segment = path_segment(self.gateway, "id", id)
         request = self._request("DELETE", f"/v2/customers/{segment}", "/v2/customers/{uuid}")
-        return send(Call(request, Replay.IDEMPOTENT, _deletion(id), id=id, not_found_is_success=True))
+        return send(Call(request, Replay.IDEMPOTENT, partial(_deletion, id), id=id, not_found_is_success=True))
 
     def page(self, limit: int, cursor: str | None, filter: None = None) -> Steps[Page[Customer]]:
         """Send ``GET /v2/customers?limit=&offset=``. The endpoint has no filters."""
@@ -173,7 +166,7 @@ class MonriDialect(CustomerDeletion):
             query = query_string({"limit": self.page_limit, "offset": offset}, {})
             target = f"/v2/customers/{segment}/payment-methods{query}"
             request = self._request("GET", target, "/v2/customers/{uuid}/payment-methods")
-            items = yield from send(Call(request, Replay.READ, _tokens(customer_id), id=customer_id))
+            items = yield from send(Call(request, Replay.READ, partial(_tokens, customer_id), id=customer_id))
             new = {item.token: item for item in items if item.token not in found}
             found |= new
             count = len(items) + items.unreadable
@@ -181,30 +174,10 @@ class MonriDialect(CustomerDeletion):
             offset, more = offset + count, bool(new) and count >= _SMALLEST_PAGE
         return tuple(found.values())
 
-    def validate(self, draft: CustomerDraft) -> None:
-        """Raise `InvalidRecordError` if `draft` violates Monri's limits."""
-        self.checked_body(draft)
-
-    def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the `payload` of a valid draft, or raise `InvalidRecordError`."""
-        return valid_body(self.gateway, *codec.checked_body(draft))
-
-    def payload(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the customer fields of `draft` as a JSON object."""
-        return codec.customer_body(draft)
-
-    def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-        """Return the subset of `fields` that null clears."""
-        return codec.clearable(draft, fields)
-
-    def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
-        """Compare `draft` with a customer returned by Monri."""
-        return codec.compare(draft, customer)
-
     def _create(self, draft: CustomerDraft, body: dict[str, Any]) -> Call[Customer]:
         if draft.clear:
             draft = evolve(draft, clear=())
-            body = codec.customer_body(draft)
+            body = codec.checked_body(draft)[0]
         reference = draft.reference
         request = self._request("POST", "/v2/customers", "/v2/customers", body)
         if reference is None:
@@ -231,6 +204,7 @@ class MonriDialect(CustomerDeletion):
         )
 
     def _by_id(self, id: str) -> Call[Customer]:
+        """Return ``GET /v2/customers/{uuid}``."""
         segment = path_segment(self.gateway, "id", id)
         request = self._request("GET", f"/v2/customers/{segment}", "/v2/customers/{uuid}")
         return Call(request, Replay.READ, require_match("id", id, _customer), id=id)
@@ -258,10 +232,10 @@ def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
         return body
     if not isinstance(word, str | None):
         raise invalid_response("the status in the response body is not a string", response.status)
-    word = word and _plain(word)
+    word = word if word is None else _plain(word)
     if word in {"invalid-request", "error"} or (word is None and (body.get("error") or body.get("errors"))):
         raise _refusal(400, body, response.status)
-    if word not in {None, "approved", *accepted}:
+    if word is not None and word not in {"approved", *accepted}:
         raise invalid_response(f"the response body contains the unknown status {word[:40]!r}", response.status)
     return body
 
@@ -296,33 +270,25 @@ def _data(response: HttpResponse) -> list[Any]:
     return items
 
 
-def _tokens(requested: str) -> Callable[[HttpResponse], Items[PaymentToken]]:
-    """Return a function that reads the payment methods of a customer."""
-
-    def decode(response: HttpResponse) -> Items[PaymentToken]:
-        found = read_items("data", lambda item: codec.read_token(item, response.status), _data(response))
-        # The gateway also accepts the merchant's id for the customer. The owner cannot be compared with that id.
-        owners = [it.customer_id for it in found if it.customer_id] if UUID.check(requested) is None else []
-        if not all(same_id(requested, owner) for owner in owners):
-            raise mismatch_error("customer", "customer_uuid", response)
-        return found
-
-    return decode
+def _tokens(requested: str, response: HttpResponse) -> Items[PaymentToken]:
+    found = read_items("data", lambda item: codec.read_token(item, response.status), _data(response))
+    # The gateway also accepts the merchant's id for the customer. The owner cannot be compared with that id.
+    owners = [it.customer_id for it in found if it.customer_id] if UUID.check(requested) is None else []
+    if not all(same_id(requested, owner) for owner in owners):
+        raise mismatch_error("customer", "customer_uuid", response)
+    return found
 
 
-def _deletion(requested: str) -> Callable[[HttpResponse], None]:
-    def decode(response: HttpResponse) -> None:
-        if not response.body.strip() and response.status < 300:
-            return
-        body = _approved(response, "deleted")
-        if denied("deleted", body):
-            raise not_deleted("customer", response.status)
-        # The documented key is ``id``, and the gateway's clients read ``uuid``.
-        named = [it for it in (body.get("uuid"), body.get("id")) if it]
-        if named and not any(same_id(requested, it) for it in named):
-            raise mismatch_error("customer", "id", response)
-
-    return decode
+def _deletion(requested: str, response: HttpResponse) -> None:
+    if not response.body.strip() and response.status < 300:
+        return
+    body = _approved(response, "deleted")
+    if denied("deleted", body):
+        raise not_deleted("customer", response.status)
+    # The documented key is ``id``, and the gateway's clients read ``uuid``.
+    named = [it for it in (body.get("uuid"), body.get("id")) if it]
+    if named and not any(same_id(requested, it) for it in named):
+        raise mismatch_error("customer", "id", response)
 
 
 def _access_token(response: HttpResponse) -> AccessToken:

@@ -14,7 +14,7 @@ from wonder_customers.dialects.codec import (
     make_converter,
     make_reader,
     make_writer,
-    read_record,
+    record_reader,
     register_reader,
     register_writer,
     require_read,
@@ -181,6 +181,8 @@ _read_token = make_reader(
     _converter, PaymentToken, _READ_TOKEN, shape=_token_shape, inline=frozenset({"card", "address"})
 )
 _read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, finish=_with_default)
+read_token = record_reader("payment source", _read_token)
+read_customer = record_reader("customer", _read_customer)
 _write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
 _write_source = {
     kind: make_writer(
@@ -261,16 +263,6 @@ def _source_body(source: CardSource | VaultToken | BankAccountSource) -> Json:
     if isinstance(source, BankAccountSource):
         kind = "bank_account" if source.bsb is None else "bsb"
     return {"type": kind, **_write_source[type(source)](source)}
-
-
-def read_customer(body: Any, status: int = 200) -> Customer:
-    """Return the customer in a response."""
-    return read_record("customer", status, _read_customer, body)
-
-
-def read_token(body: Any, status: int = 200) -> PaymentToken:
-    """Return a payment source of a customer."""
-    return read_record("payment source", status, _read_token, body)
 
 
 def write_customer(customer: Customer) -> Json:

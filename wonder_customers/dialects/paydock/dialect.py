@@ -3,15 +3,16 @@
 Sources: Paydock's page ``POST /v1/customers`` and API reference; Paydock's clients for responses, update and archive.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
 from attrs import evolve
 
 from wonder_customers.dialects.base import Call, Steps, path_segment, path_segment_problem, send, upsert_by_lookup
-from wonder_customers.dialects.capabilities import CustomerDeletion, PaymentTokenStorage
-from wonder_customers.dialects.comparison import Comparison, equal_after_normalisation
+from wonder_customers.dialects.capabilities import CodecDialect, CustomerDeletion, PaymentTokenStorage
+from wonder_customers.dialects.comparison import equal_after_normalisation
 from wonder_customers.dialects.field_rules import valid_body
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.paydock import codec
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 _OLDEST_FIRST: Final = {"sortkey": "created_at", "sortdirection": "ASC"}
 
 
-class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
+class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[PaymentSource]):
     """The protocol of Paydock's customer API.
 
     Paydock does not document that references are unique, and the filter of the list is a search. This dialect therefore
@@ -56,6 +57,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
     """
 
     gateway = "paydock"
+    codec: ClassVar = codec
     deletion_result = "archived"
     search_is_late = True
     page_limit = 100
@@ -77,25 +79,17 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         """Send ``POST /customers``."""
         return send(self._create(draft, self.checked_body(draft)))
 
-    def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+    def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:
         """Look up the reference, then create or update the customer. A draft without a reference creates a customer.
 
         Each update adds the payment source in the draft to the customer.
         """
-        return self.upsert_checked(draft, self.checked_body(draft))
-
-    def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:
-        """Send the requests of `upsert`."""
         return upsert_by_lookup(
             draft.reference,
             self._by_reference,
             lambda: self._create(draft, body),
             lambda held: self._change(held.id, draft, held),
         )
-
-    def get(self, id: str) -> Steps[Customer]:
-        """Send ``GET /customers/{id}``."""
-        return send(self._by_id(id))
 
     def get_by_reference(self, reference: str) -> Steps[Customer]:
         """Search with ``GET /customers?reference=``, and compare the references exactly.
@@ -187,7 +181,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         """Send ``DELETE /customers/{id}``, which archives the customer."""
         segment = path_segment(self.gateway, "id", id)
         request = HttpRequest("DELETE", f"{self.prefix}/customers/{segment}", "/customers/{id}")
-        return self._delete(Call(request, Replay.IDEMPOTENT, _archive(id), id=id, not_found_is_success=True))
+        return self._delete(Call(request, Replay.IDEMPOTENT, partial(_archived, id), id=id, not_found_is_success=True))
 
     def _delete(self, call: Call[bool | None]) -> Steps[None]:
         response: Response[bool | None] = yield call
@@ -288,26 +282,6 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         request = HttpRequest("DELETE", target, "/customers/{id}/payment_sources/{payment_source_id}")
         return send(Call(request, Replay.IDEMPOTENT, _done, id=customer_id, not_found_is_success=True))
 
-    def validate(self, draft: CustomerDraft) -> None:
-        """Raise `InvalidRecordError` if `draft` violates Paydock's limits."""
-        self.checked_body(draft)
-
-    def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the `payload` of a valid draft, or raise `InvalidRecordError`."""
-        return valid_body(self.gateway, *codec.checked_body(draft))
-
-    def payload(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the customer fields of `draft` as a JSON object."""
-        return codec.customer_body(evolve(draft, payment_source=None))
-
-    def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-        """Return the subset of `fields` that null clears."""
-        return codec.clearable(draft, fields)
-
-    def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
-        """Compare `draft` with a customer returned by Paydock. Payment sources are not compared."""
-        return codec.compare(draft, customer)
-
     def _create(self, draft: CustomerDraft, body: dict[str, Any]) -> Call[Customer]:
         if draft.clear:
             draft = evolve(draft, clear=())
@@ -343,6 +317,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         )
 
     def _by_id(self, id: str) -> Call[Customer]:
+        """Return ``GET /customers/{id}``."""
         segment = path_segment(self.gateway, "id", id)
         request = HttpRequest("GET", f"{self.prefix}/customers/{segment}", "/customers/{id}")
         return Call(request, Replay.READ, require_match("id", id, _customer), id=id)
@@ -380,19 +355,14 @@ def _written(response: HttpResponse) -> Customer:
     return codec.read_customer(_accepted(response).get("data"), response.status)
 
 
-def _archive(id: str) -> Callable[[HttpResponse], bool | None]:
-    """Return a function that reads whether the customer was archived; None if the response does not show it."""
-
-    def decode(response: HttpResponse) -> bool | None:
-        if not response.body.strip() and response.status < 300:
-            return None
-        data = _accepted(response).get("data")
-        received = data.get("_id") if isinstance(data, dict) else None
-        if received is not None and not same_id(id, received):
-            raise mismatch_error("customer", "_id", response)
-        return False if isinstance(data, dict) and denied("archived", data) else None
-
-    return decode
+def _archived(id: str, response: HttpResponse) -> bool | None:
+    """Return False if the response shows that the customer was not archived; None if it does not show it."""
+    data = None if not response.body.strip() and response.status < 300 else _accepted(response).get("data")
+    if not isinstance(data, dict):
+        return None
+    if data.get("_id") is not None and not same_id(id, data["_id"]):
+        raise mismatch_error("customer", "_id", response)
+    return False if denied("archived", data) else None
 
 
 def _done(response: HttpResponse) -> None:

@@ -4,7 +4,7 @@ Sources: Wonder's pages "Create a customer" and "Get customer by ref id"; for to
 mobile client.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 from attrs import asdict, evolve
@@ -16,7 +16,7 @@ from wonder_customers.dialects.codec import (
     make_converter,
     make_reader,
     make_writer,
-    read_record,
+    record_reader,
     require_read,
     unknown_keys,
 )
@@ -66,7 +66,7 @@ FIELD_RULES = (
     FieldRule("reference", "reference_number", reference(255), required=True),
 )
 UNSUPPORTED_FIELD = "Wonder's customers do not have this field"
-CLEARABLE = frozenset(rule.field for rule in FIELD_RULES if not rule.required and "." not in rule.field)
+_CLEARABLE = frozenset(rule.field for rule in FIELD_RULES if not rule.required and "." not in rule.field)
 _NOT_IN_RESPONSES = frozenset({"company_name"})
 CARD_RULES = (
     FieldRule("number", "card.number", CARD_NUMBER, required=True),
@@ -143,6 +143,8 @@ _read_phone = make_reader(_converter, Phone, _PHONE)
 _read_card = make_reader(_converter, CardSummary, _CARD)
 _read_token = make_reader(_converter, PaymentToken, _TOKEN, shape=_token_shape)
 _read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, inline=frozenset({"phone"}))
+read_token = record_reader("payment token", _read_token)
+read_customer = record_reader("customer", _read_customer)
 _write_phone = make_writer(_converter, Phone, _PHONE, sparse=True)
 _write_address = make_writer(_converter, Address, _BILLING, sparse=True)
 _write_source = make_writer(_converter, CardSource, _SOURCE, sparse=True)
@@ -169,9 +171,14 @@ def checked_body(draft: CustomerDraft) -> tuple[Json, list[Violation]]:
         if not found and phone.contradicts_code():
             found.append(Violation("phone.number", "phone", SECOND_CODE))
     if draft.clear:
-        found += not_clearable(draft, CLEARABLE)
+        found += not_clearable(draft, _CLEARABLE)
         body |= {_REQUEST[name]: None for name in sorted(draft.clear) if name in _REQUEST}
     return body, found
+
+
+def clearable(_: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
+    """Return the subset of `fields` that null clears."""
+    return _CLEARABLE.intersection(fields)
 
 
 def patch_violations(patch: CustomerPatch) -> list[Violation]:
@@ -196,25 +203,10 @@ def checked_card(source: PaymentSource) -> CardSource:
     return source
 
 
-def customer_fields(draft: CustomerDraft) -> Json:
-    """Return the ``customer`` object of a request."""
-    return checked_body(draft)[0]
-
-
 def card_body(source: CardSource) -> Json:
     """Return the request body that creates a token for a card, with ``3ds`` nested as in the mobile client."""
     urls = {"success_return_url": source.success_return_url, "fail_return_url": source.fail_return_url}
     return {"card": {"3ds": urls} | _write_source(source)}
-
-
-def read_customer(body: Any, status: int = 200) -> Customer:
-    """Return the customer in a response."""
-    return read_record("customer", status, _read_customer, body)
-
-
-def read_token(body: Any, status: int = 200) -> PaymentToken:
-    """Return the payment token in a response."""
-    return read_record("payment token", status, _read_token, body)
 
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
@@ -225,7 +217,7 @@ def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     if customer.default_payment_token is not None:
         held["default_payment_token"] = customer.default_payment_token.token
     held["dial_code"] = held["dial_code"] or ""
-    compared = compare_values(names, customer_fields(draft), held)
+    compared = compare_values(names, checked_body(draft)[0], held)
     sent, found = draft.phone, customer.phone
     if not _PHONE_FIELDS.isdisjoint(compared.different) and sent is not None and found is not None:
         whole = sent.e164()

@@ -5,15 +5,15 @@ paths of the token endpoints come from Wonder's mobile client.
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
 from attrs import evolve
 
 from wonder_customers.dialects.base import Call, LockCustomer, Operation, Steps, path_segment, send
-from wonder_customers.dialects.capabilities import PaymentTokenStorage
-from wonder_customers.dialects.comparison import Comparison
+from wonder_customers.dialects.capabilities import CodecDialect, PaymentTokenStorage
 from wonder_customers.dialects.explanations import explained, short_text
 from wonder_customers.dialects.field_rules import raise_violations, valid_body
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
@@ -47,7 +47,7 @@ _INVALID_CREDENTIAL: Final = "E000002"
 _ROOT: Final = "/svc/payment/api/v1/openapi"
 
 
-class WonderDialect(PaymentTokenStorage[WonderCard]):
+class WonderDialect(CodecDialect, PaymentTokenStorage[WonderCard]):
     """The protocol of Wonder's customer API.
 
     Create is an upsert by ``reference_number``, and the only documented way to update a customer. The documentation
@@ -55,6 +55,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
     """
 
     gateway = "wonder"
+    codec: ClassVar = codec
     reuses_body = True
     page_limit = 100
     filter_type: ClassVar[type[WonderFilter]] = WonderFilter
@@ -83,20 +84,12 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
         )
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
-        """Send ``POST /customers``, which is an upsert by reference."""
-        return self.upsert_checked(draft, self.checked_body(draft))
-
-    def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
-        """Send the same request as `create`."""
-        return self.create(draft)
+        """Send the request of `upsert`."""
+        return self.upsert(draft)
 
     def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:
-        """Send the request of `upsert`."""
+        """Send ``POST /customers``, which is an upsert by reference."""
         return send(self._write(draft.reference, body))
-
-    def get(self, id: str) -> Steps[Customer]:
-        """Send ``GET /customers/{uuid}``."""
-        return send(self._by_id(id))
 
     def get_by_reference(self, reference: str) -> Steps[Customer]:
         """Send ``GET /customers/ref/{reference_number}``."""
@@ -154,32 +147,12 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
         if token.verify_uuid:
             checked["verify_uuid"] = self._text("verify_uuid", token.verify_uuid)
         request = self._tokens_request("POST", customer_id, "/check", {"payment_token": checked})
-        return send(Call(request, Replay.READ, _checked_token(token.token), id=customer_id))
+        return send(Call(request, Replay.READ, partial(_checked_token, token.token), id=customer_id))
 
     def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
         """Send ``DELETE /customers/{uuid}/payment_tokens`` with the token in a JSON body, as the mobile client does."""
         request = self._tokens_request("DELETE", customer_id, body={"token": self._text("token", token.token)})
         return send(Call(request, Replay.IDEMPOTENT, _deletion, id=customer_id, not_found_is_success=True))
-
-    def validate(self, draft: CustomerDraft) -> None:
-        """Raise `InvalidRecordError` if `draft` violates Wonder's limits."""
-        self.checked_body(draft)
-
-    def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the `payload` of a valid draft, or raise `InvalidRecordError`."""
-        return valid_body(self.gateway, *codec.checked_body(draft))
-
-    def payload(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the customer fields of `draft` as a JSON object."""
-        return codec.customer_fields(draft)
-
-    def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-        """Return the subset of `fields` that null clears."""
-        return codec.CLEARABLE.intersection(fields)
-
-    def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
-        """Compare `draft` with a customer returned by Wonder."""
-        return codec.compare(draft, customer)
 
     def _write(self, given: str | None, fields: dict[str, Any]) -> Call[Customer]:
         reference = given or ""
@@ -192,6 +165,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
         )
 
     def _by_id(self, id: str) -> Call[Customer]:
+        """Return ``GET /customers/{uuid}``."""
         segment = path_segment(self.gateway, "id", id)
         request = HttpRequest("GET", f"{self._root}/customers/{segment}", "/customers/{uuid}")
         return Call(request, Replay.READ, require_match("id", id, _customer), id=id)
@@ -294,14 +268,11 @@ def _token(response: HttpResponse) -> PaymentToken:
     return codec.read_token(body, response.status)
 
 
-def _checked_token(requested: str) -> Callable[[HttpResponse], PaymentToken]:
-    def decode(response: HttpResponse) -> PaymentToken:
-        received = _token(response)
-        if not same_id(requested, received.token):
-            raise mismatch_error("payment token", "token", response)
-        return received
-
-    return decode
+def _checked_token(requested: str, response: HttpResponse) -> PaymentToken:
+    received = _token(response)
+    if not same_id(requested, received.token):
+        raise mismatch_error("payment token", "token", response)
+    return received
 
 
 def _created_token(response: HttpResponse) -> PaymentToken:
