@@ -65,14 +65,13 @@ def readings(text: str, region: str) -> list[str]:
     code = str(phonenumbers.country_code_for_region(region))
     own = digits.startswith(code)
     lost = _valid(f"+{digits}", None) if own or (dialled is not None and len(digits) >= _FOREIGN) else None
-    if not own and dialled is not None and lost is not None:
-        # A mobile number of another country, where landline numbers have any length.
-        return [dialled, lost] if _is_mobile(lost) and not _is_mobile(dialled) else [dialled]
-    found = [it for it in (dialled, lost) if it is not None]
-    if len(found) == 2 and found[0] != found[1] and _is_mobile(found[1]) and not _is_mobile(found[0]):
-        # Spreadsheets remove `+` from numbers. A landline number of this length is much rarer.
-        del found[0]
-    return list(dict.fromkeys(found))
+    if dialled is not None and lost is not None and dialled != lost:
+        mobile = _is_mobile(lost) and not _is_mobile(dialled)
+        # Spreadsheets remove `+` from numbers. Landline numbers of this length are much rarer than mobile numbers.
+        # With the calling code of another country, only mobile numbers count: its landline numbers have any length.
+        if mobile == own:
+            return [lost] if own else [dialled]
+    return list(dict.fromkeys(it for it in (dialled, lost) if it is not None))
 
 
 def _valid(text: str, region: str | None) -> str | None:
