@@ -182,7 +182,7 @@ _PATH = {
 }
 _HELPERS = {
     *("errors.py", "records.py", "secret.py", "wire.py"),  # types
-    *("dialects/base.py", "dialects/codec.py", "dialects/field_rules.py"),  # what all dialects share
+    *("dialects/base.py", "dialects/capabilities.py", "dialects/codec.py", "dialects/field_rules.py"),  # shared
     *("dialects/drift.py", "dialects/json.py", "dialects/tolerant_reader.py"),  # reading of fields
     "dialects/explanations.py",  # reading of messages
     *("_core/redaction.py", "transports/messages.py"),  # pure functions on one message
