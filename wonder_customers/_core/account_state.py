@@ -16,8 +16,6 @@ from wonder_customers.retry import RetryBudget
 from wonder_customers.secret import Secret, secrets_of
 from wonder_customers.wire import Origin
 
-__all__ = ["AccountState", "AccountStates", "Counts", "digest", "identity"]
-
 _KEY: Final = os.urandom(32)
 _MOST: Final = 1000
 """Maximum number of recently used accounts whose states are kept."""

@@ -10,8 +10,6 @@ from wonder_customers.retry import RetryPolicy
 if TYPE_CHECKING:  # loaded only when there are observers
     from wonder_customers._core.observers import ObserverGroup
 
-__all__ = ["check_account", "check_app_info", "check_rate_limit", "checked_policy", "observer_group"]
-
 _APP_INFO: Final = re.compile(r"[!-~]+( [!-~]+)*")
 _LONGEST: Final = 200
 

@@ -51,8 +51,6 @@ from wonder_customers.wire import (
     TransportTimeout,
 )
 
-__all__ = ["AttemptRunner"]
-
 # Sends the request for an access token.
 Perform = Callable[[CallContext, Call[AccessToken]], Awaitable[Response[AccessToken]]]
 

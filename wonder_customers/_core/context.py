@@ -38,22 +38,6 @@ if TYPE_CHECKING:  # loaded only when there are observers
     from wonder_customers._core.observers import CallObserver, ObserverGroup
     from wonder_customers.events import Outcome, Reason
 
-__all__ = [
-    "NO_ERROR",
-    "UNCONFIRMED",
-    "AccountContext",
-    "AttemptResult",
-    "CallContext",
-    "Key",
-    "age_of",
-    "as_unconfirmed",
-    "check_owner",
-    "customer_key",
-    "error_name",
-    "outcome_of",
-    "write_keys",
-]
-
 Key = tuple[Hashable, str, str]
 """The key of a customer; see `customer_key`."""
 

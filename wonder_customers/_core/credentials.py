@@ -26,8 +26,6 @@ from wonder_customers.errors import (
 from wonder_customers.records import Response
 from wonder_customers.secret import Secret, secret
 
-__all__ = ["AccountCredentials", "SendTokenCall", "SharedValue", "Signer"]
-
 T = TypeVar("T")
 SendTokenCall = Callable[[Call[AccessToken]], Awaitable[Response[AccessToken]]]
 

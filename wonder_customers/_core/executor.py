@@ -40,8 +40,6 @@ if TYPE_CHECKING:  # loaded only when there are observers
     from wonder_customers._core.observers import ObserverGroup
     from wonder_customers.events import Reason
 
-__all__ = ["Executor"]
-
 T = TypeVar("T")
 
 _NO_RESPONSE: Final[Response[Any]] = Response(None, 0, {})

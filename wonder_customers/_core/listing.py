@@ -12,8 +12,6 @@ from wonder_customers.dialects.filters import CustomerFilter
 from wonder_customers.errors import InvalidResponseError
 from wonder_customers.records import Customer, Page
 
-__all__ = ["Listing"]
-
 T = TypeVar("T")
 
 _MOST_STALE: Final = 10

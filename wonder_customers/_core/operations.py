@@ -29,8 +29,6 @@ from wonder_customers.wire import Transport
 if TYPE_CHECKING:  # loaded only when statistics are read
     from wonder_customers.events import ConnectionStats, Stats
 
-__all__ = ["CheckedDraft", "RawOperations", "SessionState", "expect", "read_back"]
-
 T = TypeVar("T")
 
 

@@ -16,8 +16,6 @@ from wonder_customers.rate_limit import RateLimiter, RequestResult
 from wonder_customers.retry import Evidence
 from wonder_customers.wire import Transmission, TransportError
 
-__all__ = ["request_result", "wait_for_permit"]
-
 _FAILED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE, Evidence.NOT_SENT})
 
 

@@ -9,8 +9,6 @@ import anyio.to_thread
 
 T = TypeVar("T")
 
-__all__ = ["SignerPool"]
-
 _CORES: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """The number of cores that this process may use."""
 

@@ -6,8 +6,6 @@ from wonder_customers._support.installed_version import installed_version
 from wonder_customers.transports.network import running_on_asyncio
 from wonder_customers.wire import Header
 
-__all__ = ["user_agent"]
-
 
 def user_agent(app_info: str | None) -> Header:
     """Return the header for requests on the running event loop."""

@@ -14,8 +14,6 @@ from wonder_customers.errors import ConfigurationError
 from wonder_customers.retry import RetryPolicy, with_deadline
 from wonder_customers.wire import Header
 
-__all__ = ["SessionOptions", "ViewSettings"]
-
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE: Final = re.compile(r"[!-~]([ -~]*[!-~])?")
 _RESERVED: Final = re.compile(

@@ -10,8 +10,6 @@ from attrs import define, field
 from wonder_customers._support import clock as system_clock
 from wonder_customers.errors import CallError
 
-__all__ = ["StopSignal", "Waits"]
-
 
 @define(eq=False)
 class StopSignal:

@@ -17,8 +17,6 @@ from wonder_customers.errors import DeadlineExceededError
 from wonder_customers.records import Customer
 from wonder_customers.wire import Replay, Transmission
 
-__all__ = ["UNCONFIRMED_WRITES", "UnconfirmedWrites", "WriteLocks", "WriteOrder", "shared_locks"]
-
 # A write without a response may still be in progress. A newer write that is sent at once could be applied first and
 # then be undone by the older write. Several sessions may use the same account, so they share this state.
 

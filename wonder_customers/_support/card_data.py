@@ -13,18 +13,6 @@ from attrs import fields, has
 
 from wonder_customers._support.normal_forms import normal_form
 
-__all__ = [
-    "LONGEST_TELEPHONE_NUMBER",
-    "SHORTEST_CARD_NUMBER",
-    "contains_card_number",
-    "find_card_data",
-    "is_id",
-    "may_contain_card_number",
-    "names_security_code",
-    "plain_text",
-    "search_values",
-]
-
 _CANDIDATE: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,12}+[0-9]){12,18}(?![0-9])")
 """13 to 19 digits with the first digit of a card scheme. Up to twelve other characters may separate two digits."""
 may_contain_card_number: Final = _CANDIDATE.search

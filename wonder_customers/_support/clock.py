@@ -9,8 +9,6 @@ from typing import Protocol
 import anyio
 from anyio.lowlevel import current_token
 
-__all__ = ["Clock", "monotonic", "replaced_by", "running_loop", "sleep"]
-
 
 class Clock(Protocol):
     """A monotonic clock, and a function that waits on it."""

@@ -1,7 +1,5 @@
 """Numbers with their nouns, for messages."""
 
-__all__ = ["counted"]
-
 
 def counted(count: int, one: str, many: str) -> str:
     """Return a number with its noun, such as ``1 row was`` or ``1,200 rows were``."""

@@ -9,8 +9,6 @@ from importlib.resources import files
 
 from wonder_customers._support.normal_forms import normal_form
 
-__all__ = ["country_code"]
-
 
 def country_code(text: str) -> str | None:
     """Return the alpha-2 code of a country given by code or name; None if the country is unknown."""

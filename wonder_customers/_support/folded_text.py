@@ -9,8 +9,6 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-__all__ = ["FoldedText", "fold"]
-
 _ESCAPE: Final = re.compile(
     r"(?P<url>(?:%[0-9A-Fa-f]{2})+)|(?P<html>&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});)"
     r"|(?P<json>(?:\\u[0-9A-Fa-f]{4})+|\\[\"\\/bfnrt])"

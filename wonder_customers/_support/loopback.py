@@ -3,8 +3,6 @@
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-__all__ = ["is_encrypted_or_loopback", "is_loopback"]
-
 
 def is_loopback(host: str) -> bool:
     """Return whether `host` is a loopback address or a ``localhost`` name."""

@@ -3,8 +3,6 @@
 from enum import Enum
 from typing import Any, Final
 
-__all__ = ["CLEAR", "UNSET", "Clear", "Unset"]
-
 
 class Unset(Enum):
     """The type of `UNSET`, which leaves a field of a patch unchanged, whereas None clears it."""

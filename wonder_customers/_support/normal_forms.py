@@ -4,8 +4,6 @@ import re
 from typing import Final, Literal
 from unicodedata import normalize
 
-__all__ = ["normal_form"]
-
 _PIECE: Final = re.compile(r".{1,200}[^\x00-\x7f]{0,200}", re.DOTALL)
 """A piece of a text that ends before an ASCII character, which is never combined with the characters before it."""
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from attrs import field, frozen
 
-__all__ = ["Phone"]
-
 
 @cache
 def _split() -> Callable[..., tuple[str, str] | None]:

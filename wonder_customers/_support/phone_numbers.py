@@ -10,8 +10,6 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, SUPPORTED_REGIONS, PhoneMe
 
 # A separate module, because the ``phonenumbers`` library is large and is loaded only if a number is used.
 
-__all__ = ["REGIONS", "ambiguity", "calling_region", "readings", "split"]
-
 REGIONS: Final[frozenset[str]] = frozenset(SUPPORTED_REGIONS)
 
 _NUMBER: Final = re.compile(r"\s*[+\uff0b][\d\s().\-/\u2010-\u2015]*")

@@ -3,8 +3,6 @@
 import re
 from typing import Final
 
-__all__ = ["UNSAFE", "printable"]
-
 UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, line separators, bidirectional controls and lone surrogates."""
 

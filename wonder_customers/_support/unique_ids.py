@@ -3,8 +3,6 @@
 import os
 from typing import Final
 
-__all__ = ["UniqueIds"]
-
 _VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 

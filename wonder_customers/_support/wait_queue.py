@@ -10,8 +10,6 @@ import anyio
 
 from wonder_customers._support.clock import running_loop
 
-__all__ = ["UNLIMITED", "DividedSlots", "Slots", "WaitQueue"]
-
 UNLIMITED: Final = 1 << 30
 
 EndWait = Callable[[], object]

@@ -6,8 +6,6 @@ from typing import Final
 from wonder_customers._support.loopback import is_loopback
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["VARIABLE", "check", "refused"]
-
 # An environment variable, because the programs that a test starts inherit it.
 VARIABLE: Final = "WONDER_CUSTOMERS_LOOPBACK_ONLY"
 

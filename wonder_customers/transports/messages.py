@@ -12,18 +12,6 @@ from typing import Any, Final
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.wire import Header, SignedRequest, TransportError
 
-__all__ = [
-    "MAX_BODY",
-    "MAX_HEAD",
-    "build_request",
-    "decode_body",
-    "is_one_response",
-    "library_of",
-    "normalize_headers",
-    "serialize_request",
-    "too_large",
-]
-
 MAX_BODY: Final = 8 * 1024 * 1024
 """Maximum size of a response body in bytes, before and after decoding."""
 

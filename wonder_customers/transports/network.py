@@ -21,8 +21,6 @@ from wonder_customers._support.loopback import is_loopback
 from wonder_customers.transports import loopback_guard
 from wonder_customers.wire import TransportError
 
-__all__ = ["BackgroundTask", "Resolver", "check_peer", "connection_error", "is_readable", "running_on_asyncio"]
-
 _CERTIFICATE: Final = {
     9: ("the server's certificate is not valid yet", "Check this machine's clock."),
     10: (

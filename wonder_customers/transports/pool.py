@@ -16,8 +16,6 @@ from wonder_customers._support.wait_queue import Slots
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmission, TransportTimeout
 
-__all__ = ["KEEP_ALIVE", "MAX_AGE", "ConnectionPool", "PooledConnection", "check_max_connections", "close_all"]
-
 KEEP_ALIVE: Final = 4.0
 """Seconds for which an idle connection is kept by default. Common servers wait for 5 s or more."""
 

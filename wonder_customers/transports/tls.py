@@ -9,8 +9,6 @@ import certifi
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.wire import TransportError
 
-__all__ = ["check_alpn", "default_context", "verified"]
-
 _ACCEPTED_MINIMUM: Final = frozenset({ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.MAXIMUM_SUPPORTED})
 
 
