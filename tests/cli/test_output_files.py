@@ -13,7 +13,7 @@ from bulk.customers import write_csv
 from cli.conftest import Command
 
 from wonder_customers.bulk.private_files import replace_private
-from wonder_customers.cli.exit_codes import SUCCESS, USAGE
+from wonder_customers.cli.exit_codes import FAILED, STOPPED, SUCCESS, USAGE
 from wonder_customers.cli.job_outputs import new_file
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.simulator.server import SimulatorServer
@@ -193,6 +193,21 @@ def test_report_is_written_through_links_and_to_open_files(sync: Command, tmp_pa
     with (tmp_path / "open").open("w+") as opened:
         assert sync("c.csv", option, f"/dev/fd/{opened.fileno()}")[0] == SUCCESS
         assert "monri" in opened.read()
+
+
+def test_failed_rows_with_a_long_name_or_without_a_temporary_file(sync: Command, tmp_path: Path) -> None:
+    name = f"{'f' * 249}.jsonl"
+    temporary = tmp_path / f".{name[:40]}.{os.getpid()}"
+    for first, second, code in (("", "", FAILED), ("@a.org", "", STOPPED), ("@a.org", "@a.org", SUCCESS)):
+        (tmp_path / "c.csv").write_text(f"reference,name,email\nc-1,Ada Nr 1,a{first}\nc-2,Ada Nr 2,b{second}\n")
+        if code == STOPPED:
+            temporary.mkdir()
+        found, out, err = sync("c.csv", "--failures", name, "--report", "r.json")
+        assert (found, "adds up" in out, "The report was written to r.json." in err) == (code, True, True), err
+        assert ("could not be updated" in err) == (code == STOPPED)
+        if code == STOPPED:
+            temporary.rmdir()
+    assert not (tmp_path / name).exists()
 
 
 def test_key_that_starts_with_a_tilde_is_no_path(sync: Command) -> None:

@@ -1,7 +1,6 @@
 """The dead-letter file: failed rows as JSON lines."""
 
 import base64
-import os
 import re
 import shutil
 import time
@@ -17,7 +16,7 @@ from attrs import asdict
 
 from wonder_customers._support.card_data import find_card_data, names_security_code
 from wonder_customers.bulk.journal.entries import Entry
-from wonder_customers.bulk.private_files import new_file_opener, private_opener
+from wonder_customers.bulk.private_files import new_file_opener, private_opener, temporary_beside
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources.assignment import plain
 from wonder_customers.bulk.sources.card_guard import may_have_cards
@@ -153,7 +152,7 @@ class DeadLetters:
             return
         none_left = complete and whole and not self.count
         target, removed, size = self.path.resolve(), False, self.path.stat().st_size
-        rest = target.with_name(f".{target.name}.{os.getpid()}")
+        rest = temporary_beside(target)
         try:
             with open(rest, "wb", opener=new_file_opener) as file:
                 for line, entry in self._decided(complete=complete, none_left=none_left, find=find):
@@ -178,7 +177,8 @@ class DeadLetters:
                 " disk. The next run with this list updates it."
             ) from None
         finally:
-            rest.unlink(missing_ok=True)
+            with suppress(OSError):
+                rest.unlink(missing_ok=True)
 
     def _decided(
         self, *, complete: bool, none_left: bool, find: Find | None

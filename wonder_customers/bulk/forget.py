@@ -191,14 +191,11 @@ def _parsed(content: bytes) -> Any:
 
 def _rewritten(path: Path, edit: Callable[[bytes], Edited]) -> int:
     """Edit a file; return the number of removed entries."""
-    before = path.read_bytes()
-    content, removed = edit(before)
-    if not removed:
-        return 0
-    if not content:
+    content, removed = edit(path.read_bytes())
+    if removed and content:
+        replace_private(path, content)
+    elif removed:
         path.unlink()
-        return removed
-    replace_private(path, content)
     return removed
 
 

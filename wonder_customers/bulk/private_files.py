@@ -9,7 +9,7 @@ from pathlib import Path
 from wonder_customers.bulk.continuation import as_argument
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["check_trusted", "make_private", "new_file_opener", "private_opener", "replace_private"]
+__all__ = ["check_trusted", "make_private", "new_file_opener", "private_opener", "replace_private", "temporary_beside"]
 
 _IRREPLACEABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV}
 """The errors for a file that can be written but not replaced, such as one that is mounted into a container."""
@@ -34,12 +34,17 @@ def new_file_opener(path: str, flags: int) -> int:
     return private_opener(path, flags | os.O_EXCL)
 
 
+def temporary_beside(target: Path) -> Path:
+    """Return the path of a temporary file that replaces `target`. The name of `target` may have the maximum length."""
+    return target.with_name(f".{target.name[:40]}.{os.getpid()}")
+
+
 def replace_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read. If this fails, a new file is removed, and an old file is unchanged."""
     target = path.resolve()
     # Links such as /dev/stdout lead to an open file, which others write to.
     if (target.is_file() and not path.absolute().is_relative_to("/dev")) or not path.exists():
-        new = target.with_name(f".{target.name[:40]}.{os.getpid()}")
+        new = temporary_beside(target)
         try:
             with open(new, "wb", opener=new_file_opener) as file:
                 file.write(content)

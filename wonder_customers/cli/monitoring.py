@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import anyio
+import anyio.to_thread
 import orjson
 from attrs import field, frozen
 
@@ -60,7 +60,10 @@ class Monitor:
     async def beat(self, progress: Callable[[], Mapping[str, Any]]) -> None:
         """Write the heartbeat file repeatedly."""
         while True:
-            if self.heartbeat is None or not self._write({"state": "running", **progress()}):
+            if self.heartbeat is None:
+                return
+            # In a thread, because the file is written to the disk.
+            if not await anyio.to_thread.run_sync(self._write, {"state": "running", **progress()}):
                 return
             await anyio.sleep(_INTERVAL)
 

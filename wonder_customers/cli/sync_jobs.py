@@ -220,14 +220,16 @@ async def run_job(task: SyncTask, job: Job) -> int:
             await task.monitor.end(Path(task.source).name, {"gateway": task.gateway, "ending": "not started"}, STOPPED)
             return STOPPED
     try:
+        last = task.journal.last_run()
         with task.journal.reader() as find:
             # Rows of earlier runs that have arrived are removed from the file of failed rows.
             complete, whole = job.exit_status == "finished" and not job.skipped, task.options.removed == "delete"
             dead_letters.settle(complete=complete, whole=whole, find=find)
-        last = task.journal.last_run()
     except ConfigurationError as error:  # the journal was damaged during the run, or its disk is full
         last, message = None, message or error_message(error)
         job.stopped = job.stopped or Stop("journal", str(error))
+    except BulkError as error:  # the file of failed rows could not be updated
+        message = message or error_message(error)
     facts = reports.build(
         job,
         gateway=task.gateway,
