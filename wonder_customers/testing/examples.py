@@ -120,27 +120,27 @@ class Examples:
                     " golden/payment_token_response.json to its dialect."
                 )
             held = evolve(self.token, **changes)
-            self._written(self.codec.write_token, held, changes)
+            self._check(held, changes, "payment tokens", self.codec.write_token, self.codec.read_token)
             return self.customer, held
         customer = evolve(self.customer, **changes)
-        written = self._written(self.codec.write_customer, customer, changes)
-        read = self.codec.read_customer(written) if _reads(self.codec.read_customer, written) else customer
-        for name in changes:
-            if getattr(customer, name) and not getattr(read, name):
-                raise ConfigurationError(
-                    f"the customers in responses of {self.gateway} have no field for {name}, so it cannot be mocked."
-                    " Mock a field that the gateway has."
-                )
+        self._check(customer, changes, "customers", self.codec.write_customer, self.codec.read_customer)
         return customer, self.token
 
-    def _written(self, write: Callable[[Any], Any], record: Customer | PaymentToken, changes: dict[str, Any]) -> Any:
+    def _check(self, record: Any, changes: dict[str, Any], kind: str, write: Callable[[Any], Any], read: Any) -> None:
         try:
-            return write(record)
+            written = write(record)
         except (AttributeError, TypeError, ValueError):
             raise ConfigurationError(
                 f"{', '.join(changes)}: a value has another type than the attribute of {type(record).__name__}, such as"
                 " Phone for phone, so it cannot be mocked."
             ) from None
+        found = read(written) if _reads(read, written) else record
+        for name in changes:
+            if getattr(record, name) and not getattr(found, name):
+                raise ConfigurationError(
+                    f"the {kind} in responses of {self.gateway} have no field for {name}, so it cannot be mocked."
+                    " Mock a field that the gateway has."
+                )
 
 
 @cache
