@@ -86,13 +86,18 @@ async def test_field_that_the_source_never_filled_is_kept(jobs: Jobs) -> None:
 
 
 @pytest.mark.parametrize("jobs", names(), indirect=True)
-async def test_column_that_left_the_source_keeps_its_values(jobs: Jobs) -> None:
+@pytest.mark.parametrize("kept", ["column that left", "run with keep"])
+async def test_kept_value_is_cleared_by_the_next_empty_cell(kept: str, jobs: Jobs) -> None:
     write(jobs)
     await jobs.run()
-    write(jobs, without=("email",))
-    await jobs.run()
+    if kept == "column that left":
+        write(jobs, without=("email",))
+        await jobs.run()
+    else:
+        write(jobs, empty=("email",))
+        await jobs.run(empty="keep")
     assert held(jobs)["email"] == "ada@example.org"
-    # The journal still records the value, so it is cleared when the column returns with an empty cell.
+    # The journal still records the value.
     write(jobs, empty=("email",))
     await jobs.run()
     assert not held(jobs).get("email")
@@ -109,17 +114,6 @@ async def test_other_rules_clear_every_empty_cell_or_none(rule: str, jobs: Jobs)
     assert outcome.cleared == (("email",) if rule == "clear" else ())
     _, (again,) = await jobs.run(empty=rule)
     assert again.status == "unchanged"
-
-
-@pytest.mark.parametrize("jobs", names(), indirect=True)
-async def test_empty_cell_after_a_run_that_kept_it_is_cleared_by_the_next_rule(jobs: Jobs) -> None:
-    write(jobs)
-    await jobs.run()
-    write(jobs, empty=("email",))
-    await jobs.run(empty="keep")
-    assert held(jobs)["email"] == "ada@example.org"
-    await jobs.run()
-    assert not held(jobs).get("email")
 
 
 @pytest.mark.parametrize("jobs", names(), indirect=True)

@@ -74,20 +74,19 @@ def test_decimal_number_is_refused_for_a_whole_number(usage_error: Callable[...,
     assert f"'{words[-1]}' is not a whole number in digits" in usage_error(*words)
 
 
-def test_number_of_workers_that_is_too_high_is_refused(usage_error: Callable[..., str]) -> None:
-    assert 'Invalid value "100000" for --workers' in usage_error(
-        "sync", "c.csv", "--to", "monri", "--workers", "100000"
-    )
-
-
-@pytest.mark.parametrize("option", ["--first", "--workers", "--max-failures", "--processes", "--skip-lines"])
-def test_number_that_is_too_low_is_refused_with_the_name_of_the_option(
+@pytest.mark.parametrize(
+    "option", ["--first", "--workers", "--max-failures", "--processes", "--skip-lines", "--look-up"]
+)
+def test_number_outside_of_its_range_is_refused_with_the_name_of_the_option(
     usage_error: Callable[..., str], option: str
 ) -> None:
-    message = usage_error("sync", "c.csv", "--to", "monri", option, "-1")
-    assert f'Invalid value "-1" for {option}. Must be >= {int(option != "--skip-lines")}.' in message
-    if option != "--skip-lines":
-        assert f'Invalid value "0" for {option}' in usage_error("sync", "c.csv", "--to", "monri", option, "0")
+    words, least = ("plan" if option == "--look-up" else "sync", "c.csv", "--to", "monri", option), 1
+    if option in {"--skip-lines", "--look-up"}:
+        least = 0
+    assert f'Invalid value "{least - 1}" for {option}. Must be >= {least}.' in usage_error(*words, str(least - 1))
+    assert f'Invalid value "-1" for {option}. Must be >= {least}.' in usage_error(*words, "-1")
+    if option == "--workers":
+        assert 'Invalid value "100000" for --workers' in usage_error(*words, "100000")
 
 
 @pytest.mark.parametrize(
@@ -159,10 +158,6 @@ def test_options_of_other_commands_are_unknown(usage_error: Callable[..., str]) 
     for option in ("--max-failures", "--give-up-after"):
         assert f"Unknown option: {option}." in usage_error("plan", "c.csv", "--to", "monri", f"{option}=5")
     assert "Unknown option: --empty." in usage_error("columns", "c.csv", "--empty=keep")
-
-
-def test_negative_look_up_is_refused(usage_error: Callable[..., str]) -> None:
-    assert 'Invalid value "-1" for --look-up' in usage_error("plan", "c.csv", "--to", "monri", "--look-up", "-1")
 
 
 def test_invalid_sample_or_rate_of_verify_is_refused(usage_error: Callable[..., str], at_simulator: Command) -> None:

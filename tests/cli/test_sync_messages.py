@@ -236,13 +236,6 @@ def test_journal_of_another_merchant_is_refused_until_the_credentials_are_confir
     assert (code, "adds up" in out) == (0, True), err
 
 
-def test_ray_with_simulator_option_is_refused(at_simulator: Command, folder: Path) -> None:
-    write_csv(folder / "c.csv", 1)
-    code, _, err = at_simulator("sync", "c.csv", "--to", "monri", "--on", "ray", "--simulator")
-    assert code == USAGE
-    assert "Run `wonder-customers simulator`" in err
-
-
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -252,9 +245,10 @@ def test_ray_with_simulator_option_is_refused(at_simulator: Command, folder: Pat
             marks=pytest.mark.long,  # importing Ray takes seconds
         ),
         (("--shared-limit", "redis://127.0.0.1:1"), "--shared-limit requires --rate"),
+        (("--on", "ray", "--simulator"), "Run `wonder-customers simulator`"),
     ],
 )
-def test_invalid_shared_limit_is_refused(
+def test_invalid_option_for_several_processes_is_refused(
     words: tuple[str, ...], expected: str, at_simulator: Command, folder: Path
 ) -> None:
     pytest.importorskip("redis", reason="needs the extra shared-limit")

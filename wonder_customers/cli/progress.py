@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Any, Self
 
 import anyio
@@ -59,9 +58,7 @@ class ProgressDisplay:
             self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._console.is_terminal:
             with ignoring_closed(sys.stderr):
                 self._progress.stop()

@@ -1,6 +1,5 @@
 """`CustomerSimulator`: the simulator with methods for tests."""
 
-from types import TracebackType
 from typing import Any, Self
 
 from wonder_customers.dialects import names, package, simulator
@@ -93,9 +92,7 @@ class CustomerSimulator:
         self.server.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closed = True
         self.server.stop()
         self.server.store.close()
