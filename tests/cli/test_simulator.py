@@ -16,17 +16,13 @@ from cli.conftest import COMMAND, Command, exported
 from wonder_customers.cli.app import run
 
 
-@pytest.mark.parametrize("shell", ["bash", "sh"])
-def test_exports_work_when_pasted(exports: str, variables: dict[str, str], bare: dict[str, str], shell: str) -> None:
-    script = f"{exports}\nprintenv -0\n"
-    pasted = subprocess.run([shell], input=script, env=bare, capture_output=True, text=True, check=False, timeout=300)
+@pytest.mark.parametrize("shell", [["bash"], ["sh"], ["bash", "-c", 'eval "$(cat)"; printenv -0']], ids=str)
+def test_exports_work_when_pasted_and_with_eval(
+    exports: str, variables: dict[str, str], bare: dict[str, str], shell: list[str]
+) -> None:
+    script = exports if "-c" in shell else f"{exports}\nprintenv -0\n"
+    pasted = subprocess.run(shell, input=script, env=bare, capture_output=True, text=True, check=False, timeout=300)
     assert pasted.stderr == ""
-    assert variables.items() <= printed_variables(pasted).items()
-
-
-def test_exports_work_with_eval(exports: str, variables: dict[str, str], bare: dict[str, str]) -> None:
-    words = ["bash", "-c", 'eval "$0"; printenv -0', exports]
-    pasted = subprocess.run(words, env=bare, capture_output=True, text=True, check=True)
     assert variables.items() <= printed_variables(pasted).items()
 
 

@@ -148,23 +148,6 @@ def test_journal_without_a_run_is_refused(name: str, at_simulator: Command, fold
     assert "j contains no run. Start a run with `sync` or `migrate`." in err
 
 
-def test_resume_of_a_migration_names_the_migrate_command(at_simulator: Command, folder: Path) -> None:
-    write_csv(folder / "c.csv", 1)
-    assert at_simulator("sync", "c.csv", "--to", "paydock")[0] == 0
-    assert at_simulator("migrate", "--from", "paydock", "--to", "wonder", "--accept-losses", "--journal", "mj")[0] == 0
-    code, _, err = at_simulator("resume", "mj")
-    assert code == USAGE
-    assert "To continue, run: wonder-customers migrate --from paydock --to wonder --journal mj" in err
-
-
-def test_status_of_an_unfinished_migration_names_the_migrate_command(at_simulator: Command, folder: Path) -> None:
-    journal = Journal.open(folder / "j", gateway="wonder", endpoint="https://example.com/")
-    journal.begin({"migrate": "paydock"})
-    journal.release()
-    command = "wonder-customers migrate --from paydock --to wonder --journal j"
-    assert f"To continue, run: {command}" in at_simulator("status", "j")[1]
-
-
 @pytest.mark.parametrize("journal", [(), ("--journal", "j")])
 def test_stopped_job_at_a_simulator_names_a_command_only_for_a_kept_journal(
     journal: tuple[str, ...], at_simulator: Command, folder: Path
@@ -178,12 +161,18 @@ def test_stopped_job_at_a_simulator_names_a_command_only_for_a_kept_journal(
     assert "wonder-customers resume" not in out + err
 
 
-def test_resume_refuses_a_run_that_a_program_started(at_simulator: Command, folder: Path) -> None:
+def test_resume_refuses_a_run_that_a_program_or_migrate_started(at_simulator: Command, folder: Path) -> None:
     journal = Journal.open(folder / "j", gateway="wonder", endpoint="https://example.com/")
     journal.begin({})
     journal.release()
     code, _, err = at_simulator("resume", "j")
     assert (code, "j was started by a program, which did not record its source" in err) == (USAGE, True)
+    journal.begin({"migrate": "paydock"})
+    journal.release()
+    command = "wonder-customers migrate --from paydock --to wonder --journal j"
+    assert f"To continue, run: {command}" in at_simulator("status", "j")[1]
+    code, _, err = at_simulator("resume", "j")
+    assert (code, f"To continue, run: {command}" in err) == (USAGE, True)
 
 
 def test_resume_refuses_a_query_or_database_that_is_new(at_simulator: Command, folder: Path) -> None:
@@ -282,10 +271,8 @@ def test_progress_bar_omits_unknown_values() -> None:
     assert progress._format_facts({"rows": 1234, "throttled": 5, "faults": 0, "failed": 6, **known}) == (
         "1,234 rows · 12/s · 3 min 20 s left · 6 failed · 5 rejected (HTTP 429)"
     )
-
-
-def test_progress_bar_shows_that_the_gateway_does_not_process_requests() -> None:
-    facts = {"rows": 7, "rows_per_second": 0.0, "throttled": 0, "faults": 432, "failed": 0, "seconds_left": None}
+    # The gateway does not process requests.
+    facts = {**zero, **unknown, "rows": 7, "rows_per_second": 0.0, "faults": 432}
     assert progress._format_facts(facts) == "7 rows · 0/s · 432 failed requests (retried)"
 
 

@@ -311,11 +311,6 @@ async def test_another_name(customer_session, other_customer_gateway):
 """
 
 
-def test_customer_gateway_can_be_parametrized_and_overridden(tmp_path: Path) -> None:
-    outcome = run_project(tmp_path, OWN_GATEWAYS)
-    assert (outcome.code, outcome.count("passed")) == (0, 4 + 1 + 2 + 3), outcome.text
-
-
 SANDBOX = """
 import os
 
@@ -341,12 +336,6 @@ def test_guard_is_on_again():
 """
 
 
-def test_real_gateway_marker_disables_the_guard(tmp_path: Path) -> None:
-    outcome = run_project(tmp_path, SANDBOX)
-    assert outcome.code == 0, outcome.text
-    assert outcome.count("passed") == 3
-
-
 UNUSED = """
 import sys
 
@@ -359,9 +348,14 @@ def test_nothing_was_loaded():
 """
 
 
-def test_unused_plugin_imports_nothing(tmp_path: Path) -> None:
-    outcome = run_project(tmp_path, UNUSED, plugins=())
-    assert outcome.code == 0, outcome.text
+@pytest.mark.parametrize(
+    ("tests", "passed", "plugins"),
+    [(OWN_GATEWAYS, 4 + 1 + 2 + 3, (ANYIO,)), (SANDBOX, 3, (ANYIO,)), (UNUSED, 1, ())],
+    ids=["own gateways", "real gateways", "unused plug-in"],
+)
+def test_tests_of_a_project_pass(tmp_path: Path, tests: str, passed: int, plugins: tuple[str, ...]) -> None:
+    outcome = run_project(tmp_path, tests, plugins=plugins)
+    assert (outcome.code, outcome.count("passed")) == (0, passed), outcome.text
 
 
 def test_guard_applies_to_child_processes(tmp_path: Path) -> None:

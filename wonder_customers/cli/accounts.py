@@ -31,11 +31,8 @@ def account_from_environment(gateway: str, variables: Mapping[str, str] = enviro
     try:
         account: Account = kind.from_environment(variables)
     except ConfigurationError as error:
-        hint = (
-            ""
-            if is_configured(gateway, variables)
-            else ". `wonder-customers simulator` prints values for a first test."
-        )
+        first = ". `wonder-customers simulator` prints values for a first test."
+        hint = "" if is_configured(gateway, variables) else first
         raise ConfigurationError(f"{gateway}: {with_variables(str(error), gateway)}{hint}") from error
     return account
 

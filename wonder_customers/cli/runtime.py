@@ -32,7 +32,7 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def stop_signals() -> list[signal.Signals]:
-    """Return the signals that stop a job."""
+    """Return the signals that stop a command; the first is that of Ctrl-C."""
     found = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
     # ``nohup`` disables SIGHUP.
     return [it for it in found if it.name != "SIGHUP" or signal.getsignal(it) is not signal.SIG_IGN]

@@ -283,8 +283,7 @@ def print_changes(notes: SourceNotes) -> None:
             "yellow",
         )
     if notes.footers:
-        lines = counted(notes.footers, "line", "lines")
-        print_line(f"Skipped {lines} after the table, such as a total.")
+        print_line(f"Skipped {counted(notes.footers, 'line', 'lines')} after the table, such as a total.")
     if notes.repeated_headers:
         lines = counted(notes.repeated_headers, "line that repeats", "lines that repeat")
         print_line(f"Skipped {lines} the column names.")

@@ -22,6 +22,7 @@ from wonder_customers.cli.demo.people import Person, people
 from wonder_customers.cli.demo.report import print_report
 from wonder_customers.cli.exit_codes import SIGNALLED, SUCCESS, USAGE
 from wonder_customers.cli.output import console
+from wonder_customers.cli.runtime import stop_signals
 from wonder_customers.cli.simulator import ORIGIN
 from wonder_customers.dialects import names
 from wonder_customers.errors import ConfigurationError
@@ -120,9 +121,7 @@ def _stop_on_signals() -> Iterator[None]:
         received.append(number)
         signal.raise_signal(signal.SIGINT)
 
-    # Windows has no SIGHUP, and nohup ignores it.
-    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    handled = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+    handled = [it for it in stop_signals()[1:] if signal.getsignal(it) is not signal.SIG_IGN]
     previous: dict[int, Any] = {number: signal.signal(number, interrupt) for number in handled}
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # set by shells for background jobs
         previous[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)

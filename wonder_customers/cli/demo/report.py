@@ -54,15 +54,12 @@ def _print_gateways(screen: Console, results: Sequence[GatewayResult]) -> None:
     screen.print(table)
     for result in results:
         if result.count("written"):
-            screen.print(
-                cell(f"* created or updated; the responses of {result.gateway} do not distinguish the two", "dim")
-            )
+            written = f"* created or updated; the responses of {result.gateway} do not distinguish the two"
+            screen.print(cell(written, "dim"))
     for result in results:
         if result.unsupported:
-            columns = _join_columns(result.unsupported)
-            screen.print(
-                cell(f"columns not sent, because {result.gateway} does not have these fields: {columns}", "dim")
-            )
+            unsent = f"columns not sent, because {result.gateway} does not have these fields"
+            screen.print(cell(f"{unsent}: {_join_columns(result.unsupported)}", "dim"))
 
 
 _MEASURES: Final[Mapping[str, Callable[[GatewayResult], str]]] = {
