@@ -54,7 +54,11 @@ async def test_rows_that_were_already_read_are_refused(kind: str, jobs: Jobs) ->
     }[kind]()
     calls: tuple[Any, ...] = (sync, plan, verify)
     async with jobs.session() as session:
+        job = sync(session, rows, journal=jobs.journal)
         assert (await plan(session, rows)).creates == 1
+        with pytest.raises(ConfigurationError, match="the rows were already read, so none are left"):
+            await collect(job)
+        assert jobs.journal.last_run() is None
         for second in calls:
             with pytest.raises(ConfigurationError, match="the rows were already read, so none are left"):
                 await second(session, rows)

@@ -80,7 +80,12 @@ class Batches:
                     " sent. To read a file, pass sources.read(path)."
                 )
             self._iterator = iter(self.rows)
-        if _is_used_up(self._iterator):
+        self.check_unread()
+
+    def check_unread(self) -> None:
+        """Raise `ConfigurationError` if a reader or generator of rows was already read or closed."""
+        rows, frame = self._iterator, "ag_frame" if isinstance(self._iterator, AsyncGenerator) else "gi_frame"
+        if rows.used_up if isinstance(rows, RowReader) else getattr(rows, frame, rows) is None:
             raise ConfigurationError(
                 "the rows were already read, so none are left. Nothing was sent. Create the source again for each job,"
                 " plan or verification, such as with sources.read(path)."
@@ -194,13 +199,6 @@ class Batches:
         with anyio.move_on_after(_LAST if isinstance(self._iterator, AsyncIterator) else inf):
             return bool(await self._take(1))
         return True
-
-
-def _is_used_up(rows: object) -> bool:
-    """Return whether a reader or generator of rows was already read or closed."""
-    if isinstance(rows, RowReader):
-        return rows.used_up
-    return getattr(rows, "ag_frame" if isinstance(rows, AsyncGenerator) else "gi_frame", rows) is None
 
 
 async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[Any]], workers: int) -> None:

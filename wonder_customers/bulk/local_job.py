@@ -113,6 +113,7 @@ class LocalJob(Job):
 
     async def _begin(self, stack: AsyncExitStack) -> None:
         stack.push_async_exit(self._batches)  # closes the source of a job that cannot start
+        self._batches.check_unread()  # by another job, after this job was created
         if self._options.removed == "delete":
             check_deletion(self._session.account)
             if not isinstance(self._journal, Journal):
@@ -360,8 +361,9 @@ def sync(
         options: All settings of the job. See `Options` for the defaults.
 
     Raises:
-        ConfigurationError: An argument has a wrong type. When the job is opened: the journal cannot be read or belongs
-            to another account, or customers cannot be deleted.
+        ConfigurationError: An argument has a wrong type, or the rows were already read. When the job is opened: the
+            rows were read meanwhile, the journal cannot be read or belongs to another account, or customers cannot be
+            deleted.
         BulkError: When the job is opened, if the journal is in use or cannot be written; while iterating, after the
             last outcome, if the job stopped because of a problem. `Job.stopped` contains the reason.
     """
