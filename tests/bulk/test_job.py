@@ -219,7 +219,8 @@ async def test_invalid_options_and_journals_are_refused(account: AccountFactory,
             Options(**wrong)
     unknown: list[dict[str, Any]] = [{"only": ["c-1"]}, {"empty": "Own"}, {"removed": "remove"}, {"workers": "8"}]
     unknown += [{"workers": None}, {"first": True}, {"retry": 5}, {"retry": RetryPolicy}, {"inspect": []}]
-    unknown += [{"give_up_after": "10m"}, {"failure_share": "20%"}, {"facts": None}]
+    unknown += [{"give_up_after": it} for it in ("10m", 0, -1, float("inf"), float("nan"))]
+    unknown += [{"failure_share": "20%"}, {"facts": None}]
     for given in unknown:
         with pytest.raises(ConfigurationError, match=rf"^{next(iter(given))} must be "):
             Options(**given)

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from bulk.customers import AccountFactory, collect, draft, open_journal, run_job
 
-from wonder_customers import BulkError, ConfigurationError, CustomerSession
+from wonder_customers import BulkError, CustomerSession
 from wonder_customers.bulk import BULK, Job, Options, Outcome, sync
 from wonder_customers.bulk.outage import OutageWatch
 from wonder_customers.errors import GatewayUnavailableError, NoResponseError, NotSentError
@@ -118,12 +118,6 @@ async def test_refused_connection_is_an_outage(account: AccountFactory, server: 
         with no_waits(), pytest.raises(BulkError, match=r"the connection was refused \([\d,]+ times\)"):
             await collect(job)
     assert job.exit_status == "outage"
-
-
-@pytest.mark.parametrize("limit", [0, -1, float("inf"), float("nan")])
-def test_invalid_duration_of_an_outage_is_refused(limit: float) -> None:
-    with pytest.raises(ConfigurationError, match="positive number of seconds"):
-        Options(give_up_after=limit)
 
 
 @pytest.mark.parametrize("fault", ["503", "429 with a Retry-After of an hour", "429"])

@@ -34,6 +34,7 @@ RATE = "the rate must be finite and at least 1 request per hour, not "
 DURATION = (
     "--give-up-after must be a positive duration, such as 90s, 10m or 2h (at most 7 digits and 3 decimal places), not "
 )
+OUTPUTS = ("--failures", "--report", "--html", "--heartbeat")
 OPTIONS: dict[tuple[str, ...], str] = {
     ("--rate=-5/s",): f"{RATE}-5 per second",
     ("--rate", "0"): f"{RATE}0 per second",
@@ -45,7 +46,7 @@ OPTIONS: dict[tuple[str, ...], str] = {
     " Correct the name of the column, or remove the column from the mapping.",
     ("--give-up-after", "0"): f"{DURATION}'0'",
     ("--give-up-after", "10 minutes"): f"{DURATION}'10 minutes'",
-    **{(it, "."): f". is a folder. Give the path of a file with {it}." for it in ("--failures", "--report", "--html")},
+    **{(it, "."): f". is a folder. Give the path of a file with {it}." for it in OUTPUTS},
 }
 
 

@@ -15,17 +15,30 @@ def write(folder: Path) -> None:
     (folder / "c.jsonl").write_text("\n".join([*rows, '{"reference": "c-x", "name": "Bo", "shoe": 1}', ""]))
 
 
-def test_job_that_stops_at_an_unknown_key_names_sync_and_not_resume(at_simulator: Command, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason", "words"),
+    [
+        ("c.jsonl", "unknown columns: 'shoe'", ["--ignore-unknown"]),
+        (
+            "c.csv",
+            "60 of 60 rows cannot be sent for the same reason (column without a name)",
+            ["--map", "column 3=metadata.note"],
+        ),
+    ],
+)
+def test_job_that_stops_because_of_its_columns_names_sync_and_not_resume(
+    at_simulator: Command, folder: Path, name: str, reason: str, words: list[str]
+) -> None:
     write(folder)
-    code, out, err = at_simulator("sync", "c.jsonl", "--to", "monri", "--report", "r.html")
+    (folder / "c.csv").write_text("reference,name,\n" + "".join(f"c-{number},Ada,x\n" for number in range(60)))
+    code, out, err = at_simulator("sync", name, "--to", "monri", "--report", "r.html")
     text = " ".join(f"{out}{err}".split())
-    assert (code, "unknown columns: 'shoe'" in text) == (3, True)
+    assert (code, reason in text) == (3, True)
     assert text.count("After fixing the cause, run the same `sync` or `migrate` again, with other options") == 1
-    assert "run the same `sync` or `migrate` again" in " ".join(
-        at_simulator("status", "c.jsonl.monri.journal")[1].split()
-    )
+    status = " ".join(at_simulator("status", f"{name}.monri.journal")[1].split())
+    assert "run the same `sync` or `migrate` again" in status
     assert ("resume" in text, "resume" in (folder / "r.html").read_text()) == (False, False)
-    code, _, err = at_simulator("sync", "c.jsonl", "--to", "monri", "--ignore-unknown")
+    code, _, err = at_simulator("sync", name, "--to", "monri", *words)
     assert code == 0, err
 
 
@@ -36,17 +49,6 @@ def test_columns_states_that_it_read_only_the_beginning(at_simulator: Command, f
     (folder / "c.jsonl").write_text('{"reference": "c-1"}\n')
     _, out, err = at_simulator("columns", "c.jsonl")
     assert "Only the first" not in f"{out}{err}"
-
-
-def test_job_that_stops_because_of_invalid_rows_names_sync_and_not_resume(at_simulator: Command, folder: Path) -> None:
-    (folder / "c.csv").write_text("reference,name,\n" + "".join(f"c-{number},Ada,x\n" for number in range(60)))
-    code, out, err = at_simulator("sync", "c.csv", "--to", "monri", "--report", "r.html")
-    text = " ".join(f"{out}{err}".split())
-    assert (code, "60 of 60 rows cannot be sent for the same reason (column without a name)" in text) == (3, True)
-    assert "After fixing the cause, run the same `sync` or `migrate` again, with other options" in text
-    assert ("resume" in text, "resume" in (folder / "r.html").read_text()) == (False, False)
-    code, _, err = at_simulator("sync", "c.csv", "--to", "monri", "--map", "column 3=metadata.note")
-    assert code == 0, err
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "json", "parquet"])

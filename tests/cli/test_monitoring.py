@@ -150,12 +150,3 @@ def test_temporary_files_do_not_follow_links(command: Command, server: Simulator
     assert json.loads((folder / "beat.json").read_text())["state"] == "ended"
     assert "c-1" not in (folder / "ids.csv").read_text()
     assert [it for it in folder.iterdir() if it.is_symlink()] == []
-
-
-def test_unwritable_heartbeat_does_not_end_the_job(command: Command, server: SimulatorServer, folder: Path) -> None:
-    write_csv(folder / "c.csv", 2)
-    (folder / "beat").mkdir()
-    words = ("sync", "c.csv", "--to", "monri", "--heartbeat")
-    assert command(*words, "beat", env=server.environment())[0] == 1  # a folder
-    assert command(*words, "c.csv", env=server.environment())[0] == 1
-    assert server.store.ledger("monri") == {}
