@@ -49,10 +49,24 @@ async def test_default_that_the_gateway_replaced_anyway_is_restored() -> None:
     assert [body and body.get("default_source") for body in mock.bodies] == [None, OLD, OLD]
 
 
-async def test_default_that_cannot_be_restored_is_an_error_that_says_applied() -> None:
-    mock = MockGateway(_customer(OLD), _customer(NEW), json_response(400, {"error": "no"}))
+@pytest.mark.parametrize(
+    ("response", "shown"),
+    [(json_response(400, {"error": "no"}), "refused"), (_customer(NEW), "shows another default")],
+)
+async def test_default_that_cannot_be_restored_is_an_error_that_says_applied(response: Any, shown: str) -> None:
+    mock = MockGateway(_customer(OLD), _customer(NEW), response)
     async with mock.session(KEEPING) as session:
-        with pytest.raises(InvalidResponseError, match="the payment source was added, but") as caught:
+        with pytest.raises(InvalidResponseError, match=f"the payment source was added, but .*{shown}") as caught:
             await session.update(HEX24, CustomerPatch(payment_source=BANK))
     assert (caught.value.applied, caught.value.id) == ("yes", HEX24)
+    assert f"default_payment_token='{OLD}'" in str(caught.value)
     assert len(mock.requests) == 3
+
+
+@pytest.mark.parametrize("order", [(OLD, NEW), (NEW, OLD)])
+async def test_added_source_is_the_default_if_others_were_added_at_the_same_time(order: tuple[str, str]) -> None:
+    sources = [{"_id": it} for it in order]
+    after = json_response(200, paydock_customer(default_source=NEW, payment_sources=sources))
+    mock = MockGateway(json_response(200, paydock_customer()), after)
+    async with mock.session(paydock()) as session:
+        assert (await session.create_payment_token(HEX24, BANK)).token == NEW

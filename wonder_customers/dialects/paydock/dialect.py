@@ -168,14 +168,18 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
         if found is not None and same_id(default.token, found.token):
             return written
         try:
-            return (yield from send(self._write(id, CustomerPatch(default_payment_token=default.token))))
+            written = yield from send(self._write(id, CustomerPatch(default_payment_token=default.token)))
         except CallError as error:
-            reason = (
-                f"the payment source was added, but the previous default source could not be restored: {error.reason}"
-            )
-            changed = InvalidResponseError(reason, applied="yes", id=id)
-            changed.hint = "Call update with CustomerPatch(default_payment_token=…) to restore the default."
-            raise changed from None
+            problem = error.reason
+        else:
+            found = written.default_payment_token
+            if found is None or same_id(default.token, found.token):
+                return written
+            problem = "the response to its update shows another default"  # Paydock ignores what it does not accept
+        reason = f"the payment source was added, but the previous default source could not be restored: {problem}"
+        changed = InvalidResponseError(reason, applied="yes", id=id)
+        changed.hint = f"Call update with CustomerPatch(default_payment_token={default.token!r}) to restore the default."
+        raise changed
 
     def delete(self, id: str) -> Steps[None]:
         """Send ``DELETE /customers/{id}``, which archives the customer."""
@@ -260,7 +264,7 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
             raise InvalidResponseError(
                 "the response does not contain the added payment source", applied="yes", id=customer_id
             )
-        return added[-1]
+        return next((it for it in added if it.default), added[-1])  # others may add sources at the same time
 
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
         """Return the payment source whose id is the token, from ``GET /customers/{id}``."""
