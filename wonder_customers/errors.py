@@ -20,7 +20,7 @@
     │     ├─ ConflictError           another customer has the reference, or another change is in progress
     │     ├─ InvalidRequestError     the gateway does not accept the contents
     │     ├─ RateLimitError          too many requests
-    │     └─ GatewayUnavailableError the gateway failed (5xx, 408)
+    │     └─ GatewayUnavailableError the gateway failed (5xx, 408, 499)
     └─ BulkError                     a bulk job could not run or continue
 
 Every `CallError` states whether the call was applied and what to do next. All errors can be pickled.
@@ -390,7 +390,7 @@ class RateLimitError(GatewayError):
 
 
 class GatewayUnavailableError(GatewayError):
-    """The gateway failed to process a read (5xx, 408). After a write, `OutcomeUnknownError` is raised instead."""
+    """The gateway failed to process a read (5xx, 408, 499). After a write, `OutcomeUnknownError` is raised instead."""
 
     hint = "Call again later."
 

@@ -109,6 +109,7 @@ REFUSALS: dict[str, list[tuple[int, Any, type[GatewayError], str | None, str | N
         (200, {"status": 500, "error": None, "resource": {"data": None}}, GatewayUnavailableError, None, None),
         (500, {"error": {"message": "internal"}}, GatewayUnavailableError, None, "internal"),
         (408, b"", GatewayUnavailableError, None, None),
+        (499, b"", GatewayUnavailableError, None, None),
         (401, {"message": "unauthorized"}, AuthenticationError, None, None),
         (502, b"<html>", GatewayUnavailableError, None, None),
     ],

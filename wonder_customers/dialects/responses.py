@@ -323,7 +323,7 @@ def gateway_error(
         fields = {printable(name): tuple(map(printable, texts)) for name, texts in fields.items()}
     message_text, listed = message or "", _listed(message or "", fields or {})
     kind = _BY_STATUS.get(status)
-    if kind is None and (status >= 500 or status == 408):
+    if kind is None and (status >= 500 or status in {408, 499}):
         kind = GatewayUnavailableError
     if about is not None and status in {400, 409, 422}:
         kind = _meaning(status, message_text, fields or {}, about) or kind
