@@ -23,6 +23,7 @@ from wonder_customers import (
     Wonder,
 )
 from wonder_customers.dialects.base import LockCustomer, Steps
+from wonder_customers.testing.factories import make_source
 from wonder_customers.wire import HttpResponse, Transmission
 
 pytestmark = pytest.mark.anyio
@@ -269,3 +270,15 @@ async def test_update_with_a_known_reference_reads_the_customer_once(wonder: Won
     for _ in range(2):
         await it.update(UUID, CustomerPatch(name="Ada"))
     assert [line.partition(" ")[0] for line in it.script.lines()] == ["GET", "POST"] * 2
+
+
+async def test_upsert_by_reference_waits_for_an_unconfirmed_payment_token(wonder: Wonder) -> None:
+    # The late token could become the default again.
+    it = make_harness(respond(200, wonder_customer()), NO_RESPONSE, respond(200, wonder_customer()), account=wonder)
+    await it.upsert(draft())  # shows that the reference and the id belong to one customer
+    steps = it.dialect.create_payment_token(UUID, make_source(wonder))
+    with pytest.raises(OutcomeUnknownError):
+        await it.executor.run(it.account_context, "create_payment_token", steps, ("id", UUID))
+    before = it.clock.now
+    await it.upsert(draft())
+    assert it.clock.now - before == pytest.approx(10.0)

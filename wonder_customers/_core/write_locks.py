@@ -260,4 +260,6 @@ class WriteOrder:
             call_context.unconfirmed = True
             if keys:
                 window = call_context.account_context.policy.confirmation_window
+                if call.replay is Replay.NONE:  # a payment token; a later upsert may name only the reference
+                    keys = self.locks.with_linked(keys)
                 self.locks.unconfirmed.add(keys, call.request.body, window)
