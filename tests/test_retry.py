@@ -285,6 +285,7 @@ def test_any_retry_after_text_gives_none_or_a_positive_number(text: str) -> None
         {"read_timeout": 0},
         {"base": -0.1},
         {"factor": 0.5},
+        {"factor": 10.5},
         {"cap": True},
         {"budget": -1},
         {"confirmation_window": None},

@@ -178,7 +178,7 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
             problem = "the response to its update shows another default"  # Paydock ignores what it does not accept
         reason = f"the payment source was added, but the previous default source could not be restored: {problem}"
         changed = InvalidResponseError(reason, applied="yes", id=id)
-        changed.hint = f"Call update with CustomerPatch(default_payment_token={default.token!r}) to restore it."
+        changed.hint = "Call update with CustomerPatch(default_payment_token=…) to restore the default."
         raise changed
 
     def delete(self, id: str) -> Steps[None]:
