@@ -59,7 +59,7 @@ async def test_default_that_cannot_be_restored_is_an_error_that_says_applied(res
         with pytest.raises(InvalidResponseError, match=f"the payment source was added, but .*{shown}") as caught:
             await session.update(HEX24, CustomerPatch(payment_source=BANK))
     assert (caught.value.applied, caught.value.id) == ("yes", HEX24)
-    assert f"default_payment_token='{OLD}'" in str(caught.value)
+    assert OLD not in f"{caught.value} {caught.value!r}", "tokens are secrets"
     assert len(mock.requests) == 3
 
 
