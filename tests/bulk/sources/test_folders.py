@@ -35,3 +35,9 @@ def test_archive_in_a_folder_is_refused(name: str, tmp_path: Path) -> None:
         sources.read(tmp_path)
     with pytest.raises(ConfigurationError, match="Unpack the archive, and give the path"):
         sources.read(tmp_path / name)
+
+
+def test_folder_with_the_name_of_an_archive_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("reference,name\nc-1,Ada\n", encoding="utf-8")
+    (tmp_path / "b.zip").mkdir()
+    assert [row.reference for row in sources.read(tmp_path)] == ["c-1"]

@@ -256,7 +256,7 @@ def _row(text: str, number: int, place: str, forms: _Forms, original: bytes) -> 
 
 def _object_row(given: dict[str, Any], number: int, place: str, forms: _Forms, original: bytes) -> Row:
     """Convert an object into a row."""
-    found = list(parts(given, forms.nested))
+    found = parts(given, forms.nested)
     record = dict(found)
     if len(record) != len(found):
         problem = f"{place}: the row contains a field twice, in a nested object and with a dotted name"

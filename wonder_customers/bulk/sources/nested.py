@@ -29,20 +29,22 @@ def nested_names(reading: Reading, *own: str) -> Callable[[str], bool]:
     # The key of a mapped column such as `metadata.tier` may also be flat.
     names = _NESTED.union(found - {"metadata"}, own)
 
-    def is_nested(name: str) -> bool:
-        unused = name not in mapping.columns and not name.startswith("metadata") and field_of(name) is None
-        return name in names or (reading.inspecting and unused)
+    def is_unused(name: str) -> bool:
+        return name not in mapping.columns and not name.startswith("metadata") and field_of(name) is None
 
-    return is_nested
+    return lambda name: name in names or (reading.inspecting and is_unused(name))
 
 
-def parts(record: Mapping[str, Any], nested: Callable[[str], bool]) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of a record, with those of nested objects in their place."""
-    for name, value in record.items():
+def parts(record: Mapping[str, Any], nested: Callable[[str], bool], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return the names and values of a record, with those of nested objects in their place."""
+    found: list[tuple[str, Any]] = []
+    for key, value in record.items():
+        name = prefix + key
         if isinstance(value, dict) and nested(name):
-            yield from parts({f"{name}.{part}": inner for part, inner in value.items()}, nested)
+            found += parts(value, nested, f"{name}.")
         elif value is not None or not nested(name) or field_of(name) is not None:
-            yield name, value
+            found.append((name, value))
+    return found
 
 
 @frozen

@@ -115,7 +115,7 @@ def _files(path: Path, form: Format | None) -> list[Path]:
         # Folders without a file's name are ignored; anything else that is not a file would mean missing rows.
         if not entry.is_file() and (_suffix(entry) in _FORMATS or (form and not entry.is_dir())):
             raise ConfigurationError(_no_file(entry))
-        if not (form or _ARCHIVES.isdisjoint({entry.suffix.lower(), _suffix(entry)})):
+        if not form and entry.is_file() and _is_archive(entry):
             raise ConfigurationError(
                 f"{entry} is an archive, which may contain customers. Unpack the archive, or move it to another folder."
             )
@@ -156,11 +156,15 @@ def _suffix(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
+def _is_archive(path: Path) -> bool:
+    return not _ARCHIVES.isdisjoint({path.suffix.lower(), _suffix(path)})
+
+
 def _format(path: Path) -> Format:
     try:
         return _FORMATS[_suffix(path)]
     except KeyError:
-        if not _ARCHIVES.isdisjoint({path.suffix.lower(), _suffix(path)}):
+        if _is_archive(path):
             raise ConfigurationError(
                 f"{path.name} is an archive. Unpack the archive, and give the path of the unpacked file or folder."
             ) from None
