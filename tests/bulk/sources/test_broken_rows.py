@@ -166,3 +166,10 @@ def test_a_line_that_describes_the_columns_is_not_a_customer(line: str, kind: st
         rows = read_rows(tmp_path, data, query=query, unknown="ignore")
     assert [row.reference for row in rows] == [None if refused else line.partition(";")[0], "1"]
     assert [row.draft is None for row in rows] == [refused, False]
+
+
+def test_damaged_line_is_refused_in_a_query(tmp_path: Path) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_bytes(b"reference,name\nc-1,Ada\n\0\0,\n")
+    with pytest.raises(ConfigurationError, match="line 3: the row contains NUL characters"):
+        list(sources.read(path, query="SELECT * FROM source"))

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
@@ -151,35 +151,19 @@ def csv_records(
     yield opened.header
     head.take_recent()
     at = ByteRange(line=opened.before, encoding=encoding, whole=head.whole)
-    titles, width = title_words(opened.header), len(opened.header)
     records = CsvRecords(opened.lines, opened.dialect, at, head)
-    identifying = [place for place, name in enumerate(opened.header) if (field_of(name) or "").startswith(IDENTIFYING)]
-    by_reference = field_of(opened.header[0]) == "reference"
-    while (values := records.take()) is not None:
-        problem = None
-        if isinstance(values, csv.Error):
-            problem, values = records.reason(values), list[str]()
-        elif is_blank(values):
-            continue
-        elif values[0] in titles and is_header(values, opened.header, f"{where}line {records.line}"):
-            notes.repeated_headers += 1
-            continue
-        elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values, identifying):
-            notes.add_footer(values[0] or None)
-            continue
-        elif (problem := names_problem(values, opened.header, f"{where}line {records.line}")) is not None:
-            pass
-        elif len(values) != width:
-            problem = _width_problem(values, width, records)
-        elif not values[-1].strip():
-            problem = REMARK if by_reference and is_remark(values) else None
-        elif width > 1:
-            problem = _continued(records, identifying)
-        if problem is not None:
-            raise ConfigurationError(
-                f"{where}line {records.line}: {problem}. Correct the line; a query needs all lines."
-            )
-        yield values + [""] * (width - len(values))
+    header = opened.header
+    identifying = [place for place, name in enumerate(header) if (field_of(name) or "").startswith(IDENTIFYING)]
+    by_reference = field_of(header[0]) == "reference"
+    found = _classified(records, header, identifying, where, notes=notes, reference_of=_first)
+    for place, values, _, problem in found:
+        if problem is not None and (by_reference or problem is not REMARK):
+            raise ConfigurationError(f"{place}: {problem}. Correct the line; a query needs all lines.")
+        yield values + [""] * (len(header) - len(values))
+
+
+def _first(values: Sequence[str]) -> str | None:
+    return values[0] or None if values else None
 
 
 def is_blank(values: list[str]) -> bool:
@@ -256,40 +240,56 @@ def title_hint(lines: Iterator[list[str]], before: int, header: Sequence[str]) -
 def _rows(
     records: CsvRecords, header: list[str], columns: Columns, number: int, where: str
 ) -> Generator[Row, None, int]:
-    width, reference_of, take, with_cards = len(columns.names), columns.reference_of, records.take, columns.with_cards
-    titles = title_words(header)
-    while (values := take()) is not None:
-        place, original = f"{where}line {records.line}", None if with_cards else records.original
-        if isinstance(values, csv.Error):
-            problem, reference, values = records.reason(values), None, list[str]()
-        else:
-            problem, reference = None, reference_of(values)
-            # A reference without letters and digits, or without other cells, may be a line that is not a row.
-            if (reference is None or not reference[0].isalnum()) and is_blank(values):
-                if "\0" not in "".join(values):
-                    continue
-                problem = "the row contains NUL characters, so the file is damaged"
-            elif values[0] in titles and is_header(values, header, place):
-                columns.cleaner.notes.repeated_headers += 1
-                continue
-            elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values, columns.identifying):
-                columns.cleaner.notes.add_footer(reference)
-                continue
-            elif (problem := names_problem(values, header, place)) is not None:
-                pass
-            elif len(values) != width:
-                problem = _width_problem(values, width, records)
-            elif not values[-1].strip():
-                problem = REMARK if reference is not None and is_remark(values) else None
-            elif width > 1:
-                problem = _continued(records, columns.identifying)
+    notes, reference_of, with_cards = columns.cleaner.notes, columns.reference_of, columns.with_cards
+    found = _classified(records, header, columns.identifying, where, notes=notes, reference_of=reference_of)
+    for place, values, reference, problem in found:
         number += 1
+        original = None if with_cards else records.original
         if problem is not None:
             yield Row(number, problem=f"{place}: {problem}", place=place, original=original)
             continue
         # Keywords are slower, and this is called for every row.
         yield Row(number, None, None, reference, place, original, columns, values)
     return number
+
+
+def _classified(
+    records: CsvRecords,
+    header: list[str],
+    identifying: Collection[int],
+    where: str,
+    *,
+    notes: SourceNotes,
+    reference_of: Callable[[list[str]], str | None],
+) -> Iterator[tuple[str, list[str], str | None, str | None]]:
+    """Yield the location, the values, the reference and the problem of each record that is a row."""
+    width, take, titles = len(header), records.take, title_words(header)
+    while (values := take()) is not None:
+        place = f"{where}line {records.line}"
+        if isinstance(values, csv.Error):
+            yield place, [], None, records.reason(values)
+            continue
+        problem, reference = None, reference_of(values)
+        # A reference without letters and digits, or without other cells, may be a line that is not a row.
+        if (reference is None or not reference[0].isalnum()) and is_blank(values):
+            if "\0" not in "".join(values):
+                continue
+            problem = "the row contains NUL characters, so the file is damaged"
+        elif values[0] in titles and is_header(values, header, place):
+            notes.repeated_headers += 1
+            continue
+        elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values, identifying):
+            notes.add_footer(reference)
+            continue
+        elif (problem := names_problem(values, header, place)) is not None:
+            pass
+        elif len(values) != width:
+            problem = _width_problem(values, width, records)
+        elif not values[-1].strip():
+            problem = REMARK if reference is not None and is_remark(values) else None
+        elif width > 1:
+            problem = _continued(records, identifying)
+        yield place, values, reference, problem
 
 
 def _width_problem(values: list[str], width: int, records: CsvRecords) -> str | None:

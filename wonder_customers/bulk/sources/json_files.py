@@ -11,11 +11,10 @@ from typing import Any, BinaryIO
 from attrs import define, field
 
 from wonder_customers.bulk.rows import Row
-from wonder_customers.bulk.sources.assignment import known_fields, plain
 from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, UnknownColumns
 from wonder_customers.bulk.sources.encodings import is_line_based
+from wonder_customers.bulk.sources.header_lines import field_of
 from wonder_customers.bulk.sources.nested import nested_names, parts, rows_hint
-from wonder_customers.bulk.sources.presets import synonym
 from wonder_customers.bulk.sources.text import ByteRange, decoded, has_invalid_bytes, text_lines
 from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, parse_source_json
 from wonder_customers.errors import ConfigurationError
@@ -109,7 +108,7 @@ def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
     known = 0
     try:
         for name, start in _lists(buffer):
-            known += plain(name) in known_fields() or synonym(name) is not None
+            known += field_of(name) is not None
             found += [name] if start == "{" else []
             empty += [name] if start == "]" else []
             if known > 1:

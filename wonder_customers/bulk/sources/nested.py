@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from wonder_customers.bulk.sources.column_checks import MAY_BE_DATA
 from wonder_customers.bulk.sources.columns import Reading
@@ -54,15 +55,12 @@ class Structures:
     Attributes:
         names: The names of the columns.
         places: The index of each column in a record, and the keys of its value in the structure.
+        flat: Whether no column is a part of a structure.
     """
 
     names: Sequence[str]
     places: Sequence[tuple[int, tuple[str, ...]]]
-    _flat: bool = field(init=False)
-
-    @_flat.default
-    def _is_flat(self) -> bool:
-        return not any(keys for _, keys in self.places)
+    flat: bool
 
     @classmethod
     def of(cls, connection: Any, sql: str, parameters: Sequence[object], reading: Reading) -> "Structures":
@@ -74,19 +72,18 @@ class Structures:
             for place, (name, kind) in enumerate(zip(result.columns, result.types, strict=True))
             for it in _of_type(name, kind, (place, ()), nested)
         ]
-        return cls([name for name, _ in found], [place for _, place in found])
+        names, places = [name for name, _ in found], [place for _, place in found]
+        return cls(names, places, not any(keys for _, keys in places))
 
     def values(self, record: Sequence[Any]) -> Sequence[Any]:
         """Return the values of a record."""
-        if self._flat:
+        if self.flat:
             return record
-        found = []
-        for place, keys in self.places:
-            value = record[place]
-            for key in keys:
-                value = None if value is None else value[key]
-            found.append(value)
-        return found
+        return [reduce(_part, keys, record[place]) if keys else record[place] for place, keys in self.places]
+
+
+def _part(value: Any, key: str) -> Any:
+    return None if value is None else value[key]
 
 
 def _of_type(
