@@ -9,14 +9,7 @@ from attrs import define, evolve, field, fields, frozen
 
 from wonder_customers.bulk.sources.card_guard import CARD_DATA, may_have_cards
 from wonder_customers.bulk.sources.mapping import ColumnMapping, FieldSource
-from wonder_customers.bulk.sources.presets import (
-    Preset,
-    is_number_of,
-    name_key,
-    part_of_synonym,
-    recognised,
-    synonym,
-)
+from wonder_customers.bulk.sources.presets import Preset, is_number_of, name_key, part_of_synonym, recognised, synonym
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import Address, CustomerDraft, Phone
 

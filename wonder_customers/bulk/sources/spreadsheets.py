@@ -21,7 +21,7 @@ from wonder_customers.bulk.sources.csv_files import (
 from wonder_customers.bulk.sources.header_lines import is_header, names_problem, title_words
 from wonder_customers.bulk.sources.number_formats import check_formats, column_number, padded, padded_cells, sheet_part
 from wonder_customers.bulk.sources.packed import largest, too_large
-from wonder_customers.bulk.sources.values import plain, shown_date
+from wonder_customers.bulk.sources.values import shown_date
 from wonder_customers.errors import ConfigurationError, needed
 
 __all__ = ["sheet_rows"]
@@ -90,16 +90,15 @@ def sheet_rows(
         if is_footer(texts, columns.identifying):
             reading.notes.add_footer(columns.reference_of(texts))
             continue
-        values = list(map(plain, line))
         number += 1
         position = f"{where}line {place}"
         problem = names_problem(texts, names, position)
-        if problem is None and is_remark(values):
+        if problem is None and is_remark(line):
             problem = REMARK
         if problem is not None:
             yield Row(number, problem=f"{position}: {problem}", place=position)
         else:
-            yield Row(number, reference=columns.reference_of(values), place=position, table=columns, values=values)
+            yield Row(number, reference=columns.reference_of(line), place=position, table=columns, values=line)
     return number
 
 
@@ -236,7 +235,7 @@ def _texts(line: Iterable[Any]) -> list[str]:
 
 
 def _cell(value: Any) -> Any:
-    """Convert a cell for `plain`."""
+    """Convert a cell to the text of a value."""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, float):
