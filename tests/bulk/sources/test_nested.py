@@ -113,3 +113,9 @@ def test_state_of_an_account_is_not_the_state_of_its_address(tmp_path: Path) -> 
     row = {"reference": "1", "state": "disabled", "default_address": {"city": "Austin", "province": "Texas"}}
     (draft,) = read_drafts(tmp_path, json.dumps(row), "c.jsonl", unknown="ignore")
     assert (draft.address.city, draft.address.state) == ("Austin", "Texas")
+
+
+def test_address_inside_billing_is_the_address(tmp_path: Path) -> None:
+    data = json.dumps([{"reference": "c-1", "billing": {"address": {"city": "Zagreb"}}}])
+    (draft,) = read_drafts(tmp_path, data, "c.json", unknown="ignore")
+    assert draft.address.city == "Zagreb"

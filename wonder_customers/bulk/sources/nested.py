@@ -13,7 +13,9 @@ from wonder_customers.bulk.sources.header_lines import field_of
 
 __all__ = ["Structures", "nested_names", "parts", "rows_hint"]
 
-_NESTED = frozenset({"phone", "address", "payment_source", "billing", "billing_address", "default_address"})
+_NESTED = frozenset({
+    "phone", "address", "payment_source", "billing", "billing.address", "billing_address", "default_address",
+})  # fmt: skip
 _DEEPEST = 4
 """The number of levels in which the rows of a document are searched."""
 
