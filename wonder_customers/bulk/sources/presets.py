@@ -85,8 +85,12 @@ def part_of_synonym(name: str) -> str | None:
 
 def is_number_of(name: str, street: str) -> bool:
     """Return whether a column has the house number of the address with the column `street`."""
-    first = _FIRST_WORD.match(name_key(street))
-    return name_key(name).removeprefix(first[0] if first else "") in _data()["house_numbers"]["names"]
+    known, key = _data()["house_numbers"], name_key(street)
+    first = _FIRST_WORD.match(key)
+    kind = first[0] if first else ""
+    if key.removeprefix(kind).startswith(tuple(known["addresses"])):
+        return False
+    return name_key(name).removeprefix(kind) in known["names"]
 
 
 def similar(name: str, fields: Collection[str]) -> str | None:
