@@ -286,6 +286,21 @@ def test_plan_and_sync_count_skipped_lines(at_simulator: Command, folder: Path) 
         assert "Skipped 1 line that repeats the column names." in shown
 
 
+@pytest.mark.parametrize("options", [("--unsupported", "metadata"), ("--unsupported", "ignore"), ()])
+def test_fields_that_the_gateway_does_not_have_are_named(
+    options: tuple[str, ...], at_simulator: Command, folder: Path
+) -> None:
+    names = "reference,name,phone,description,address.city" if options else "reference,name,phone,Notiz,Stadt"
+    (folder / "c.csv").write_text(f"{names}\nc-1,Ada,+385912345678,note,Zagreb\n")
+    for command in ("plan", "sync"):
+        code, out, err = at_simulator(command, "c.csv", "--to", "wonder", *options)
+        shown = " ".join(f"{out}{err}".split())
+        assert code == 0, err
+        assert shown.count("does not have these fields, so they are left out: description, address.city.") == 1
+    code, out, err = at_simulator("sync", "c.csv", "--to", "monri", *options)
+    assert (code, "so they are left out" in f"{out}{err}") == (0, False)
+
+
 def test_plan_names_the_option_for_national_phones(at_simulator: Command, folder: Path) -> None:
     (folder / "c.csv").write_text("reference,name,phone\nc-1,Ada,091 234 5678\n")
     code, out, err = at_simulator("plan", "c.csv", "--to", "monri")
@@ -319,7 +334,8 @@ def test_plan_and_verify_count_the_entries_that_they_do_not_list(at_simulator: C
     assert "and 5 more rows with a difference or without a comparison" in out
     source.write_text("reference,name,email\n" + "".join(f"d-{number},Ada,none\n" for number in range(21)))
     out = at_simulator("plan", "c.csv", "--to", "monri")[1]
-    assert "and 1 more row that cannot be sent" in out
+    assert out.count("the value is not an e-mail address") == 5
+    assert "and 16 more rows that cannot be sent" in out
     assert re.search(r"by reason\n.*\n│ invalid email │ 21 │\n", out)
     assert "and 5 more customers missing from the source" in out
 

@@ -28,6 +28,20 @@ def test_verify_reports_that_the_source_changed(gateway: str, at_simulator: Comm
     assert "To send all customers again, including missing and different customers, run `sync` with --full." in err
 
 
+def test_verify_of_an_unfinished_run_advises_to_continue_it(at_simulator: Command, folder: Path) -> None:
+    changed = write_csv(folder / "c.csv", 3).read_text().replace("ada.1@example.com", "eve@example.org")
+    (folder / "changed.csv").write_text(changed)
+    assert at_simulator("sync", "c.csv", "--to", "monri", "--first", "2")[0] == SUCCESS
+    assert at_simulator("sync", "changed.csv", "--to", "monri")[0] == SUCCESS
+    code, _, err = at_simulator("verify", "c.csv.monri.journal")
+    text = " ".join(err.split())
+    continued = "The last run is not finished. To continue, run: wonder-customers resume c.csv.monri.journal"
+    assert (code, continued in text, "--full" in text) == (FAILED, True, False)
+    assert at_simulator("resume", "c.csv.monri.journal")[0] == SUCCESS
+    code, _, err = at_simulator("verify", "c.csv.monri.journal")
+    assert (code, "run `sync` with --full." in err) == (FAILED, True)
+
+
 @pytest.mark.parametrize(("origin", "target"), [("paydock", "monri"), ("monri", "paydock"), ("monri", "wonder")])
 def test_verify_compares_a_migration(
     origin: str, target: str, at_simulator: Command, server: SimulatorServer, folder: Path

@@ -30,6 +30,7 @@ from wonder_customers.wire import Replay
 __all__ = ["Difference", "Plan", "plan"]
 
 MOST_EXAMPLES = 20
+_MOST_OF_A_REASON = 5
 MOST_SAMPLES = 3
 
 
@@ -69,7 +70,7 @@ class Plan:
         looked_up: Rows for which the gateway was queried.
         differences: The first customers that would change, according to a lookup; with `diff`, also new customers.
         differing: The number of customers that would change, counted like `differences`.
-        problems: The first rows that cannot be sent.
+        problems: The first rows that cannot be sent, at most five for one reason.
         reasons: Rows that cannot be sent, by code.
         systematic: Why `sync` with its default options would stop at a batch with many invalid rows; None if it would
             not stop.
@@ -208,7 +209,7 @@ def _add_outcomes(found: Plan, outcomes: list[Outcome]) -> None:
         found.invalid += outcome.status == "invalid"
         found.duplicates += outcome.status == "duplicate"
         found.reasons[outcome.code or "?"] += 1
-        if len(found.problems) < MOST_EXAMPLES:
+        if found.reasons[outcome.code or "?"] <= _MOST_OF_A_REASON and len(found.problems) < MOST_EXAMPLES:
             found.problems.append(outcome)
 
 

@@ -17,7 +17,7 @@ from wonder_customers._support.counted import counted
 from wonder_customers.bulk.continuation import as_argument, continuation
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.forget import files_near, forget
-from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.journal import Journal, Run
 from wonder_customers.bulk.left_customers import LeftCustomers
 from wonder_customers.bulk.local_job import LocalJob
 from wonder_customers.bulk.migrate import Losses, losses, migrated
@@ -183,12 +183,19 @@ def show_status(journal: Journal, *, json: bool) -> int:
         _print_counts("failed rows by reason", codes)
     if last is not None:
         print_line(f"run {last.number}: {end_state or 'running, or its process was killed'}")
-        sent = last.counts.get("failed") or not last.counts.get("invalid")
-        if end_state == "source" or (end_state == "failures" and not sent):
-            print_line(SYNC_AGAIN)
-        elif end_state != "finished":
-            print_line(f"To continue, run: {continuation(journal.name, last.facts, gateway=journal.gateway)}")
+        if (step := _to_continue(journal, last)) is not None:
+            print_line(step)
     return SUCCESS
+
+
+def _to_continue(journal: Journal, last: Run | None) -> str | None:
+    """Return how to continue the last run of a journal; None if it is finished."""
+    if last is None or last.exit_status == "finished":
+        return None
+    sent = last.counts.get("failed") or not last.counts.get("invalid")
+    if last.exit_status == "source" or (last.exit_status == "failures" and not sent):
+        return SYNC_AGAIN
+    return f"To continue, run: {continuation(journal.name, last.facts, gateway=journal.gateway)}"
 
 
 def export_ids(journal: Journal, output: Path | None) -> int:
@@ -302,7 +309,10 @@ def show_verification(
     _print_rest("row", "with a difference or without a comparison", found.not_equal - MOST_SHOWN, "red")
     if found.counts["missing"] or found.counts["different"]:
         again = "`sync` with --full" if isinstance(source, Source) else "`migrate` with a new journal"
-        print_message(f"To send all customers again, including missing and different customers, run {again}.", "yellow")
+        full = f"To send all customers again, including missing and different customers, run {again}."
+        # The rows in progress of a run that was killed are missing because they were not sent.
+        step = _to_continue(journal, journal.last_run())
+        print_message(full if step is None else f"The last run is not finished. {step}", "yellow")
     if sample is not None:
         low, high = found.interval
         print_line(f"Between {low:.2%} and {high:.2%} of all rows differ (95 % confidence).")

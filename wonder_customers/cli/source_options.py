@@ -188,7 +188,9 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
         table.add_row(cell(shown), cell(samples), cell(", ".join(paths) or "left out"), cell(why))
     console().print(table)
     if not complete:
-        print_message(f"Only the first {_INSPECTED:,} rows were read. Later JSON objects may have other keys.")
+        print_message(
+            f"Only the first {_INSPECTED:,} rows were read. In a JSON file, later objects may have other keys."
+        )
     print_changes(notes)
     found = {path for paths, _ in notes.columns.values() for path in paths}
     if notes.without_names:
@@ -259,6 +261,10 @@ def print_changes(notes: SourceNotes) -> None:
         print_message(
             f"{name} was read as {encoding}. If words look wrong, run `sync` with --encoding and the correct encoding.",
             "yellow",
+        )
+    if notes.lost:
+        print_message(
+            f"The gateway does not have these fields, so they are left out: {', '.join(notes.lost)}.", "yellow"
         )
     for name in notes.empty_files:
         print_message(f"{name} has no rows. Check that the file is complete.", "yellow")

@@ -125,6 +125,8 @@ def targets(found: Assignment, missing: Collection[str], notes: SourceNotes) -> 
         elsewhere = f"metadata.{feed.path.removeprefix('metadata.').replace('.', '_')}"
         kept = chosen == "metadata" and "metadata" not in missing
         feeds.append(evolve(feed, target=elsewhere if kept else None))
+        if not kept and feed.path not in notes.lost:
+            notes.lost.append(feed.path)
         for place in feed.places:
             paths, why = notes.columns.get(found.names[place], ((), ""))
             others = tuple(path for path in paths if path != feed.path)

@@ -41,6 +41,7 @@ class SourceNotes:
         member: The member of a JSON object that contains the rows; None for other sources.
         encodings: The encodings found by ``detect``, other than UTF-8, by file name.
         columns: The fields of columns and the reason; a column that is left out has no field.
+        lost: The fields with a column that are left out, because the gateway does not have them.
         changes: The number of values that were changed, by column and transformation.
         examples: Values before and after a change, by column and transformation. Countries and placeholders are not
             masked.
@@ -63,6 +64,7 @@ class SourceNotes:
     member: str | None = None
     encodings: dict[str, str] = field(factory=dict)
     columns: dict[str, tuple[tuple[str, ...], str]] = field(factory=dict, repr=False)
+    lost: list[str] = field(factory=list)
     changes: "Counter[tuple[str, str]]" = field(factory=Counter, repr=False)
     examples: dict[tuple[str, str], list[tuple[str, str]]] = field(factory=dict, repr=False)
     national: dict[tuple[str, str], tuple[int, str]] = field(factory=dict, repr=False)
@@ -152,6 +154,7 @@ class SourceNotes:
                 for (column, reason), (count, example) in self.national.items()
             ],
             "encodings": self.encodings,
+            "lost_fields": self.lost,
             "footers": self.footers,
             "repeated_headers": self.repeated_headers,
             "twin_references": self.twins,
