@@ -53,6 +53,27 @@ def test_columns_states_that_it_read_only_the_beginning(at_simulator: Command, f
     assert "Only the first" not in f"{out}{err}"
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        ("", (), "c.csv has no rows. Check that the source is the right file."),
+        ("reference,name\nc-1,Ada\n", ("--skip-lines", "5"), "c.csv has no rows."),
+        (
+            "reference,name\nc-1,Ada\n",
+            ("--delimiter", ";"),
+            "separated by another character, set this character with --delimiter.",
+        ),
+        ("Customers of 2026\nreference,name\nc-1,Ada\n", (), "If the first line is a title, use --skip-lines."),
+    ],
+)
+def test_columns_explains_an_empty_table_and_a_wrong_first_line(
+    text: str, options: tuple[str, ...], expected: str, at_simulator: Command, folder: Path
+) -> None:
+    (folder / "c.csv").write_text(text)
+    _, _, err = at_simulator("columns", "c.csv", *options)
+    assert expected in " ".join(err.split())
+
+
 @pytest.mark.parametrize("form", ["csv", "jsonl", "json", "parquet"])
 @pytest.mark.parametrize("column", ["company_name", "cvv", "shoe"])
 def test_columns_of_all_files_of_a_folder_are_checked_before_the_first_row(

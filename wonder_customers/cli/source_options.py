@@ -13,6 +13,7 @@ from cyclopts import Group, Parameter
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk.continuation import as_argument
 from wonder_customers.bulk.empty_cells import EmptyRule
+from wonder_customers.bulk.report import no_rows
 from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, files, fingerprint, read, unsupported_fields
 from wonder_customers.bulk.sources.databases import check_database
 from wonder_customers.bulk.sources.mapping import UnsupportedFields
@@ -187,6 +188,8 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
         shown = masked(name) if notes.without_names else name
         table.add_row(cell(shown), cell(samples), cell(", ".join(paths) or "left out"), cell(why))
     console().print(table)
+    if not notes.columns:
+        print_message(no_rows(str(file), notes), "yellow")
     if not complete:
         print_message(
             f"Only the first {_INSPECTED:,} rows were read. In a JSON file, later objects may have other keys."
@@ -196,7 +199,7 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
     if notes.without_names:
         print_message(
             "The names of the columns are masked, because the first line may contain the first customer. If it does,"
-            " insert a line of column names above it.",
+            " insert a line of column names above it. If the first line is a title, use --skip-lines.",
             "red",
         )
     elif notes.columns and "reference" not in found:
@@ -204,6 +207,8 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
             "No column is the reference, which identifies a customer. Map a column with --map 'COLUMN=reference'.",
             "red",
         )
+    if len(notes.columns) == 1 and "reference" not in found:
+        print_message("If the columns are separated by another character, set this character with --delimiter.", "red")
     if output is not None and notes.mapping is not None:
         comments = {name: why for name, (_, why) in notes.columns.items()}
         new_file(output, notes.mapping.to_toml(comments))

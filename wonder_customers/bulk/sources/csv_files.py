@@ -12,7 +12,7 @@ from wonder_customers._support.counted import counted
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import IDENTIFYING, INVALID_BYTES, Columns, Reading, UnknownColumns
 from wonder_customers.bulk.sources.csv_parser import LONGEST_FIELD, CsvRecords
-from wonder_customers.bulk.sources.header_lines import field_of, is_header, names_problem, title_words
+from wonder_customers.bulk.sources.header_lines import TITLE_LINES, field_of, is_header, names_problem, title_words
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.text import ByteRange, TextOptions, decoded, has_invalid_bytes, text_lines
 from wonder_customers.errors import ConfigurationError
@@ -56,7 +56,6 @@ _FOOTER_START = re.compile(r"[(*=-]|\d+ |" + "|".join(_FOOTER_WORDS))
 """The start of a footer in lower case. The pattern excludes most rows quickly."""
 _FOOTER_LETTERS = frozenset(word[:2] for word in _FOOTER_WORDS)
 """The first two letters of a footer. They exclude most rows faster than the pattern."""
-_TITLE_LINES = 30
 _LONGEST_HEADER = 10_000
 REMARK = (
     "only the first column has a value, so the line may be a heading or a remark, and is not sent; if it is a customer,"
@@ -230,7 +229,7 @@ def _cells(lines: Iterator[str], options: TextOptions) -> Iterator[list[str]]:
 def title_hint(lines: Iterator[list[str]], before: int, header: Sequence[str]) -> str:
     """Return a hint if a later line seems to contain the column names."""
     least = _known(header)
-    for number, cells in enumerate(islice(lines, _TITLE_LINES), before):
+    for number, cells in enumerate(islice(lines, TITLE_LINES), before):
         known = _known(cells)
         if known > max(least, 1) or (known > least and len(cells) == 1):
             return f" Line {number + 1} seems to contain the column names: add skip_lines={number}."

@@ -7,8 +7,10 @@ from wonder_customers.bulk.sources.assignment import known_fields, plain
 from wonder_customers.bulk.sources.presets import synonym
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["field_of", "is_header", "names_problem", "title_words"]
+__all__ = ["TITLE_LINES", "field_of", "is_header", "names_problem", "title_words"]
 
+TITLE_LINES = 30
+"""The lines above the column names that may be titles."""
 _NOT_NAMES = re.compile(r"[0-9]{2}|@")
 """What rows contain and column names do not. It excludes most rows quickly."""
 
@@ -76,6 +78,9 @@ def names_problem(values: Sequence[str], header: Sequence[str], place: str) -> s
         return None
     if fits:
         return "the line contains other names of the columns, not a customer; delete the line"
+    before = int(place.rpartition(" ")[2]) - 1
+    if before < TITLE_LINES and not any(map(field_of, header)):  # a title was read as the names
+        raise ConfigurationError(f"{place} seems to contain the column names: add skip_lines={before}.")
     raise ConfigurationError(
         f"{place}: the line seems to contain the column names of another table. This line and the rows after it were"
         " not read. Save them to another file; delete the line if it only repeats the names of the columns."
