@@ -299,6 +299,29 @@ def test_ctrl_c_during_delete_names_the_command_that_checks(server: SimulatorSer
     assert err == "The customer may have been deleted. To check, run: `wonder-customers get monri customer-1`.\n"
 
 
+def test_ctrl_c_during_a_migration_names_the_command_that_continues(
+    server: SimulatorServer, bare: dict[str, str], tmp_path: Path
+) -> None:
+    environment = bare | server.environment()
+    (tmp_path / "c.csv").write_text("reference,name,city\nc-1,Ada,Zagreb\n")
+    subprocess.run([*COMMAND, "sync", "c.csv", "--to", "monri"], env=environment, cwd=tmp_path, check=True)
+    server.faults.add("read_hang", method="POST")
+    arguments = ("migrate", "--from", "monri", "--to", "paydock", "--accept-losses")
+    with subprocess.Popen(
+        [*COMMAND, *arguments], env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as process:
+        until = time.monotonic() + 120
+        while not server.faults.seen and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=300)
+    assert process.returncode == INTERRUPTED
+    command = (
+        "wonder-customers migrate --from monri --to paydock --journal migrate.monri.paydock.journal --accept-losses"
+    )
+    assert f"To continue, run: {command}\n" in err
+
+
 LOADED_UNTIL_CTRL_C = """
 import sys
 

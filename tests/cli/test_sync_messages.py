@@ -148,6 +148,18 @@ def test_journal_without_a_run_is_refused(name: str, at_simulator: Command, fold
     assert "j contains no run. Start a run with `sync` or `migrate`." in err
 
 
+@pytest.mark.parametrize("name", ["resume", "verify", "retry-failed"])
+def test_missing_source_of_a_journal_is_named_with_the_option(name: str, at_simulator: Command, folder: Path) -> None:
+    write_csv(folder / "c.csv", 1)
+    assert at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
+    (folder / "c.csv").rename(folder / "d.csv")
+    code, _, err = at_simulator(name, "c.csv.monri.journal")
+    assert (code, "pass its path with --source." in err) == (USAGE, True)
+    given = () if name == "verify" else ("--allow-changed",)
+    code, _, err = at_simulator(name, "c.csv.monri.journal", "--source", "d.csv", *given)
+    assert code == 0, err
+
+
 @pytest.mark.parametrize("journal", [(), ("--journal", "j")])
 def test_stopped_job_at_a_simulator_names_a_command_only_for_a_kept_journal(
     journal: tuple[str, ...], at_simulator: Command, folder: Path

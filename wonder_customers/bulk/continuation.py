@@ -30,7 +30,8 @@ def continuation(journal: str, facts: Mapping[str, Any], *, gateway: str = "", o
         return " and ".join(filter(None, ["the same program with the same journal", options]))
     if "migrate" in facts:
         ends = f"--from {quote(str(facts['migrate']))} --to {quote(gateway)}"
-        return f"wonder-customers migrate {ends} --journal {as_argument(journal)}"
+        losses = " --accept-losses" if facts.get("accept_losses") else ""
+        return f"wonder-customers migrate {ends} --journal {as_argument(journal)}{losses}"
     same = [option for option in given_again(facts) if option not in options]
     return journal_command("resume", journal, same, options)
 

@@ -107,6 +107,10 @@ def combined(
             f"the source {facts['source']} is not in the folder of the journal. To use this source, pass its path with"
             " --source."
         )
+    elif facts["source"] != "-" and not Path(facts["source"]).exists():
+        raise ConfigurationError(
+            f"the source {facts['source']} does not exist. If it was renamed or moved, pass its path with --source."
+        )
     return found
 
 

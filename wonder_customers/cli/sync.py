@@ -325,7 +325,8 @@ def migrate(
     opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
     check_account(opened, owner, renewed=renewed)
     how: dict[str, Any] = {"workers": limits.workers, "max_failures": limits.max_failures}
-    options = Options(give_up_after=limits.outage_seconds(), facts={"migrate": source}, **how)
+    facts = {"migrate": source, "accept_losses": accept_losses}
+    options = Options(give_up_after=limits.outage_seconds(), facts=facts, **how)
     failed_rows, title = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl"), f"{source} → {to}"
     rest: dict[str, Any] = {"resumable": False, "rate": limits.per_second()}
     task = SyncTask(owner, to, title, source, opened, options, failed_rows, output, output.monitor(), **rest)
