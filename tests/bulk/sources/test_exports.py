@@ -383,7 +383,7 @@ async def test_export_arrives_and_verify_finds_it_equal(name: str, gateway: str,
 
 def test_title_of_a_spreadsheet_and_missing_reference_are_explained() -> None:
     for inspecting in (False, True):
-        with pytest.raises(ConfigurationError, match="ine 2 seems to contain the column names: add skip_lines=1"):
+        with pytest.raises(ConfigurationError, match=r"(?i)line 2 seems to contain the column names: add skip_lines=1"):
             list(read(path_of("e17_title.xlsx"), inspecting=inspecting))
     with pytest.raises(ConfigurationError, match=r"For example: mapping=\{'Email 1': \['reference', 'email'\]\}"):
         sources.read(path_of("e24_wix"), unknown="ignore")
