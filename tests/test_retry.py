@@ -288,6 +288,8 @@ def test_any_retry_after_text_gives_none_or_a_positive_number(text: str) -> None
         {"factor": 10.5},
         {"cap": True},
         {"budget": -1},
+        {"budget": 1.5},
+        {"transient_cost": 1.5},
         {"confirmation_window": None},
     ],
 )

@@ -224,7 +224,7 @@ def test_house_number_is_joined_with_the_street(data: str, tmp_path: Path) -> No
     assert [row.draft for row in sources.read(tmp_path / "c.csv", mapping=reader.notes.mapping)] == [draft]
 
 
-@pytest.mark.parametrize("name", ["Address", "Billing Address 1", "Adresse", "Indirizzo"])
+@pytest.mark.parametrize("name", ["Address", "Billing Address 1", "Morada", "Indirizzo"])
 def test_house_number_is_not_joined_with_an_address_that_may_contain_it(name: str, tmp_path: Path) -> None:
     (draft,) = read_drafts(tmp_path, f"id,name,{name},House number,City\n1,Ada,Ilica 1,1,Zagreb", unknown="ignore")
     assert draft.address.line1 == "Ilica 1"
