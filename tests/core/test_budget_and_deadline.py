@@ -71,7 +71,7 @@ async def test_retry_wait_beyond_the_deadline_is_not_started() -> None:
     assert (caught.value.attempts, it.clock.waits) == (2, [0.25])
 
 
-LATE = "the deadline of 0.05 s passed"
+LATE = "the deadline of 0.3 s passed"
 NOT_SENT = f"the request was not sent to https://ipgtest.monri.com: {LATE}"
 
 
@@ -89,17 +89,17 @@ NOT_SENT = f"the request was not sent to https://ipgtest.monri.com: {LATE}"
 async def test_deadline_ends_a_hanging_request(
     operation: str, sent: bool, status: int | None, kind: type[Exception], words: str, applied: str
 ) -> None:
-    it = use_real_time(make_harness(hang(sent=sent, status=status), endless=True, policy=RetryPolicy(deadline=0.05)))
+    it = use_real_time(make_harness(hang(sent=sent, status=status), endless=True, policy=RetryPolicy(deadline=0.3)))
     with anyio.fail_after(120), pytest.raises(kind) as caught:
         await (it.get(UUID) if operation == "get" else it.create(draft()))
     error: Any = caught.value
     assert words in error.reason
     assert (error.applied, type(error)) == (applied, kind)
-    assert 0.04 < error.elapsed < 60
+    assert 0.25 < error.elapsed < 60
 
 
 async def test_deadline_ends_the_wait_for_a_write_lock() -> None:
-    it = use_real_time(make_harness(CREATED, policy=RetryPolicy(deadline=0.05)))
+    it = use_real_time(make_harness(CREATED, policy=RetryPolicy(deadline=0.3)))
 
     async def other_write(*, task_status: Any) -> None:
         assert await it.executor.order.locks.acquire(KEY, 1)

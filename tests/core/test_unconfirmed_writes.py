@@ -103,7 +103,7 @@ async def test_wait_for_a_token_ends_with_the_deadline_of_its_caller() -> None:
     async with anyio.create_task_group() as group:
         await group.start(young)
         await anyio.wait_all_tasks_blocked()
-        it.account_context.policy = RetryPolicy(deadline=0.1)
+        it.account_context.policy = RetryPolicy(deadline=0.3)
         with anyio.fail_after(120), pytest.raises(DeadlineExceededError, match=WITHOUT_TOKEN):
             await it.get(UUID)
         group.cancel_scope.cancel()

@@ -302,7 +302,7 @@ async def test_function_that_hangs_occupies_a_limited_number_of_threads() -> Non
         return "key"
 
     account = Paydock(read, base_url="http://127.0.0.1:1/")
-    async with CustomerSession(account, retry=RetryPolicy(deadline=0.05, attempts=1)) as session:
+    async with CustomerSession(account, retry=RetryPolicy(deadline=0.2, attempts=1)) as session:
         try:
             while len(calls) < 4:
                 with pytest.raises(DeadlineExceededError):
