@@ -13,21 +13,35 @@ from wonder_customers.dialects.field_rules import valid_body
 from wonder_customers.errors import Violation
 from wonder_customers.records import Customer, CustomerDraft, PaymentSource, PaymentToken
 
-__all__ = ["CodecDialect", "CustomerDeletion", "DeletesCustomers", "PaymentTokenStorage", "StoresPaymentTokens"]
+__all__ = [
+    "Codec",
+    "CodecDialect",
+    "CustomerDeletion",
+    "DeletesCustomers",
+    "PaymentTokenStorage",
+    "StoresPaymentTokens",
+]
 
 AnySource = TypeVar("AnySource", bound=PaymentSource)
 
 
-class _Codec(Protocol):
-    def checked_body(self, record: CustomerDraft, /) -> tuple[dict[str, Any], list[Violation]]: ...
-    def clearable(self, draft: CustomerDraft, fields: Iterable[str], /) -> frozenset[str]: ...
-    def compare(self, draft: CustomerDraft, customer: Customer, /) -> Comparison: ...
+class Codec(Protocol):
+    """The functions that a dialect needs from its `codec`."""
+
+    def checked_body(self, record: CustomerDraft, /) -> tuple[dict[str, Any], list[Violation]]:
+        """Return the JSON object of a draft, and the gateway's limits that the draft violates."""
+
+    def clearable(self, draft: CustomerDraft, fields: Iterable[str], /) -> frozenset[str]:
+        """See `Dialect.clearable`."""
+
+    def compare(self, draft: CustomerDraft, customer: Customer, /) -> Comparison:
+        """See `Dialect.compare`."""
 
 
 class CodecDialect(Dialect):
     """Base class of dialects whose `codec`, a module, checks a draft and writes its JSON object in one step."""
 
-    codec: ClassVar[_Codec]
+    codec: ClassVar[Codec]
 
     @abstractmethod
     def upsert_checked(self, draft: CustomerDraft, body: dict[str, Any]) -> Steps[Customer]:

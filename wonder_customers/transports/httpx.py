@@ -102,8 +102,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
         super().__init__(max_connections, local_address)
         if transport is not None and (ssl_context, proxy, local_address) != (None, None, None):
             raise ConfigurationError(
-                "transport must not be combined with ssl_context, proxy or local_address. Pass ssl_context, proxy and"
-                " local_address to the transport itself."
+                "transport must not be combined with ssl_context, proxy or local_address. Pass them to the transport."
             )
         self._context = None if ssl_context is None else verified(ssl_context)
         url = proxy.reveal() if isinstance(proxy, Secret) else proxy
@@ -114,7 +113,8 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
         self._shared: Any = transport if is_shared else None
         self._factory: Any = self._own if transport is None else transport
         self._resolver = Resolver() if proxy is None and transport is None else None
-        self._close_shared, self.reaches_origin = close_transport, transport is None
+        self._close_shared = close_transport
+        self.reaches_origin: bool = transport is None
         self._sweeper: BackgroundTask | None = None
         if isinstance(self._shared, httpx.AsyncHTTPTransport):
             warn(_POOLED_WARNING, stacklevel=4)

@@ -120,7 +120,7 @@ _read_card = make_reader(_converter, CardSummary, _CARD)
 _read_token = make_reader(
     _converter, PaymentToken, _TOKEN, shape=_token_shape, finish=_with_card, inline=frozenset({"card"})
 )
-read_token = record_reader("payment method", _read_token)
+read_token: Callable[..., PaymentToken] = record_reader("payment method", _read_token)
 _read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, inline=frozenset({"address"}))
 _write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
 _write_card = make_writer(_converter, CardSummary, _CARD, sparse=False)

@@ -12,7 +12,7 @@ import orjson
 from attrs import evolve
 
 from wonder_customers.dialects.base import AccessToken, Call, Operation, Steps, path_segment, send, upsert_by_lookup
-from wonder_customers.dialects.capabilities import CodecDialect, CustomerDeletion
+from wonder_customers.dialects.capabilities import Codec, CodecDialect, CustomerDeletion
 from wonder_customers.dialects.explanations import explained
 from wonder_customers.dialects.field_rules import UUID, valid_body
 from wonder_customers.dialects.monri import codec
@@ -52,7 +52,7 @@ class MonriDialect(CodecDialect, CustomerDeletion):
     """
 
     gateway = "monri"
-    codec: ClassVar = codec
+    codec: ClassVar[Codec] = codec
     reuses_body = True
     page_limit = 50
     missing: ClassVar[Mapping[Operation, str]] = {

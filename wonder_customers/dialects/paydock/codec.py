@@ -4,7 +4,7 @@ Sources: Paydock's page ``POST /v1/customers`` for requests and the four flows; 
 the page "Payment source" for the fields of responses.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -181,8 +181,8 @@ _read_token = make_reader(
     _converter, PaymentToken, _READ_TOKEN, shape=_token_shape, inline=frozenset({"card", "address"})
 )
 _read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, finish=_with_default)
-read_token = record_reader("payment source", _read_token)
-read_customer = record_reader("customer", _read_customer)
+read_token: Callable[..., PaymentToken] = record_reader("payment source", _read_token)
+read_customer: Callable[..., Customer] = record_reader("customer", _read_customer)
 _write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
 _write_source = {
     kind: make_writer(

@@ -11,7 +11,7 @@ import orjson
 from attrs import evolve
 
 from wonder_customers.dialects.base import Call, Steps, path_segment, path_segment_problem, send, upsert_by_lookup
-from wonder_customers.dialects.capabilities import CodecDialect, CustomerDeletion, PaymentTokenStorage
+from wonder_customers.dialects.capabilities import Codec, CodecDialect, CustomerDeletion, PaymentTokenStorage
 from wonder_customers.dialects.comparison import equal_after_normalisation
 from wonder_customers.dialects.field_rules import valid_body
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
@@ -57,7 +57,7 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
     """
 
     gateway = "paydock"
-    codec: ClassVar = codec
+    codec: ClassVar[Codec] = codec
     deletion_result = "archived"
     search_is_late = True
     page_limit = 100

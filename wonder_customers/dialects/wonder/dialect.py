@@ -13,7 +13,7 @@ import orjson
 from attrs import evolve
 
 from wonder_customers.dialects.base import Call, LockCustomer, Operation, Steps, path_segment, send
-from wonder_customers.dialects.capabilities import CodecDialect, PaymentTokenStorage
+from wonder_customers.dialects.capabilities import Codec, CodecDialect, PaymentTokenStorage
 from wonder_customers.dialects.explanations import explained, short_text
 from wonder_customers.dialects.field_rules import raise_violations, valid_body
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
@@ -55,7 +55,7 @@ class WonderDialect(CodecDialect, PaymentTokenStorage[WonderCard]):
     """
 
     gateway = "wonder"
-    codec: ClassVar = codec
+    codec: ClassVar[Codec] = codec
     reuses_body = True
     page_limit = 100
     filter_type: ClassVar[type[WonderFilter]] = WonderFilter
