@@ -212,9 +212,9 @@ REDACTIONS = [
         "bulk.sources.column_checks._DATA", "missing_header", replaced(column_checks, "_DATA", re.compile(r"(?!)"))
     ),
     Redaction(
-        "bulk.sources.column_checks._MAY_BE_DATA",
+        "bulk.sources.column_checks.MAY_BE_DATA",
         "missing_header",
-        replaced(column_checks, "_MAY_BE_DATA", re.compile(r"(?!)")),
+        replaced(column_checks, "MAY_BE_DATA", re.compile(r"(?!)")),
     ),
     Redaction(
         "bulk.sources.tables._message",
