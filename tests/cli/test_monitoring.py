@@ -148,5 +148,5 @@ def test_temporary_files_do_not_follow_links(command: Command, server: Simulator
     assert command("forget", "c.csv.monri.journal", "c-1")[0] == 0
     assert (folder / "victim").read_text() == "kept"
     assert json.loads((folder / "beat.json").read_text())["state"] == "ended"
-    assert "c-1" not in (folder / "ids.csv").read_text()
+    assert "\nc-1," not in (folder / "ids.csv").read_text()
     assert [it for it in folder.iterdir() if it.is_symlink()] == []
