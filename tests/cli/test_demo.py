@@ -106,7 +106,8 @@ def test_interrupted_demo_leaves_no_files(
     bare: dict[str, str], tmp_path: Path, sent: signal.Signals, after: float, code: int, ignored: str
 ) -> None:
     environment = bare | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-c", START, ignored, *DEMO]
+    # Without -W error: Python warns about the file of a module whose import is interrupted.
+    command = [sys.executable, "-c", START, ignored, sys.executable, "-m", "wonder_customers", "demo"]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
