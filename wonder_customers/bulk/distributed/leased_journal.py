@@ -141,7 +141,7 @@ class LeasedJournal(RowJournal):
 
     def same(self, reference: str, raw: bytes) -> None:
         """Record new raw values of a row whose request body has not changed."""
-        anyio.from_thread.run_sync(self._post, "same", (reference, raw))
+        anyio.from_thread.run_sync(self._post, "same", (raw, reference))
 
     def _post(self, kind: str, values: Sequence[Any], written: anyio.Event | None = None) -> None:
         self._changes.add(((kind, values), written))

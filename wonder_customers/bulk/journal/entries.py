@@ -115,14 +115,14 @@ class RowJournal(Protocol):
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
         """Record the result of a row that the gateway did not confirm."""
-        self._post("ended", (reference, state, attempts, code))
+        self._post("ended", (state, attempts, code, reference))
 
     def same(self, reference: str, raw: bytes) -> None:
         """Record new raw values of a row whose request body has not changed.
 
         This method may be called in a worker thread.
         """
-        self._post("same", (reference, raw))
+        self._post("same", (raw, reference))
 
     def _post(self, kind: str, values: Sequence[Any]) -> None:
         """Queue a change of a row."""

@@ -31,8 +31,9 @@ CHANGES: Final = {
     "sending": SENDING,
     "done": _DONE.format("NULL"),
     "late": _DONE.format(f"'{LATE_ATTEMPT}'"),
-    "ended": "UPDATE rows SET at = ?2, state = ?4, attempts = ?5, code = ?6 WHERE reference = ?3",
-    "same": "UPDATE rows SET raw = ?4 WHERE reference = ?3",
+    # `COALESCE` leaves the columns unchanged, which are never null. Python 3.12 warns about numbered parameters.
+    "ended": "UPDATE rows SET run = COALESCE(run, ?), at = ?, state = ?, attempts = ?, code = ? WHERE reference = ?",
+    "same": "UPDATE rows SET run = COALESCE(run, ?), at = COALESCE(at, ?), raw = ? WHERE reference = ?",
 }
 """The SQL of each kind of `Change`. Its parameters are the run, the Unix time, and the values of the change."""
 ACCOUNT = """
