@@ -284,18 +284,23 @@ def test_wrong_clock_is_suggested_as_a_cause(command: Command, server: Simulator
     assert "the clock of this machine is correct" in out
 
 
-def test_ctrl_c_during_delete_names_the_command_that_checks(server: SimulatorServer, bare: dict[str, str]) -> None:
-    server.faults.add("read_hang", method="DELETE")
+def _interrupted(server: SimulatorServer, *words: str, env: dict[str, str], cwd: Path | None = None) -> tuple[int, str]:
+    """Run a command, interrupt it when a fault occurs, and return its exit code and messages."""
     with subprocess.Popen(
-        [*COMMAND, "delete", "monri", "customer-1"],
-        env=bare | server.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        [*COMMAND, *words], env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         until = time.monotonic() + 120
         while not server.faults.seen and time.monotonic() < until:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=300)
-    assert process.returncode == INTERRUPTED
+    return process.returncode, err
+
+
+def test_ctrl_c_during_delete_names_the_command_that_checks(server: SimulatorServer, bare: dict[str, str]) -> None:
+    server.faults.add("read_hang", method="DELETE")
+    code, err = _interrupted(server, "delete", "monri", "customer-1", env=bare | server.environment())
+    assert code == INTERRUPTED
     assert err == "The customer may have been deleted. To check, run: `wonder-customers get monri customer-1`.\n"
 
 
@@ -307,15 +312,8 @@ def test_ctrl_c_during_a_migration_names_the_command_that_continues(
     subprocess.run([*COMMAND, "sync", "c.csv", "--to", "monri"], env=environment, cwd=tmp_path, check=True)
     server.faults.add("read_hang", method="POST")
     arguments = ("migrate", "--from", "monri", "--to", "paydock", "--accept-losses")
-    with subprocess.Popen(
-        [*COMMAND, *arguments], env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    ) as process:
-        until = time.monotonic() + 120
-        while not server.faults.seen and time.monotonic() < until:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=300)
-    assert process.returncode == INTERRUPTED
+    code, err = _interrupted(server, *arguments, env=environment, cwd=tmp_path)
+    assert code == INTERRUPTED
     command = (
         "wonder-customers migrate --from monri --to paydock --journal migrate.monri.paydock.journal --accept-losses"
     )
