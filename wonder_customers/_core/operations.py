@@ -122,9 +122,9 @@ class SessionState:
         # As text where possible, because Python keeps the hash of a text.
         owner = f"{dialect.origin} {merchant}" if isinstance(merchant, str) else (dialect.origin, merchant)
         secrets, place = secrets_of(account), self.transport_argument
+        # A transport of the caller may connect to any server, so its gateways are not those of other sessions.
         if getattr(place, "reaches_origin", False) is True:
             place = None
-        # A transport of the caller may connect to any server, so its gateways are not those of other sessions.
         keys = owner if place is None else f"{owner} {id(place)}" if isinstance(owner, str) else (owner, id(place))
         return AccountContext(
             dialect, keys, state, settings.policy, secrets, settings.stop, settings.headers, source, owner

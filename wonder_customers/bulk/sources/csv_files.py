@@ -264,7 +264,8 @@ def _classified(
     """Yield the location, the values, the reference and the problem of each record that is a row."""
     width, take, titles = len(header), records.take, title_words(header)
     while (values := take()) is not None:
-        place = f"{where}line {records.line}"
+        line = records.line
+        place = f"{where}line {line}"
         if isinstance(values, csv.Error):
             yield place, [], None, records.reason(values)
             continue
@@ -280,7 +281,7 @@ def _classified(
         elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values, identifying):
             notes.add_footer(reference)
             continue
-        elif (problem := names_problem(values, header, place)) is not None:
+        elif (problem := names_problem(values, header, where, line)) is not None:
             pass
         elif len(values) != width:
             problem = _width_problem(values, width, records)

@@ -58,7 +58,7 @@ def is_header(values: Sequence[str], header: Sequence[str], place: str) -> bool:
     return found == names
 
 
-def names_problem(values: Sequence[str], header: Sequence[str], place: str) -> str | None:
+def names_problem(values: Sequence[str], header: Sequence[str], where: str, line: int) -> str | None:
     """Return the problem of a row that contains other names of the columns, as a second line of names does.
 
     Raise `ConfigurationError` if the row contains the column names of another table, because later rows would be read
@@ -78,12 +78,11 @@ def names_problem(values: Sequence[str], header: Sequence[str], place: str) -> s
         return None
     if fits:
         return "the line contains other names of the columns, not a customer; delete the line"
-    before = int(place.rpartition(" ")[2]) - 1
-    if before < TITLE_LINES and not any(map(field_of, header)):  # a title was read as the names
-        raise ConfigurationError(f"{place} seems to contain the column names: add skip_lines={before}.")
+    if line <= TITLE_LINES and not any(map(field_of, header)):  # a title was read as the names
+        raise ConfigurationError(f"{where}line {line} seems to contain the column names: add skip_lines={line - 1}.")
     raise ConfigurationError(
-        f"{place}: the line seems to contain the column names of another table. This line and the rows after it were"
-        " not read. Save them to another file; delete the line if it only repeats the names of the columns."
+        f"{where}line {line}: the line seems to contain the column names of another table. This line and the rows after"
+        " it were not read. Save them to another file; delete the line if it only repeats the names of the columns."
     )
 
 

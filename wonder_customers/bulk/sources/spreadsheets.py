@@ -92,7 +92,7 @@ def sheet_rows(
             continue
         number += 1
         position = f"{where}line {place}"
-        problem = names_problem(texts, names, position)
+        problem = names_problem(texts, names, where, place)
         if problem is None and is_remark(line):
             problem = REMARK
         if problem is not None:
