@@ -9,7 +9,7 @@ from attrs import frozen
 from wonder_customers._support.countries import country_code
 from wonder_customers._support.normal_forms import normal_form
 
-__all__ = ["Comparison", "compare_values", "equal_after_normalisation"]
+__all__ = ["Comparison", "compare_values", "equal_after_normalisation", "is_changed_form"]
 
 
 @frozen
@@ -78,6 +78,17 @@ def _normalized(field: str, value: Any) -> Any:
 def equal_after_normalisation(field: str, sent: Any, held: Any) -> bool:
     """Return whether two JSON values of the record's `field` are equal after normalisation."""
     return bool(_normalized(field, sent) == _normalized(field, held))
+
+
+def is_changed_form(sent: str, stored: str) -> bool:
+    """Return whether a gateway may have changed the reference `sent` to `stored`.
+
+    A gateway that changes letter case changes all letters, so references in mixed case, such as ids of Salesforce that
+    differ only in case, are different references.
+    """
+    plain, found = (_text(normal_form("NFKC", it)) for it in (sent, stored))
+    number = plain.lstrip("0") if plain.isdecimal() else ""
+    return found in {plain, plain.lower(), plain.upper(), number or plain}
 
 
 def compare_values(fields: Iterable[tuple[str, str]], sent: Mapping[str, Any], held: Mapping[str, Any]) -> Comparison:

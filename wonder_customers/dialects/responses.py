@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, TypeVar
 from wonder_customers._support.printable import printable
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.coercion import coerce
-from wonder_customers.dialects.comparison import equal_after_normalisation
+from wonder_customers.dialects.comparison import is_changed_form
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
 from wonder_customers.errors import (
     AuthenticationError,
@@ -26,6 +26,7 @@ from wonder_customers.records import Customer
 from wonder_customers.wire import HttpResponse
 
 __all__ = [
+    "CHANGED_REFERENCE",
     "Subject",
     "as_authentication",
     "as_creation",
@@ -46,6 +47,12 @@ __all__ = [
 
 T = TypeVar("T")
 
+CHANGED_REFERENCE: Final = (
+    "The gateway may store the reference in another form (spaces, letter case, leading zeros). Read the customer by the"
+    " `id` of this error, and use the reference that it has."
+)
+"""The hint of errors about a customer whose reference differs only in its form."""
+
 
 def same_id(requested: str, received: object) -> bool:
     """Return whether `received` is the requested id, ignoring case."""
@@ -65,9 +72,8 @@ def require_match(
         received: str | None = getattr(customer, name)
         if received != requested and received is not None and not (name == "id" and same_id(requested, received)):
             error = mismatch_error("customer", name, response)
-            # Compared like e-mail addresses: case and white space are ignored.
-            if name == "reference" and equal_after_normalisation("email", received, requested):
-                error.hint = "The gateway stores the reference with other letter case or spaces. Use its form."
+            if name == "reference" and is_changed_form(requested, received):
+                error.id, error.hint = customer.id, CHANGED_REFERENCE
             raise error
         return customer
 

@@ -12,13 +12,14 @@ from attrs import evolve
 
 from wonder_customers.dialects.base import Call, Steps, path_segment, path_segment_problem, send, upsert_by_lookup
 from wonder_customers.dialects.capabilities import Codec, CodecDialect, CustomerDeletion, PaymentTokenStorage
-from wonder_customers.dialects.comparison import equal_after_normalisation
+from wonder_customers.dialects.comparison import equal_after_normalisation, is_changed_form
 from wonder_customers.dialects.field_rules import valid_body
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.paydock import codec
 from wonder_customers.dialects.paydock.errors import is_refusal, refusal
 from wonder_customers.dialects.paydock.filters import PaydockFilter
 from wonder_customers.dialects.responses import (
+    CHANGED_REFERENCE,
     Subject,
     as_creation,
     denied,
@@ -102,22 +103,23 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
         """
         if problem := path_segment_problem(reference, 255):
             raise InvalidRecordError(self.gateway, [Violation("reference", "reference", problem)])
-        return self._by_reference(reference)
+        return self._by_reference(reference, creates=False)
 
-    def _by_reference(self, reference: str) -> Steps[Customer]:
+    def _by_reference(self, reference: str, *, creates: bool = True) -> Steps[Customer]:
         found: dict[str, Customer] = {}
         seen: set[str] = set()
         skip, more = 0, True
         shown = lacking = False  # whether a customer shows its reference, and whether one that is not archived does not
-        others = alike = False  # whether customers have other references, and whether one differs only in its form
+        others = False  # whether customers have other references
+        alike: Customer | None = None  # a customer whose reference differs only in its form
         while more:
             page = yield from send(self._page_call(1000, skip, {"reference": reference}, reference, found=bool(found)))
             unreadable = page.unreadable
             for it in page.items:
                 if it.reference == reference and not it.deleted:
                     found[it.id] = it
-                elif not it.deleted and equal_after_normalisation("reference", it.reference, reference):
-                    alike = True
+                elif not it.deleted and it.reference is not None and is_changed_form(reference, it.reference):
+                    alike = it
                 others = others or it.reference != reference
                 shown = shown or bool(it.reference)
                 lacking = lacking or not (it.reference or it.deleted)
@@ -131,8 +133,11 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
             # because a gateway that ignores `skip` would never end it.
             follows = page.cursor is not None and (page.total is not None or others)
             more = bool(new) and (follows or (others and not found))
-        if alike and not found:
-            raise _undecided("a customer whose reference differs only in white space or Unicode form", reference)
+        # Letter case and leading zeros can also be those of another customer, so only a create is refused.
+        if alike and not found and (creates or equal_after_normalisation("reference", alike.reference, reference)):
+            error = _undecided("a customer whose reference differs only in its form", reference)
+            error.id, error.hint = alike.id, CHANGED_REFERENCE
+            raise error
         if lacking and not shown:
             raise _undecided("only customers without a reference, so references cannot be compared", reference)
         if not found:
