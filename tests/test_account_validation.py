@@ -197,10 +197,14 @@ def test_invalid_base_url_is_rejected_and_not_shown(gateway: str, url: Any) -> N
     ("gateway", "url", "named"),
     [
         ("wonder", f"{Wonder.SANDBOX}/svc/payment/api/v1/openapi/", "/svc/payment/api/v1/openapi"),
-        ("wonder", f"{Wonder.SANDBOX}/svc/payment/api/v1/openapi/customers", "/customers"),
+        ("wonder", f"{Wonder.SANDBOX}/svc/payment/api/v1/openapi/customers", "/svc/payment/api/v1/openapi/customers"),
+        ("wonder", f"{Wonder.PRODUCTION}/svc", "/svc"),
+        ("wonder", "https://proxy.example/w/svc/payment/api/v1/openapi", "/svc/payment/api/v1/openapi"),
         ("monri", f"{Monri.SANDBOX}/v2", "/v2"),
-        ("monri", f"{Monri.SANDBOX}/v2/customers", "/customers"),
+        ("monri", f"{Monri.SANDBOX}/v2/customers", "/v2/customers"),
+        ("monri", "http://127.0.0.1:8080/v2/customers", "/v2/customers"),
         ("paydock", f"{Paydock.SANDBOX}customers/", "/customers"),
+        ("paydock", "https://proxy.example/paydock/v1/customers", "/customers"),
         ("paydock", "https://api.paydock.com", "/v1/"),
     ],
 )
@@ -222,6 +226,10 @@ def test_base_url_with_a_path_of_the_documentation_is_rejected(gateway: str, url
         "http://localhost/v1/",
         "http://api.localhost:1",
         "HTTPS://GATEWAY.EXAMPLE/",
+        "https://proxy.example/paydock/v2",
+        "https://proxy.example/v2/",
+        "https://proxy.example/svc",
+        "https://proxy.example/customers",
     ],
 )
 def test_base_url_accepts_https_and_loopback_http(gateway: str, url: str) -> None:

@@ -58,15 +58,17 @@ def parse_base_url(base_url: object) -> tuple[Origin, str]:
     return _origin(url.scheme, host, port or {"https": 443, "http": 80}[url.scheme]), url.path.rstrip("/")
 
 
-def check_base_url(base_url: object, *added: str) -> None:
-    """Check a base URL, which must not end with one of the paths `added` that the dialect adds to it.
+def check_base_url(account: Any, *added: str, endpoint: str) -> None:
+    """Check the base URL of an account, which must not end with one of the paths `added` that the dialect adds to it.
+
+    The path of a proxy may end with them, such as ``/paydock/v2``, unless it contains the complete path `endpoint`.
 
     Raises:
-        ConfigurationError: `base_url` is not allowed; see `parse_base_url`.
+        ConfigurationError: The base URL is not allowed; see `parse_base_url`.
     """
-    _, prefix = parse_base_url(base_url)
+    _, prefix = parse_base_url(account.base_url)
     found = next(filter(prefix.endswith, added), None)
-    if found:
+    if found and (endpoint in prefix or environment(account) in {"production", "sandbox"}):
         raise ConfigurationError(f"base_url must not end with {found}, because the library adds this path")
 
 

@@ -43,7 +43,7 @@ class Monri:
         check_credential("authenticity_token", self.authenticity_token)
         if self.auth not in ("digest", "oauth"):
             raise ConfigurationError('auth must be "digest" or "oauth"')
-        check_base_url(self.base_url, "/v2", "/customers")
+        check_base_url(self, "/v2/customers", "/v2", "/customers", endpoint="/v2/customers")
 
     @classmethod
     @concealed

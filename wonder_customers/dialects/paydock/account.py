@@ -53,7 +53,7 @@ class Paydock:
             value: Secret | None = getattr(self, name)
             if value is not None:
                 check_credential(name, value)
-        check_base_url(self.base_url, "/customers")
+        check_base_url(self, "/customers", endpoint="/v1/customers")
         if environment(self) in {"production", "sandbox"} and not parse_base_url(self.base_url)[1]:
             raise ConfigurationError(f"base_url must end with /v1/, as in {self.PRODUCTION}")
 

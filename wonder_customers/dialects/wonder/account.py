@@ -14,7 +14,7 @@ from wonder_customers.dialects.accounts import (
     to_secret,
 )
 from wonder_customers.dialects.provided_secrets import ProvidedSecret
-from wonder_customers.dialects.wonder.dialect import WonderDialect
+from wonder_customers.dialects.wonder.dialect import ROOT, WonderDialect
 from wonder_customers.dialects.wonder.signing import load_key, signature
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed, guarded
@@ -56,7 +56,7 @@ class Wonder:
             )
         if self.language not in (None, "en", "zh-HK", "zh-CN"):
             raise ConfigurationError('language must be "en", "zh-HK" or "zh-CN"')
-        check_base_url(self.base_url, "/svc", "/svc/payment/api/v1/openapi", "/customers")
+        check_base_url(self, f"{ROOT}/customers", ROOT, "/svc", "/customers", endpoint=ROOT)
         known = not isinstance(self.private_key, ProvidedSecret)
         object.__setattr__(self, "_key", load_key(self.private_key) if known else None)
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _INVALID_CREDENTIAL: Final = "E000002"
 """The code of "Invalid Credential Format", which the documentation shows with HTTP 400."""
-_ROOT: Final = "/svc/payment/api/v1/openapi"
+ROOT: Final = "/svc/payment/api/v1/openapi"
 
 
 class WonderDialect(CodecDialect, PaymentTokenStorage[WonderCard]):
@@ -70,7 +70,7 @@ class WonderDialect(CodecDialect, PaymentTokenStorage[WonderCard]):
         self.merchant: Hashable = account.app_id
         language = account.language
         self._language = ((b"x-i18n-lang", language.encode("ascii")),) if language else ()
-        self._root = self.prefix + _ROOT
+        self._root = self.prefix + ROOT
 
     def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
         """Return the headers ``Credential``, ``Nonce`` and ``Signature``, and the language of the account, if any."""
