@@ -236,8 +236,11 @@ async def test_short_page_that_is_repeated_ends_a_list() -> None:
 
 @pytest.mark.parametrize("numbers", [[[1, 2], [3, 2]], [[None, None]]])
 @pytest.mark.parametrize("pages", [False, True])
-async def test_list_without_new_customers_is_not_read_forever(numbers: list[list[int | None]], pages: bool) -> None:
+async def test_list_without_new_customers_is_not_read_forever(
+    numbers: list[list[int | None]], pages: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A gateway that ignores the offset may return the customers in another order, or customers without an id."""
+    monkeypatch.setattr("wonder_customers._core.listing._MOST_UNREADABLE", 10)
     data = [[{"uuid": it and f"id-{it}"} for it in page] for page in numbers]
     wire = MockGateway(*[json_response(200, {"status": "approved", "data": it}) for it in data * 20])
     async with wire.session(ACCOUNTS["monri"]()) as session:
@@ -245,6 +248,15 @@ async def test_list_without_new_customers_is_not_read_forever(numbers: list[list
         with pytest.raises(InvalidResponseError, match="10 successive pages contain no new customers"):
             [it async for it in (listing.pages() if pages else listing)]
     assert len(wire.requests) < 14
+
+
+async def test_pages_with_only_unreadable_customers_do_not_end_a_list() -> None:
+    unreadable = json_response(200, {"status": "approved", "data": [{"uuid": None}]})
+    wire = MockGateway(
+        *[unreadable] * 10, _page("monri", [1]), *[unreadable] * 10, _page("monri", [2]), _page("monri", [])
+    )
+    async with wire.session(ACCOUNTS["monri"]()) as session:
+        assert await ids_of(session, limit=1) == ["id-1", "id-2"]
 
 
 @pytest.mark.parametrize("gateway", ["paydock", "wonder"])

@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 _MOST_STALE: Final = 10
 """The number of successive pages without new customers after which a listing ends with an error."""
+_MOST_UNREADABLE: Final = 1000
+"""The number for pages with only unreadable items, which cannot be compared."""
 _REMEMBERED: Final = 100_000
 """The number of ids that a listing remembers, so that customers that move to a later page are not repeated."""
 
@@ -68,8 +70,8 @@ class Listing:
         """Return an iterator over the pages. Customers that move to a later page are repeated.
 
         Raises:
-            InvalidResponseError: While iterating: two successive pages contain the same customers, or ten successive
-                pages contain no new customers.
+            InvalidResponseError: While iterating: two successive pages contain the same customers, ten successive pages
+                contain no new customers, or 1000 successive pages contain only unreadable items.
             InvalidRecordError, UnsupportedOperationError, CallError: While iterating: as for `CustomerSession.list`.
         """
         return self._track(self._pages())
@@ -94,7 +96,7 @@ class Listing:
         """Yield each page, and those of its customers that were not on an earlier page."""
         cursor, before, total = self._cursor, None, 0
         seen: dict[str, None] = {}
-        stale = 0
+        stale = unreadable = 0
         size = self._limit or self._raw._account_context.dialect.page_limit  # noqa: SLF001 - the default of `page`
         while True:
             page = (await self._raw.page(self._limit, cursor, self._filter())).record
@@ -110,9 +112,12 @@ class Listing:
                 if customer.id not in seen:
                     seen[customer.id] = None
                     new.append(customer)
-            stale = 0 if new or not seen.keys() >= set(page.omitted) else stale + 1
-            if stale == _MOST_STALE and page.cursor is not None:
-                raise self._endless(f"{stale} successive pages contain no new customers, so the list may have no end")
+            unreadable = unreadable + 1 if page.unreadable and not ids else 0
+            if not unreadable:
+                stale = 0 if new or not seen.keys() >= set(page.omitted) else stale + 1
+            if (stale == _MOST_STALE or unreadable == _MOST_UNREADABLE) and page.cursor is not None:
+                reason = f"{unreadable or stale} successive pages contain no new customers, so the list may not end"
+                raise self._endless(reason)
             seen |= dict.fromkeys(page.omitted)
             for oldest in list(islice(seen, max(0, len(seen) - _REMEMBERED))):
                 del seen[oldest]
