@@ -329,6 +329,32 @@ async def test_errors_of_the_program_are_logged(
     assert (f"a request ended with status {status}: the reason" in caplog.text) == (status != 499)
 
 
+GONE = NotFoundError("secret words", status=404)
+
+
+@pytest.mark.parametrize(
+    ("errors", "status"),
+    [
+        ([GONE], 404),
+        ([GONE, NotSentError(""), GONE], 503),
+        ([ExceptionGroup("", [GONE])], 404),
+        ([GONE, OSError()], None),
+    ],
+)
+def test_group_of_errors_of_a_task_group_is_handled(errors: list[Exception], status: int | None) -> None:
+    async def failing(request: Request) -> Response:
+        raise ExceptionGroup("unhandled errors in a TaskGroup", errors)
+
+    app = Starlette(routes=[Route("/", failing)])
+    install_error_handlers(app)
+    client = TestClient(app, raise_server_exceptions=status is None)
+    if status is None:
+        with pytest.raises(ExceptionGroup):
+            client.get("/")
+    else:
+        assert client.get("/").status_code == status
+
+
 @pytest.mark.parametrize(("seconds", "expected"), [(1e30, "86400"), (2.2, "3"), (-5.0, "0")])
 def test_retry_after_is_bounded(seconds: float, expected: str) -> None:
     limited = problem_response(RateLimitError("secret words", status=429, retry_after=seconds))

@@ -126,12 +126,20 @@ def install_error_handlers(app: Starlette) -> None:
     empty and has status 499. A WebSocket is closed with code 1011 and the title of the problem details. A
     `SessionClosedError` and errors with status 500 are logged by the logger ``wonder_customers``.
 
+    A group of only these errors is handled like the first one with status 5xx, else like the first.
+
     Args:
         app: The application.
     """
 
-    async def failed(connection: Any, error: Exception) -> Any:
-        assert isinstance(error, WonderCustomersError)  # noqa: S101 - the handler is registered for this class
+    async def failed(connection: Any, error: Any) -> Any:
+        if isinstance(error, ExceptionGroup):
+            if error.split(WonderCustomersError)[1] is not None:
+                raise error
+            severe = error.subgroup(lambda it: not isinstance(it, ExceptionGroup) and problem(it).status >= 500)
+            error = severe or error
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
         response = problem_response(error)
         if response.status_code == 500 or isinstance(error, SessionClosedError):
             _LOG.error("a request ended with status %d: %s", response.status_code, error, exc_info=error)
@@ -142,6 +150,7 @@ def install_error_handlers(app: Starlette) -> None:
 
     app.add_exception_handler(WonderCustomersError, failed)
     app.add_exception_handler(ClientDisconnected, gone)
+    app.exception_handlers.setdefault(ExceptionGroup, failed)
 
 
 async def _sendable(connection: HTTPConnection, response: Response, reason: str | None = None) -> Response | None:
