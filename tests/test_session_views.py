@@ -171,7 +171,9 @@ async def test_options_of_a_view_apply_to_its_requests(simulator: SimulatorServe
         draft = fresh("wonder")
         await it.create(draft)
         simulator.request_log.clear()
-        view = it.with_options(headers={"X-Shop": "eu"}, language="zh-HK", deadline=5)
+        view = it.with_options(
+            headers={"X-Shop": "eu", "x-datadog-trace-id": "4111111111111111"}, deadline=5, language="zh-HK"
+        )
         for caller in (view, it, view.with_options(headers={})):
             await caller.get_by_reference(str(draft.reference))
     changed, usual, without_header = (recorded.headers for recorded in simulator.request_log.all())
@@ -220,6 +222,9 @@ async def test_view_of_another_account_takes_options_but_not_the_language(simula
         ({"headers": {"X-Shop": "a\r\nX-Other: b"}}, "printable ASCII"),
         ({"headers": {"X-Shop": 1}}, "printable ASCII"),
         ({"headers": ["X-Shop"]}, "must be a mapping"),
+        ({"headers": {"X-Note": "card 4111 1111 1111 1111"}}, "headers: X-Note contains a card number"),
+        ({"headers": {"X-4111111111111111": "a"}}, "headers: a name contains a card number"),
+        ({"headers": {"X-CVV": "123"}}, "headers: X-CVV contains a card's security code"),
         ({"language": "de"}, "language must be"),
         ({"deadline": 0}, "deadline"),
         ({"timeout": 1}, "unknown option 'timeout'"),

@@ -9,6 +9,7 @@ from attrs import evolve, field, frozen
 
 from wonder_customers._core.arguments import checked_policy
 from wonder_customers._core.waits import StopSignal
+from wonder_customers._support.card_data import find_card_data
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.retry import RetryPolicy, with_deadline
@@ -21,6 +22,8 @@ _RESERVED: Final = re.compile(
     "|user-agent|x-request-id|x-i18n-lang|(proxy-)?authorization|credential|nonce|signature|x-user-.*|x-access-token",
     re.IGNORECASE,
 )
+_TRACING: Final = re.compile("trace|span|parent|b3", re.IGNORECASE)
+"""Names of headers whose values are random numbers, which can look like card numbers."""
 
 
 class SessionOptions(TypedDict, total=False):
@@ -97,4 +100,6 @@ def _checked_headers(headers: object) -> tuple[Header, ...]:
                 f"headers: the value of {name} must be a non-empty string of printable ASCII characters that neither"
                 " starts nor ends with a space"
             )
+        for place, problem in () if _TRACING.search(name) else find_card_data({name: value}):
+            raise ConfigurationError(f"headers: {place or 'a name'} {problem}, which must not be sent")
     return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())
