@@ -1,9 +1,11 @@
 """Writes for one customer keep their order, by reference and by id, and across the sessions of a process."""
 
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import anyio
+import httpx
 import orjson
 import pytest
 from gateway_responses import UUID, monri_customer
@@ -103,6 +105,19 @@ def test_two_credentials_of_one_merchant_share_the_order_of_writes(wonder: Wonde
     assert not any("first" in it or "second" in it for it in map(str, merchants)), "no credential in plain text"
 
 
+def returned(transport: httpx.MockTransport) -> httpx.MockTransport:
+    return transport
+
+
+async def test_functions_that_return_mocks_do_not_share_the_order_of_writes() -> None:
+    merchants = []
+    mocks = [httpx.MockTransport(lambda _: httpx.Response(200)) for _ in range(2)]
+    for mock in mocks:
+        async with CustomerSession(Monri("k", "t"), transport=partial(returned, mock)) as session:
+            merchants += [it.raw._account_context.merchant for it in (session, session.with_options(deadline=1))]
+    assert merchants[0] == merchants[1] != merchants[2] == merchants[3]
+
+
 async def test_closed_session_sends_no_retry() -> None:
     gateway = SlowGateway()
     gateway.lost = True
@@ -153,7 +168,10 @@ class SecondRequestWaits:
         pass
 
 
-@pytest.mark.parametrize("transport", [None, HttpxTransport, "instance"])
+@pytest.mark.parametrize(
+    "transport",
+    [None, HttpxTransport, "instance", lambda: HttpxTransport(), httpx.AsyncHTTPTransport],  # noqa: PLW0108
+)
 async def test_update_that_waits_for_the_rate_limit_undoes_no_write(
     customer_simulator: CustomerSimulator, transport: Any
 ) -> None:

@@ -77,6 +77,7 @@ class SessionState:
     loop: object = None
     closed: bool = False
     views: int = 0  # created so far
+    _contexts: list[AccountContext] = field(factory=list)  # created before the session was opened
 
     def __attrs_post_init__(self) -> None:
         self.accounts = AccountStates(self.executor.waits.clock, self.policy.budget)
@@ -85,6 +86,10 @@ class SessionState:
         """Open the session on the running event loop."""
         self.transport, self.transport_description = select_transport(self.transport_argument, self.max_connections)
         self.executor.runner.use(self.transport)
+        if getattr(self.transport, "reaches_origin", False) is True:  # not known earlier if a function returned it
+            for context in self._contexts:
+                context.merchant = context.owner
+        self._contexts.clear()
         self.executor.runner.user_agent = user_agent(self.app_info)
         if self.transport is not self.transport_argument:
             self.executor.runner.slots = DividedSlots(self.max_connections)
@@ -123,12 +128,15 @@ class SessionState:
         owner = f"{dialect.origin} {merchant}" if isinstance(merchant, str) else (dialect.origin, merchant)
         secrets, place = secrets_of(account), self.transport_argument
         # A transport of the caller may connect to any server, so its gateways are not those of other sessions.
-        if getattr(place, "reaches_origin", False) is True:
+        if getattr(place if self.transport is None else self.transport, "reaches_origin", False) is True:
             place = None
         keys = owner if place is None else f"{owner} {id(place)}" if isinstance(owner, str) else (owner, id(place))
-        return AccountContext(
+        context = AccountContext(
             dialect, keys, state, settings.policy, secrets, settings.stop, settings.headers, source, owner
         )
+        if self.transport is None:
+            self._contexts.append(context)
+        return context
 
     def stats(self, account: AccountState | None = None) -> "Stats":
         """Return the statistics of an account, or of all accounts if `account` is None."""

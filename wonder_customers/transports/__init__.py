@@ -75,7 +75,8 @@ def select_transport(transport: Any, max_connections: int) -> tuple[Transport, s
     if hasattr(transport, "handle_async_request"):
         pooled = any(kind.__name__ == "AsyncHTTPTransport" for kind in type(transport).__mro__)
         each = factory if pooled and factory is not None else transport
-        made = _httpx(max_connections, each, close_transport=factory is not None)
+        made: Any = _httpx(max_connections, each, close_transport=factory is not None)
+        made.reaches_origin = pooled  # others, such as MockTransport, do not open connections
         return made, f"HttpxTransport over {type(transport).__name__}"
     return _default(max_connections) if transport is None else (transport, type(transport).__name__)
 
