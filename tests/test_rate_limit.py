@@ -1,6 +1,7 @@
 """Rate limits: no period contains more requests than allowed, and the adaptive limit finds the gateway's rate."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -187,6 +188,17 @@ async def test_fixed_rate_is_kept_after_a_stall() -> None:
     time.now += 3.0
     await run(gateway, limit, requests=20)
     assert most_within(gateway.arrivals, 1.0) <= 10
+
+
+async def test_time_that_a_test_sets_is_not_the_time_of_later_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package freezegun replaces `time.monotonic`."""
+    limit = RateLimit(100)
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: 1e9)
+        await limit.acquire(Transmission())
+    with anyio.fail_after(5):
+        for _ in range(2):
+            await limit.acquire(Transmission())
 
 
 async def test_fixed_rate_below_one_per_second() -> None:
