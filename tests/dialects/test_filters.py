@@ -76,6 +76,13 @@ def test_invalid_condition_is_refused(kind: Any, name: str, value: Any, words: s
     assert words in str(caught.value)
 
 
+def test_filters_are_compared_by_value() -> None:
+    """Assertions of mocks compare arguments: ``listing.assert_called_with(filter=PaydockFilter(status="active"))``."""
+    filters = [PaydockFilter(search="a"), PaydockFilter(search="a"), PaydockFilter(email="a"), WonderFilter(), None]
+    assert [it == filters[0] for it in filters] == [True, True, False, False, False]
+    assert len(set(filters)) == 4
+
+
 def test_search_and_email_cannot_be_combined() -> None:
     with pytest.raises(InvalidRecordError, match=r"filter\.email .* must not be combined with search"):
         PaydockFilter(search="Ada", email="ada@b.test")

@@ -96,6 +96,12 @@ class CustomerFilter(ABC, Generic[AnyAccount_contra]):
         """Return the query parameters of all conditions."""
         return {self.parameter(name): value for name, value in self._values.items()}
 
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._values == self._values
+
+    def __hash__(self) -> int:
+        return hash((type(self), *sorted(self._values.items())))
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}=…' for name in self._values)})"
 
