@@ -41,6 +41,19 @@ def test_version_is_that_of_the_installed_package() -> None:
     assert wonder_customers.__version__ == importlib.metadata.version("wonder-customers")
 
 
+def test_version_of_a_package_without_metadata_is_unknown(tmp_path: Path) -> None:
+    """A program of PyInstaller or zipapp contains the package without its metadata."""
+    (tmp_path / "wonder_customers").symlink_to(Path(wonder_customers.__file__).parent)
+    (tmp_path / "program.py").write_text(
+        "import importlib.metadata\n"
+        "importlib.metadata.MetadataPathFinder.find_distributions = lambda *_: iter(())\n"
+        "from wonder_customers import *\n"
+        "print(__version__)\n"
+    )
+    program = [sys.executable, str(tmp_path / "program.py")]
+    assert subprocess.run(program, capture_output=True, text=True, check=True).stdout == "unknown\n"
+
+
 def test_unknown_attribute_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'unknown'"):
         getattr(wonder_customers, "unknown")  # noqa: B009

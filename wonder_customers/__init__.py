@@ -153,9 +153,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Loaded on first use: the metadata and the events take longer to load than many programs need.
     if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415
+        from wonder_customers._support.installed_version import installed_version  # noqa: PLC0415
 
-        return version("wonder-customers")
+        return installed_version() or "unknown"  # a program that contains the package without its metadata
     if name in {"Event", "Observer", "Stats"}:
         from wonder_customers import events  # noqa: PLC0415
 
