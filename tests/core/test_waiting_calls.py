@@ -177,6 +177,30 @@ def test_accounts_are_identified_by_their_values() -> None:
     assert [found.index(it) for it in found] == [0, 1, 2, 3, 0]
 
 
+def test_views_can_be_created_in_several_threads() -> None:
+    """Web frameworks call functions that are not async in threads, such as one that selects a tenant."""
+    order: list[str] = []
+    account = Monri("key", "token")
+
+    def create(name: str) -> None:
+        session.for_account(account)
+        order.append(name)
+
+    other = threading.Thread(target=create, args=["second"])
+
+    def clock() -> float:  # called while the first view is created
+        if other.ident is None:
+            other.start()
+            other.join(0.05)
+        return 0.0
+
+    session = CustomerSession(account)
+    session._shared.accounts.clock = clock
+    create("first")
+    other.join()
+    assert order == ["first", "second"]
+
+
 @pytest.mark.parametrize("how", ["aclose", "async with", "exhausted"])
 async def test_listing_that_is_left_early_warns_of_nothing(how: str) -> None:
     page = {"resource": {"data": [{"_id": f"{n:024x}"} for n in range(3)], "count": 3}, "error": None, "status": 200}

@@ -4,6 +4,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from hashlib import blake2b
+from threading import RLock
 from typing import Any, Final
 from weakref import ref
 
@@ -103,6 +104,7 @@ class AccountStates:
     _states: dict[Hashable, "_Reference"] = field(factory=dict)
     _recent: OrderedDict[AccountState, float] = field(factory=OrderedDict)
     _gone: Counts = field(factory=Counts)
+    changing: RLock = field(factory=RLock)  # reentrant, because the garbage collector may run other code meanwhile
 
     def __len__(self) -> int:
         return len(self._states)

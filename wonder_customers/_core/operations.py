@@ -89,7 +89,6 @@ class SessionState:
         if getattr(self.transport, "reaches_origin", False) is True:  # not known earlier if a function returned it
             for context in self._contexts:
                 context.merchant = context.owner
-        self._contexts.clear()
         self.executor.runner.user_agent = user_agent(self.app_info)
         if self.transport is not self.transport_argument:
             self.executor.runner.slots = DividedSlots(self.max_connections)
@@ -120,7 +119,8 @@ class SessionState:
         """Return the context of an account with `settings`."""
         source = settings.localized(account)
         dialect = source.dialect()
-        state = self.accounts.of(account, dialect)
+        with self.accounts.changing:  # web frameworks may create views in threads
+            state = self.accounts.of(account, dialect)
         self.executor.runner.slots.divided = self.accounts.several
         # By origin: the base URL may be spelled in several ways.
         merchant = identity(account if dialect.merchant is None else dialect.merchant)
