@@ -81,13 +81,10 @@ def equal_after_normalisation(field: str, sent: Any, held: Any) -> bool:
 
 
 def is_changed_form(sent: str, stored: str) -> bool:
-    """Return whether a gateway may have changed the reference `sent` to `stored`.
-
-    A gateway that changes letter case changes all letters, so references in mixed case, such as ids of Salesforce that
-    differ only in case, are different references.
-    """
+    """Return whether a gateway may have changed the reference `sent` to `stored`."""
     plain, found = (_text(normal_form("NFKC", it)) for it in (sent, stored))
     number = plain.lstrip("0") if plain.isdecimal() else ""
+    # References in mixed case that differ only in case, such as ids of Salesforce, are different references.
     return found in {plain, plain.lower(), plain.upper(), number or plain}
 
 

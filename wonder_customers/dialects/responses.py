@@ -26,10 +26,10 @@ from wonder_customers.records import Customer
 from wonder_customers.wire import HttpResponse
 
 __all__ = [
-    "CHANGED_REFERENCE",
     "Subject",
     "as_authentication",
     "as_creation",
+    "changed_reference",
     "checked_sender",
     "denied",
     "error_object",
@@ -46,12 +46,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-CHANGED_REFERENCE: Final = (
-    "The gateway may store the reference in another form (spaces, letter case, leading zeros). Read the customer by the"
-    " `id` of this error, and use the reference that it has."
-)
-"""The hint of errors about a customer whose reference differs only in its form."""
 
 
 def same_id(requested: str, received: object) -> bool:
@@ -73,11 +67,17 @@ def require_match(
         if received != requested and received is not None and not (name == "id" and same_id(requested, received)):
             error = mismatch_error("customer", name, response)
             if name == "reference" and is_changed_form(requested, received):
-                error.id, error.hint = customer.id, CHANGED_REFERENCE
+                raise changed_reference(error, customer.id)
             raise error
         return customer
 
     return decode
+
+
+def changed_reference(error: InvalidResponseError, id: str) -> InvalidResponseError:
+    """Return `error` with the id of a customer whose reference differs only in its form, and with a hint."""
+    error.id, error.hint = id, f"The gateway may change references. Read the customer {id}, and use its reference."
+    return error
 
 
 def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpResponse], Customer]:

@@ -19,9 +19,9 @@ from wonder_customers.dialects.paydock import codec
 from wonder_customers.dialects.paydock.errors import is_refusal, refusal
 from wonder_customers.dialects.paydock.filters import PaydockFilter
 from wonder_customers.dialects.responses import (
-    CHANGED_REFERENCE,
     Subject,
     as_creation,
+    changed_reference,
     denied,
     error_object,
     invalid_response,
@@ -135,9 +135,7 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
             more = bool(new) and (follows or (others and not found))
         # Letter case and leading zeros can also be those of another customer, so only a create is refused.
         if alike and not found and (creates or equal_after_normalisation("reference", alike.reference, reference)):
-            error = _undecided("a customer whose reference differs only in its form", reference)
-            error.id, error.hint = alike.id, CHANGED_REFERENCE
-            raise error
+            raise changed_reference(_undecided("a reference that differs only in its form", reference), alike.id)
         if lacking and not shown:
             raise _undecided("only customers without a reference, so references cannot be compared", reference)
         if not found:
