@@ -56,6 +56,16 @@ async def test_one_thread_per_core_and_the_rest_inline() -> None:
         signer = BlockingSigner()
 
 
+async def test_signature_is_made_inline_if_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    signer, pool = BlockingSigner(), SignerPool(2)
+    signer.release()
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert [await pool.make(partial(signer.sign, number)) for number in range(3)] == [0, 1, 2]
+
+
 async def test_pool_does_not_wait_for_busy_threads_of_the_program() -> None:
     limiter = anyio.to_thread.current_default_thread_limiter()
     signer, pool = BlockingSigner(), SignerPool(2)

@@ -23,12 +23,14 @@ class SignerPool:
 
     async def make(self, sign: Callable[[], T]) -> T:
         """Return the result of `sign`."""
-        if not self._free:  # waiting for a thread would take longer
-            # One signature at a time, so that the event loop serves other tasks in between.
-            async with self._local_lock:
-                return sign()
-        self._free -= 1
-        try:
-            return await anyio.to_thread.run_sync(sign, limiter=self._threads)
-        finally:
-            self._free += 1
+        if self._free:  # else waiting for a thread would take longer
+            self._free -= 1
+            try:
+                return await anyio.to_thread.run_sync(sign, limiter=self._threads)
+            except RuntimeError:
+                pass  # no thread could be started
+            finally:
+                self._free += 1
+        # One signature at a time, so that the event loop serves other tasks in between.
+        async with self._local_lock:
+            return sign()
