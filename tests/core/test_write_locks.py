@@ -180,9 +180,9 @@ async def test_oldest_links_releases_and_created_customers_are_removed(monkeypat
         key = ("merchant", "id", f"id-{number}")
         assert it.acquire_nowait(key)
         it.release(key)
-        it.add_created(("merchant", "reference", f"ref-{number}"), f"id-{number}", 60)
+        it.unconfirmed.add_created(("merchant", "reference", f"ref-{number}"), f"id-{number}", 60)
     assert [key[2] for key in it._links] == ["id-1", "id-3"]
-    created = [it.created(("merchant", "reference", f"ref-{number}")) for number in (1, 2, 3)]
+    created = [it.unconfirmed.created(("merchant", "reference", f"ref-{number}")) for number in (1, 2, 3)]
     assert created == ["id-1", None, "id-3"]
     reference, by_id = ("merchant", "reference", "ref-3"), ("merchant", "id", "id-3")
     assert it.with_linked([by_id]) == it.with_linked([reference, by_id]) == [reference, by_id]

@@ -8,10 +8,19 @@ import anyio
 import httpx
 import orjson
 import pytest
-from gateway_responses import UUID, monri_customer
+from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, paydock_list
 
 from scripted_transport import NO_RESPONSE, draft, make_harness, respond, wonder_account
-from wonder_customers import CustomerPatch, CustomerSession, Monri, OutcomeUnknownError, RateLimit, RetryPolicy, Wonder
+from wonder_customers import (
+    CustomerPatch,
+    CustomerSession,
+    Monri,
+    OutcomeUnknownError,
+    Paydock,
+    RateLimit,
+    RetryPolicy,
+    Wonder,
+)
 from wonder_customers.rate_limit import RequestResult
 from wonder_customers.testing import CustomerSimulator
 from wonder_customers.transports.httpx import HttpxTransport
@@ -70,6 +79,41 @@ async def test_unconfirmed_write_is_known_to_other_sessions_of_the_process() -> 
         began = anyio.current_time()
         await second.update(UUID, CustomerPatch(email="new@example.org"))
         assert anyio.current_time() - began > 0.1
+
+
+class LateSearch:
+    """A Paydock whose search finds a customer only from the third time on."""
+
+    def __init__(self) -> None:
+        self.searches = self.created = 0
+
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        held = {"_id": HEX24, "reference": "r-1", "first_name": "Ada"}
+        transmission.sent, transmission.status = True, 200
+        body = paydock_customer(**held)
+        if signed_request.target.startswith("/v1/customers?"):
+            self.searches += 1
+            body = paydock_list(held) if self.searches > 2 else paydock_list()
+        self.created += signed_request.method == "POST" and signed_request.target == "/v1/customers"
+        return HttpResponse(200, {}, orjson.dumps(body))
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_customer_created_on_an_earlier_event_loop_is_not_created_again(backend: str) -> None:
+    """Some programs run each call on an event loop of its own, such as tasks of Celery."""
+    gateway = LateSearch()
+
+    async def upsert() -> None:
+        policy = RetryPolicy(confirmation_window=0.1)
+        async with CustomerSession(Paydock("key"), transport=gateway, retry=policy) as session:
+            await session.upsert(draft())
+
+    for _ in range(2):
+        anyio.run(upsert, backend=backend)
+    assert gateway.created == 1
 
 
 async def test_unconfirmed_upsert_holds_back_an_update_by_id_of_the_same_customer() -> None:

@@ -257,7 +257,7 @@ class Executor:
             if key not in call_context.held:
                 await self.order.lock(call_context, key)
         if call_context.account_context.dialect.search_is_late and call_context.operation == Operation.UPSERT:
-            await self._wait_for_search(call_context, call, self.order.locks.created(keys[0]))
+            await self._wait_for_search(call_context, call, self.order.locks.unconfirmed.created(keys[0]))
         if not self.order.locks.unconfirmed:
             return None
         waited = await self.order.wait_for_unconfirmed(call_context, self.order.locks.with_linked(keys), call)

@@ -33,6 +33,7 @@ class UnconfirmedWrites:
     clock: Callable[[], float] = system_clock.monotonic
     _writes: dict[Key, tuple[bytes, float]] = field(factory=dict)
     _order: deque[tuple[Key, float]] = field(factory=deque)
+    _created: OrderedDict[Key, tuple[str, float]] = field(factory=OrderedDict)
     # Event loops in several threads use the object. Reentrant, because the garbage collector may close a call, which
     # adds its write, while this thread adds another.
     _changing: RLock = field(factory=RLock)
@@ -73,10 +74,24 @@ class UnconfirmedWrites:
         found = [self._writes.get(key) for key in keys]
         return max((it[1] - now for it in found if it is not None and it[0] != same), default=0.0)
 
+    def add_created(self, key: Key, id: str, seconds: float) -> None:
+        """Record that a customer was created, which a search may not show within the next `seconds`."""
+        with self._changing:
+            self._created[key] = id, self.clock() + seconds
+            self._created.move_to_end(key)
+            if len(self._created) > _LINKS:
+                self._created.popitem(last=False)
+
+    def created(self, key: Key) -> str | None:
+        """Return the id of a customer that was created recently; None if no search can be late."""
+        found, until = self._created.get(key, (None, 0.0))
+        return found if until > self.clock() else None
+
     def clear(self) -> None:
         """Remove all writes."""
         self._writes.clear()
         self._order.clear()
+        self._created.clear()
 
 
 @define(eq=False)
@@ -89,7 +104,6 @@ class WriteLocks:
     _links: OrderedDict[Key, Key] = field(factory=OrderedDict)
     _last: OrderedDict[Key, int] = field(factory=OrderedDict)
     _forgotten: int = 0
-    _created: OrderedDict[Key, tuple[str, float]] = field(factory=OrderedDict)
 
     @property
     def waiting(self) -> int:
@@ -103,18 +117,6 @@ class WriteLocks:
         self._links.move_to_end(key)
         if len(self._links) > _LINKS:
             self._links.popitem(last=False)
-
-    def add_created(self, key: Key, id: str, seconds: float) -> None:
-        """Record that a customer was created, which a search may not show within the next `seconds`."""
-        self._created[key] = id, self.unconfirmed.clock() + seconds
-        self._created.move_to_end(key)
-        if len(self._created) > _LINKS:
-            self._created.popitem(last=False)
-
-    def created(self, key: Key) -> str | None:
-        """Return the id of a customer that was created recently; None if no search can be late."""
-        found, until = self._created.get(key, (None, 0.0))
-        return found if until > self.unconfirmed.clock() else None
 
     def with_linked(self, keys: Sequence[Key]) -> list[Key]:
         """Return `keys` and the known references of their ids, references first."""
@@ -250,7 +252,7 @@ class WriteOrder:
             self.locks.link(context.merchant, record.reference, record.id)
             if created and context.dialect.search_is_late:
                 key = customer_key(context.merchant, "reference", record.reference)
-                self.locks.add_created(key, record.id, context.policy.confirmation_window)
+                self.locks.unconfirmed.add_created(key, record.id, context.policy.confirmation_window)
 
     def mark_unconfirmed(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], transmission: Transmission
