@@ -22,8 +22,7 @@ _RESERVED: Final = re.compile(
     "|user-agent|x-request-id|x-i18n-lang|(proxy-)?authorization|credential|nonce|signature|x-user-.*|x-access-token",
     re.IGNORECASE,
 )
-_TRACING: Final = re.compile("trace|span|parent|b3", re.IGNORECASE)
-"""Names of headers whose values are random numbers, which can look like card numbers."""
+_TRACING: Final = re.compile("trace|span|parent|b3", re.IGNORECASE)  # their numbers can look like card numbers
 
 
 class SessionOptions(TypedDict, total=False):

@@ -21,8 +21,7 @@ class Clock(Protocol):
 
 
 _replacements: list[Clock] = []
-# In a tuple, where freezegun does not replace it: times that tests set would later be those of earlier requests.
-_SYSTEM: Final = (time.monotonic,)
+_SYSTEM: Final = (time.monotonic,)  # in a tuple, where freezegun does not replace it: requests outlive a test
 
 
 def monotonic() -> float:
