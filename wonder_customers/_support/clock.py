@@ -21,7 +21,7 @@ class Clock(Protocol):
 
 
 _replacements: list[Clock] = []
-_SYSTEM: Final = (time.monotonic,)  # in a tuple, where freezegun does not replace it: requests outlive a test
+_SYSTEM: Final = (time.monotonic,)  # in a tuple, where freezegun does not replace it; rate limits outlive a test
 
 
 def monotonic() -> float:
