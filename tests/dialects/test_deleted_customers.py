@@ -12,6 +12,7 @@ from wonder_customers import (
     CustomerSession,
     GatewayUnavailableError,
     InvalidRequestError,
+    InvalidResponseError,
     NotFoundError,
     PermissionDeniedError,
     RetryPolicy,
@@ -131,10 +132,30 @@ async def test_deletion_that_the_response_denies_is_not_done(value: Any) -> None
     async with wire.session(ACCOUNTS["wonder"]()) as session:
         with pytest.raises(InvalidRequestError, match="the token was not deleted"):
             await session.delete_payment_token(UUID, "t")
-    wire = MockGateway(json_response(200, {"success": value}))
+    wire = MockGateway(*[json_response(200, {"success": value})] * 2)
     async with wire.session(ACCOUNTS["wonder"]()) as session:
         with pytest.raises(InvalidRequestError):
             await session.delete_payment_token(UUID, "t")
+    async with wire.session(ACCOUNTS["monri"]()) as session:
+        with pytest.raises(InvalidRequestError):
+            await session.delete(UUID)
+
+
+@pytest.mark.parametrize("body", [{"message": "Customer not found"}, {"error_message": "no"}, {"data": {}, "id": ""}])
+@pytest.mark.parametrize("gateway", ["monri", "wonder"])
+async def test_response_that_states_nothing_about_the_deletion_leaves_it_unknown(gateway: str, body: Any) -> None:
+    answers = [body, {}, {"success": True}, {"status": "deleted"} if gateway == "monri" else {"code": "200"}]
+    wire = MockGateway(*[json_response(200, it) for it in answers])
+    async with wire.session(ACCOUNTS[gateway]()) as session:
+
+        async def delete() -> None:
+            await (session.delete(UUID) if gateway == "monri" else session.delete_payment_token(UUID, "t"))
+
+        with pytest.raises(InvalidResponseError, match="does not show that the") as caught:
+            await delete()
+        assert caught.value.applied == "unknown"
+        for _ in answers[1:]:
+            await delete()
 
 
 @pytest.mark.parametrize("value", [False, "false"])

@@ -42,6 +42,7 @@ __all__ = [
     "require_match",
     "response_object",
     "same_id",
+    "unconfirmed_deletion",
     "unusable_value",
 ]
 
@@ -199,6 +200,11 @@ def not_deleted(what: str, status: int) -> InvalidRequestError:
     error = InvalidRequestError(f"the response reports that the {what} was not deleted", status=status)
     error.hint = f"Read the {what} to see its state, or ask the gateway's support for the reason."
     return error
+
+
+def unconfirmed_deletion(what: str, status: int) -> InvalidResponseError:
+    """Return the error for an accepted response whose body states nothing about the deletion."""
+    return invalid_response(f"the response does not show that the {what} was deleted", status)
 
 
 def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from wonder_customers.dialects.responses import (
     require_match,
     response_object,
     same_id,
+    unconfirmed_deletion,
 )
 from wonder_customers.errors import CallError, ConflictError, InvalidResponseError, NotFoundError
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken
@@ -283,8 +284,10 @@ def _deletion(requested: str, response: HttpResponse) -> None:
     if not response.body.strip() and response.status < 300:
         return
     body = _approved(response, "deleted")
-    if denied("deleted", body):
+    if denied("deleted", body) or denied("success", body):
         raise not_deleted("customer", response.status)
+    if body and not any(map(body.get, ("status", "deleted", "success", "uuid", "id"))):
+        raise unconfirmed_deletion("customer", response.status)
     # The documented key is ``id``, and the gateway's clients read ``uuid``.
     named = [it for it in (body.get("uuid"), body.get("id")) if it]
     if named and not any(same_id(requested, it) for it in named):

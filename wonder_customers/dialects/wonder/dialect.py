@@ -30,6 +30,7 @@ from wonder_customers.dialects.responses import (
     require_match,
     response_object,
     same_id,
+    unconfirmed_deletion,
 )
 from wonder_customers.dialects.wonder import codec
 from wonder_customers.dialects.wonder.filters import WonderFilter
@@ -191,8 +192,8 @@ def _total(response: HttpResponse) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
 
 
-def _accepted(response: HttpResponse, about: Subject = "customer") -> Any:
-    """Return the ``data`` of an accepted response."""
+def _accepted(response: HttpResponse, about: Subject = "customer") -> dict[str, Any]:
+    """Return the body of an accepted response."""
     failed = response.status >= 400
     body = error_object(response.body) if failed else response_object("Wonder", response)
     code, error_code = body.get("code"), body.get("error_code")
@@ -201,7 +202,7 @@ def _accepted(response: HttpResponse, about: Subject = "customer") -> Any:
     refused = code not in (None, 200, "200") or error_code not in (None, "", 0, "0")
     if failed or refused or denied("success", body):
         raise _refusal(response.status, body, about)
-    return body.get("data")
+    return body
 
 
 def _refusal(received: int, body: dict[str, Any], about: Subject) -> CallError:
@@ -233,7 +234,7 @@ def _refusal(received: int, body: dict[str, Any], about: Subject) -> CallError:
 
 
 def _part(name: str, response: HttpResponse) -> Any:
-    data = _accepted(response, "token" if name.startswith("payment") else "customer")
+    data = _accepted(response, "token" if name.startswith("payment") else "customer").get("data")
     if not isinstance(data, dict):
         raise invalid_response("the field `data` in the response is missing or not an object", response.status)
     if data and name not in data:
@@ -287,6 +288,9 @@ def _tokens(response: HttpResponse) -> tuple[PaymentToken, ...]:
 def _deletion(response: HttpResponse) -> None:
     if not response.body.strip() and response.status < 300:
         return
-    data = _accepted(response, "token")
+    body = _accepted(response, "token")
+    data = body.get("data")
     if isinstance(data, dict) and denied("success", data):
         raise not_deleted("token", response.status)
+    if body and not (body.get("code") or body.get("success") or data):
+        raise unconfirmed_deletion("token", response.status)
