@@ -120,6 +120,11 @@ OTHERS = [
     {"message": "The customer is blocked and cannot be deleted"},
     {"errors": {"email": ["domain does not exist"]}},
     {"errors": {"country": ["does not exist"], "phone": ["was already verified"]}},
+    {"message": "customer_email has already been taken"},
+    {"message": 'duplicate key value violates unique constraint "index_customers_on_email"'},
+    {"message": "company_id not found"},
+    {"message": "Wrong parameter", "code": "NOT_FOUND"},
+    {"message": "客户电话已存在"},
 ]
 
 
@@ -146,6 +151,15 @@ ABOUT: list[tuple[dict[str, Any], type[GatewayError]]] = [
     ({"errors": {"merchant_customer_id": ["has already been taken"], "email": ["is invalid"]}}, ConflictError),
     ({"message": "Reference must be unique"}, ConflictError),
     ({"message": "already exists"}, ConflictError),
+    ({"message": "customer not exist"}, NotFoundError),
+    ({"message": "No customer with this id"}, NotFoundError),
+    ({"message": "merchantCustomerId in use"}, ConflictError),
+    ({"message": "CUSTOMER_NOT_FOUND"}, NotFoundError),
+    ({"message": "Wrong parameter", "code": "CustomerNotFound"}, NotFoundError),
+    ({"code": "NOT_FOUND"}, NotFoundError),
+    ({"message": "客戶不存在"}, NotFoundError),
+    ({"message": "客户已存在"}, ConflictError),
+    ({"message": "客户已被删除"}, NotFoundError),
 ]
 
 

@@ -265,22 +265,33 @@ _TEMPORARY: Final[Mapping[int, tuple[str, str]]] = {
     ),
 }
 """The meaning and the hint of temporary refusals, by status."""
-_TAKEN: Final = re.compile(r"\b(already|taken|duplicate|not unique|must be unique)\b", re.IGNORECASE)
+_JOINED: Final = re.compile(r"_(?![iI][dD](?![a-zA-Z]))|(?<=[a-z])(?=[A-Z](?!d\b))")
+"""The places between the words of names, such as ``CUSTOMER_NOT_FOUND`` and ``NotFound``, but not in ``company_id``."""
+# Wonder's messages may be in Chinese (`Wonder.language`).
+_TAKEN: Final = re.compile(
+    r"\b(already|taken|duplicated?|in use|not unique|must be unique)\b|已存在|已[經经]存在|重[复複]", re.IGNORECASE
+)
 _MISSING: Final = re.compile(
-    r"\b(not (be )?found|no such|(does not|doesn't) exist|unknown customer|no (customer|record) (was )?found"
-    r"|(cannot|can't|could not|couldn't|unable to) (find|locate))\b",
+    r"\b(not (be )?found|no such|(not|doesn't) exists?|unknown customer"
+    r"|no (customer|record)s? ((was |were )?found|with)|(can( ?not|'t)|could(n't| not)|unable to) (find|locate))\b"
+    r"|不存在|找不到|未找到",
     re.IGNORECASE,
 )
-_DELETED: Final = re.compile(r"\b(already\b.*|(is|was|has been) )(deleted|archived|removed)\b", re.IGNORECASE)
+_DELETED: Final = re.compile(
+    r"\b(already\b.*|(is|was|has been) )(deleted|archived|removed)\b|已[被經经]?[删刪]除", re.IGNORECASE
+)
 _UNSPECIFIC: Final = re.compile(
     r"\W*((it|the|has|have|been|is|was|already|exists?|taken|duplicate|entry|value|not|unique|must|be|found|no|such|does|"
     r"doesn't|error|deleted|archived|removed)\b\W*)*",
     re.IGNORECASE,
 )
 """A message that names nothing, so that it is about the requested customer."""
-_CUSTOMER: Final = re.compile(r"customer|reference|\b(record|resource|object|entity|u?u?id)\b", re.IGNORECASE)
+_CUSTOMER: Final = re.compile(
+    r"customer|reference|客[户戶]|[顾顧]客|\b(record|resource|object|entity|u?u?id)\b", re.IGNORECASE
+)
 _OTHERS: Final = re.compile(
-    r"\b(token|gateway|payment|card|source|e-?mail|phone|country|currency|limit|quota)\b", re.IGNORECASE
+    r"\b(token|gateway|payment|card|source|e-?mail|phone|country|currency|limit|quota)\b|[電电][話话]|[郵邮]|支付|卡",
+    re.IGNORECASE,
 )
 _TOKEN: Final = re.compile(rf"token|payment|source|{_CUSTOMER.pattern}", re.IGNORECASE)
 _ELSEWHERE: Final = re.compile(r"\b(route|path|url|endpoint|api|merchant|gateway|host|page)\b", re.IGNORECASE)
@@ -290,11 +301,15 @@ Subject = Literal["customer", "token"]
 
 
 def _meaning(
-    status: int, message: str, fields: Mapping[str, Iterable[str]], about: Subject
+    status: int, code: str, message: str, fields: Mapping[str, Iterable[str]], about: Subject
 ) -> type[GatewayError] | None:
-    """Return the class of error that a message states about the requested customer or token, else None."""
-    for text in (*message.split("; "), *(f"{name} {text}" for name, texts in fields.items() for text in texts)):
-        named = _TOKEN.search(text) if about == "token" else _CUSTOMER.search(text) and not _OTHERS.search(text)
+    """Return the class of error that a message or a code states about the requested customer or token, else None."""
+    subject = _TOKEN if about == "token" else _CUSTOMER
+    texts = [*message.split("; "), *(f"{name} {text}" for name, texts in fields.items() for text in texts)]
+    if not message or subject.search(code):
+        texts.append(code)
+    for text in (_JOINED.sub(" ", it) for it in texts):
+        named = subject.search(text) and (about == "token" or not _OTHERS.search(text))
         if not named and not _UNSPECIFIC.fullmatch(text):
             continue  # about something else, such as an e-mail address whose domain does not exist
         if _DELETED.search(text):
@@ -338,7 +353,7 @@ def gateway_error(
     if kind is None and (status >= 500 or status in {408, 499}):
         kind = GatewayUnavailableError
     if about is not None and status in {400, 409, 422}:
-        kind = _meaning(status, message_text, fields or {}, about) or kind
+        kind = _meaning(status, code or "", message_text, fields or {}, about) or kind
     if received in {None, status}:
         named = f"HTTP {status}" + (f" {code}" if code else "")
     else:
