@@ -275,7 +275,10 @@ def test_card_expiry_in_other_forms_is_read(value: str) -> None:
     assert len(found) == 1
 
 
-@pytest.mark.parametrize(("value", "expected"), [(0, False), (1, True), ("0", False), ("true", True), ("False", False)])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0, False), (1, True), ("0", False), ("true", True), ("False", False), ("f", False), ("t", True)],
+)
 def test_booleans_in_other_forms_are_read(value: Any, expected: bool) -> None:
     record, found = _read(monri.read_customer, {"uuid": "u", "deleted": value})
     assert record.deleted is expected

@@ -72,6 +72,20 @@ async def test_paydock_default_source_that_is_not_listed_is_kept() -> None:
         assert paydock.read_customer({"_id": HEX24, "default_source": nothing}).default_payment_token is None
 
 
+@pytest.mark.parametrize("default", [HEX24, HEX24.upper(), {"_id": HEX24}, {"_id": HEX24, "type": "card"}], ids=str)
+async def test_paydock_default_source_is_the_listed_source_in_every_form(default: str | Json) -> None:
+    sources = [{"_id": "5f0c2f7a9b1e8d0012345678"}, {"_id": HEX24, "card_number_last4": "4242"}]
+    customer = paydock.read_customer({"_id": "c", "default_source": default, "payment_sources": sources})
+    assert [it.default for it in customer.payment_tokens] == [False, True]
+    assert customer.default_payment_token == customer.payment_tokens[1]
+
+
+async def test_unknown_values_of_a_card_are_in_extra() -> None:
+    card = {"number": "411111******1111", "issuer": "Bank", "billing_address": {"city": "Hong Kong"}}
+    token = wonder.read_token({"token": "t", "credit_card": card})
+    assert token.extra == {"credit_card.issuer": "Bank", "credit_card.billing_address": {"city": "Hong Kong"}}
+
+
 async def test_verify_url_that_is_not_https_is_in_extra_only() -> None:
     for url in ("https://gateway.example/3ds/5f2b", "http://127.0.0.1:8080/3ds/5f2b"):
         assert wonder.read_token({"token": "t", "verify_url": url}).verify_url == url

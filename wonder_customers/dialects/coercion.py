@@ -11,8 +11,8 @@ from wonder_customers.dialects.json import parse_json
 
 __all__ = ["coerce", "expected_name"]
 
-_TRUE: Final = frozenset({1, "1", "true", "yes"})
-_FALSE: Final = frozenset({0, "0", "false", "no"})
+_TRUE: Final = frozenset({1, "1", "true", "t", "yes", "y"})
+_FALSE: Final = frozenset({0, "0", "false", "f", "no", "n"})
 _EARLIEST: Final = 631_152_000
 """The Unix time of the start of 1990 in seconds."""
 _LATEST: Final = 4_102_444_800

@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import evolve
 
+from wonder_customers.dialects import drift
 from wonder_customers.dialects.codec import (
     Json,
     make_converter,
@@ -40,6 +41,7 @@ from wonder_customers.dialects.field_rules import (
     violations,
     wire_names,
 )
+from wonder_customers.dialects.responses import same_id
 from wonder_customers.errors import Violation
 from wonder_customers.records import (
     Address,
@@ -151,18 +153,21 @@ _TOKEN_KEYS = (
 
 def _customer_shape(body: Json) -> tuple[Json, Json]:
     default, sources = body.get("default_source"), body.get("payment_sources")
-    if isinstance(sources, list) and default:
-        sources = [it | {"default": it.get("_id") == default} if isinstance(it, dict) else it for it in sources]
-    if isinstance(default, str):
-        default = {"_id": default, "default": True} if default else None
+    token = default.get("_id") if isinstance(default, dict) else default
+    if isinstance(token, str):
+        if token is not default:
+            drift.report("default_source", "text", "object")
+        details = default if isinstance(default, dict) else {"_id": token}
+        default = details | {"default": True} if token else None
+    if isinstance(token, str) and token and isinstance(sources, list):
+        sources = [it | {"default": same_id(token, it.get("_id"))} if isinstance(it, dict) else it for it in sources]
     shaped = body | {"default_source": default, "payment_sources": [] if sources is None else sources}
     return shaped, unknown_keys(body, _CUSTOMER_KEYS)
 
 
-def _with_default(customer: Customer, body: Json) -> Customer:
-    """Return `customer` with the default token that `default_source` names."""
-    default = body.get("default_source")
-    token = next((it for it in customer.payment_tokens if it.token == default), customer.default_payment_token)
+def _with_default(customer: Customer, _: Json) -> Customer:
+    """Return `customer` with the details of its default token, if `payment_sources` contains it."""
+    token = next((it for it in customer.payment_tokens if it.default), customer.default_payment_token)
     return evolve(customer, default_payment_token=token)
 
 

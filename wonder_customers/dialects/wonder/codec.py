@@ -102,6 +102,7 @@ _SOURCE = wire_names(it for it in CARD_RULES if ".3ds." not in it.wire) | {"addr
 
 _CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"} | {"dial_code"}
 _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra"}
+_CARD_KEYS = frozenset(_CARD)
 
 
 def is_empty(value: Any) -> bool:
@@ -128,6 +129,8 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
 
 def _token_shape(body: Json) -> tuple[Json, Json]:
     extra = unknown_keys(body, _TOKEN_KEYS)
+    if isinstance(card := body.get("credit_card"), dict):
+        extra |= {f"credit_card.{key}": value for key, value in unknown_keys(card, _CARD_KEYS).items()}
     url = body.get("verify_url")
     if url == "":
         return body | {"verify_url": None}, extra
