@@ -63,6 +63,12 @@ async def test_empty_phone_is_no_phone(codec: ModuleType, body: Json) -> None:
     assert codec.read_customer(body | {"phone": ""}).phone is None
 
 
+@pytest.mark.parametrize("phone", [385912345678.0, ["12345678"], {"number": "12345678"}, True], ids=str)
+async def test_phone_that_cannot_be_read_is_in_extra_with_its_dial_code(phone: object) -> None:
+    customer = wonder.read_customer({"uuid": UUID, "dial_code": "+852", "phone": phone})
+    assert (customer.phone, customer.extra) == (None, {"dial_code": "+852", "phone": phone})
+
+
 async def test_paydock_default_source_that_is_not_listed_is_kept() -> None:
     customer = paydock.read_customer({"_id": HEX24, "default_source": "5f0c2f7a9b1e8d0012345678"})
     assert customer.default_payment_token is not None

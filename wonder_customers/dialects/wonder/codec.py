@@ -114,8 +114,12 @@ def is_empty(value: Any) -> bool:
 
 def _customer_shape(body: Json) -> tuple[Json, Json]:
     extra = unknown_keys(body, _CUSTOMER_KEYS)
-    if body.get("phone") in (None, ""):  # only a dial code
+    if (phone := body.get("phone")) in (None, ""):  # only a dial code
         body = body | {"dial_code": None, "phone": None}
+    elif type(phone) not in {str, int}:
+        drift.report("phone", "text", drift.type_name(phone))
+        extra |= {name: body[name] for name in _PHONE.values() if name in body}
+        body = body | {"dial_code": None, "phone": None}  # a dial code alone is no phone
     elif body.get("dial_code") == "":
         body = body | {"dial_code": None}
     if isinstance(token := body.get("default_payment_token"), str):
