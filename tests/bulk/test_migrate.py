@@ -94,6 +94,15 @@ async def test_migration_reports_losses_and_sends_the_rest(account: AccountFacto
         assert (brought.name, brought.email) == ("Ada Lovelace", "m3@example.com")
 
 
+async def test_values_that_cannot_be_read_are_losses(account: AccountFactory) -> None:
+    """They are in `Customer.extra`, which is not migrated."""
+    customer = monri_customer(merchant_customer_id="c-1") | {"email": ["a@example.com"], "phone": [], "city": {"x": 1}}
+    pages = [{"status": "approved", "data": [customer]}, {"status": "approved", "data": []}]
+    wire = MockGateway(*[json_response(200, it) for it in pages])
+    async with wire.session(ACCOUNTS["monri"]()) as source, CustomerSession(account("monri"), retry=QUICK) as target:
+        assert (await losses(source, target)).fields == {"email": 1, "address.city": 1}
+
+
 @pytest.mark.parametrize(
     ("origin", "goal"),
     # By default, each gateway occurs once as source and once as target; with --long, all pairs are tested.

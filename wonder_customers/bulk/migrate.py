@@ -29,7 +29,7 @@ class Losses:
     Attributes:
         customers: The number of customers of the source gateway.
         fields: For each field that is not migrated, the number of customers that have a value in it. Payment tokens are
-            never migrated, because they belong to one gateway.
+            never migrated, because they belong to one gateway. Neither are values that cannot be read.
         refused: For each field, the number of customers whose value violates the target's limits; these customers are
             not sent at all.
         without_reference: The number of customers without a reference, which cannot be migrated.
@@ -57,6 +57,7 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
         CallError: The source gateway could not be read.
     """
     found = Losses()
+    rules = getattr(getattr(source.account.dialect(), "codec", None), "FIELD_RULES", ())  # of dialects with a codec
     listing = source.list()
     async for customer in listing:
         found.customers += 1
@@ -67,7 +68,8 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
         found.fields.update(name for name in _TOKENS if getattr(customer, name))
         found.fields.update(["payment_tokens"] if customer.payment_tokens else [])
         draft, left = adapted(target, _draft_of(customer))
-        found.fields.update(left)
+        unread = [rule.field for rule in rules if customer.extra.get(rule.wire)] if customer.extra else []
+        found.fields.update({*left, *unread})
         found.refused.update(sorted({violation.field for violation in _violations(target, draft)}))
     found.unreadable = listing.unreadable
     return found
