@@ -119,7 +119,7 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
     elif type(phone) not in {str, int}:
         drift.report("phone", "text", drift.type_name(phone))
         extra |= {name: body[name] for name in _PHONE.values() if name in body}
-        body = body | {"dial_code": None, "phone": None}  # a dial code alone is no phone
+        body = body | {"dial_code": None, "phone": None}
     elif body.get("dial_code") == "":
         body = body | {"dial_code": None}
     if isinstance(token := body.get("default_payment_token"), str):
