@@ -49,6 +49,11 @@ FORMS: list[tuple[Any, str, dict[str, tuple[str, ...]]]] = [
     (["a", {"message": "b"}], "a; b", {}),
     ("bad thing", "bad thing", {}),
     (b"Access denied for this address", "Access denied for this address", {}),
+    (
+        '{"errors": {"name": ["nije važeći"]}}'.encode("cp1250"),
+        "name nije va\ufffde\ufffdi",
+        {"name": ("nije va\ufffde\ufffdi",)},
+    ),
     ({"Message": "Not authorized"}, "Not authorized", {}),
     ({"Error": {"Code": "E1", "Message": "Phone is invalid"}}, "Phone is invalid", {}),
     ({"errorCode": "E1", "errorMessage": "Phone is invalid"}, "Phone is invalid", {}),

@@ -233,12 +233,14 @@ def error_object(body: bytes) -> dict[str, Any]:
 
     Another JSON value is returned as ``errors``, and a short plain text as ``message``. Otherwise, the dict is empty.
     """
-    try:
-        found = parse_json(body)
-    except UnreadableJsonError:
-        text = body[:2001].decode(errors="replace").strip()
-        return {"message": text} if len(text) <= 500 and not re.search(r"^[\[{]|[<\ufffd]|^$", text) else {}
-    return found if isinstance(found, dict) else {"errors": found}
+    for readable in (body, body.decode(errors="replace").encode()):  # the second for another encoding than UTF-8
+        try:
+            found = parse_json(readable)
+        except UnreadableJsonError:
+            continue
+        return found if isinstance(found, dict) else {"errors": found}
+    text = body[:2001].decode(errors="replace").strip()
+    return {"message": text} if len(text) <= 500 and not re.search(r"^[\[{]|[<\ufffd]|^$", text) else {}
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
