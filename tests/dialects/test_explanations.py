@@ -223,7 +223,8 @@ async def test_error_in_an_accepted_response_may_have_been_applied() -> None:
             await session.create(CustomerDraft(reference="35", name="A"))
         assert (type(caught.value), caught.value.applied) == (GatewayError, "unknown")
         assert (await session.raw.create(CustomerDraft(reference="35", name="A"))).recovered
-    assert (await failure("monri", (200, {"status": "error"}))).applied == "no"
+    read = await failure("monri", (200, {"status": "error"}))
+    assert (read.applied, read.hint) == ("no", "Call again later.")
     error = await failure("wonder", (200, {"code": 50001, "message": "internal server error"}), operation=create)
     assert (type(error), error.applied) == (GatewayError, "unknown")
 

@@ -56,6 +56,7 @@ _NOT_RETRIED: Final = {
 }
 
 _CLOSED: Final = "; the request was not retried, because the session was closed"
+_WRITES: Final = "Before you repeat a write, read the customer."  # in hints of `wonder_customers.errors` and dialects
 
 
 @frozen
@@ -381,6 +382,8 @@ class Executor:
             error.args = (error.reason,)
         if call.replay is Replay.READ:
             error.applied = "no"
+            if _WRITES in error.hint:
+                error.hint = error.hint.replace(_WRITES, "").strip() or "Call again later."
         elif progress.unconfirmed and error.applied != "yes":
             error = as_unconfirmed(error, {})
         error.attempts = progress.attempts
