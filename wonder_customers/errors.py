@@ -335,7 +335,7 @@ class AuthenticationError(GatewayError):
 class PermissionDeniedError(GatewayError):
     """The credentials lack the permission for the operation, or, at Paydock, are unknown or expired."""
 
-    hint = "Check that the credentials belong to this environment, have not expired and have the permission."
+    hint = "Check that the credentials belong to this environment, are valid, and permit the call and this IP address."
 
 
 class NotFoundError(GatewayError):
