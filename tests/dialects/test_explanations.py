@@ -276,6 +276,12 @@ async def test_missing_list_with_a_total_is_not_an_empty_list_at_wonder() -> Non
     assert type(error) is InvalidResponseError
 
 
+async def test_refusal_in_another_encoding_is_certain() -> None:
+    error = await failure("monri", (404, '{"message": "Customer not found: č"}'.encode("cp1250")))
+    assert isinstance(error, NotFoundError)
+    assert error.certain
+
+
 @pytest.mark.parametrize("skew", [-300, 300])
 async def test_date_of_retry_after_is_compared_with_the_clock_of_the_gateway(skew: int) -> None:
     now = time.time() + skew

@@ -233,19 +233,22 @@ def error_object(body: bytes) -> dict[str, Any]:
 
     Another JSON value is returned as ``errors``, and a short plain text as ``message``. Otherwise, the dict is empty.
     """
-    for readable in (body, body.decode(errors="replace").encode()):  # the second for another encoding than UTF-8
-        try:
-            found = parse_json(readable)
-        except UnreadableJsonError:
-            continue
-        return found if isinstance(found, dict) else {"errors": found}
-    text = body[:2001].decode(errors="replace").strip()
-    return {"message": text} if len(text) <= 500 and not re.search(r"^[\[{]|[<\ufffd]|^$", text) else {}
+    try:
+        found = _refusal_json(body)
+    except UnreadableJsonError:
+        text = body[:2001].decode(errors="replace").strip()
+        return {"message": text} if len(text) <= 500 and not re.search(r"^[\[{]|[<\ufffd]|^$", text) else {}
+    return found if isinstance(found, dict) else {"errors": found}
+
+
+def _refusal_json(body: bytes) -> Any:
+    """Return the JSON value of a body, in which characters in another encoding than UTF-8 are replaced."""
+    return parse_json(body.decode(errors="replace").encode())
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
-        found = parse_json(body)
+        found = _refusal_json(body)
     except UnreadableJsonError:
         return None
     return found if isinstance(found, dict) else None
