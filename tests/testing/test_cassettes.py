@@ -121,16 +121,22 @@ WRITTEN = (
 class _Written:
     """Responds with a body that is not compact JSON, and with headers in another order."""
 
+    written = WRITTEN
+
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         transmission.sent, transmission.status = True, 200
         transmission.headers = {"retry-after": "1", "content-type": "application/json"}
-        return HttpResponse(200, transmission.headers, WRITTEN)
+        return HttpResponse(200, transmission.headers, self.written)
 
     async def aclose(self) -> None:
         """Do nothing."""
 
 
-async def test_bodies_and_headers_are_replayed_byte_for_byte(tmp_path: Path) -> None:
+@pytest.mark.parametrize("body", [WRITTEN, b"\xef\xbb\xbf" + WRITTEN, WRITTEN.replace(b'"a"', b'"\\ud800"')])
+async def test_bodies_and_headers_are_replayed_byte_for_byte(
+    body: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Written, "written", body)
     path = tmp_path / "cassette.json"
     account = account_at("monri", mock_origin("monri"))
     draft = CustomerDraft("r-1", "Zoë", email="one@example.com", metadata={"a": 100.0, "b": []})
@@ -146,7 +152,7 @@ async def test_bodies_and_headers_are_replayed_byte_for_byte(tmp_path: Path) -> 
 
     async with CustomerSession(account, transport=Kept(path)) as session:
         await session.create(draft)
-    expected = WRITTEN.replace(b"1.0e2", b"100.0")  # a redacted number is written as in the request
+    expected = body.replace(b"1.0e2", b"100.0")  # a redacted number is written as in the request
     assert (received[0].body, list(received[0].headers)) == (expected, ["retry-after", "content-type"])
 
 

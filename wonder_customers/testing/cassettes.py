@@ -21,6 +21,7 @@ import orjson
 from attrs import define, evolve, field
 
 from wonder_customers._core.redaction import Redactor
+from wonder_customers.dialects.json import UnreadableJsonError, parse_json
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.transports import select_transport
 from wonder_customers.wire import HttpRequest, HttpResponse, SignedRequest, Transmission, Transport, TransportError
@@ -329,8 +330,8 @@ def _har_entry(request: Json, response: Json) -> dict[str, Any]:
 def _json(body: bytes) -> Json:
     """Return a body as a JSON value."""
     try:
-        return orjson.loads(body) if body else None
-    except orjson.JSONDecodeError:
+        return parse_json(body, repair=True) if body else None
+    except UnreadableJsonError:
         return f"{len(body)} bytes that are not JSON"
 
 
@@ -351,10 +352,7 @@ def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:
         before, after = next(pairs)
         return token[0] if before == after else orjson.dumps(after).decode()
 
-    try:
-        raw = _TOKEN.sub(replaced, body.decode())
-    except StopIteration:  # a key occurs twice in an object
-        return None
+    raw = _TOKEN.sub(replaced, body.decode())
     return raw if next(pairs, None) is None else None
 
 
