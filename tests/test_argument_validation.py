@@ -158,9 +158,9 @@ async def test_create_and_upsert_require_a_draft(gateway: str, write: WriteDraft
 
 @EACH_GATEWAY
 @pytest.mark.parametrize("draft", [*NOT_DRAFTS, b"Lovelace"], ids=[*(type(it).__name__ for it in NOT_DRAFTS), "bytes"])
-def test_validate_payload_and_differences_require_a_draft(gateway: str, draft: Any) -> None:
+def test_validate_payload_and_compare_require_a_draft(gateway: str, draft: Any) -> None:
     session, held = CustomerSession(ACCOUNTS[gateway]()), Customer(id="1")
-    methods = (session.validate, session.payload, lambda it: session.differences(it, held))
+    methods = (session.validate, session.payload, lambda it: session.compare(it, held))
     for method in methods:
         with pytest.raises(InvalidRecordError) as caught:
             method(draft)
@@ -170,9 +170,9 @@ def test_validate_payload_and_differences_require_a_draft(gateway: str, draft: A
 
 @EACH_GATEWAY
 @pytest.mark.parametrize("customer", [None, {}, CustomerDraft(), Customer], ids=repr)
-def test_differences_requires_a_customer(gateway: str, customer: Any) -> None:
+def test_compare_requires_a_customer(gateway: str, customer: Any) -> None:
     with pytest.raises(InvalidRecordError) as caught:
-        CustomerSession(ACCOUNTS[gateway]()).differences(CustomerDraft(reference="c-1"), customer)
+        CustomerSession(ACCOUNTS[gateway]()).compare(CustomerDraft(reference="c-1"), customer)
     assert [it.field for it in caught.value.violations] == ["customer"]
 
 

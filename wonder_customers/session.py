@@ -190,10 +190,6 @@ class CustomerSession(Generic[AnyAccount_co]):
         expect(self._dialect, "customer", customer, Customer)
         return self._dialect.compare(draft, customer)
 
-    def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
-        """Return the fields in which `customer` differs from `draft`, after normalisation. See `compare`."""
-        return self.compare(draft, customer).different
-
     async def check(self) -> None:
         """Check the credentials by reading a page of one customer.
 

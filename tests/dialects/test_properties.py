@@ -53,7 +53,7 @@ def test_valid_draft_is_returned_by_a_gateway_that_stores_it(gateway: str, data:
     body = json.dumps(_stored(gateway, json.loads(call.request.body))).encode()
     customer: Customer = call.decode(HttpResponse(200, {}, body))
     assert customer.extra == {}
-    assert dialect.differences(draft, customer) == ()
+    assert dialect.compare(draft, customer).different == ()
     for name in ("reference", "name", "first_name", "last_name", "email", "description", "metadata"):
         assert getattr(customer, name) == getattr(draft, name), name
     if gateway == "wonder":

@@ -60,7 +60,7 @@ async def test_upsert_removes_metadata_keys_that_the_draft_does_not_contain(gate
             less = evolve(full, metadata={"plan": "basic"})
             held = await session.upsert(less)
             assert held.metadata == {"plan": "basic"}
-            assert session.differences(less, held) == ()
+            assert session.compare(less, held).different == ()
             assert (await session.upsert(evolve(full, metadata=None))).metadata == {"plan": "basic"}
 
 
@@ -70,10 +70,10 @@ async def test_upsert_that_clears_a_metadata_key_keeps_the_others(gateway: str) 
         async with simulated.session(gateway) as session:
             await session.upsert(draft(metadata={"plan": "pro", "crm_id": "77"}))
             less = draft(clear={"metadata.plan"})
-            assert session.differences(less, await session.get_by_reference("r-1")) == ("metadata",)
+            assert session.compare(less, await session.get_by_reference("r-1")).different == ("metadata",)
             held = await session.upsert(less)
             assert held.metadata == {"crm_id": "77"}
-            assert session.differences(less, held) == ()
+            assert session.compare(less, held).different == ()
             held = await session.upsert(draft(clear={"metadata.crm_id"}))
             assert not held.metadata
 
@@ -96,10 +96,10 @@ async def test_single_name_replaces_the_first_and_the_last_name() -> None:
                 session.update((await session.upsert(both)).id, CustomerPatch(name="Eve Adams")),
             ):
                 held = await session.upsert(both)
-                assert session.differences(evolve(one, name="Ada"), held) == ("last_name",)
+                assert session.compare(evolve(one, name="Ada"), held).different == ("last_name",)
                 held = await change
                 assert (held.first_name, held.last_name) == ("Eve Adams", None)
-                assert session.differences(one, held) == ()
+                assert session.compare(one, held).different == ()
             for change in (
                 session.upsert(CustomerDraft(reference="r-1", clear={"name"})),
                 session.update(held.id, CustomerPatch(name=None)),

@@ -96,12 +96,12 @@ async def test_new_number_replaces_the_dial_code(new: Phone, stored: Phone) -> N
     with CustomerSimulator() as simulated:
         async with simulated.session("wonder") as session:
             held = await session.create(DRAFT)
-            assert session.differences(draft, held)
+            assert session.compare(draft, held).different
             assert (await session.upsert(draft)).phone == stored
             await session.upsert(DRAFT)
             updated = await session.update(held.id, CustomerPatch(phone=new))
             assert updated.phone == stored
-            assert session.differences(draft, updated) == ()
+            assert session.compare(draft, updated).different == ()
 
 
 async def test_number_with_another_calling_code_is_refused() -> None:
@@ -124,5 +124,5 @@ async def test_number_with_another_calling_code_is_refused() -> None:
 async def test_numbers_are_compared_with_their_dial_code(sent: Phone, held: tuple[Any, str], equal: bool) -> None:
     wire = MockGateway(json_response(*found(dial_code=held[0], phone=held[1])))
     async with wire.session(ACCOUNTS["wonder"]()) as session:
-        different = session.differences(evolve(DRAFT, name="Ada", phone=sent), await session.get(UUID))
+        different = session.compare(evolve(DRAFT, name="Ada", phone=sent), await session.get(UUID)).different
     assert (different == ()) == equal

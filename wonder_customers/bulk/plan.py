@@ -229,7 +229,7 @@ async def _look_up(
             deleted = Outcome(item.row.number, item.reference, "invalid", error.id, reason, "deleted customer")
             results[item.reference] = None if error.id is None else deleted
         else:
-            names = session.differences(item.draft, response.record)
+            names = session.compare(item.draft, response.record).different
             values = tuple((_shown(response.record, name), _shown(item.draft, name)) for name in names)
             results[item.reference] = Difference(item.row.number, item.reference, names, values)
 

@@ -108,7 +108,7 @@ class RowWriter:
         except NotFoundError:
             response = None
         if response is not None:
-            differing = self.session.differences(row.draft, response.record)
+            differing = self.session.compare(row.draft, response.record).different
             if not differing and _is_comparable(row.draft, response.record):
                 return response
         await self.wait_for_window()

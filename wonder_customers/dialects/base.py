@@ -350,10 +350,6 @@ class Dialect(ABC):
     def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
         """Compare `draft` with a customer returned by the gateway."""
 
-    def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
-        """Return the fields in which `customer` differs from `draft`, after normalisation."""
-        return self.compare(draft, customer).different
-
 
 def path_segment(gateway: str, name: str, value: object, longest: int = 255) -> str:
     """Return `value` percent-encoded as one segment of a path.

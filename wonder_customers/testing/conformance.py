@@ -253,11 +253,11 @@ class DialectConformance:
         async def life(session: CustomerSession[Any]) -> list[Customer]:
             created = await session.create(draft)
             assert created.reference in {draft.reference, None}
-            assert dialect.differences(draft, created) == ()
+            assert dialect.compare(draft, created).different == ()
             for name, value in {"name": draft.name, **supported_fields(account)}.items():
                 if isinstance(value, str) and (name == "name" or getattr(created, name) is not None):
                     other: dict[str, Any] = {name: f"{value}x"}
-                    assert dialect.differences(evolve(draft, **other), created), name
+                    assert dialect.compare(evolve(draft, **other), created).different, name
             assert (await session.get(created.id)).id == created.id
             assert (await _find_by_reference(session, draft.reference or "")).id == created.id
             changed = await session.update(created.id, CustomerPatch(name="Grace Hopper"))

@@ -114,7 +114,7 @@ async def _read_back(session: CustomerSession[Any], result: GatewayResult, it: t
     result.read_back += 1
     sent = {column: text for column, text in person.cells.items() if column not in result.unsupported}
     # Two independent comparisons: the library's own, and the CSV cells with the record.
-    unequal = {*session.differences(draft, customer), *changed_fields(result.gateway, sent, customer)}
+    unequal = {*session.compare(draft, customer).different, *changed_fields(result.gateway, sent, customer)}
     if outcome.id is not None and outcome.id != customer.id:
         unequal.add("id")
     if unequal:
