@@ -156,13 +156,13 @@ def test_message_of_one_attempt_and_of_an_error_without_facts() -> None:
 
 
 def test_violation_message_names_field_wire_field_and_limit() -> None:
-    assert str(Violation("address.city", "city", "must be text")) == "address.city (on the wire: city): must be text"
+    assert str(Violation("address.city", "city", "must be text")) == "address.city: must be text"
     assert str(Violation("address", None, "no such field")) == "address: no such field"
 
 
 def test_invalid_record_error_lists_all_violations_in_order() -> None:
     error = InvalidRecordError("monri", [Violation("a", "A", "x"), Violation("b", None, "y")])
-    assert str(error) == "monri does not accept this input: a (on the wire: A): x; b: y. Nothing was changed."
+    assert str(error) == "monri does not accept this input: a (sent as A): x; b: y. Nothing was changed."
     assert [it.field for it in error.violations] == ["a", "b"]
 
 

@@ -137,7 +137,8 @@ class Violation:
     limit: str
 
     def __str__(self) -> str:
-        return f"{self.field}{f' (on the wire: {self.wire_field})' if self.wire_field else ''}: {self.limit}"
+        sent = f" (sent as {self.wire_field})" if self.wire_field not in {None, self.field.rpartition(".")[2]} else ""
+        return f"{self.field}{sent}: {self.limit}"
 
 
 class InvalidRecordError(WonderCustomersError):

@@ -8,7 +8,7 @@ import orjson
 
 from wonder_customers import AdaptiveRateLimit, CustomerSession, RateLimit, RetryPolicy
 from wonder_customers.bulk import Journal, Options, sources, sync
-from wonder_customers.bulk.left_customers import RemovedRule
+from wonder_customers.bulk.missing_from_source import RemovedRule
 from wonder_customers.dialects import package
 
 POLICY = RetryPolicy(

@@ -47,7 +47,7 @@ async def test_source_of_six_thousand_rows_that_changes_during_the_job(change: s
                     ended += 1
                     if ended == 1000:
                         CHANGES[change](source)
-        assert (job.exit_status, job.left.counted) == ("source", False)
+        assert (job.exit_status, job.missing_from_source.counted) == ("source", False)
         assert jobs.journal.last_run().exit_status == "source"  # type: ignore[union-attr]
         rows = len(jobs.rows().take(7000))
         again = sync(session, jobs.rows(), journal=jobs.journal, options=evolve(OPTIONS, resume=True))

@@ -55,7 +55,7 @@ async def test_plan_and_job_note_drafts_whose_references_differ_only_in_case(acc
         found, job = await plan(session, drafts), sync(session, drafts)
         assert all(outcome.ok for outcome in await collect(job))
     assert found.notes.as_dict() == job.notes.as_dict()
-    assert (job.notes.twins, job.notes.twin_rows) == (1, [(1, 2)])
+    assert (job.notes.near_duplicates, job.notes.near_duplicate_rows) == (1, [(1, 2)])
 
 
 async def test_plan_looks_up_unconfirmed_rows(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:

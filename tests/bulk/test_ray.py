@@ -171,7 +171,7 @@ def run_both_ways(machine: Machine, timed_server: SimulatorServer, folder: Path,
     found: dict[str, Any] = {}
     for name, more in {"one": (), "two": ("--on", "ray", "--processes", "2")}.items():
         timed_server.store._connection.executescript("DELETE FROM customers; DELETE FROM history")
-        files = ["--journal", f"{name}.journal", "--report", f"{name}.json", "--failures", f"{name}.failed.jsonl"]
+        files = ["--journal", f"{name}.journal", "--report", f"{name}.json", "--failed-rows", f"{name}.failed.jsonl"]
         process = machine.start("-m", "wonder_customers", "sync", "c.csv", "--to", "paydock", *files, *more)
         output, _ = process.communicate(timeout=300 + rows / 20)
         assert process.returncode == 2, output + (folder / "err").read_text()
@@ -179,7 +179,7 @@ def run_both_ways(machine: Machine, timed_server: SimulatorServer, folder: Path,
         letters = sorted(
             re.sub(r'"at":"[^"]+",', "", line) for line in (folder / f"{name}.failed.jsonl").read_text().splitlines()
         )
-        facts = {key: report[key] for key in ("rows", "adds_up", "failures", "ending", "reason")}
+        facts = {key: report[key] for key in ("rows", "adds_up", "failures", "exit_status", "reason")}
         held = sorted(body["reference"] for body in timed_server.store.customers("paydock"))
         sent = report["requests"]["sent"]
         found[name] = (
@@ -272,13 +272,13 @@ def test_interrupted_job_on_a_cluster_is_resumed(
     process.communicate(timeout=300)
     assert process.returncode == 130
     report = orjson.loads((tmp_path / "r.json").read_bytes())
-    assert (report["ending"], report["adds_up"]) == ("interrupted", True)
+    assert (report["exit_status"], report["adds_up"]) == ("interrupted", True)
     assert 0 < report["rows"]["created"] < rows
     journal = tmp_path / "c.csv.paydock.journal"
     again = ("resume", journal.name, "--on", f"ray://127.0.0.1:{port}", "--report", "r.json")
     machine.finish(machine.start("-m", "wonder_customers", *again))
     report = orjson.loads((tmp_path / "r.json").read_bytes())
-    assert (report["ending"], report["rows"]["created"], report["rows"]["read"]) == ("finished", rows, rows)
+    assert (report["exit_status"], report["rows"]["created"], report["rows"]["read"]) == ("finished", rows, rows)
     check_end(timed_server, tmp_path / "c.csv", journal, rows)
 
 

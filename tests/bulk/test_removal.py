@@ -13,7 +13,7 @@ from bulk.customers import QUICK, Jobs, collect, count_statuses, draft, line, ru
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession, RateLimit
 from wonder_customers.bulk import Job, Options, sources, sync
-from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit
+from wonder_customers.bulk.missing_from_source import MissingFromSource, RemovalLimit
 from wonder_customers.dialects import names
 
 pytestmark = pytest.mark.anyio
@@ -55,8 +55,9 @@ async def test_customers_that_left_are_counted_and_stay_by_default(jobs: Jobs) -
     await first_run(jobs)
     write_without(jobs, ROWS, 3, 5)
     job, outcomes = await jobs.run()
-    assert (job.left.counted, job.left.count, job.left.rows_before) == (True, 2, ROWS)
-    assert [reference for reference, _ in job.left.listed] == ["c-3", "c-5"]
+    missing = job.missing_from_source
+    assert (missing.counted, missing.count, missing.rows_before) == (True, 2, ROWS)
+    assert [reference for reference, _ in missing.listed] == ["c-3", "c-5"]
     assert count_statuses(outcomes) == {"unchanged": ROWS - 2}
     assert job.exit_status == "finished"
     assert delete_requests(jobs) == 0
@@ -69,7 +70,8 @@ async def test_customers_that_left_are_deleted_once(jobs: Jobs) -> None:
     for expected in ({"unchanged": ROWS - 2, "removed": 2}, {"unchanged": ROWS - 2}):
         job, outcomes = await jobs.run(removed="delete")
         assert count_statuses(outcomes) == expected
-        assert (job.left.removed, job.left.kept, job.unfinished) == (expected.get("removed", 0), 0, 0)
+        missing = job.missing_from_source
+        assert (missing.removed, missing.kept, job.unfinished) == (expected.get("removed", 0), 0, 0)
     assert deleted(jobs) == {"c-3": 1, "c-5": 1}
     assert delete_requests(jobs) == 2
     assert jobs.journal.states() == {"done": ROWS - 2, "removed": 2}
@@ -83,7 +85,7 @@ async def test_customer_with_an_unusable_id_is_kept(jobs: Jobs) -> None:
         connection.execute("UPDATE rows SET id = '..' WHERE reference = 'c-3'")
     job, outcomes = await jobs.run(removed="delete")
     assert count_statuses(outcomes) == {"unchanged": ROWS - 2, "kept": 1, "removed": 1}
-    assert (job.left.removed, job.left.kept) == (1, 1)
+    assert (job.missing_from_source.removed, job.missing_from_source.kept) == (1, 1)
     assert deleted(jobs) == {"c-5": 1}
 
 
@@ -95,7 +97,7 @@ async def test_customer_whose_line_looks_like_a_total_is_not_deleted(jobs: Jobs)
     await jobs.run()
     jobs.source.write_text("\n".join([head, *lines[1:], "Suma,,"]) + "\n", encoding="utf-8")
     job, _ = await jobs.run(removed="delete")
-    assert (job.left.removed, job.notes.footers) == (1, 1)
+    assert (job.missing_from_source.removed, job.notes.footers) == (1, 1)
     assert deleted(jobs) == {"c-0": 1}
 
 
@@ -133,7 +135,7 @@ async def test_more_customers_than_the_limit_are_not_deleted(jobs: Jobs) -> None
     assert message.endswith("with: the same program with the same journal and max_removed=3")
     assert delete_requests(jobs) == 0
     job, _ = await jobs.run(removed="delete", max_removed=3, resume=True)
-    assert (job.exit_status, job.left.removed) == ("finished", 3)
+    assert (job.exit_status, job.missing_from_source.removed) == ("finished", 3)
     assert deleted(jobs) == {"c-3": 1, "c-5": 1, "c-7": 1}
 
 
@@ -180,22 +182,22 @@ async def test_source_with_failed_rows_deletes_nothing(change: str, jobs: Jobs) 
     assert (job.exit_status, delete_requests(jobs)) == ("finished", 0), outcomes
     # A line that breaks off may also be the rest of the row before it, which is therefore not read.
     failed = 2 if change == "line that breaks off" else 1
-    assert job.left.count == failed
-    assert f"{failed} row{'s' if failed > 1 else ''} of the source failed" in (job.left.problem or "")
+    assert job.missing_from_source.count == failed
+    assert f"{failed} row{'s' if failed > 1 else ''} of the source failed" in (job.missing_from_source.problem or "")
 
 
 async def test_limited_run_and_changed_source_count_nothing(jobs: Jobs) -> None:
     await first_run(jobs)
     write_without(jobs, ROWS, 3)
     job, _ = await jobs.run(removed="delete", first=ROWS - 2)
-    assert (job.exit_status, job.left.counted) == ("paused", False)
+    assert (job.exit_status, job.missing_from_source.counted) == ("paused", False)
     rows = jobs.rows()
     jobs.source.write_text(jobs.source.read_text() + f"{line(100)}\n")
     job, message = await stopped(jobs, rows)
     assert "changed while it was read" in message
-    assert (job.exit_status, job.left.counted, delete_requests(jobs)) == ("source", False, 0)
+    assert (job.exit_status, job.missing_from_source.counted, delete_requests(jobs)) == ("source", False, 0)
     job, _ = await jobs.run(removed="delete", only="failed")
-    assert (job.left.counted, delete_requests(jobs)) == (False, 0)
+    assert (job.missing_from_source.counted, delete_requests(jobs)) == (False, 0)
 
 
 async def test_customer_that_was_given_another_reference_is_kept(jobs: Jobs) -> None:
@@ -206,7 +208,7 @@ async def test_customer_that_was_given_another_reference_is_kept(jobs: Jobs) -> 
     write_without(jobs, ROWS, 3)
     job, outcomes = await jobs.run(removed="delete")
     (kept,) = [it for it in outcomes if it.status == "kept"]
-    assert (kept.code, kept.ok, job.left.kept, delete_requests(jobs)) == ("other reference", False, 1, 0)
+    assert (kept.code, kept.ok, job.missing_from_source.kept, delete_requests(jobs)) == ("other reference", False, 1, 0)
     assert jobs.journal.states() == {"done": ROWS}
 
 
@@ -219,9 +221,9 @@ async def test_refused_deletion_is_tried_again_by_the_next_run(jobs: Jobs) -> No
     (kept,) = [it for it in outcomes if it.status == "kept"]
     assert (kept.code, kept.applied) == ("InvalidRequestError 400", "no")
     assert "was not removed" in (kept.reason or "")
-    assert (job.left.kept, jobs.journal.states()) == (1, {"done": ROWS})
+    assert (job.missing_from_source.kept, jobs.journal.states()) == (1, {"done": ROWS})
     job, _ = await jobs.run(removed="delete")
-    assert (job.left.removed, deleted(jobs)) == (1, {"c-3": 1})
+    assert (job.missing_from_source.removed, deleted(jobs)) == (1, {"c-3": 1})
 
 
 @pytest.mark.parametrize("jobs", DELETING, indirect=True)
@@ -246,7 +248,7 @@ async def test_killed_removal_is_completed_without_a_second_deletion(jobs: Jobs)
     async with CustomerSession(jobs.account) as session:
         await session.delete((await session.get_by_reference("c-3")).id)
     job, _ = await jobs.run(removed="delete")
-    assert (job.left.removed, job.left.kept) == (2, 0)
+    assert (job.missing_from_source.removed, job.missing_from_source.kept) == (2, 0)
     assert deleted(jobs) == {"c-3": 1, "c-5": 1}
     assert delete_requests(jobs) == 2
 
@@ -294,7 +296,7 @@ async def test_unconfirmed_create_of_a_row_that_left_is_looked_up_and_deleted(jo
         await session.delete((await session.get_by_reference("c-4")).id)  # its create was never applied
     write_without(jobs, ROWS, 3, 4)
     job, _ = await jobs.run(removed="delete")
-    assert job.left.removed == 2
+    assert job.missing_from_source.removed == 2
     assert deleted(jobs) == {"c-3": 1, "c-4": 1}
 
 
@@ -315,7 +317,7 @@ async def test_customer_that_a_killed_run_has_created_again_is_deleted(jobs: Job
                 group.cancel_scope.cancel()
     write_without(jobs, 2, 1)
     job, _ = await jobs.run(removed="delete", max_removed=1)
-    assert job.left.removed == 1
+    assert job.missing_from_source.removed == 1
     assert jobs.server.store.ledger("paydock")["c-1"] == 3
     assert [it["archived"] for it in jobs.server.store.customers("paydock") if it["reference"] == "c-1"] == [True] * 3
 
@@ -345,6 +347,6 @@ def test_limit_is_a_number_or_a_percentage(text: str) -> None:
 
 
 def test_advice_names_the_options_that_have_to_be_given_again() -> None:
-    advice = LeftCustomers(count=3).advice("j", {"query": "digest", "on": "digest", "removed": "digest"}, rows=5)
+    advice = MissingFromSource(count=3).advice("j", {"query": "digest", "on": "digest", "removed": "digest"}, rows=5)
     assert advice.endswith("resume j --removed delete --max-removed 3 (with the same --query and --on)")
-    assert "resume" not in LeftCustomers(count=3).advice("j", {"temporary": True}, rows=5)
+    assert "resume" not in MissingFromSource(count=3).advice("j", {"temporary": True}, rows=5)

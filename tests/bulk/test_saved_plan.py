@@ -61,7 +61,7 @@ async def test_plan_is_private_and_contains_no_personal_data(jobs: Jobs) -> None
     loaded = SavedPlan.load(file, Journal.existing(jobs.journal.path).digests)
     assert loaded.counts == {
         "rows": 3, "creates": 3, "updates": 0, "open": 0, "unchanged": 0, "invalid": 0, "duplicates": 0,
-        "unconfirmed": 0, "left": 0,
+        "unconfirmed": 0, "missing_from_source": 0,
     }  # fmt: skip
     with pytest.raises(ConfigurationError, match="already exists"):
         await saved(jobs)
@@ -96,12 +96,13 @@ async def test_plan_has_the_rows_of_a_job_with_the_same_options(
         made = await save_plan(file, session, rows, journal=jobs.journal, options=options)
         assert (made.creates + made.updates + made.open, made.unchanged) == counts
         assert made.adds_up
-        assert (made.left.count, made.left.problem) == (int("removed" in how and "first" not in how), None)
+        missing = made.missing_from_source
+        assert (missing.count, missing.problem) == (int("removed" in how and "first" not in how), None)
         chosen = await check_plan(file, session, rows, journal=jobs.journal, options=options)
         job = sync(session, rows, journal=jobs.journal, options=chosen)
         outcomes = await collect(job)
     assert sum(outcome.applied == "yes" and outcome.status != "removed" for outcome in outcomes) == sent
-    assert job.left.removed == made.left.count
+    assert job.missing_from_source.removed == made.missing_from_source.count
 
 
 CHANGED_SOURCES: dict[str, tuple[Callable[[str], str], str]] = {

@@ -32,4 +32,4 @@ def test_journal_that_is_lost_after_rows_were_applied_stops_the_job_and_is_repor
     assert "Traceback" not in err
     assert "Nothing was sent" not in err
     report = json.loads((folder / "r.json").read_text())
-    assert (report["ending"], report["rows"]["created"], report["adds_up"]) == ("journal", 20, True)
+    assert (report["exit_status"], report["rows"]["created"], report["adds_up"]) == ("journal", 20, True)

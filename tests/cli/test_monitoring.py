@@ -69,9 +69,8 @@ def test_webhook_and_heartbeat_contain_the_result_and_no_customer_data(
     ((path, headers, sent),) = Receiver.received
     assert (path, headers["Content-Type"]) == ("/hooks/secret-token?channel=7", "application/json")
     body: dict[str, Any] = json.loads(sent)
-    assert (body["event"], body["source"], body["gateway"], body["environment"], body["ending"], body["exit_code"]) == (
-        "job_ended", "c.csv", "monri", "simulator", "finished", 2,
-    )  # fmt: skip
+    names = ("event", "source", "gateway", "environment", "exit_status", "exit_code")
+    assert [body[it] for it in names] == ["job_ended", "c.csv", "monri", "simulator", "finished", 2]
     assert (body["rows"]["read"], body["rows"]["created"], body["rows"]["invalid"]) == (6, 5, 1)
     beat = json.loads((folder / "beat.json").read_bytes())
     assert {**beat, "at": None, "pid": None} == {"at": None, "pid": None, "state": "ended", **body}
@@ -113,7 +112,7 @@ def test_job_that_cannot_start_is_reported(command: Command, server: SimulatorSe
         journal.release()
     assert code == 3
     assert json.loads(Receiver.received[0][2]) == {
-        "event": "job_ended", "source": "c.csv", "exit_code": 3, "gateway": "monri", "ending": "not started",
+        "event": "job_ended", "source": "c.csv", "exit_code": 3, "gateway": "monri", "exit_status": "not started",
     }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def test_refused_connection_is_shown_and_ends_the_job(folder: Path, server: Simu
     assert "the job stopped after 0 rows: the connection was refused (" in errors
     assert "wonder-customers resume c.csv.monri.journal" in errors
     report = orjson.loads((folder / "r.json").read_bytes())
-    assert (report["ending"], report["rows"]["unfinished"]) == ("outage", 20)
+    assert (report["exit_status"], report["rows"]["unfinished"]) == ("outage", 20)
     assert report["outages"][0]["reason"] == "the connection was refused"
     assert "the connection was refused" in (folder / "r.html").read_text()
 
@@ -131,7 +131,7 @@ def test_closed_terminal_stops_the_job_in_order(tmp_path: Path, server: Simulato
         process.send_signal(signal.SIGHUP)
         assert process.wait(300) == 130
     report = orjson.loads((tmp_path / "r.json").read_bytes())
-    assert (report["ending"], report["adds_up"]) == ("interrupted", True)
+    assert (report["exit_status"], report["adds_up"]) == ("interrupted", True)
 
 
 def test_progress_bar_names_the_outage_below_the_bar() -> None:

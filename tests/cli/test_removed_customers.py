@@ -34,7 +34,7 @@ def test_customers_that_left_are_planned_and_reported(
     code, _, err = at_simulator("sync", "c.csv", "--to", gateway, "--report", "r.json", "--html", "r.html")
     assert code == SUCCESS
     assert "The source no longer contains 1 customer (25.0%), which will stay at the gateway." in err
-    left = orjson.loads((folder / "r.json").read_bytes())["left"]
+    left = orjson.loads((folder / "r.json").read_bytes())["missing_from_source"]
     assert (left["customers"], left["removed"], len(left["ids"])) == (1, 0, 1)
     assert "The source no longer contains 1 customer (25.0%)" in (folder / "r.html").read_text(encoding="utf-8")
     assert requests(server) == 0

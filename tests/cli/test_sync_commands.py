@@ -50,7 +50,7 @@ def test_plan_sync_and_verify(terminal: Terminal, server: SimulatorServer) -> No
     code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--report", "r.json", "--html", "r.html")
     assert code == 0, text
     report = terminal.json("r.json")
-    assert (report["ending"], report["adds_up"]) == ("finished", True)
+    assert (report["exit_status"], report["adds_up"]) == ("finished", True)
     assert (report["rows"]["read"], report["rows"]["created"]) == (30, 30)
     assert "c.csv → paydock</h1>" in (terminal.folder / "r.html").read_text(encoding="utf-8")
     assert not (terminal.folder / "c.csv.paydock.failed.jsonl").exists()
@@ -65,7 +65,7 @@ def test_plan_sync_and_verify(terminal: Terminal, server: SimulatorServer) -> No
     code, text = terminal.run("status", "c.csv.paydock.journal")
     assert "done │ 30" in text
     facts = orjson.loads(terminal.run("status", "c.csv.paydock.journal", "--json")[1])
-    assert (facts["run"], facts["ending"], facts["states"]) == (2, "finished", {"done": 30})
+    assert (facts["run"], facts["exit_status"], facts["states"]) == (2, "finished", {"done": 30})
 
 
 def test_failed_rows_are_written_to_a_file_that_can_be_sent(terminal: Terminal, server: SimulatorServer) -> None:
@@ -90,7 +90,7 @@ def test_failed_rows_are_written_to_a_file_that_can_be_sent(terminal: Terminal, 
         assert personal not in text
     code, text = terminal.run("plan", "c.csv.paydock.failed.jsonl", "--to", "paydock")
     assert "does not contain the values of the row" in text
-    code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--full", "--dead-letter-values")
+    code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--full", "--failed-row-values")
     values = terminal.lines("c.csv.paydock.failed.jsonl")
     assert values[0]["values"]["phone"] == {"number": "0912345678"}
     written = (terminal.folder / "c.csv.paydock.failed.jsonl").read_text().replace("c-1", "c-y")
@@ -317,7 +317,7 @@ def test_failed_rows_are_listed_until_they_arrive(terminal: Terminal, server: Si
     def listed() -> list[int]:
         return sorted(letter["row"] for letter in terminal.lines(letters))
 
-    assert terminal.run("sync", "c.csv", "--to", gateway, "--workers", "1", "--dead-letter-values")[0] == 2
+    assert terminal.run("sync", "c.csv", "--to", gateway, "--workers", "1", "--failed-row-values")[0] == 2
     assert listed() == [1, 2, 7, 8]
     originals = {letter["row"]: letter.get("original") for letter in terminal.lines(letters)}
     assert originals == {1: None, 2: None, 7: "c-x,Bad,bad@example@com,\n", 8: 'c-y,"Half\n'}
@@ -337,7 +337,7 @@ def test_failed_rows_are_listed_until_they_arrive(terminal: Terminal, server: Si
 def test_file_with_another_content_is_not_used_for_failed_rows(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 2)
     (terminal.folder / "notes.txt").write_text("notes\n")
-    code, text = terminal.run("sync", "c.csv", "--to", "monri", "--failures", "notes.txt")
+    code, text = terminal.run("sync", "c.csv", "--to", "monri", "--failed-rows", "notes.txt")
     assert (code, server.store.ledger("monri")) == (1, {})
     assert "notes.txt already exists and is not a list of failed rows" in text
     assert (terminal.folder / "notes.txt").read_text() == "notes\n"

@@ -122,10 +122,10 @@ async def test_job_does_not_record_a_customer_as_removed_after_a_page(
     job, outcomes = await run_job(owner, [draft(2)], journal, removed="delete", max_removed=1)
     (kept,) = [it for it in outcomes if it.reference == "c-1"]
     assert (kept.status, kept.applied) == ("kept", "no" if method == "GET" else "unknown")
-    assert job.left.removed == 0
+    assert job.missing_from_source.removed == 0
     server.faults.clear()
     job, _ = await run_job(owner, [draft(2)], journal, removed="delete", max_removed=1)
-    assert job.left.removed == 1
+    assert job.missing_from_source.removed == 1
     assert [it["action"] for it in server.store.history(gateway, "c-1")].count("deleted") == 1
     answer_with_pages(server, "GET")
     async with CustomerSession(owner, retry=QUICK) as session:

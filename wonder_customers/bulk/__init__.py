@@ -6,9 +6,9 @@ from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal, Run
 from wonder_customers.bulk.journal.digest import Digests
 from wonder_customers.bulk.journal.entries import Entry, RowJournal
-from wonder_customers.bulk.left_customers import LeftCustomers
 from wonder_customers.bulk.local_job import sync
 from wonder_customers.bulk.migrate import Losses, losses, migrated
+from wonder_customers.bulk.missing_from_source import MissingFromSource
 from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.outage import Outage
 from wonder_customers.bulk.plan import Difference, Plan, plan
@@ -32,8 +32,8 @@ __all__ = [
     "Index",
     "Job",
     "Journal",
-    "LeftCustomers",
     "Losses",
+    "MissingFromSource",
     "Options",
     "Outage",
     "Outcome",

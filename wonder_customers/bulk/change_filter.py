@@ -20,7 +20,7 @@ from wonder_customers.session import CustomerSession
 
 __all__ = ["ChangeFilter", "Inspect", "Only", "PendingRow", "ReferenceIndex", "checked_row"]
 
-MOST_TWINS = 5
+MOST_NEAR_DUPLICATES = 5
 
 Only = Literal["all", "failed"]
 """Which rows a run processes: ``all``, or only those that earlier runs recorded without a confirmation (``failed``)."""
@@ -101,7 +101,8 @@ class ChangeFilter:
 
     def __exit__(self, *_: object) -> None:
         if self._references is not None and self.notes is not None:
-            self.notes.twins, self.notes.twin_rows = self._references.twins, self._references.twin_rows
+            self.notes.near_duplicates = self._references.near_duplicates
+            self.notes.near_duplicate_rows = self._references.near_duplicate_rows
         self._stack.close()
 
     def split(self, rows: Sequence[Row]) -> tuple[list[Outcome], list[PendingRow]]:
@@ -240,12 +241,12 @@ def checked_row(session: CustomerSession[Any], row: Row) -> CheckedDraft | Outco
 
 
 class ReferenceIndex:
-    """The references read so far, in a temporary database. `SourceNotes` describes `twins` and `twin_rows`."""
+    """The references read so far, in a temporary database. `SourceNotes` describes the attributes."""
 
     def __init__(self) -> None:
-        self.twins: int = 0
+        self.near_duplicates: int = 0
         self._folds = 0
-        self.twin_rows: list[tuple[int, int]] = []
+        self.near_duplicate_rows: list[tuple[int, int]] = []
         # On disk, so that memory use does not grow with the source.
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for setting in ("journal_mode = OFF", "synchronous = OFF"):
@@ -268,7 +269,7 @@ class ReferenceIndex:
         rows = orjson.dumps(dict(reversed(named))).decode()
         self._connection.execute("BEGIN")
         added = self._connection.execute(insert, [rows]).rowcount
-        self._find_twins(named)
+        self._find_near_duplicates(named)
         self._connection.execute("COMMIT")
         if added == len(named):
             return {}
@@ -276,8 +277,8 @@ class ReferenceIndex:
         first = {name: int(self._connection.execute(select, [name]).fetchone()[0]) for name, _ in named}
         return {number: first[reference] for reference, number in named if first[reference] != number}
 
-    def _find_twins(self, named: Sequence[tuple[str, int]]) -> None:
-        """Update `twins` and `twin_rows`."""
+    def _find_near_duplicates(self, named: Sequence[tuple[str, int]]) -> None:
+        """Update `near_duplicates` and `near_duplicate_rows`."""
         joined = "\n".join([reference for reference, _ in named])
         if not self._folds and joined.isascii() and joined == joined.lower():
             return  # most references
@@ -300,9 +301,9 @@ class ReferenceIndex:
             if other == reference and fold != reference:
                 other, earlier = fold, same.get(fold, number)
             if other != reference and earlier < number:
-                self.twins += 1
-                if len(self.twin_rows) < MOST_TWINS:
-                    self.twin_rows.append((earlier, number))
+                self.near_duplicates += 1
+                if len(self.near_duplicate_rows) < MOST_NEAR_DUPLICATES:
+                    self.near_duplicate_rows.append((earlier, number))
 
     def move(self, reference: str, number: int | None) -> None:
         """Set the first row of a reference; None if it has only invalid rows."""

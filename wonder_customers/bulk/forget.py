@@ -174,11 +174,11 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _report_without(content: bytes, ids: set[str]) -> Edited:
     report = _parsed(content)
-    left: Any = report.get("left") if isinstance(report, dict) else None
-    held = left.get("ids") if isinstance(left, dict) else None
+    missing: Any = report.get("missing_from_source") if isinstance(report, dict) else None
+    held = missing.get("ids") if isinstance(missing, dict) else None
     if not isinstance(held, list) or ids.isdisjoint(held):
         return content, 0
-    left["ids"] = kept = [it for it in held if it not in ids]
+    missing["ids"] = kept = [it for it in held if it not in ids]
     return orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE), len(held) - len(kept)
 
 

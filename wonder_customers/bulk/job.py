@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from wonder_customers.bulk.left_customers import LeftCustomers
+from wonder_customers.bulk.missing_from_source import MissingFromSource
 from wonder_customers.bulk.outage import Outage, OutageWatch
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources.notes import SourceNotes
@@ -32,7 +32,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     Attributes:
         stats: Counts and curves so far.
-        left: The customers missing from the source.
+        missing_from_source: The customers missing from the source.
         notes: The decisions and changes made while the source was read; empty if they are not known.
         begun: Whether the job has started.
         stopped: Why the job is stopping or stopped early; None otherwise.
@@ -43,7 +43,7 @@ class Job(AsyncIterator[Outcome], ABC):
     def __init__(self, workers: int, again: str | None) -> None:
         self.workers = workers
         self.stats: JobStats = JobStats()
-        self.left: LeftCustomers = LeftCustomers()
+        self.missing_from_source: MissingFromSource = MissingFromSource()
         self.notes: SourceNotes = SourceNotes()
         self.begun: bool = False
         self.stopped: Stop | None = None

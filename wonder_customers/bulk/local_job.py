@@ -16,9 +16,9 @@ from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.journal.removals import Removals
-from wonder_customers.bulk.left_customers import RemovalLimit
+from wonder_customers.bulk.missing_from_source import RemovalLimit
 from wonder_customers.bulk.options import Options, Rows, check_job
-from wonder_customers.bulk.removal import Removal, check_deletion, count_left, removal_problem
+from wonder_customers.bulk.removal import Removal, check_deletion, count_missing, removal_problem
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
 from wonder_customers.bulk.sources.notes import SourceNotes
@@ -80,7 +80,7 @@ class LocalJob(Job):
         self._pending = TaskQueue[PendingRow](max(options.workers, AHEAD))
         self._thresholds = Thresholds(options.max_failures, options.failure_share)
         self._source_ended, self._whole_source = False, repeats is None
-        self.left.rule = options.removed
+        self.missing_from_source.rule = options.removed
         self._busy = 0
 
     def stop(self) -> None:
@@ -259,23 +259,23 @@ class LocalJob(Job):
         if not complete or not isinstance(journal, Journal) or not (delete or isinstance(self._rows, RowReader)):
             return
         records, missing = Removals(journal), self._change_filter.missing
-        await anyio.to_thread.run_sync(count_left, records, self.left, missing)
+        await anyio.to_thread.run_sync(count_missing, records, self.missing_from_source, missing)
         if not delete:
             return
 
         async def report(outcome: Outcome) -> None:
-            self.left.removed += outcome.ok
-            self.left.kept += not outcome.ok
+            self.missing_from_source.removed += outcome.ok
+            self.missing_from_source.kept += not outcome.ok
             self._count(outcome)
             await self._outcomes.put([outcome])
 
         removal = Removal(self._session, records, missing, self._stop, self._writer.wait_for_window, report)
         limit = RemovalLimit.parse(self._options.max_removed)
-        problem = removal_problem(self.left, self.rows_read, self.stats.failures, limit)
+        problem = removal_problem(self.missing_from_source, self.rows_read, self.stats.failures, limit)
         if problem is not None:
-            self.left.problem, stops = problem
+            self.missing_from_source.problem, stops = problem
             if stops:
-                advice = self.left.advice(journal.name, self._options.facts, self.rows_read)
+                advice = self.missing_from_source.advice(journal.name, self._options.facts, self.rows_read)
                 self._halt("removal", f"{problem[0]}. No customer was removed. {advice}")
             return
         try:

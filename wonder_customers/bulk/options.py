@@ -10,7 +10,7 @@ from attrs import field, frozen
 from wonder_customers.bulk.change_filter import Inspect, Only
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal.entries import RowJournal
-from wonder_customers.bulk.left_customers import RemovalLimit, RemovedRule
+from wonder_customers.bulk.missing_from_source import RemovalLimit, RemovedRule
 from wonder_customers.bulk.rows import Row
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft

@@ -13,9 +13,9 @@ from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.empty_cells import flat_values
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.removals import Removals
-from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit
+from wonder_customers.bulk.missing_from_source import MissingFromSource, RemovalLimit
 from wonder_customers.bulk.options import Options, Rows, check_job, check_rate, check_type
-from wonder_customers.bulk.removal import check_deletion, count_left, removal_problem
+from wonder_customers.bulk.removal import check_deletion, count_missing, removal_problem
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
 from wonder_customers.bulk.sources.notes import SourceNotes, masked
@@ -75,7 +75,7 @@ class Plan:
         systematic: Why `sync` with its default options would stop at a batch with many invalid rows; None if it would
             not stop.
         samples: The first request bodies, with masked values.
-        left: The customers missing from the source, and what happens to them.
+        missing_from_source: The customers missing from the source, and what happens to them.
         notes: The columns, and the changes made while the source was read.
         requests: The approximate number of requests that the job would send.
         rate: The maximum number of requests per second; None if none is set.
@@ -98,7 +98,7 @@ class Plan:
     reasons: "Counter[str]" = field(factory=Counter)
     systematic: str | None = None
     samples: list[dict[str, Any]] = field(factory=list)
-    left: LeftCustomers = field(factory=LeftCustomers)
+    missing_from_source: MissingFromSource = field(factory=MissingFromSource)
     notes: SourceNotes = field(factory=SourceNotes)
     requests: int = 0
     rate: float | None = None
@@ -147,7 +147,8 @@ async def plan(
     notes = rows.notes if isinstance(rows, RowReader) else SourceNotes()
     chosen = options or Options()
     deletes = chosen.removed == "delete"
-    found = Plan(rate=rate, left=LeftCustomers(chosen.removed), notes=notes)
+    missing = MissingFromSource(chosen.removed)
+    found = Plan(rate=rate, missing_from_source=missing, notes=notes)
     thresholds = Thresholds()
     lookups = session.with_options(retry=chosen.retry)
     batches = Batches(rows, chosen.first)
@@ -180,14 +181,14 @@ async def plan(
             # Like a job, which counts the missing customers only after it has processed the whole source.
             whole = chosen.only == "all" and not batches.cut_short
             if whole and journal is not None and (deletes or isinstance(rows, RowReader)):
-                await anyio.to_thread.run_sync(count_left, Removals(journal), found.left, change_filter.missing)
+                await anyio.to_thread.run_sync(count_missing, Removals(journal), missing, change_filter.missing)
     found.rows = batches.read - change_filter.skipped
     sent = found.creates + found.updates + found.open
     if deletes and whole:
         limit = RemovalLimit.parse(chosen.max_removed)
-        problem = removal_problem(found.left, found.rows, found.invalid + found.duplicates, limit)
-        found.left.problem = None if problem is None else problem[0]
-    found.requests = 2 * found.left.count if deletes and found.left.problem is None else 0
+        problem = removal_problem(missing, found.rows, found.invalid + found.duplicates, limit)
+        missing.problem = None if problem is None else problem[0]
+    found.requests = 2 * missing.count if deletes and missing.problem is None else 0
     found.requests += round(sent * requests_per_upsert(session)) + found.unconfirmed
     return found
 

@@ -12,7 +12,7 @@ from wonder_customers._support.counted import counted
 from wonder_customers.bulk.batches import for_each
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, UNCONFIRMED
 from wonder_customers.bulk.journal.removals import Candidate, Missing, Removals
-from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit, refusal
+from wonder_customers.bulk.missing_from_source import MissingFromSource, RemovalLimit, refusal
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.writer import error_code, refuses_access
 from wonder_customers.dialects.base import Account, Operation
@@ -25,7 +25,7 @@ from wonder_customers.errors import (
 from wonder_customers.records import Customer
 from wonder_customers.session import CustomerSession
 
-__all__ = ["Removal", "check_deletion", "count_left", "removal_problem"]
+__all__ = ["Removal", "check_deletion", "count_missing", "removal_problem"]
 
 _TOGETHER = 50
 """The number of customers that are recorded as ``removing`` together."""
@@ -42,7 +42,7 @@ def check_deletion(account: Account) -> None:
         )
 
 
-def count_left(records: Removals, left: LeftCustomers, missing: Missing) -> None:
+def count_missing(records: Removals, left: MissingFromSource, missing: Missing) -> None:
     """Count the customers missing from the source."""
     for page in records.written(missing):
         for it in page:
@@ -50,7 +50,7 @@ def count_left(records: Removals, left: LeftCustomers, missing: Missing) -> None
     left.rows_before, left.counted = records.rows_before(), True
 
 
-def removal_problem(left: LeftCustomers, rows: int, failures: int, limit: RemovalLimit) -> tuple[str, bool] | None:
+def removal_problem(left: MissingFromSource, rows: int, failures: int, limit: RemovalLimit) -> tuple[str, bool] | None:
     """Return why no customer may be deleted and whether the job stops; None if deletion is allowed."""
     if not left.count:
         return None

@@ -55,7 +55,7 @@ def build(
         "journal": None if journal is None else str(journal),
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
-        "ending": job.exit_status,
+        "exit_status": job.exit_status,
         "reason": None if job.stopped is None else job.stopped.reason,
         "rows": {
             "read": job.rows_read,
@@ -75,7 +75,7 @@ def build(
         "source_changes": job.notes.as_dict(),
         "failures": dict(stats.reasons.most_common()),
         "cleared": dict(stats.cleared.most_common()),
-        "left": _left(job),
+        "missing_from_source": _missing(job),
         "drift": dict(stats.drift.most_common()),
         "examples": dict(stats.examples),
         "requests": {
@@ -104,26 +104,26 @@ def _arrived(job: Job) -> dict[str, Any]:
     return {"rows": arrived, "of": rows, "all": arrived == rows, "text": text}
 
 
-def _left(job: Job) -> dict[str, Any] | None:
+def _missing(job: Job) -> dict[str, Any] | None:
     """Return the customers missing from the source."""
-    left = job.left
-    if not left.counted:
+    missing = job.missing_from_source
+    if not missing.counted:
         return None
-    ids = [held for _, held in left.listed if held is not None]
-    counts = {"rule": left.rule, "customers": left.count, "removed": left.removed, "kept": left.kept}
-    return {**counts, "problem": left.problem, "ids": ids, "text": _left_text(job)}
+    ids = [held for _, held in missing.listed if held is not None]
+    counts = {"rule": missing.rule, "customers": missing.count, "removed": missing.removed, "kept": missing.kept}
+    return {**counts, "problem": missing.problem, "ids": ids, "text": _missing_text(job)}
 
 
-def _left_text(job: Job) -> str | None:
+def _missing_text(job: Job) -> str | None:
     """Return a sentence about the customers missing from the source."""
-    left = job.left
-    if left.problem is not None:
-        return f"No customer was removed: {left.problem}."
-    if left.rule == "delete" and left.count:
-        rest = left.count - left.removed
-        return f"The source no longer contains {left.share}. Removed: {left.removed:,}. Not removed: {rest:,}."
-    warning = left.warning(job.rows_read)
-    text = f"The source no longer contains {left.share}, which will stay at the gateway." if left.count else None
+    missing = job.missing_from_source
+    if missing.problem is not None:
+        return f"No customer was removed: {missing.problem}."
+    if missing.rule == "delete" and missing.count:
+        rest = missing.count - missing.removed
+        return f"The source no longer contains {missing.share}. Removed: {missing.removed:,}. Not removed: {rest:,}."
+    warning = missing.warning(job.rows_read)
+    text = f"The source no longer contains {missing.share}, which will stay at the gateway." if missing.count else None
     return text if warning is None else " ".join(filter(None, [text, f"Check the source: {warning}."]))
 
 
@@ -149,7 +149,7 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
         yield no_rows(source, job.notes), None
     if job.exit_status == "removal":
         return
-    if job.left.counted and (text := _left_text(job)) is not None:
+    if job.missing_from_source.counted and (text := _missing_text(job)) is not None:
         yield text, None
     if journal is None:
         return

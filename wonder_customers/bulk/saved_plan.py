@@ -263,7 +263,8 @@ async def save_plan(
     with PlanWriter(path, journal.digests, facts) as writer:
         found = await plan(session, rows, journal=journal, options=evolve(chosen, inspect=writer.add), **how)
         names = ("rows", "creates", "updates", "open", "unchanged", "invalid", "duplicates", "unconfirmed")
-        writer.finish({**{name: getattr(found, name) for name in names}, "left": found.left.count, **found.clears})
+        counts = {name: getattr(found, name) for name in names}
+        writer.finish({**counts, "missing_from_source": found.missing_from_source.count, **found.clears})
     return found
 
 

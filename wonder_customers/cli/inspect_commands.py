@@ -18,9 +18,9 @@ from wonder_customers.bulk.continuation import as_argument, continuation
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.forget import files_near, forget
 from wonder_customers.bulk.journal import Journal, Run
-from wonder_customers.bulk.left_customers import LeftCustomers
 from wonder_customers.bulk.local_job import LocalJob
 from wonder_customers.bulk.migrate import Losses, losses, migrated
+from wonder_customers.bulk.missing_from_source import MissingFromSource
 from wonder_customers.bulk.options import Options, Rows
 from wonder_customers.bulk.plan import Difference, Plan, plan
 from wonder_customers.bulk.report import format_duration, no_rows
@@ -104,7 +104,7 @@ def show_plan(
     _show_clears(found)
     if journal is None and options.empty == "own":
         print_line("Without a journal, empty cells do not clear fields.", "dim")
-    _show_left(found.left, found.rows)
+    _show_missing(found.missing_from_source, found.rows)
     for sample in found.samples:
         print_line(f"would send (masked): {orjson.dumps(sample).decode()}")
     print_changes(found.notes)
@@ -122,7 +122,7 @@ def show_plan(
             f"The plan was written to {save}. To execute the plan, run `sync` with the same options and --approved"
             f" {as_argument(save)}"
         )
-    failed = found.invalid or found.duplicates or not found.adds_up or found.left.problem is not None
+    failed = found.invalid or found.duplicates or not found.adds_up or found.missing_from_source.problem is not None
     return FAILED if failed else SUCCESS
 
 
@@ -148,7 +148,7 @@ def _show_differences(differences: list[Difference], *, values: bool) -> None:
             print_line(f"    {name}: {before or '(empty)'} → {after or '(empty)'}")
 
 
-def _show_left(left: LeftCustomers, rows: int) -> None:
+def _show_missing(left: MissingFromSource, rows: int) -> None:
     """Print the customers missing from the source."""
     warning = left.warning(rows)
     if left.problem is not None:
@@ -171,7 +171,7 @@ def show_status(journal: Journal, *, json: bool) -> int:
     end_state = None if last is None else last.exit_status
     if json:
         run, counts = (None, {}) if last is None else (last.number, dict(last.counts))
-        facts = {"gateway": journal.gateway, "run": run, "ending": end_state, "counts": counts}
+        facts = {"gateway": journal.gateway, "run": run, "exit_status": end_state, "counts": counts}
         json_line({**facts, "states": states, "codes": codes})
         return SUCCESS
     named = {_STATES.get(state, state): count for state, count in states.items()}

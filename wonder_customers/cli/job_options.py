@@ -8,7 +8,7 @@ from attrs import frozen
 from cyclopts import Group, Parameter
 
 from wonder_customers.bulk.journal import Journal
-from wonder_customers.bulk.left_customers import RemovedRule
+from wonder_customers.bulk.missing_from_source import RemovedRule
 from wonder_customers.bulk.options import check_rate
 from wonder_customers.cli.error_messages import no_effect
 from wonder_customers.cli.monitoring import Monitor, webhook
@@ -193,14 +193,14 @@ class OutputOptions:
 
     report: Annotated[Path | None, Parameter(help="Write a JSON report to this file.")] = None
     html: Annotated[Path | None, Parameter(help="Write a report with charts to this file.")] = None
-    failures: Annotated[
+    failed_rows: Annotated[
         Path | None,
         Parameter(
             help="Write failed rows to this file (default: FILE.GATEWAY.failed.jsonl; for `migrate`,"
             " migrate.FROM.TO.failed.jsonl)."
         ),
     ] = None
-    dead_letter_values: Annotated[
+    failed_row_values: Annotated[
         bool,
         Parameter(help="Include the customers' data in the failed rows, so that the file can be used as a source."),
     ] = False

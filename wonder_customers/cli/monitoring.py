@@ -26,7 +26,7 @@ _INTERVAL: Final = 10.0
 _WITHIN: Final = 10.0
 """The maximum duration of the webhook request, in seconds."""
 _COPIED: Final = (
-    "gateway", "environment", "started", "seconds", "ending", "rows", "adds_up", "failures", "outages", "versions",
+    "gateway", "environment", "started", "seconds", "exit_status", "rows", "adds_up", "failures", "outages", "versions",
 )  # fmt: skip
 """The parts of the report that other programs receive. They contain no customer data."""
 

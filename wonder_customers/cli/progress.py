@@ -97,7 +97,7 @@ class ProgressDisplay:
             "rows": stats.rows,
             "failed": stats.failures,
             "unchanged": stats.counts["unchanged"],
-            "removed": self._job.left.removed,
+            "removed": self._job.missing_from_source.removed,
             "rows_per_second": round(sum(point.rows for point in recent) / time, 1) if time else None,
             "throttled": stats.requests.throttled,
             "faults": stats.requests.failed,

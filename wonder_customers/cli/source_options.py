@@ -285,9 +285,9 @@ def print_changes(notes: SourceNotes) -> None:
             f"{column}: no calling code in {values}, such as {example}, because {reason}. To add the code, {advice}.",
             "yellow",
         )
-    if notes.twins:
-        pairs = ", ".join(f"{first} and {second}" for first, second in notes.twin_rows)
-        what = counted(notes.twins, "reference differs", "references differ")
+    if notes.near_duplicates:
+        pairs = ", ".join(f"{first} and {second}" for first, second in notes.near_duplicate_rows)
+        what = counted(notes.near_duplicates, "reference differs", "references differ")
         text = f"{what} from another reference only in case, Unicode form or invisible characters (rows {pairs})"
         print_message(
             f"{text}. The rows are sent as different customers. If they are the same customer, correct the source.",

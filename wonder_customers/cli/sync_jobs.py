@@ -180,7 +180,7 @@ async def _distributed_job(task: SyncTask, source: Source, on: str) -> Job:
         workers=2 if task.engine.processes is None else task.engine.processes,
         rate=task.rate,
         options=task.options,
-        values=task.output.dead_letter_values,
+        values=task.output.failed_row_values,
     )
 
 
@@ -210,14 +210,15 @@ async def run_job(task: SyncTask, job: Job) -> int:
     message: str | None = None
     place = f"{task.gateway} {environment(task.account)}"
     belongs = {"source": Path(task.source).name, "gateway": place, "journal": key_mark(task.journal.digests).hex()[:12]}
-    dead_letters = DeadLetters(task.failed_rows, **belongs, values=task.output.dead_letter_values)
+    dead_letters = DeadLetters(task.failed_rows, **belongs, values=task.output.failed_row_values)
     try:
         await _run_with_progress(job, dead_letters, task)
     except BulkError as error:
         message = error_message(error)
         if not job.begun:
             print_message(f"wonder-customers: {message}", "red")
-            await task.monitor.end(Path(task.source).name, {"gateway": task.gateway, "ending": "not started"}, STOPPED)
+            not_started = {"gateway": task.gateway, "exit_status": "not started"}
+            await task.monitor.end(Path(task.source).name, not_started, STOPPED)
             return STOPPED
     try:
         last = task.journal.last_run()
@@ -346,4 +347,4 @@ def _exit_code(job: Job) -> int:
         return INTERRUPTED
     if job.exit_status not in {"finished", "paused"}:
         return STOPPED
-    return FAILED if job.stats.failures or job.left.kept else SUCCESS
+    return FAILED if job.stats.failures or job.missing_from_source.kept else SUCCESS

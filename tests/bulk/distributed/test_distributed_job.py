@@ -56,7 +56,7 @@ def plain(outcomes: list[Outcome]) -> list[Any]:
 
 def outcome_to_dict(job: Any) -> dict[str, Any]:
     facts = reports.build(job, gateway="paydock", source="s", journal=None, seconds=1.0, started=0.0)
-    return {name: facts[name] for name in ("rows", "adds_up", "failures", "ending", "reason")}
+    return {name: facts[name] for name in ("rows", "adds_up", "failures", "exit_status", "reason")}
 
 
 async def test_response_drift_of_all_workers_is_in_the_report(jobs: Jobs) -> None:

@@ -221,7 +221,7 @@ async def test_twins_and_changes_are_counted_in_plan_and_report(account: Callabl
         async with sync(session, sources.read(tmp_path / "c.csv")) as job:
             assert await _all(job) == [True] * 5
     assert found.notes.as_dict() == job.notes.as_dict()
-    assert job.notes.twins == 2
+    assert job.notes.near_duplicates == 2
     assert job.notes.changes == {
         ("address.country", "country"): 1,
         ("address.country", "placeholders"): 1,

@@ -52,9 +52,9 @@ class SourceNotes:
         footer_references: The references of these lines, if any. Customers with such a reference are not counted as
             missing from the source.
         repeated_headers: The number of skipped lines that repeat the column names.
-        twins: The number of references that differ from an earlier reference only in case, in the composition of
-            characters or in invisible characters.
-        twin_rows: The row numbers of the first twins: the earlier row and the later row.
+        near_duplicates: The number of references that differ from an earlier reference only in case, in the
+            composition of characters or in invisible characters.
+        near_duplicate_rows: The row numbers of the first of them: the earlier row and the later row.
         mapping: The mapping that lists every column; None unless the source is inspected.
         samples: Masked values of each column; empty unless the source is inspected.
         without_names: Whether the names of the columns may be the first customer; False unless the source is inspected.
@@ -72,8 +72,8 @@ class SourceNotes:
     footers: int = 0
     footer_references: set[str] = field(factory=set)
     repeated_headers: int = 0
-    twins: int = 0
-    twin_rows: list[tuple[int, int]] = field(factory=list)
+    near_duplicates: int = 0
+    near_duplicate_rows: list[tuple[int, int]] = field(factory=list)
     mapping: ColumnMapping | None = field(default=None, repr=False)
     samples: dict[str, list[str]] = field(factory=dict, repr=False)
     without_names: bool = False
@@ -157,7 +157,7 @@ class SourceNotes:
             "lost_fields": self.lost,
             "footers": self.footers,
             "repeated_headers": self.repeated_headers,
-            "twin_references": self.twins,
+            "near_duplicate_references": self.near_duplicates,
         }
 
 

@@ -15,7 +15,7 @@ __all__ = ["print_report"]
 
 
 _NARROW: Final = 72
-_WIRE_NAME: Final = re.compile(r" \(on the wire: [^)]*\)")
+_WIRE_NAME: Final = re.compile(r" \(sent as [^)]*\)")
 
 
 def print_report(screen: Console, persons: Sequence[Person], results: Sequence[GatewayResult]) -> bool:

@@ -9,7 +9,7 @@ from wonder_customers._support.counted import counted
 from wonder_customers.bulk.continuation import continuation
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["LeftCustomers", "RemovalLimit", "RemovedRule", "refusal"]
+__all__ = ["MissingFromSource", "RemovalLimit", "RemovedRule", "refusal"]
 
 RemovedRule = Literal["report", "delete"]
 """What happens to customers missing from the source: ``report`` only counts them, ``delete`` also deletes or archives
@@ -50,7 +50,7 @@ class RemovalLimit:
 
 
 @define
-class LeftCustomers:
+class MissingFromSource:
     """The customers that earlier runs wrote and that the source no longer contains.
 
     Attributes:
@@ -102,7 +102,7 @@ class LeftCustomers:
         return f"Check the source. If the source is complete, remove the customers with: {command}"
 
 
-def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
+def refusal(left: MissingFromSource, rows: int, limit: RemovalLimit) -> str | None:
     """Return why the customers must not be deleted; None if deletion is allowed."""
     warning = left.warning(rows)
     if rows and limit.number is not None and left.count <= limit.number:
