@@ -16,7 +16,7 @@ import pytest
 from bulk.customers import QUICK, AccountFactory, write_csv
 
 from wonder_customers import CustomerSession
-from wonder_customers.bulk import Journal, sources, verify
+from wonder_customers.bulk import Journal, Options, sources, verify
 from wonder_customers.dialects import names
 from wonder_customers.simulator import FAULT_KINDS
 from wonder_customers.simulator.server import SimulatorServer
@@ -72,7 +72,7 @@ def finish(process: "subprocess.Popen[str]", rows: int) -> Any:
 
 async def _verified(account: Any, source: Path) -> Any:
     async with CustomerSession(account, retry=QUICK) as session:
-        return await verify(session, sources.read(source), retry=QUICK)
+        return await verify(session, sources.read(source), options=Options(retry=QUICK))
 
 
 def run_with_kills(

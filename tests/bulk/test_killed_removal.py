@@ -12,7 +12,7 @@ from bulk.customers import HEADER, QUICK, line, open_journal, run_job, write_csv
 from bulk.test_killed_job import kill_after, start
 
 from wonder_customers import Customer, CustomerSession, dialects
-from wonder_customers.bulk import Journal, sources, verify
+from wonder_customers.bulk import Journal, Options, sources, verify
 from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -88,9 +88,8 @@ def test_killed_job_clears_and_removes_like_an_uninterrupted_one(
         journal = open_journal(tmp_path / "whole", accounts[undisturbed], gateway)
         await run_job(accounts[undisturbed], sources.read(source), journal, **options)
         async with CustomerSession(accounts[server], retry=QUICK) as session:
-            found = await verify(
-                session, sources.read(source), journal=Journal.existing(tmp_path / "killed"), retry=QUICK
-            )
+            journal = Journal.existing(tmp_path / "killed")
+            found = await verify(session, sources.read(source), journal=journal, options=Options(retry=QUICK))
         return await held(accounts[server]), await held(accounts[undisturbed]), found
 
     killed, whole, found = anyio.run(finish)

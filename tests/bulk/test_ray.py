@@ -151,7 +151,7 @@ def check_rate(rate: float) -> None:
 
 async def read_back(account: Any, source: Path) -> Verification:
     async with CustomerSession(account, retry=QUICK) as session:
-        return await verify(session, sources.read(source), retry=QUICK)
+        return await verify(session, sources.read(source), options=Options(retry=QUICK))
 
 
 def check_end(timed_server: SimulatorServer, source: Path, journal: Path, rows: int) -> None:

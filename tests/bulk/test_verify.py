@@ -7,7 +7,7 @@ from attrs import evolve
 from bulk.customers import QUICK, Jobs, draft, line, send, write_csv
 
 from wonder_customers import CustomerDraft
-from wonder_customers.bulk import Verification, verify
+from wonder_customers.bulk import Options, Verification, verify
 from wonder_customers.bulk.verify import MOST_FINDINGS, wilson
 from wonder_customers.dialects import names
 from wonder_customers.records import Phone
@@ -20,7 +20,7 @@ async def test_verify_reports_differences(jobs: Jobs) -> None:
     write_csv(jobs.source, 15)
     async with jobs.session() as session:
         await send(session, [draft(number, version="old" if number == 3 else "1") for number in range(14)])
-        found = await verify(session, jobs.rows(), retry=QUICK)
+        found = await verify(session, jobs.rows(), options=Options(retry=QUICK))
         sampled = await verify(session, jobs.rows(), sample=10, rng=random.Random(1))
     assert (found.rows, found.checked, found.wrong) == (15, 15, 2)
     assert {(it.reference, it.result) for it in found.findings} == {("c-3", "different"), ("c-14", "missing")}

@@ -151,8 +151,14 @@ def test_signal_stops_the_job_and_resume_continues(terminal: Terminal, server: S
     os.utime(source, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     code, text = terminal.run("resume", "c.csv.monri.journal", "--report", "r.json")
     assert code == 0, text
+    assert "No row was left to send." not in text
     assert terminal.json("r.json")["rows"]["created"] == 60
     assert server.store.ledger("monri") == {f"c-{number}": 1 for number in range(60)}
+    assert (
+        "No row was left to send. The numbers are those of the whole run."
+        in terminal.run("resume", "c.csv.monri.journal")[1]
+    )
+    assert "No row was left to send.\n" in terminal.run("retry-failed", "c.csv.monri.journal")[1]
 
 
 def test_second_signal_stops_immediately_and_can_be_resumed(terminal: Terminal, server: SimulatorServer) -> None:

@@ -66,7 +66,11 @@ def test_status_shows_failures_and_the_next_command(
 def test_status_names_sync_if_rows_could_not_be_sent(at_simulator: Command, folder: Path) -> None:
     lines = ["reference,name,email,phone", *(f"c-{number},Ada,a@example.com,none" for number in range(60))]
     (folder / "c.csv").write_text("\n".join(lines), encoding="utf-8")
-    assert at_simulator("sync", "c.csv", "--to", "monri")[0] == 3
+    code, out, err = at_simulator("plan", "c.csv", "--to", "monri")
+    assert (code, "`sync` would stop early, after 0 requests." in out) == (FAILED, True)
+    assert "`sync` would stop: 60 of 60 rows cannot be sent" in err
+    code, out, _ = at_simulator("sync", "c.csv", "--to", "monri")
+    assert (code, "stopped: too many rows are invalid" in out) == (3, True)
     out = at_simulator("status", "c.csv.monri.journal")[1]
     assert "c.csv.monri.journal (monri): no row was sent" in out
     assert "run the same `sync` or `migrate` again" in out

@@ -101,11 +101,11 @@ async def test_bulk_jobs_agree_on_deleted_customers(gateway: str, in_process: Cu
             assert (planned.creates, planned.invalid, planned.adds_up) == (
                 (0, 1, True) if gateway == "monri" else (1, 0, True)
             )
-            assert dict((await verify(session, [DRAFT], retry=QUICK)).counts) == {"missing": 1}
+            assert dict((await verify(session, [DRAFT], options=Options(retry=QUICK))).counts) == {"missing": 1}
             async with sync(session, [DRAFT], options=Options(retry=QUICK)) as job:
                 outcomes = [it.status async for it in job]
             assert outcomes == ["failed" if gateway == "monri" else "created"]
-            found = await verify(session, [DRAFT], retry=QUICK)
+            found = await verify(session, [DRAFT], options=Options(retry=QUICK))
             assert dict(found.counts) == {"missing" if gateway == "monri" else "equal": 1}
 
 

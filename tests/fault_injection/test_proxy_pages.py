@@ -16,7 +16,7 @@ from wonder_customers import (
     OutcomeUnknownError,
     PermissionDeniedError,
 )
-from wonder_customers.bulk import plan, verify
+from wonder_customers.bulk import Options, plan, verify
 from wonder_customers.simulator.server import SimulatorServer
 
 pytestmark = pytest.mark.anyio
@@ -130,7 +130,7 @@ async def test_job_does_not_record_a_customer_as_removed_after_a_page(
     answer_with_pages(server, "GET")
     async with CustomerSession(owner, retry=QUICK) as session:
         with pytest.raises((NotFoundError, InvalidResponseError), match="HTTP 404"):
-            await verify(session, [], journal=journal, retry=QUICK)
+            await verify(session, [], journal=journal, options=Options(retry=QUICK))
 
 
 async def test_job_does_not_create_a_customer_after_a_page(
@@ -176,6 +176,6 @@ async def test_plan_and_verification_fail_instead_of_counting_customers_as_missi
 ) -> None:
     answer_with_pages(server, "GET")
     async with CustomerSession(account(gateway), retry=QUICK) as session:
-        for run in (plan(session, [ROW]), verify(session, [ROW], retry=QUICK)):
+        for run in (plan(session, [ROW]), verify(session, [ROW], options=Options(retry=QUICK))):
             with pytest.raises((NotFoundError, InvalidResponseError), match=r"HTTP 404"):
                 await run

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from wonder_customers import Address, CustomerDraft, CustomerPatch, CustomerSession, NotFoundError, Phone, RetryPolicy
-from wonder_customers.bulk import migrate, sync, verify
+from wonder_customers.bulk import Options, migrate, sync, verify
 from wonder_customers.dialects import names, simulator
 from wonder_customers.dialects.base import Operation
 from wonder_customers.dialects.paydock.quirks import STALE_SECONDS
@@ -71,7 +71,7 @@ async def test_every_operation_works_with_quirks(
         await _until_listed(customer_simulator)
         async with sync(session, rows) as job:
             assert [it.ok async for it in job] == [True] * 3
-        found = await verify(session, rows, retry=POLICY)
+        found = await verify(session, rows, options=Options(retry=POLICY))
         assert (found.checked, found.wrong) == (3, 0), found.findings
         assert {it.reference async for it in session.list()} == {row.reference for row in rows}
         other = session.for_account(customer_simulator.account(target))

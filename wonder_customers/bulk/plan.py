@@ -72,12 +72,11 @@ class Plan:
         differing: The number of customers that would change, counted like `differences`.
         problems: The first rows that cannot be sent, at most five for one reason.
         reasons: Rows that cannot be sent, by code.
-        systematic: Why `sync` with its default options would stop at a batch with many invalid rows; None if it would
-            not stop.
+        systematic: Why `sync` would stop at a batch with many invalid rows; None if it would not stop.
         samples: The first request bodies, with masked values.
         missing_from_source: The customers missing from the source, and what happens to them.
         notes: The columns, and the changes made while the source was read.
-        requests: The approximate number of requests that the job would send.
+        requests: The approximate number of requests that the job would send, until it would stop early.
         rate: The maximum number of requests per second; None if none is set.
     """
 
@@ -149,7 +148,7 @@ async def plan(
     deletes = chosen.removed == "delete"
     missing = MissingFromSource(chosen.removed)
     found = Plan(rate=rate, missing_from_source=missing, notes=notes)
-    thresholds = Thresholds()
+    thresholds, requests = Thresholds(share=chosen.failure_share), 0
     lookups = session.with_options(retry=chosen.retry)
     batches = Batches(rows, chosen.first)
     change_filter = ChangeFilter(
@@ -178,18 +177,19 @@ async def plan(
                 results = await _look_up(lookups, selected, chosen.workers)
                 for item in pending:
                     _count(found, item, results, most=look_up if diff else MOST_EXAMPLES, diff=diff)
+                if found.systematic is None:  # no row of a batch that stops the job is sent
+                    sent = found.creates + found.updates + found.open
+                    requests = found.requests + round(sent * requests_per_upsert(session)) + found.unconfirmed
             # Like a job, which counts the missing customers only after it has processed the whole source.
             whole = chosen.only == "all" and not batches.cut_short
             if whole and journal is not None and (deletes or isinstance(rows, RowReader)):
                 await anyio.to_thread.run_sync(count_missing, Removals(journal), missing, change_filter.missing)
     found.rows = batches.read - change_filter.skipped
-    sent = found.creates + found.updates + found.open
     if deletes and whole:
         limit = RemovalLimit.parse(chosen.max_removed)
         problem = removal_problem(missing, found.rows, found.invalid + found.duplicates, limit)
         missing.problem = None if problem is None else problem[0]
-    found.requests = 2 * missing.count if deletes and missing.problem is None else 0
-    found.requests += round(sent * requests_per_upsert(session)) + found.unconfirmed
+    found.requests = requests + (2 * missing.count if deletes and missing.problem is None else 0)
     return found
 
 

@@ -18,11 +18,10 @@ from wonder_customers.bulk.empty_cells import EmptyRule, apply_rule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.entries import Entry
 from wonder_customers.bulk.journal.removals import Removals
-from wonder_customers.bulk.options import BULK, Options, Rows, check_job, check_type
+from wonder_customers.bulk.options import Options, Rows, check_job, check_type
 from wonder_customers.bulk.rows import Outcome, Row
 from wonder_customers.errors import AmbiguousReferenceError, ConfigurationError, NotFoundError
 from wonder_customers.records import CustomerDraft
-from wonder_customers.retry import RetryPolicy
 from wonder_customers.secret import concealed_coroutine
 from wonder_customers.session import CustomerSession
 
@@ -128,10 +127,8 @@ async def verify(
     rows: Rows,
     *,
     journal: Journal | None = None,
-    empty: EmptyRule = "own",
+    options: Options | None = None,
     sample: int | None = None,
-    workers: int = 16,
-    retry: RetryPolicy = BULK,
     rng: random.Random | None = None,
 ) -> Verification:
     """Read every customer of the source back, or a random sample of them, and compare.
@@ -142,10 +139,8 @@ async def verify(
         session: An open session.
         rows: The source.
         journal: The journal of the job; None to compare without a journal.
-        empty: The rule for empty cells of the job.
+        options: The options of the job. `Options.empty`, `Options.workers` and `Options.retry` apply.
         sample: The number of rows, and of removed customers, to read back; None for all.
-        workers: The maximum number of concurrent reads.
-        retry: How often and how long a read is retried.
         rng: The random number generator that draws the sample; None for a new generator.
 
     Raises:
@@ -153,18 +148,17 @@ async def verify(
             argument is invalid.
         CallError: A customer could not be read.
     """
-    check_job(session, journal)
-    found = Verification()
-    lookups = session.with_options(retry=retry)
+    check_job(session, journal, options)
+    chosen = options or Options()
+    found, workers, lookups = Verification(), chosen.workers, session.with_options(retry=chosen.retry)
     rng = rng or random.Random()  # noqa: S311 - not for secrets
 
     async with Batches(rows) as batches, AsyncExitStack() as stack:  # closes the source, also if an argument is invalid
         seen = stack.enter_context(closing(ReferenceIndex()))
         find = None if journal is None else stack.enter_context(journal.reader())
-        comparison = _Comparison(lookups, journal, find, empty, seen, found)
+        comparison = _Comparison(lookups, journal, find, chosen.empty, seen, found)
         if journal is not None:
             await anyio.to_thread.run_sync(journal.check, session.account)
-        Options(empty=empty, workers=workers)
         check_type("sample", sample, (int, NoneType), "a whole number")
         if sample is not None and sample < 1:
             raise ConfigurationError(f"sample must be at least 1, not {sample}. Nothing was read back.")

@@ -95,7 +95,8 @@ def show_plan(
     )
     time = "" if found.seconds is None else f", {format_duration(found.seconds)} at {found.rate:g} requests/s"
     looked_up = counted(found.looked_up, "customer was", "customers were")
-    print_line(f"`sync` would send {counted(found.requests, 'request', 'requests')}{time}. {looked_up} looked up.")
+    would = "would send" if found.systematic is None else "would stop early, after"
+    print_line(f"`sync` {would} {counted(found.requests, 'request', 'requests')}{time}. {looked_up} looked up.")
     if not found.rows:
         print_message(no_rows(source.path, found.notes), "yellow")
     if found.unconfirmed:
@@ -285,7 +286,8 @@ def show_verification(
             else:
                 origin = await stack.enter_async_context(bulk_session(source, workers, rate))
                 rows = migrated(origin, session)
-            return await verify(session, rows, journal=journal, empty=empty, sample=sample, workers=workers)
+            options = Options(empty=empty, workers=workers)
+            return await verify(session, rows, journal=journal, options=options, sample=sample)
 
     found = runtime.run(compare)
     counts = {_RESULTS.get(name, name): count for name, count in found.counts.most_common()}

@@ -244,6 +244,10 @@ async def run_job(task: SyncTask, job: Job) -> int:
         started=started,
     )
     facts["reason"] = facts["reason"] and with_options(facts["reason"])
+    again = task.options.resume or task.options.only == "failed"
+    if again and job.exit_status == "finished" and not job.stats.requests.sent:
+        whole_run = " The numbers are those of the whole run." if task.options.resume else ""
+        facts["next_steps"].insert(0, {"text": f"No row was left to send.{whole_run}", "command": None})
     code = FAILED
     try:
         printed = _print_result(task, job, facts, message)
@@ -314,6 +318,8 @@ _END_STATES = {
 def _print_result(task: SyncTask, job: Job, facts: Mapping[str, Any], message: str | None) -> bool:
     """Print the result of a job; return whether standard output could be written."""
     state = _END_STATES.get(job.exit_status, job.exit_status if message is None else "stopped")
+    if job.stopped is not None and job.stopped.invalid:
+        state = "stopped: too many rows are invalid"
     title, printed = f"{task.title} ({facts['environment']}): {state}", True
     try:
         with ignoring_closed(sys.stdout):

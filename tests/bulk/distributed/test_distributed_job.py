@@ -126,7 +126,7 @@ async def test_killed_processes_leave_each_customer_once(seed: int, jobs: Jobs) 
     assert (job.exit_status, job.rows_read, job.unfinished, reports.adds_up(job)) == ("finished", rows, 0, True)
     assert Journal.existing(jobs.journal.path).states() == {"done": rows}
     async with jobs.session() as session:
-        found = await verify(session, jobs.rows(), retry=QUICK)
+        found = await verify(session, jobs.rows(), options=Options(retry=QUICK))
     assert found.counts["equal"] == rows
 
 

@@ -9,7 +9,7 @@ import pytest
 from bulk.sources.read_rows import read_drafts
 
 from wonder_customers import ConfigurationError, CustomerSession
-from wonder_customers.bulk import sources, sync
+from wonder_customers.bulk import Options, sources, sync
 from wonder_customers.bulk.distributed.partition import Partition
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.plan import plan
@@ -202,6 +202,9 @@ async def test_column_that_fails_in_every_row_stops_the_job(account: Callable[[s
         found = await plan(session, sources.read(tmp_path / "c.csv"))
         assert found.systematic is not None
         assert "(invalid email)" in found.systematic
+        assert found.requests == 0
+        unlimited = await plan(session, sources.read(tmp_path / "c.csv"), options=Options(failure_share=None))
+        assert (unlimited.systematic, unlimited.invalid) == (None, 3000)
         job = sync(session, sources.read(tmp_path / "c.csv"))
         async with job:
             with pytest.raises(
