@@ -21,6 +21,7 @@ __all__ = [
     "check_types",
     "connect",
     "connect_to_read",
+    "is_writable",
     "reading",
     "upgrade",
     "writing",
@@ -31,8 +32,8 @@ _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 
 _UNUSABLE = " Check the permissions, and that no other program has locked the file."
 _NOT_WRITABLE = (
-    " A journal and its folder must be writable, also to read the journal. Check the permissions, or copy the journal"
-    " and its .key file to another folder."
+    " The journal and its folder must be writable for a job, and also to read a journal of an older version or of a run"
+    " that did not end. Check the permissions, or copy the journal, its -wal file and its .key file to another folder."
 )
 _ADVICE = {
     sqlite3.SQLITE_NOTADB: " Give the path of a journal, such as FILE.GATEWAY.journal, or of a new file.",
@@ -52,19 +53,42 @@ _OTHER = (
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a connection to a journal's database, and create a missing file."""
+    """Open a connection to a journal's database. A missing file is created, and a file that is not writable is read."""
     check_trusted(path)
     _check_files_beside(path.resolve())
-    make_private(path)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    # The schema of an untrusted file must not call functions with effects outside of the database.
+    location, settings = _to_read(path), ["trusted_schema = OFF"]
+    if is_writable(path):
+        make_private(path)
+        location, settings = str(path), [*settings, "journal_mode = WAL", "synchronous = FULL"]
+    connection = _opened(location)
     try:
-        # The schema of an untrusted file must not call functions with effects outside of the database.
-        for setting in ("trusted_schema = OFF", "journal_mode = WAL", "synchronous = FULL"):
+        for setting in settings:
             connection.execute(f"PRAGMA {setting}").close()
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _opened(location: str) -> sqlite3.Connection:
+    is_uri = location.startswith("file:")
+    return sqlite3.connect(location, isolation_level=None, check_same_thread=False, timeout=10, uri=is_uri)
+
+
+def _to_read(path: Path) -> str:
+    """Return the URI with which SQLite only reads a database."""
+    target = path.resolve()
+    logs = [target.with_name(target.name + suffix) for suffix in ("-wal", "-journal")]
+    # Without a log, nothing can change the file if it is not writable. Otherwise, SQLite needs its files beside it.
+    changing = is_writable(path) or any(log.exists() and log.stat().st_size for log in logs)
+    return f"{target.as_uri()}?{'mode=ro' if changing else 'immutable=1'}"
+
+
+def is_writable(path: Path) -> bool:
+    """Return whether a journal and its folder can be written. A missing file can be created."""
+    target = path.resolve()
+    return not target.exists() or (os.access(target, os.W_OK) and os.access(target.parent, os.W_OK | os.X_OK))
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
@@ -112,7 +136,7 @@ def check_file(path: Path, *, may_be_new: bool = False) -> None:
         return
     check_trusted(path)
     _check_files_beside(path.resolve())
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
+    with closing(_opened(_to_read(path))) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables and not may_be_new:
         raise ConfigurationError(f"{path} cannot be used as a journal: it is empty. Give the path of a journal.")

@@ -23,6 +23,7 @@ from wonder_customers.bulk.journal.database import (
     check_types,
     connect,
     connect_to_read,
+    is_writable,
     reading,
     upgrade,
     writing,
@@ -100,12 +101,14 @@ class Journal(RowJournal):
             digests = Digests(key_of(where))
             mark = key_mark(digests).hex()
             with closing(connect(where)) as connection:
-                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")  # rolled back if the file is another database
+                # Rolled back if the file is another database.
+                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}" if is_writable(where) else "BEGIN")
                 upgrade(connection, where, SCHEMA)
-                connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", mine.items())
-                # A journal of an older version has no mark, and gets that of the key with which it is opened.
-                connection.execute("INSERT OR IGNORE INTO about VALUES ('key', ?)", [mark])
-                held = dict(connection.execute("SELECT name, value FROM about"))
+                if is_writable(where):
+                    # A journal of an older version has no mark, and gets that of the key with which it is opened.
+                    given = {**mine, "key": mark}.items()
+                    connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", given)
+                held = {"key": mark} | dict(connection.execute("SELECT name, value FROM about"))
                 connection.execute("COMMIT")
         wrong = [name for name, value in mine.items() if held.get(name) != value]
         if wrong:
@@ -137,7 +140,7 @@ class Journal(RowJournal):
         with reading(where):
             check_file(where)
         with reading(where), closing(connect(where)) as connection:
-            connection.execute("BEGIN IMMEDIATE")  # rolled back, because `open` also upgrades the journal
+            connection.execute("BEGIN")  # rolled back, because `open` also upgrades the journal
             upgrade(connection, where, SCHEMA)
             about = dict(connection.execute("SELECT name, value FROM about"))
             gateway, endpoint = about["gateway"], about["endpoint"]
