@@ -1,5 +1,6 @@
-"""A journal of version 0.1.0 can be used by each command that reads a journal."""
+"""Journals of version 0.1.0, and journals in a read-only folder, with each command that reads a journal."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +9,8 @@ import orjson
 import pytest
 from bulk.customers import EARLIER_FORMAT, write_csv
 from cli.conftest import Command
+
+from wonder_customers.cli.exit_codes import FAILED
 
 LATER = ("empty", "removed", "give_up_after", "database")
 """The settings of a run that 0.1.0 did not record."""
@@ -27,3 +30,33 @@ def test_command_accepts_a_journal_of_0_1_0(words: tuple[str, ...], at_simulator
         database.execute("UPDATE runs SET facts = ?", [orjson.dumps(earlier).decode()])
     code, out, err = at_simulator(words[0], journal.name, *words[1:])
     assert (code, "Traceback" in err) == (0, False), out + err
+
+
+def test_commands_that_write_nothing_read_a_journal_in_a_read_only_folder(
+    at_simulator: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = folder / "data"
+    data.mkdir()
+    write_csv(data / "c.csv", 3)
+    assert at_simulator("sync", "data/c.csv", "--to", "monri")[0] == 0
+    journal, before = "data/c.csv.monri.journal", sorted(data.iterdir())
+    data.chmod(0o500)
+    usual = os.access
+    # The user root can write to every folder.
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: not (mode & os.W_OK and data in Path(path, "x").parents) and usual(path, mode)
+    )
+    try:
+        for words in (
+            ["status", journal],
+            ["ids", journal],
+            ["verify", journal],
+            ["plan", "data/c.csv", "--to", "monri"],
+        ):
+            code, _, err = at_simulator(*words)
+            assert (code, err) == (0, "")
+        assert sorted(data.iterdir()) == before
+        code, _, err = at_simulator("verify", journal, "--renewed-credentials")
+        assert (code, "could not be written: attempt to write a readonly database" in err) == (FAILED, True)
+    finally:
+        data.chmod(0o700)

@@ -1,7 +1,6 @@
 """Output of ``plan``, ``status``, ``verify`` and ``migrate``, and errors of bulk commands."""
 
 import csv
-import os
 import re
 from pathlib import Path
 
@@ -372,33 +371,3 @@ def test_columns_of_a_gateway_need_no_credentials(gateway: str, command: Command
     (folder / "c.csv").write_text("reference,name,metadata.tier\nc-1,Ada,gold\n")
     code, _, err = command("columns", "c.csv", "--to", gateway)
     assert (code, "does not have these fields" in err) == ((USAGE, True) if gateway == "wonder" else (0, False))
-
-
-def test_commands_that_write_nothing_read_a_journal_in_a_read_only_folder(
-    at_simulator: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = folder / "data"
-    data.mkdir()
-    write_csv(data / "c.csv", 3)
-    assert at_simulator("sync", "data/c.csv", "--to", "monri")[0] == 0
-    journal, before = "data/c.csv.monri.journal", sorted(data.iterdir())
-    data.chmod(0o500)
-    usual = os.access
-    # The user root can write to every folder.
-    monkeypatch.setattr(
-        os, "access", lambda path, mode: not (mode & os.W_OK and data in Path(path, "x").parents) and usual(path, mode)
-    )
-    try:
-        for words in (
-            ["status", journal],
-            ["ids", journal],
-            ["verify", journal],
-            ["plan", "data/c.csv", "--to", "monri"],
-        ):
-            code, _, err = at_simulator(*words)
-            assert (code, err) == (0, "")
-        assert sorted(data.iterdir()) == before
-        code, _, err = at_simulator("verify", journal, "--renewed-credentials")
-        assert (code, "could not be written: attempt to write a readonly database" in err) == (FAILED, True)
-    finally:
-        data.chmod(0o700)

@@ -1,6 +1,8 @@
-"""Checks of the arguments of `CustomerSession`."""
+"""Checks of arguments."""
 
 import re
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from wonder_customers.errors import ConfigurationError
@@ -20,6 +22,20 @@ def check_account(account: object) -> None:
         raise ConfigurationError(
             f"account must be a Wonder(…), Paydock(…), Monri(…) or other account, not {_kind(account)}"
         )
+
+
+def check_type(name: str, value: object, kinds: tuple[Any, ...], what: str) -> None:
+    """Raise `ConfigurationError` unless an argument is an instance of one of `kinds`."""
+    if not isinstance(value, kinds):
+        raise ConfigurationError(f"{name} must be {what}, not {_kind(value)}")
+
+
+def checked_path(path: str | Path) -> Path:
+    """Return `path` as a `Path`. Raise `ConfigurationError` for another type, or a path that cannot exist."""
+    check_type("path", path, (str, PathLike), "a path: a str or a Path")
+    if "\0" in str(path):
+        raise ConfigurationError("path must not contain a null character")
+    return Path(path)
 
 
 def checked_policy(retry: object) -> RetryPolicy:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from attrs import asdict, define, evolve, field, fields
 
+from wonder_customers._core.arguments import check_type
 from wonder_customers._support.countries import country_code
 from wonder_customers.bulk.change_filter import ReferenceIndex
 from wonder_customers.errors import ConfigurationError, InvalidRecordError
@@ -56,6 +57,7 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
     Raises:
         CallError: The source gateway could not be read.
     """
+    _check_sessions(source, target)
     found = Losses()
     rules = getattr(getattr(source.account.dialect(), "codec", None), "FIELD_RULES", ())  # of dialects with a codec
     listing = source.list()
@@ -75,6 +77,11 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
     return found
 
 
+def _check_sessions(*sessions: object) -> None:
+    for name, session in zip(("source", "target"), sessions, strict=True):
+        check_type(name, session, (CustomerSession,), "an open CustomerSession")
+
+
 async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -> AsyncIterator[CustomerDraft]:
     """Read the customers of `source` as drafts without the fields that `target` does not have, for `sync`.
 
@@ -84,6 +91,7 @@ async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -
         ConfigurationError: The list still contained new customers when it was read for the tenth time.
         CallError: The source gateway could not be read.
     """
+    _check_sessions(source, target)
     with closing(ReferenceIndex()) as seen:
         numbers = count()
         # A deletion during the reading may move a customer to a page that was already read.

@@ -7,6 +7,7 @@ from typing import Any, Final, get_args
 
 from attrs import field, frozen
 
+from wonder_customers._core.arguments import check_type
 from wonder_customers.bulk.change_filter import Inspect, Only
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal.entries import RowJournal
@@ -17,7 +18,7 @@ from wonder_customers.records import CustomerDraft
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
 
-__all__ = ["BULK", "Options", "Rows", "check_job", "check_rate", "check_type"]
+__all__ = ["BULK", "Options", "Rows", "check_job", "check_rate"]
 
 Rows = Iterable[Row | CustomerDraft] | AsyncIterable[Row | CustomerDraft]
 """The rows that a job accepts: the rows of a source, or any drafts."""
@@ -36,13 +37,6 @@ _TYPES: Final[Mapping[str, tuple[tuple[Any, ...], str]]] = {
     "failure_share": ((int, float, NoneType), "a number from 0 to 1"),
     "facts": ((Mapping,), "a mapping"),
 }
-
-
-def check_type(name: str, value: object, kinds: tuple[Any, ...], what: str) -> None:
-    """Raise `ConfigurationError` unless an argument is an instance of one of `kinds`."""
-    if not isinstance(value, kinds):
-        kind = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
-        raise ConfigurationError(f"{name} must be {what}, not {kind}")
 
 
 def check_job(session: object, journal: object, options: object = None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import anyio.to_thread
 from attrs import define, field
 
+from wonder_customers._core.arguments import check_type
 from wonder_customers._core.operations import read_back
 from wonder_customers.bulk.batches import Batches, for_each
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
@@ -14,7 +15,7 @@ from wonder_customers.bulk.empty_cells import flat_values
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.removals import Removals
 from wonder_customers.bulk.missing_from_source import MissingFromSource, RemovalLimit
-from wonder_customers.bulk.options import Options, Rows, check_job, check_rate, check_type
+from wonder_customers.bulk.options import Options, Rows, check_job, check_rate
 from wonder_customers.bulk.removal import check_deletion, count_missing, removal_problem
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
@@ -158,6 +159,7 @@ async def plan(
     async with batches:  # closes the source, also if an argument is invalid
         check_rate(rate)
         check_type("look_up", look_up, (int,), "a whole number")
+        check_type("diff", diff, (bool,), "True or False")
         if look_up < 0:
             raise ConfigurationError(f"look_up must be at least 0, not {look_up}. Nothing was looked up.")
         if journal is not None:

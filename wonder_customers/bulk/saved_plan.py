@@ -4,19 +4,21 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
+from types import NoneType
 from typing import Any, BinaryIO, Final, Self
 
 import anyio.to_thread
 import orjson
 from attrs import define, evolve, field, frozen
 
+from wonder_customers._core.arguments import check_type, checked_path
 from wonder_customers.bulk.batches import Batches
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.account import merchant_of
 from wonder_customers.bulk.journal.database import connect, reading
 from wonder_customers.bulk.journal.digest import Digests, key_mark
-from wonder_customers.bulk.options import Options, Rows
+from wonder_customers.bulk.options import Options, Rows, check_job
 from wonder_customers.bulk.plan import Plan, plan
 from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.rows import Outcome
@@ -231,8 +233,15 @@ def _difference(decision: list[Any], planned: list[Any] | None) -> str:
     return f"row {number} ({planned[1]} in the plan, now {word})"
 
 
+def _check_arguments(session: object, journal: object, options: object, source: object) -> None:
+    check_job(session, journal, options)
+    check_type("journal", journal, (Journal,), "a Journal, such as Journal.open(…)")
+    check_type("source", source, (Mapping, NoneType), "a mapping of JSON values")
+
+
+@concealed_coroutine
 async def save_plan(
-    path: Path,
+    path: str | Path,
     session: CustomerSession[Any],
     rows: Rows,
     *,
@@ -258,7 +267,8 @@ async def save_plan(
             cannot be read.
         CallError: A lookup failed.
     """
-    chosen = options or Options()
+    _check_arguments(session, journal, options, source)
+    chosen, path = options or Options(), checked_path(path)
     facts = await anyio.to_thread.run_sync(plan_facts, session, journal, chosen, source or {})
     with PlanWriter(path, journal.digests, facts) as writer:
         found = await plan(session, rows, journal=journal, options=evolve(chosen, inspect=writer.add), **how)
@@ -270,7 +280,7 @@ async def save_plan(
 
 @concealed_coroutine
 async def check_plan(
-    path: Path,
+    path: str | Path,
     session: CustomerSession[Any],
     rows: Rows,
     *,
@@ -294,7 +304,8 @@ async def check_plan(
     Raises:
         ConfigurationError: The job would differ from the plan, or the plan, the source or the journal cannot be read.
     """
-    chosen = options or Options()
+    _check_arguments(session, journal, options, source)
+    chosen, path = options or Options(), checked_path(path)
     async with Batches(rows, chosen.first) as batches:
         saved = await anyio.to_thread.run_sync(SavedPlan.load, path, journal.digests)
         saved.check(await anyio.to_thread.run_sync(plan_facts, session, journal, chosen, source or {}))

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import anyio.to_thread
 from attrs import define, field, frozen
 
+from wonder_customers._core.arguments import check_type
 from wonder_customers._core.operations import read_back
 from wonder_customers.bulk.batches import Batches, for_each
 from wonder_customers.bulk.change_filter import ReferenceIndex, checked_row
@@ -18,7 +19,7 @@ from wonder_customers.bulk.empty_cells import EmptyRule, apply_rule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.entries import Entry
 from wonder_customers.bulk.journal.removals import Removals
-from wonder_customers.bulk.options import Options, Rows, check_job, check_type
+from wonder_customers.bulk.options import Options, Rows, check_job
 from wonder_customers.bulk.rows import Outcome, Row
 from wonder_customers.errors import AmbiguousReferenceError, ConfigurationError, NotFoundError
 from wonder_customers.records import CustomerDraft
@@ -151,6 +152,7 @@ async def verify(
     check_job(session, journal, options)
     chosen = options or Options()
     found, workers, lookups = Verification(), chosen.workers, session.with_options(retry=chosen.retry)
+    check_type("rng", rng, (random.Random, NoneType), "a random.Random")
     rng = rng or random.Random()  # noqa: S311 - not for secrets
 
     async with Batches(rows) as batches, AsyncExitStack() as stack:  # closes the source, also if an argument is invalid

@@ -11,11 +11,12 @@ from typing import Any
 import orjson
 from attrs import asdict, define, evolve, field, frozen
 
+from wonder_customers._core.arguments import check_type
 from wonder_customers.bulk.change_filter import ReferenceIndex
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.local_job import LocalJob
-from wonder_customers.bulk.options import Options
+from wonder_customers.bulk.options import Options, check_job
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, files, fingerprint, rows_of_file
 from wonder_customers.bulk.sources.columns import Columns
@@ -301,5 +302,7 @@ def run_partition(
     Raises:
         ConfigurationError: The rows cannot be read, or the source changed.
     """
+    check_type("partition", partition, (Partition,), "a Partition")
+    check_job(session, journal, options)
     chosen = evolve(options or Options(), first=None)
     return LocalJob(session, partition.read(), journal, chosen, repeats=partition.repeats)

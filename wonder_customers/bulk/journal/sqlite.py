@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from attrs import define, field
 
+from wonder_customers._core.arguments import check_account, checked_path
 from wonder_customers._support import clock as system_clock
 from wonder_customers.bulk.continuation import continuation
 from wonder_customers.bulk.journal.account import account_mark
@@ -92,7 +93,7 @@ class Journal(RowJournal):
             ConfigurationError: The journal belongs to another gateway or endpoint, or the file or its key cannot be
                 used.
         """
-        where = Path(path)
+        where = checked_path(path)
         if where.is_dir():
             raise ConfigurationError(f"{path} is a folder, not a journal. Give the path of a journal or of a new file.")
         mine = {"version": str(VERSION), "gateway": gateway, "endpoint": endpoint}
@@ -132,7 +133,7 @@ class Journal(RowJournal):
         Raises:
             ConfigurationError: The file does not exist, or the file or its key cannot be used.
         """
-        where = Path(path)
+        where = checked_path(path)
         if not where.exists():
             raise ConfigurationError(
                 f"the journal {where} does not exist. Check the path, or create a journal with `sync`."
@@ -181,6 +182,7 @@ class Journal(RowJournal):
             self._mark = mark
 
     def _check_place(self, account: Account) -> None:
+        check_account(account)
         gateway, endpoint = account.dialect().gateway, account.base_url
         if (gateway, endpoint) != (self.gateway, self.endpoint):
             raise ConfigurationError(

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from attrs import asdict, field, fields, frozen
 
+from wonder_customers._core.arguments import checked_path
 from wonder_customers._support.countries import country_code
 from wonder_customers.bulk.sources.packed import read_error
 from wonder_customers.bulk.sources.text import TextOptions
@@ -217,10 +218,11 @@ class ColumnMapping:
         Raises:
             ConfigurationError: The file cannot be read or is invalid.
         """
+        where = checked_path(path)
         try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+            values = tomllib.loads(where.read_text(encoding="utf-8-sig"))
         except OSError as error:
-            raise read_error(Path(path), error) from None
+            raise read_error(where, error) from None
         except (ValueError, RecursionError) as error:
             known = {UnicodeDecodeError: "it is not UTF-8 text", RecursionError: "it has too many nested levels"}
             reason = known.get(type(error), error)

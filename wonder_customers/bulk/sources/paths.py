@@ -7,6 +7,7 @@ from typing import Literal
 
 import orjson
 
+from wonder_customers._core.arguments import checked_path
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["Format", "check_version", "existing", "files", "fingerprint", "is_read", "version"]
@@ -35,7 +36,7 @@ _OUTPUTS = (".failed.jsonl", ".journal", ".journal.key", ".journal-wal", ".journ
 _EDGE = 1 << 16
 
 
-def files(path: Path, form: Format | None = None) -> list[tuple[Path, Format]]:
+def files(path: str | Path, form: Format | None = None) -> list[tuple[Path, Format]]:
     """Return the files of a source and their formats, in reading order.
 
     Args:
@@ -57,7 +58,7 @@ def fingerprint(path: str | Path, query: str | None = None) -> str:
     """
     found = hashlib.sha256((query or "").encode())
     if str(path) != "-":
-        where = existing(Path(path))
+        where = existing(path)
         for file in _files(where, None):
             facts = file.stat()
             found.update(orjson.dumps([file.name, facts.st_size, facts.st_mtime_ns]))
@@ -90,20 +91,22 @@ def version(path: Path) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def existing(path: Path) -> Path:
-    """Return `path` if it exists.
+def existing(path: str | Path) -> Path:
+    """Return `path` as a `Path` if it exists.
 
     Raises:
         ConfigurationError: The path does not exist.
     """
+    path = checked_path(path)
     if not path.exists():
         raise ConfigurationError(f"{path} does not exist. Check the path.")
     return path
 
 
-def _files(path: Path, form: Format | None) -> list[Path]:
+def _files(given: str | Path, form: Format | None) -> list[Path]:
     """Return the files of a source, in reading order."""
-    if not existing(path).is_dir():
+    path = existing(given)
+    if not path.is_dir():
         if not path.is_file():
             raise ConfigurationError(
                 f"{path} is a pipe or a device, which can be read only once, but a job may read its source again. Save"

@@ -5,11 +5,12 @@ from contextlib import ExitStack, closing, suppress
 from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
-from types import GeneratorType
+from types import GeneratorType, NoneType
 from typing import Any, BinaryIO
 
 from attrs import asdict, evolve, field, fields, frozen
 
+from wonder_customers._core.arguments import check_account, check_type
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.assignment import known_fields
 from wonder_customers.bulk.sources.columns import Reading
@@ -180,12 +181,13 @@ def read(
         ConfigurationError: The source cannot be read, an extra is not installed, the encoding has to be named, or
             columns cannot be used, such as security codes or card data that was not mapped explicitly.
     """
+    for name, value in (("query", query), ("encoding", encoding), ("database", database)):
+        check_type(name, value, (str, NoneType), "a str")
+    check_type("unsupported", unsupported, (set, frozenset, list, tuple), "a set of field names")
     given = _mapping(mapping or {})
-    if unknown is not None:
-        given = evolve(given, unknown=unknown)
+    given = evolve(given, unknown=given.unknown if unknown is None else unknown)
     if encoding is not None:
         given = evolve(given, text=evolve(given.text, encoding=encoding))
-    where = Path(path)
     reading = Reading(given, one_table=True, unsupported=frozenset(unsupported), inspecting=inspecting)
     if database is not None:
         check_database(database)
@@ -194,11 +196,11 @@ def read(
         sql = query
         return RowReader(lambda _: database_rows(database, sql, reading), None, reading.notes)
     if query is not None:
-        source = None if str(path) == "-" else existing(where)
+        source = None if str(path) == "-" else existing(path)
         found = query_rows(query, source, 0, reading)
         rows = found if source is None else _unchanged(source, version(source), found)
         return RowReader(lambda _: rows, None, reading.notes)
-    chosen = files(where, form)
+    chosen = files(path, form)
     if len(chosen) > 1 or chosen[0][1] == "jsonl":
         reading = evolve(reading, one_table=False)
     known = all(kind != "parquet" for _, kind in chosen)  # DuckDB does not report how much it has read
@@ -250,6 +252,7 @@ class Source:
 
 def unsupported_fields(account: Account) -> frozenset[str]:
     """Return the fields of a customer that the account's gateway does not have."""
+    check_account(account)
     texts: dict[str, Any] = {name: "x" for name in known_fields() if "." not in name}
     draft = CustomerDraft(
         **{name: text for name, text in texts.items() if name not in {"phone", "metadata"}},

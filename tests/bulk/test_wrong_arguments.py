@@ -1,0 +1,82 @@
+"""Arguments of a wrong type: one error that says what to pass, and nothing is sent."""
+
+from collections.abc import Callable
+from inspect import isawaitable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mock_gateway import ACCOUNTS
+
+from wonder_customers import ConfigurationError, CustomerSession
+from wonder_customers.bulk import (
+    ColumnMapping,
+    Journal,
+    check_plan,
+    losses,
+    migrated,
+    plan,
+    run_partition,
+    save_plan,
+    sources,
+    verify,
+)
+
+Call = Callable[[Any, CustomerSession[Any], Journal], Any]
+CALLS: dict[str, tuple[Call, str]] = {
+    "read": (lambda it, session, journal: sources.read(it), "a path"),
+    "read query": (lambda it, session, journal: sources.read("c.csv", query=it), "a str"),
+    "read unsupported": (lambda it, session, journal: sources.read("c.csv", unsupported=it), "a set of field names"),
+    "files": (lambda it, session, journal: sources.files(it), "a path"),
+    "fingerprint": (lambda it, session, journal: sources.fingerprint(it), "a path"),
+    "unsupported_fields": (lambda it, session, journal: sources.unsupported_fields(it), "a Wonder"),
+    "load": (lambda it, session, journal: ColumnMapping.load(it), "a path"),
+    "open": (lambda it, session, journal: Journal.open(it, gateway="monri", endpoint="x"), "a path"),
+    "existing": (lambda it, session, journal: Journal.existing(it), "a path"),
+    "check": (lambda it, session, journal: journal.check(it), "a Wonder"),
+    "confirm": (lambda it, session, journal: journal.confirm(it), "a Wonder"),
+    "plan diff": (lambda it, session, journal: plan(session, [], diff=it), "True or False"),
+    "verify rng": (lambda it, session, journal: verify(session, [], rng=it), "a random.Random"),
+    "verify options": (lambda it, session, journal: verify(session, [], options=it), r"Options\(…\)"),
+    "save_plan": (lambda it, session, journal: save_plan(it, session, [], journal=journal), "a path"),
+    "save_plan session": (lambda it, session, journal: save_plan("p", it, [], journal=journal), "an open CustomerS"),
+    "save_plan journal": (lambda it, session, journal: save_plan("p", session, [], journal=it), "a Journal"),
+    "check_plan": (lambda it, session, journal: check_plan(it, session, [], journal=journal), "a path"),
+    "check_plan source": (
+        lambda it, session, journal: check_plan("p", session, [], journal=journal, source=it), "a mapping of JSON"
+    ),
+    "losses": (lambda it, session, journal: losses(session, it), "an open CustomerSession"),
+    "migrated": (lambda it, session, journal: anext(migrated(it, session)), "an open CustomerSession"),
+    "run_partition": (run_partition, "a Partition"),
+}  # fmt: skip
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("value", [1, b"Lovelace", object()], ids=["int", "bytes", "object"])
+async def test_wrong_type_is_refused_with_the_right_type(
+    name: str, value: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    account, (call, expected) = ACCOUNTS["monri"](), CALLS[name]
+    journal = Journal.open("j", gateway="monri", endpoint=account.base_url)
+    async with CustomerSession(account) as session:
+
+        async def run() -> None:
+            result = call(value, session, journal)
+            if isawaitable(result):
+                await result
+
+        with pytest.raises(ConfigurationError, match=f"must be {expected}") as caught:
+            await run()
+    assert "Lovelace" not in str(caught.value)
+
+
+@pytest.mark.anyio
+async def test_plan_is_saved_at_a_path_of_type_str(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    account = ACCOUNTS["monri"]()
+    journal = Journal.open("j", gateway="monri", endpoint=account.base_url)
+    async with CustomerSession(account) as session:
+        await save_plan("p", session, [], journal=journal)
+        assert (await check_plan("p", session, [], journal=journal)).inspect is not None
