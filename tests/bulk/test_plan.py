@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 from bulk.customers import QUICK, AccountFactory, collect, draft, open_journal, send, write_csv
 
-from wonder_customers import CallError, CustomerSession
+from wonder_customers import AdaptiveRateLimit, CallError, CustomerSession
 from wonder_customers.bulk import Options, plan, sources, sync
 from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
@@ -24,7 +24,8 @@ async def test_plan_counts_every_row_and_writes_nothing(
 ) -> None:
     journal = open_journal(tmp_path / "j", account(gateway), gateway)
     source = write_csv(tmp_path / "c.csv", 30)
-    async with CustomerSession(account(gateway), retry=QUICK) as session:
+    limit = AdaptiveRateLimit(200)
+    async with CustomerSession(account(gateway), retry=QUICK, rate_limit=limit) as session:
         await send(session, [draft(number) for number in range(10)], journal)
         await send(session, [draft(10), draft(11, version="old")])
         text = (
@@ -33,7 +34,7 @@ async def test_plan_counts_every_row_and_writes_nothing(
         )
         source.write_text(text)
         before = writes(server)
-        found = await plan(session, sources.read(source), journal=journal, rate=20.0)
+        found = await plan(session, sources.read(source), journal=journal)
         assert writes(server) == before
         capped = await plan(session, sources.read(source), journal=journal, look_up=5)
     assert found.adds_up
@@ -44,7 +45,7 @@ async def test_plan_counts_every_row_and_writes_nothing(
         ("c-11", ("first_name",) if gateway == "paydock" else ("name",))
     ]
     assert found.requests == 21 * (1 if gateway == "wonder" else 2)
-    assert found.seconds == found.requests / 20
+    assert found.seconds == found.requests / 200
     assert (capped.looked_up, capped.open) == (5, 15)
     assert "Twice" not in repr(found)
 

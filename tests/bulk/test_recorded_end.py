@@ -55,19 +55,28 @@ async def test_journal_that_lost_the_last_results_does_not_finish(wanted: str, j
     assert set(jobs.server.store.ledger("monri").values()) == {1}
 
 
+@pytest.mark.parametrize(
+    ("deleted", "message"),
+    [(False, "only the end of the run is missing"), (True, "was moved or deleted during the run. Restore it")],
+)
 @pytest.mark.parametrize("jobs", ["monri"], indirect=True)
-async def test_end_of_the_run_that_cannot_be_recorded_is_part_of_the_exit_status(jobs: Jobs) -> None:
+async def test_end_of_the_run_that_cannot_be_recorded_is_part_of_the_exit_status(
+    deleted: bool, message: str, jobs: Jobs
+) -> None:
     outcomes = list[bool]()
 
     def drop() -> None:
+        if deleted:
+            jobs.journal.path.unlink()
+            return
         with closing(sqlite3.connect(jobs.journal.path)) as database:
             database.execute("DROP TABLE runs")
 
     async with jobs.session() as session:
         job = sync(session, [draft(1)], journal=jobs.journal, options=OPTIONS)
-        with pytest.raises(BulkError, match="only the end of the run is missing"):
+        with pytest.raises(BulkError, match=message):
             await listen(job, outcomes, drop)
-    assert (job.exit_status, outcomes) == ("journal", [True])
+    assert (job.exit_status, outcomes, jobs.journal.path.exists()) == ("journal", [True], not deleted)
 
 
 def _inspect(*_: object) -> None:

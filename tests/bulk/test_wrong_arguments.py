@@ -12,6 +12,7 @@ from wonder_customers import ConfigurationError, CustomerSession
 from wonder_customers.bulk import (
     ColumnMapping,
     Journal,
+    Options,
     check_plan,
     losses,
     migrated,
@@ -70,6 +71,24 @@ async def test_wrong_type_is_refused_with_the_right_type(
         with pytest.raises(ConfigurationError, match=f"must be {expected}") as caught:
             await run()
     assert "Lovelace" not in str(caught.value)
+
+
+async def _inspect(*_: object) -> None:
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"facts": {"a": object()}}, "facts must contain only JSON values"),
+        ({"facts": {1: "a"}}, "facts must contain only JSON values"),
+        ({"facts": [1]}, "facts must be a mapping of JSON values, not list"),
+        ({"inspect": _inspect}, "inspect must be a regular function, not a coroutine function"),
+    ],
+)
+def test_options_without_an_effect_or_a_record_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Options(**options)
 
 
 @pytest.mark.anyio

@@ -107,9 +107,11 @@ def test_job_that_cannot_start_is_reported(command: Command, server: SimulatorSe
     journal = Journal.existing(folder / "c.csv.monri.journal")
     journal.hold()
     try:
-        code, _, _ = command("sync", "c.csv", "--to", "monri", "--notify-url", hook, env=server.environment())
+        words = ("--notify-url", hook, "--heartbeat", "beat")
+        code, _, _ = command("sync", "c.csv", "--to", "monri", *words, env=server.environment())
     finally:
         journal.release()
+    assert not (folder / "beat").exists()  # the other run may use the file
     assert code == 3
     assert json.loads(Receiver.received[0][2]) == {
         "event": "job_ended", "source": "c.csv", "exit_code": 3, "gateway": "monri", "exit_status": "not started",

@@ -40,6 +40,11 @@ def test_environment_without_a_width_hides_no_output(
     assert tuple(capsys.readouterr()) == ("result\n", "message\n")
 
 
+def test_line_of_a_result_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    print_line("word " * 100)
+    assert capsys.readouterr().out.count("\n") == 1
+
+
 def test_json_output_hides_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     json_line(CardSource(number=Secret("4111111111111111"), cvv=Secret("123")))
     printed = capsys.readouterr().out

@@ -1,9 +1,12 @@
 """Checks of arguments."""
 
 import re
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import orjson
 
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.rate_limit import RateLimiter
@@ -28,6 +31,15 @@ def check_type(name: str, value: object, kinds: tuple[Any, ...], what: str) -> N
     """Raise `ConfigurationError` unless an argument is an instance of one of `kinds`."""
     if not isinstance(value, kinds):
         raise ConfigurationError(f"{name} must be {what}, not {_kind(value)}")
+
+
+def check_json(name: str, value: object) -> None:
+    """Raise `ConfigurationError` unless an argument is a mapping of JSON values."""
+    check_type(name, value, (Mapping,), "a mapping of JSON values")
+    try:
+        orjson.dumps(value, default=dict)
+    except TypeError as error:
+        raise ConfigurationError(f"{name} must contain only JSON values: {error}") from None
 
 
 def checked_path(path: str | Path) -> Path:

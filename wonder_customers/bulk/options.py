@@ -1,13 +1,14 @@
 """The settings of a bulk job, and the rows it accepts."""
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from inspect import iscoroutinefunction
 from math import inf
 from types import NoneType
 from typing import Any, Final, get_args
 
 from attrs import field, frozen
 
-from wonder_customers._core.arguments import check_type
+from wonder_customers._core.arguments import check_json, check_type
 from wonder_customers.bulk.change_filter import Inspect, Only
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal.entries import RowJournal
@@ -35,7 +36,6 @@ _TYPES: Final[Mapping[str, tuple[tuple[Any, ...], str]]] = {
     "retry": ((RetryPolicy,), "a RetryPolicy"),
     "give_up_after": ((int, float, NoneType), "a number of seconds"),
     "failure_share": ((int, float, NoneType), "a number from 0 to 1"),
-    "facts": ((Mapping,), "a mapping"),
 }
 
 
@@ -104,6 +104,9 @@ class Options:
     resume: bool = False
 
     def __attrs_post_init__(self) -> None:
+        check_json("facts", self.facts)
+        if iscoroutinefunction(self.inspect):
+            raise ConfigurationError("inspect must be a regular function, not a coroutine function")
         RemovalLimit.parse(self.max_removed)
         for name, (kinds, what) in _TYPES.items():
             check_type(name, getattr(self, name), kinds, what)

@@ -15,11 +15,12 @@ from wonder_customers.bulk.empty_cells import flat_values
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.removals import Removals
 from wonder_customers.bulk.missing_from_source import MissingFromSource, RemovalLimit
-from wonder_customers.bulk.options import Options, Rows, check_job, check_rate
+from wonder_customers.bulk.options import Options, Rows, check_job
 from wonder_customers.bulk.removal import check_deletion, count_missing, removal_problem
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
 from wonder_customers.bulk.sources.notes import SourceNotes, masked
+from wonder_customers.bulk.stats import LimitMonitor
 from wonder_customers.bulk.stop_reasons import Thresholds
 from wonder_customers.dialects.base import Call
 from wonder_customers.errors import ConfigurationError, InvalidRecordError, NotFoundError
@@ -122,18 +123,16 @@ async def plan(
     *,
     journal: Journal | None = None,
     options: Options | None = None,
-    rate: float | None = None,
     look_up: int = 1000,
     diff: bool = False,
 ) -> Plan:
     """Report what a job would do. Nothing is written to the gateway or to the journal.
 
     Args:
-        session: An open session.
+        session: An open session. The duration of the job is estimated from its rate limit.
         rows: The rows of the job.
         journal: The job's journal; None for a job without a journal.
         options: The options of the job. `Options.workers` and `Options.retry` apply to the lookups.
-        rate: The requests per second of the job, to estimate its duration; None if no rate is set.
         look_up: The maximum number of rows to look up at the gateway.
         diff: Whether to look up changed rows too, and to keep the differences of all rows that are looked up, including
             new rows.
@@ -148,7 +147,7 @@ async def plan(
     chosen = options or Options()
     deletes = chosen.removed == "delete"
     missing = MissingFromSource(chosen.removed)
-    found = Plan(rate=rate, missing_from_source=missing, notes=notes)
+    found = Plan(rate=LimitMonitor(session.rate_limit).rate, missing_from_source=missing, notes=notes)
     thresholds, requests = Thresholds(share=chosen.failure_share), 0
     lookups = session.with_options(retry=chosen.retry)
     batches = Batches(rows, chosen.first)
@@ -157,7 +156,6 @@ async def plan(
         inspect=chosen.inspect,
     )  # fmt: skip
     async with batches:  # closes the source, also if an argument is invalid
-        check_rate(rate)
         check_type("look_up", look_up, (int,), "a whole number")
         check_type("diff", diff, (bool,), "True or False")
         if look_up < 0:

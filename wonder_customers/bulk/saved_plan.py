@@ -4,14 +4,13 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
-from types import NoneType
 from typing import Any, BinaryIO, Final, Self
 
 import anyio.to_thread
 import orjson
 from attrs import define, evolve, field, frozen
 
-from wonder_customers._core.arguments import check_type, checked_path
+from wonder_customers._core.arguments import check_json, check_type, checked_path
 from wonder_customers.bulk.batches import Batches
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.journal import Journal
@@ -236,7 +235,7 @@ def _difference(decision: list[Any], planned: list[Any] | None) -> str:
 def _check_arguments(session: object, journal: object, options: object, source: object) -> None:
     check_job(session, journal, options)
     check_type("journal", journal, (Journal,), "a Journal, such as Journal.open(…)")
-    check_type("source", source, (Mapping, NoneType), "a mapping of JSON values")
+    check_json("source", source or {})
 
 
 @concealed_coroutine
@@ -260,7 +259,7 @@ async def save_plan(
         options: The options of the job.
         source: JSON values that identify the source, such as its contents and its mapping. Only their digests are
             saved.
-        how: `rate`, `look_up` and `diff`, as for `plan`.
+        how: `look_up` and `diff`, as for `plan`.
 
     Raises:
         ConfigurationError: The file exists or cannot be written, an argument is invalid, or the source or the journal

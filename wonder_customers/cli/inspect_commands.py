@@ -69,7 +69,7 @@ def show_plan(
     save: Path | None = None,
 ) -> int:
     """Print what a job would do, and return the exit code."""
-    how: dict[str, Any] = {"journal": journal, "options": options, "rate": rate, "look_up": look_up, "diff": diff}
+    how: dict[str, Any] = {"journal": journal, "options": options, "look_up": look_up, "diff": diff}
 
     async def make_plan() -> Plan:
         async with bulk_session(owner, options.workers, rate) as session:

@@ -71,7 +71,8 @@ class Monitor:
         """Report the result of the job."""
         known = {name: report[name] for name in _COPIED if name in report}
         body = {"event": "job_ended", "source": source, "exit_code": code, **known}
-        if self.heartbeat is not None:
+        # Another run that uses the journal may also use the heartbeat file.
+        if self.heartbeat is not None and report["exit_status"] != "not started":
             self._write({"state": "ended", **body})
         if self.url is not None:
             problem = await _post(self.url, orjson.dumps(body))

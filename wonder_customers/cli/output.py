@@ -51,7 +51,8 @@ def plain_table(*columns: str) -> Table:
 
 def print_line(text: str, style: str = "") -> None:
     """Print a line of the result on standard output."""
-    console().print(cell(text, style))
+    screen = console()
+    screen.print(cell(text, style), soft_wrap=not screen.is_terminal)
 
 
 def print_message(text: str, style: str = "") -> None:

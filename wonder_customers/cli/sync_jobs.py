@@ -271,11 +271,11 @@ async def _run_with_progress(job: Job, dead_letters: DeadLetters, task: SyncTask
         async with anyio.create_task_group() as group:
             group.start_soon(_handle_signals, job, group.cancel_scope)
             group.start_soon(display.refresh)
-            group.start_soon(task.monitor.beat, lambda: display.facts(anyio.current_time() - began))
             try:
                 # The file of failed rows is read after the journal is acquired, because another job may write to it
                 # until then.
                 async with job:
+                    group.start_soon(task.monitor.beat, lambda: display.facts(anyio.current_time() - began))
                     with dead_letters:
                         async for outcome in job:
                             dead_letters.add(outcome)

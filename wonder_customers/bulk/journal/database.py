@@ -120,6 +120,8 @@ def reading(path: Path) -> Iterator[None]:
 @contextmanager
 def writing(path: Path, effect: str) -> Iterator[None]:
     """Convert errors in writing a journal into `BulkError`."""
+    if not path.exists():  # `connect` would create an empty file
+        raise BulkError(f"the journal {path} was moved or deleted during the run. Restore it before the next run.")
     try:
         yield
     except (sqlite3.Error, OSError) as error:
