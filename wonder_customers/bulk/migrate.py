@@ -57,7 +57,8 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
     Raises:
         CallError: The source gateway could not be read.
     """
-    _check_sessions(source, target)
+    for name, session in (("source", source), ("target", target)):
+        check_type(name, session, (CustomerSession,), "an open CustomerSession")
     found = Losses()
     rules = getattr(getattr(source.account.dialect(), "codec", None), "FIELD_RULES", ())  # of dialects with a codec
     listing = source.list()
@@ -77,11 +78,6 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
     return found
 
 
-def _check_sessions(*sessions: object) -> None:
-    for name, session in zip(("source", "target"), sessions, strict=True):
-        check_type(name, session, (CustomerSession,), "an open CustomerSession")
-
-
 async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -> AsyncIterator[CustomerDraft]:
     """Read the customers of `source` as drafts without the fields that `target` does not have, for `sync`.
 
@@ -91,7 +87,8 @@ async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -
         ConfigurationError: The list still contained new customers when it was read for the tenth time.
         CallError: The source gateway could not be read.
     """
-    _check_sessions(source, target)
+    for name, session in (("source", source), ("target", target)):
+        check_type(name, session, (CustomerSession,), "an open CustomerSession")
     with closing(ReferenceIndex()) as seen:
         numbers = count()
         # A deletion during the reading may move a customer to a page that was already read.

@@ -15,7 +15,6 @@ from rich.table import Table
 
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk.continuation import as_argument, continuation
-from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.forget import files_near, forget
 from wonder_customers.bulk.journal import Journal, Run
 from wonder_customers.bulk.local_job import LocalJob
@@ -270,23 +269,21 @@ def show_verification(
     owner: Account,
     source: Source | Account,
     journal: Journal,
+    options: Options,
     *,
-    empty: EmptyRule,
     sample: int | None,
     rate: float | None,
-    workers: int,
 ) -> int:
     """Compare the customers of `owner` with the source, and return the exit code."""
 
     async def compare() -> Verification:
         async with AsyncExitStack() as stack:
-            session = await stack.enter_async_context(bulk_session(owner, workers, rate))
+            session = await stack.enter_async_context(bulk_session(owner, options.workers, rate))
             if isinstance(source, Source):
                 rows: Rows = await anyio.to_thread.run_sync(source.read)
             else:
-                origin = await stack.enter_async_context(bulk_session(source, workers, rate))
+                origin = await stack.enter_async_context(bulk_session(source, options.workers, rate))
                 rows = migrated(origin, session)
-            options = Options(empty=empty, workers=workers)
             return await verify(session, rows, journal=journal, options=options, sample=sample)
 
     found = runtime.run(compare)

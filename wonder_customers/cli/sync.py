@@ -286,15 +286,9 @@ def verify(
         owner = account_of(opened, renewed=again.renewed)
         report_change(facts, opened)
         source = source_of(facts, owner)
-    return show_verification(
-        owner,
-        source,
-        opened,
-        empty=facts["empty"],
-        sample=sample,
-        rate=RateOptions(rate=rate).per_second() or facts["rate"],
-        workers=facts["workers"],
-    )
+    options = Options(empty=facts["empty"], workers=facts["workers"])
+    per_second = RateOptions(rate=rate).per_second() or facts["rate"]
+    return show_verification(owner, source, opened, options, sample=sample, rate=per_second)
 
 
 @commands.command

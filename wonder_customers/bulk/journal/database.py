@@ -46,6 +46,7 @@ _ADVICE = {
     sqlite3.SQLITE_CANTOPEN: _NOT_WRITABLE,
 }
 """What the user can do, by SQLite's primary error code."""
+_CONNECTION: Any = {"isolation_level": None, "check_same_thread": False, "timeout": 10}
 _OTHER = (
     "{} cannot be used as a journal: it is another database, or a journal of another version of"
     " wonder-customers. Choose another file."
@@ -56,33 +57,31 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open a connection to a journal's database. A missing file is created, and a file that is not writable is read."""
     check_trusted(path)
     _check_files_beside(path.resolve())
-    # The schema of an untrusted file must not call functions with effects outside of the database.
-    location, settings = _to_read(path), ["trusted_schema = OFF"]
-    if is_writable(path):
-        make_private(path)
-        location, settings = str(path), [*settings, "journal_mode = WAL", "synchronous = FULL"]
-    connection = _opened(location)
+    if not is_writable(path):
+        return _read_only(path)
+    make_private(path)
+    return _set_up(sqlite3.connect(path, **_CONNECTION), "journal_mode = WAL", "synchronous = FULL")
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    """Open a connection that only reads a database."""
+    target = path.resolve()
+    logs = [target.with_name(target.name + suffix) for suffix in ("-wal", "-journal")]
+    # Without a log, nothing can change the file if it is not writable. Otherwise, SQLite needs its files beside it.
+    changing = is_writable(path) or any(log.exists() and log.stat().st_size for log in logs)
+    location = f"{target.as_uri()}?{'mode=ro' if changing else 'immutable=1'}"
+    return _set_up(sqlite3.connect(location, uri=True, **_CONNECTION))
+
+
+def _set_up(connection: sqlite3.Connection, *settings: str) -> sqlite3.Connection:
     try:
-        for setting in settings:
+        # The schema of an untrusted file must not call functions with effects outside of the database.
+        for setting in ("trusted_schema = OFF", *settings):
             connection.execute(f"PRAGMA {setting}").close()
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _opened(location: str) -> sqlite3.Connection:
-    is_uri = location.startswith("file:")
-    return sqlite3.connect(location, isolation_level=None, check_same_thread=False, timeout=10, uri=is_uri)
-
-
-def _to_read(path: Path) -> str:
-    """Return the URI with which SQLite only reads a database."""
-    target = path.resolve()
-    logs = [target.with_name(target.name + suffix) for suffix in ("-wal", "-journal")]
-    # Without a log, nothing can change the file if it is not writable. Otherwise, SQLite needs its files beside it.
-    changing = is_writable(path) or any(log.exists() and log.stat().st_size for log in logs)
-    return f"{target.as_uri()}?{'mode=ro' if changing else 'immutable=1'}"
 
 
 def is_writable(path: Path) -> bool:
@@ -138,7 +137,7 @@ def check_file(path: Path, *, may_be_new: bool = False) -> None:
         return
     check_trusted(path)
     _check_files_beside(path.resolve())
-    with closing(_opened(_to_read(path))) as connection:
+    with closing(_read_only(path)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables and not may_be_new:
         raise ConfigurationError(f"{path} cannot be used as a journal: it is empty. Give the path of a journal.")
