@@ -139,7 +139,7 @@ def test_signal_stops_the_job_and_resume_continues(terminal: Terminal, server: S
     assert process.returncode == 130
     assert "Finishing the requests in progress" in errors
     assert "To continue, run: wonder-customers resume c.csv.monri.journal" in errors
-    assert "not completed" in output
+    assert "unfinished" in output
     assert 5 <= len(server.store.created("monri")) < 60
     assert "not sent, because the job stopped │" in terminal.run("status", "c.csv.monri.journal")[1]
     stamp = source.stat()

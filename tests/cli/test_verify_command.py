@@ -24,7 +24,7 @@ def test_verify_reports_that_the_source_changed(gateway: str, at_simulator: Comm
     assert "c.csv differs from the source of run 1 (the names, sizes, times of change," in err
     assert "Rows that have changed in the source since they were sent: 1. `sync` sends the rows again." in err
     assert "row 2, c-1: different: email (the row changed in the source after it was sent)" in out
-    assert "never confirmed, so not compared │ 1" in out
+    assert "not confirmed, so not compared │ 1" in out
     assert "To send all customers again, including missing and different customers, run `sync` with --full." in err
 
 

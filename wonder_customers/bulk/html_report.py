@@ -75,8 +75,7 @@ def _per_second(point: Mapping[str, Any]) -> dict[str, Any]:
 
 def _counts(rows: Mapping[str, int]) -> list[tuple[str, int, str]]:
     """Return the name, the number of rows and the meaning of each status that has rows."""
-    meanings = {**MEANINGS, "unfinished": "read, but not completed when the job stopped"}
-    return [(status, rows[status], meaning) for status, meaning in meanings.items() if rows[status]]
+    return [(status, rows[status], meaning) for status, meaning in MEANINGS.items() if rows[status]]
 
 
 def _figure(chart: _Chart, points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ MEANINGS: Final = {
     "failed": "not confirmed; see the reasons",
     "invalid": "not sent: unreadable, or outside the gateway's limits",
     "duplicate": "not sent: an earlier row has the same reference",
+    "unfinished": "read, but without a result when the job stopped",
 }
 """The statuses of the rows of a source, and their meanings."""
 

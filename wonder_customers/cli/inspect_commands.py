@@ -41,7 +41,7 @@ from wonder_customers.errors import ConfigurationError
 MOST_SHOWN = 20
 _RESULTS: Final = {
     "normalized": "equal after normalisation",
-    "unsent": "never confirmed, so not compared",
+    "unsent": "not confirmed, so not compared",
     "removed": "removed, as expected",
     "present": "removed, but present at the gateway",
 }

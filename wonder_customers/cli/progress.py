@@ -146,8 +146,6 @@ def print_summary(report: dict[str, Any], title: str) -> None:
         if rows[status] or status in always:
             style = "red" if rows[status] and status in {"failed", "invalid", "duplicate"} else ""
             table.add_row(status, cell(f"{rows[status]:,}", style), meaning)
-    if rows["unfinished"]:
-        table.add_row("not completed", f"{rows['unfinished']:,}", "read, but without a result when the job stopped")
     read = rows["read"] - rows["skipped"]
     table.add_section()
     balance = "adds up" if report["adds_up"] else "DOES NOT ADD UP"
@@ -173,7 +171,7 @@ def print_summary(report: dict[str, Any], title: str) -> None:
 
 def _format_speed(report: dict[str, Any]) -> str:
     found, requests = report["found"], report["requests"]
-    rows = sum(report["rows"][status] for status in MEANINGS)
+    rows = sum(report["rows"][status] for status in MEANINGS if status != "unfinished")
     parts = [f"{format_duration(report['seconds'])}, {rows / max(report['seconds'], 0.001):,.0f} rows/s"]
     if found["requests_per_second"] is not None:
         parts.append(f"the gateway accepts about {found['requests_per_second']:,.0f} requests/s")
