@@ -258,9 +258,9 @@ async def test_arguments_of_another_type_are_refused_by_the_call(account: Accoun
         cases: list[tuple[Any, dict[str, Any]]] = [
             *((call, {"session": session.account}) for call in (sync, plan, verify)),
             *((call, {"journal": "c.journal"}) for call in (sync, plan, verify)),
-            *((call, {"options": {"workers": 2}}) for call in (sync, plan)),
-            *((verify, {name: "x"}) for name in ("empty", "workers", "sample")),
-            *((plan, {name: "x"}) for name in ("rate", "look_up")),
+            *((call, {"options": {"workers": 2}}) for call in (sync, plan, verify)),
+            *((verify, {name: "x"}) for name in ("rng", "sample")),
+            *((plan, {name: "x"}) for name in ("diff", "look_up")),
         ]
         for call, wrong in cases:
             with pytest.raises(ConfigurationError, match=rf"\b{next(iter(wrong))} must be "):

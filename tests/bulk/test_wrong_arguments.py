@@ -16,11 +16,9 @@ from wonder_customers.bulk import (
     check_plan,
     losses,
     migrated,
-    plan,
     run_partition,
     save_plan,
     sources,
-    verify,
 )
 
 Call = Callable[[Any, CustomerSession[Any], Journal], Any]
@@ -36,9 +34,6 @@ CALLS: dict[str, tuple[Call, str]] = {
     "existing": (lambda it, session, journal: Journal.existing(it), "a path"),
     "check": (lambda it, session, journal: journal.check(it), "a Wonder"),
     "confirm": (lambda it, session, journal: journal.confirm(it), "a Wonder"),
-    "plan diff": (lambda it, session, journal: plan(session, [], diff=it), "True or False"),
-    "verify rng": (lambda it, session, journal: verify(session, [], rng=it), "a random.Random"),
-    "verify options": (lambda it, session, journal: verify(session, [], options=it), r"Options\(…\)"),
     "save_plan": (lambda it, session, journal: save_plan(it, session, [], journal=journal), "a path"),
     "save_plan session": (lambda it, session, journal: save_plan("p", it, [], journal=journal), "an open CustomerS"),
     "save_plan journal": (lambda it, session, journal: save_plan("p", session, [], journal=it), "a Journal"),
