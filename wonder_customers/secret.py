@@ -46,7 +46,9 @@ def without_frames(error: BaseException, *, keep_others: bool = False) -> None:
     for it in chain:
         if it is not None:
             it.__traceback__ = _without_own_frames(it.__traceback__)
-            chain += [other for other in (it.__cause__, it.__context__) if all(other is not seen for seen in chain)]
+            inner = it.exceptions if isinstance(it, BaseExceptionGroup) else ()
+            others = (it.__cause__, it.__context__, *inner)
+            chain += [other for other in others if all(other is not seen for seen in chain)]
 
 
 def _without_own_frames(trace: TracebackType | None) -> TracebackType | None:

@@ -51,14 +51,15 @@ class CapturedOutput:
         self.add(repr(getattr(error, "__notes__", ())), "".join(traceback.format_exception(error)))
         if isinstance(error, Exception):
             self.add(pickle.dumps(error, 0), pickle.dumps(error))
-        cause: BaseException | None = error
-        seen: set[int] = set()
-        # A suppressed context is included: error reporters show it as well.
-        while cause is not None and id(cause) not in seen:
-            seen.add(id(cause))
-            self.add(str(cause), repr(cause), repr(vars(cause)))
-            self._frames(cause)
-            cause = cause.__cause__ or cause.__context__
+        chain: list[BaseException | None] = [error]
+        # A suppressed context is included: error reporters show it as well. The list grows during the iteration.
+        for it in chain:
+            if it is not None:
+                self.add(str(it), repr(it), repr(vars(it)))
+                self._frames(it)
+                inner = it.exceptions if isinstance(it, BaseExceptionGroup) else ()
+                others = (it.__cause__, it.__context__, *inner)
+                chain += [other for other in others if all(other is not seen for seen in chain)]
         if type(error) not in self._kinds:  # slow, so once for each type
             self._kinds.add(type(error))
             self.add(_rich_traceback(error))

@@ -11,9 +11,11 @@ from mock_gateway import ACCOUNTS, MockGateway, json_response
 from security.canary_values import EMAIL, NAME, Canaries, canary_draft
 from security.captured_output import CapturedOutput
 
-from wonder_customers import ConfigurationError, WonderCustomersError
+from wonder_customers import ConfigurationError, CustomerSession, WonderCustomersError
 from wonder_customers.bulk import Index, Options, Source, plan, sources, sync, verify
 from wonder_customers.bulk.shared_limit import SharedLimit
+from wonder_customers.rate_limit import RequestResult
+from wonder_customers.wire import Transmission
 
 pytestmark = pytest.mark.anyio
 
@@ -92,6 +94,41 @@ async def test_failed_row() -> None:
         (outcome,) = [it async for it in job]
     assert outcome.error is not None
     assert found_in(outcome.error) == set()
+
+
+class FailsForTwo:
+    """A rate limit whose server fails while two requests wait."""
+
+    def __init__(self) -> None:
+        self._waiting, self._failed = 0, anyio.Event()
+
+    async def acquire(self, transmission: Transmission, /) -> None:
+        self._waiting += 1
+        if self._waiting == 2:
+            self._failed.set()
+        else:
+            await self._failed.wait()
+        raise RuntimeError("the server failed")
+
+    def release(self, transmission: Transmission, result: RequestResult, /) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("function", [plan, verify, sync])
+async def test_errors_of_several_rows(function: Any) -> None:
+    drafts = [canary_draft("monri", f"r-{number}") for number in range(2)]
+
+    async def run(session: CustomerSession[Any]) -> None:
+        if function is sync:
+            async with sync(session, iter(drafts)) as job:
+                [_ async for _ in job]
+        await function(session, drafts)
+
+    transport = MockGateway().transport
+    async with CustomerSession(ACCOUNTS["monri"](), rate_limit=FailsForTwo(), transport=transport) as session:
+        with pytest.raises(ExceptionGroup) as caught:
+            await run(session)
+    assert found_in(caught.value) == set()
 
 
 @pytest.mark.parametrize("function", [plan, sync])

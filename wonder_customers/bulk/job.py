@@ -138,14 +138,12 @@ class Job(AsyncIterator[Outcome], ABC):
             await self._stack.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
             # A single error is raised as it is, without the exception groups of the internal tasks.
-            single = single_error(group)
-            if single is None:
-                raise
+            raised = single_error(group) or group
         else:
             return
-        if single is not error:
-            without_frames(single, keep_others=True)  # they contain rows
-            raise single
+        if raised is not error:
+            without_frames(raised, keep_others=True)  # they contain rows
+            raise raised
 
     async def _complete(self, kind: object, error: BaseException | None, trace: object) -> None:
         """End the job when its block is left."""
