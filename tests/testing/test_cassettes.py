@@ -1,5 +1,6 @@
 """Cassettes contain no personal data and no credentials, and are replayed on both event loops."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from attrs import evolve
 
 from wonder_customers import (
     Address,
@@ -15,6 +17,7 @@ from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
+    GatewayError,
     InvalidResponseError,
     Monri,
     NotFoundError,
@@ -32,6 +35,7 @@ from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 pytestmark = pytest.mark.anyio
 
 GATEWAYS = ("wonder", "paydock", "monri")
+COMMON_HEADERS = (b"Host", b"Accept", b"Accept-Encoding", b"Content-Type", b"User-Agent", b"X-Request-ID")
 CANARIES = (
     "Canary",
     "canary.one@example.com",
@@ -221,10 +225,33 @@ async def test_sent_value_in_another_form_is_also_replaced_in_an_id(tmp_path: Pa
     assert b"canary" not in path.read_bytes().lower()
 
 
-async def test_response_with_a_code_of_another_type_is_recorded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("body", [b'{"code": []}', b"[" * 999 + b"]" * 999], ids=["code", "deep"])
+async def test_unreadable_response_is_recorded(tmp_path: Path, body: bytes) -> None:
     path = tmp_path / "cassette.json"
-    await record_create(path, "Zoë", b'{"code": []}')
-    assert b'"code"' in path.read_bytes()
+    await record_create(path, "Zoë", body)
+    assert b'"response"' in path.read_bytes()
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+async def test_credentials_that_a_refusal_repeats_are_replaced(tmp_path: Path, gateway: str) -> None:
+    path, sent = tmp_path / "cassette.json", list[str]()
+
+    class Repeating(_Refusing):
+        async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+            refused = await super().send(signed_request, transmission)
+            sent.extend(value.decode() for name, value in signed_request.headers if name not in COMMON_HEADERS)
+            message = f"application/json refused: {'; '.join(sent)}"
+            return evolve(refused, body=orjson.dumps({"message": message, "error": {"message": message}}))
+
+    account = account_at(gateway, mock_origin(gateway))
+    async with CustomerSession(account, transport=lambda: RecordingTransport(Repeating(), path)) as session:
+        with pytest.raises(GatewayError):
+            await session.get("0" * 24)
+    written = path.read_text()
+    words = {word for value in sent for word in re.findall(r"[^\s/]{12,}", value)}
+    assert words
+    assert [word for word in words if word in written] == []
+    assert "application/json refused" in written
 
 
 def test_missing_cassette_is_reported(tmp_path: Path) -> None:
@@ -241,6 +268,8 @@ def test_missing_cassette_is_reported(tmp_path: Path) -> None:
         b'{"version":1,"interactions":[null]}',
         b'{"version":1,"interactions":[{"request":{},"response":{"status":200,"headers":{},"body":null}}]}',
         b'{"version":1,"interactions":[{"request":{"method":"GET","target":"/x","headers":[],"body":null},"response":{}}]}',
+        b'{"version":1,"interactions":[{"request":{"method":"GET","target":"/x","headers":[],"body":%b%b},'
+        b'"response":{"status":200,"headers":{},"body":null}}]}' % (b"[" * 999, b"]" * 999),
     ],
 )
 @pytest.mark.parametrize("read", [ReplayTransport, to_har])

@@ -1,6 +1,5 @@
 """The contexts of accounts and operations, and the results of attempts."""
 
-import re
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -14,7 +13,7 @@ from attrs import define, field
 
 from wonder_customers._core.account_state import AccountState
 from wonder_customers._core.credentials import Signer
-from wonder_customers._core.redaction import Redactor
+from wonder_customers._core.redaction import Redactor, secret_words
 from wonder_customers._core.waits import StopSignal, Waits
 from wonder_customers._support.http_dates import parse_http_date
 from wonder_customers.dialects.base import Call, Dialect
@@ -47,8 +46,6 @@ UNCONFIRMED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE, Evidence.UNREA
 """The evidence after which a write may have been applied."""
 
 
-_SECRET: Final = re.compile(r"(?![A-Z]?[a-z]{1,15}$)\S{8,}")
-"""Words of additional headers that may be secrets. Short words and plain words, such as ``customer``, are kept."""
 _COMMON: Final[tuple[Header, ...]] = (
     (b"Accept", b"application/json"),
     (b"Accept-Encoding", b"identity"),
@@ -78,8 +75,7 @@ class AccountContext:
     def __attrs_post_init__(self) -> None:
         host = str(self.dialect.origin).partition("://")[2]
         self.headers = ((b"Host", host.encode("ascii")), *_COMMON, *self.additional_headers)
-        words = {it for _, value in self.additional_headers for it in value.decode().split()}
-        self.hidden = (*self.secrets, *map(Secret, filter(_SECRET.fullmatch, words)))
+        self.hidden = (*self.secrets, *secret_words(self.additional_headers))
         self.signer = Signer(self.dialect, self.secrets, self.source)
         self.timeouts, self._longest = _time_limits(self.policy)
 

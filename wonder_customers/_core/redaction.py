@@ -12,7 +12,7 @@ from wonder_customers._support.folded_text import FoldedText, fold
 from wonder_customers.dialects.responses import error_object
 from wonder_customers.errors import CallError, GatewayError, InvalidRequestError
 from wonder_customers.secret import Secret, fields_of, without_frames
-from wonder_customers.wire import HttpRequest
+from wonder_customers.wire import Header, HttpRequest
 
 _MARK: Final = "…"
 _SEARCHED: Final = 4000
@@ -24,11 +24,21 @@ _EMAIL: Final = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
 _DIGITS: Final = re.compile(r"\+?\d(?:[\W_]{0,12}\d){6,}")
 """Seven or more digits, which may be separated."""
 
+_SECRET: Final = re.compile(r"(?![A-Z]?[a-z]{1,15}$)\S{8,}")
+"""Words of headers that may be secrets. Short words and plain words, such as ``customer``, are kept."""
+_PUBLIC: Final = frozenset({b"host", b"accept", b"accept-encoding", b"content-type", b"content-length", b"user-agent"})
 _POSITIONS: Final = frozenset({"limit", "offset", "skip", "page", "per_page", "page_size"})
 """The query parameters of pages. Their numbers are kept."""
 _CARD_DIGITS: Final = 12
 _CODE: Final = re.compile(r"\d{1,11}")
 """Numeric error codes. Card numbers have at least 12 digits."""
+
+
+def secret_words(headers: Iterable[Header]) -> Iterator[Secret]:
+    """Yield the words of headers that may be secrets, and their parts between slashes."""
+    values = (value.decode(errors="replace") for name, value in headers if name.lower() not in _PUBLIC)
+    found = {part for value in values for word in value.split() for part in (word, *word.split("/"))}
+    return map(Secret, filter(_SECRET.fullmatch, found))
 
 
 class Redactor:

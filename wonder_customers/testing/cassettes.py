@@ -20,8 +20,8 @@ from urllib.parse import unquote
 import orjson
 from attrs import define, evolve, field
 
-from wonder_customers._core.redaction import Redactor
-from wonder_customers.dialects.json import UnreadableJsonError, parse_json
+from wonder_customers._core.redaction import Redactor, secret_words
+from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, deeper_than, parse_json
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.transports import select_transport
 from wonder_customers.wire import HttpRequest, HttpResponse, SignedRequest, Transmission, Transport, TransportError
@@ -51,7 +51,6 @@ _MESSAGES: Final = _ROOT_MESSAGES | {
 }  # fmt: skip
 """The messages in the errors of a refusal. They are redacted like the messages of errors."""
 _ERRORS: Final = frozenset({"error", "errors", "error_summary", "details", "message", "messages"})
-_KEPT_MESSAGES: Final = frozenset({"success"})
 _KEPT_HEADERS: Final = ("content-type", "retry-after", "x-total-entries")
 _IN_TEXT: Final = re.compile(r"\{redacted:(\d+)\}")
 _MARK: Final = re.compile(r'\{"redacted":(\d+),"type":"(?:text|number|url)"\}')
@@ -111,7 +110,7 @@ class _Redaction:
                 return [inner(item, key) for item in value]
             # The keys of ``errors`` are the names of fields.
             return {name: inner(item, key if messages and key == "errors" else name) for name, item in value.items()}
-        if value is None or isinstance(value, bool) or value == "" or value in _KEPT_MESSAGES:
+        if value is None or isinstance(value, bool) or value in {"", "success"}:
             return value
         if isinstance(value, str) and key in messages:
             return self.text(redact(value))
@@ -165,19 +164,18 @@ class RecordingTransport:
         if self.inner is None:
             self.inner, _ = select_transport(None, 32)
         response = await self.inner.send(signed_request, transmission)
-        redaction = self._redaction
         request = {
             "method": signed_request.method,
-            "target": redaction.target(signed_request.target),
+            "target": self._redaction.target(signed_request.target),
             "headers": list(dict.fromkeys(name.decode("latin-1").lower() for name, _ in signed_request.headers)),
-            "body": redaction.json(_json(signed_request.body)),
+            "body": self._redaction.json(_json(signed_request.body)),
         }
         self.interactions.append({"request": request, "response": self._response(signed_request, response)})
         return response
 
     def _response(self, sent: SignedRequest, response: HttpResponse) -> Json:
         body = _json(response.body)
-        redactor = Redactor(HttpRequest(sent.method, sent.target, "", sent.body))
+        redactor = Redactor(HttpRequest(sent.method, sent.target, "", sent.body), secret_words(sent.headers))
         refused = response.status >= 400 or (isinstance(body, dict) and str(body.get("code")) not in {"None", "200"})
         messages = _ROOT_MESSAGES if refused else frozenset()
         redacted = evolve(self._redaction, received=True).json(body, messages=messages, redact=redactor.redact)
@@ -291,7 +289,7 @@ def _is_interaction(value: Json) -> bool:
     texts = [request["method"], request["target"], *request["headers"], *response["headers"].values()]
     texts += [] if response.get("raw") is None else [response["raw"]]
     parts = {"body"} <= request.keys() & response.keys() and type(response["status"]) is int
-    return parts and all(isinstance(it, str) for it in texts)
+    return parts and not deeper_than(DEPTH + 4, value) and all(isinstance(it, str) for it in texts)
 
 
 def to_har(path: Path | str) -> dict[str, Any]:
