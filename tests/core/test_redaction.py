@@ -1,5 +1,7 @@
 """Only values of the request are redacted in the messages of a gateway."""
 
+import gc
+import re
 import time
 from itertools import product
 
@@ -222,6 +224,14 @@ def test_other_text_is_unchanged() -> None:
 def test_request_id_keeps_digits_that_are_a_short_value_by_chance() -> None:
     request = HttpRequest("POST", "/", "/", b'{"cvv": "917"}')
     assert Redactor(request).redact_id("req-5f917ca2") == "req-5f917ca2"
+
+
+def test_values_are_not_kept_in_memory() -> None:
+    value = "canary" * 2
+    assert redacted(value, f"has {value}") == "has …"
+    gc.collect()
+    kept = (it.pattern for it in gc.get_objects() if isinstance(it, re.Pattern))
+    assert not any(value in it for it in kept if isinstance(it, str)), "in the cache of regular expressions"
 
 
 def test_long_values_are_redacted_quickly() -> None:

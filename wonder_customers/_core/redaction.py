@@ -1,7 +1,7 @@
 """The removal of request data and credentials from error messages."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -27,6 +27,7 @@ _DIGITS: Final = re.compile(r"\+?\d(?:[\W_]{0,12}\d){6,}")
 _SECRET: Final = re.compile(r"(?![A-Z]?[a-z]{1,15}$)\S{8,}")
 """Words of headers that may be secrets. Short words and plain words, such as ``customer``, are kept."""
 _PUBLIC: Final = frozenset({b"host", b"accept", b"accept-encoding", b"content-type", b"content-length", b"user-agent"})
+_IN_WORD: Final = re.compile(r"\w")
 _POSITIONS: Final = frozenset({"limit", "offset", "skip", "page", "per_page", "page_size"})
 """The query parameters of pages. Their numbers are kept."""
 _CARD_DIGITS: Final = 12
@@ -104,15 +105,18 @@ class Redactor:
 
     def _found(self, folded: FoldedText, *, whole_numbers: bool = False) -> list[tuple[int, int]]:
         """Return the spans of the values in a folded text."""
-        found = []
+        # Not with regular expressions, because the module `re` would keep the values in its cache.
+        text, found = folded.text, []
         for value, plain in self._values:
-            # Most messages contain none of the values, and compiling a pattern is slow.
-            if plain in folded.text:
-                pattern = _pattern(value, plain, whole_numbers=whole_numbers)
-                for it in re.finditer(pattern, folded.text):
-                    start, end = folded.span(*it.span())
-                    if len(plain) > 2 or folded.original[start:end] == value:
-                        found.append(it.span())
+            continues = _continues(value, plain, whole_numbers=whole_numbers)
+            start = text.find(plain)
+            while start >= 0:
+                end = start + len(plain)
+                if continues(text[start - 1 : start]) or continues(text[end : end + 1]):
+                    end = start + 1
+                elif len(plain) > 2 or value == folded.original[slice(*folded.span(start, end))]:
+                    found.append((start, end))
+                start = text.find(plain, end)
         return found
 
     def _searched_part(self, text: str) -> str:
@@ -138,13 +142,11 @@ def _is_identifying(value: str) -> bool:
     return len(value) >= 3 or not value.isascii() or (len(value) == 2 and value.istitle())
 
 
-def _pattern(value: str, plain: str, *, whole_numbers: bool) -> str:
-    escaped = re.escape(plain)
+def _continues(value: str, plain: str, *, whole_numbers: bool) -> Callable[[str], object]:
+    """Return a function that returns whether a character beside a value belongs to the same word."""
     if len(plain) >= _LONG or (not value.isascii() and len(plain) > 2) or not plain.isascii():
-        return escaped  # some scripts do not separate words with spaces
-    if plain.isdecimal() and not whole_numbers:
-        return rf"(?<!\d){escaped}(?!\d)"
-    return rf"(?<!\w){escaped}(?!\w)"
+        return lambda _: False  # some scripts do not separate words with spaces
+    return str.isdecimal if plain.isdecimal() and not whole_numbers else _IN_WORD.match
 
 
 def _long_numbers(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
