@@ -195,6 +195,23 @@ def test_report_is_written_through_links_and_to_open_files(sync: Command, tmp_pa
         assert "monri" in opened.read()
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a link to another user")
+def test_link_of_another_user_in_a_shared_folder_is_not_followed(sync: Command, tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("old")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for name, owner in (("own", 0), ("planted", 1234)):
+        (shared / name).symlink_to("../kept")
+        os.chown(shared / name, owner, owner, follow_symlinks=False)
+    shared.chmod(0o1777)
+    code, _, err = sync("c.csv", "--report", "shared/planted")
+    assert (code, "report shared/planted could not be written: Permission denied" in err) == (FAILED, True), err
+    assert (tmp_path / "kept").read_text() == "old"
+    assert sync("c.csv", "--report", "shared/own")[0] == SUCCESS
+    shared.chmod(0o777)
+    assert sync("c.csv", "--report", "shared/planted")[0] == SUCCESS
+
+
 def test_failed_rows_with_a_long_name_or_without_a_temporary_file(sync: Command, tmp_path: Path) -> None:
     name = f"{'f' * 249}.jsonl"
     temporary = tmp_path / f".{name[:40]}.{os.getpid()}"

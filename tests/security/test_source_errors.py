@@ -100,11 +100,11 @@ class FailsForTwo:
     """A rate limit whose server fails while two requests wait."""
 
     def __init__(self) -> None:
-        self._waiting, self._failed = 0, anyio.Event()
+        self._requests, self._failed = 0, anyio.Event()
 
     async def acquire(self, transmission: Transmission, /) -> None:
-        self._waiting += 1
-        if self._waiting == 2:
+        self._requests += 1
+        if self._requests == 2:
             self._failed.set()
         else:
             await self._failed.wait()

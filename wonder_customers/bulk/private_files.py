@@ -41,6 +41,7 @@ def temporary_beside(target: Path) -> Path:
 
 def replace_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read. If this fails, a new file is removed, and an old file is unchanged."""
+    _check_link(path)
     target = path.resolve()
     # Links such as /dev/stdout lead to an open file, which others write to.
     if (target.is_file() and not path.absolute().is_relative_to("/dev")) or not path.exists():
@@ -60,6 +61,15 @@ def replace_private(path: Path, content: bytes) -> None:
             return
     with open(path, "wb", opener=private_opener) as file:
         file.write(content)
+
+
+def _check_link(path: Path) -> None:
+    """Raise `PermissionError` for a link that another user may have put into a shared folder, such as /tmp."""
+    # Linux does not open such links (fs.protected_symlinks), but resolves their paths.
+    if path.is_symlink() and hasattr(os, "geteuid"):
+        folder, shared = path.parent.stat(), stat.S_ISVTX | stat.S_IWOTH
+        if folder.st_mode & shared == shared and path.lstat().st_uid not in {os.geteuid(), folder.st_uid}:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def make_private(path: Path) -> None:

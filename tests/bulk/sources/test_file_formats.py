@@ -11,7 +11,7 @@ import pytest
 from bulk.sources.read_rows import read_rows
 
 from wonder_customers import ConfigurationError
-from wonder_customers.bulk import Row, sources
+from wonder_customers.bulk import Journal, Row, sources
 from wonder_customers.bulk.sources.csv_parser import LONGEST_FIELD
 from wonder_customers.records import CardSource, Phone, VaultToken
 
@@ -295,6 +295,14 @@ def test_file_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         for path in (tmp_path, folder, folder / "a.csv", tmp_path / os.fsdecode(b"k\xe9.csv")):
             with pytest.raises(ConfigurationError, match=r"\\udce9.* is not UTF-8\. Rename the file or its folder\."):
                 use(path)
+
+
+def test_path_that_cannot_be_examined_is_reported() -> None:
+    long = "x" * 300  # newer versions of Python report that the file does not exist
+    with pytest.raises(ConfigurationError, match=r"cannot be read: .*too long|does not exist"):
+        sources.read(long)
+    with pytest.raises(ConfigurationError, match=r"cannot be used as a journal: .*too long"):
+        Journal.open(long, gateway="monri", endpoint="https://ipgtest.monri.com/")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

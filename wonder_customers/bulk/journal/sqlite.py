@@ -94,10 +94,12 @@ class Journal(RowJournal):
                 used.
         """
         where = checked_path(path)
-        if where.is_dir():
-            raise ConfigurationError(f"{path} is a folder, not a journal. Give the path of a journal or of a new file.")
         mine = {"version": str(VERSION), "gateway": gateway, "endpoint": endpoint}
         with reading(where):
+            if where.is_dir():
+                raise ConfigurationError(
+                    f"{path} is a folder, not a journal. Give the path of a journal or of a new file."
+                )
             check_file(where, may_be_new=True)
             digests = Digests(key_of(where))
             mark = key_mark(digests).hex()

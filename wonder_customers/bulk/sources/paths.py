@@ -46,7 +46,12 @@ def files(path: str | Path, form: Format | None = None) -> list[tuple[Path, Form
     Raises:
         ConfigurationError: The files or their formats cannot be determined.
     """
-    return [(file, form or _format(file)) for file in _files(path, form)]
+    try:
+        return [(file, form or _format(file)) for file in _files(path, form)]
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {error.strerror}. Check the path and its permissions."
+        ) from None
 
 
 def fingerprint(path: str | Path, query: str | None = None) -> str:
