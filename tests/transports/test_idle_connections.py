@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from contextlib import aclosing
@@ -12,7 +13,8 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from transports.sending import forever, response_to, send, signed_request
+from backends import ASYNCIO_ONLY
+from transports.sending import forever, once, response_to, send, signed_request
 
 from raw_sockets import OK, Peer, RawServer
 from wonder_customers.transports import pool
@@ -51,6 +53,40 @@ async def test_idle_connection_is_closed_in_time(kind: Callable[..., Any], monke
             await until_closed(transport)
             await anyio.sleep(0.05)  # the event loop closes the socket in its next iteration
             assert "08" not in connected_sockets(server.port)
+
+
+async def test_idle_connection_keeps_no_response(kind: Callable[..., Any]) -> None:
+    name = b"".join(bytes([65 + number]) for number in range(20))
+
+    def script(peer: Peer) -> None:
+        while peer.request():
+            peer.say(b"HTTP/1.1 200 OK\r\nX-Name: %b\r\nContent-Length: 24\r\n\r\n{%b}  " % (name, name))
+
+    def kept() -> list[object]:
+        gc.collect()
+        longer = (it for held in gc.get_objects() for it in gc.get_referents(held) if isinstance(it, bytes))
+        return [it for it in longer if name in it and it != name]
+
+    async with aclosing(kind()) as transport:
+        with RawServer(script) as server:
+            response = await response_to(transport, signed_request(server.port))
+            assert kept() == [response.body]
+            del response
+            assert (transport.idle_connections, kept()) == (1, [])
+
+
+@ASYNCIO_ONLY
+async def test_trailers_take_no_memory() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    response = head + b"a: b\r\n" * 100_000 + b"\r\n"
+    async with aclosing(AsyncioTransport()) as transport:
+        with RawServer(once(response)) as server:
+            tracemalloc.start()
+            before = tracemalloc.get_traced_memory()[0]
+            assert (await response_to(transport, signed_request(server.port))).body == b"{}"
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+    assert peak - before < 3_000_000
 
 
 async def test_connection_that_the_server_closes_is_closed(kind: Callable[..., Any]) -> None:

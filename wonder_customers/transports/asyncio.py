@@ -169,7 +169,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         if self._error is not None:
             raise self._error
         assert transmission.status is not None  # noqa: S101 - the response is complete
-        headers, parts = transmission.headers, self._body
+        headers, parts, self._body = transmission.headers, self._body, []  # an idle connection keeps no response
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         if "content-encoding" in headers:
             body = decode_body(headers["content-encoding"], body)
@@ -306,12 +306,12 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
     def on_message_begin(self) -> None:
         if self._complete:
             raise ValueError("more than one response")  # `feed_data` raises HttpParserError
-        self._fields.clear()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if b"\0" in value or name[-1] in b" \t":  # allowed by the lenience for folded lines
             raise ValueError("not valid in a header")  # `feed_data` raises HttpParserError
-        self._fields.append((name, value))
+        if self._transmission.status is None:  # else it is a trailer, of which there could be millions
+            self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -324,6 +324,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
             self._until_closed = not chunked and "content-length" not in headers
             if chunked and "content-length" in headers:  # RFC 9112, section 6.3: the connection must be closed
                 self._reusable = False
+        self._fields.clear()
 
     def on_body(self, data: bytes) -> None:
         self._body.append(data)

@@ -254,8 +254,7 @@ class HttpxConnection(PooledConnection):
     async def _read(self, response: Any) -> HttpResponse:
         status, headers = response.status_code, normalize_headers(response.headers.raw)
         self._transmission.sent, self._transmission.status, self._transmission.headers = True, status, headers
-        parts: list[bytes] = []
-        size = 0
+        parts, size = list[bytes](), 0
         try:
             async for part in response.stream:
                 size += len(part)
@@ -270,7 +269,8 @@ class HttpxConnection(PooledConnection):
             raise too_large()
         if self._reader is not None:
             is_http_1_1 = response.extensions["http_version"] == b"HTTP/1.1"
-            self._reusable = self._reusable and is_http_1_1 and is_one_response(self._reader.data, headers)
+            is_whole = len(self._reader.data) <= _BUFFERED and is_one_response(self._reader.data, headers)
+            self._reusable, self._reader.data = self._reusable and is_http_1_1 and is_whole, b""
         return HttpResponse(status, headers, decode_body(headers.get("content-encoding", ""), b"".join(parts)))
 
     def _failure(self, error: Exception, deadline: float) -> TransportError:
@@ -350,7 +350,7 @@ class _Reader:
 
     def has_more(self) -> bool:
         """Return whether the connection has ended or may have more data."""
-        if len(self.data) > _BUFFERED or is_readable(self._stream.get_extra_info("socket")):
+        if is_readable(self._stream.get_extra_info("socket")):
             return True
         tls = self._stream.get_extra_info("ssl_object")
         if tls is None:
