@@ -58,12 +58,13 @@ async def test_request_id_of_a_response_does_not_show_a_provided_secret() -> Non
     assert HIDDEN not in repr((events, caught.value.history))
 
 
-async def test_message_does_not_show_a_secret_in_an_additional_header() -> None:
+@pytest.mark.parametrize("value", ["Bearer {}", "session={}; theme=dark", 'Token token="{}"', "user:{}", "a/{},b"])
+async def test_message_does_not_show_a_secret_in_an_additional_header(value: str) -> None:
     echo = {"status": "invalid-request", "message": f"X-Tenant: Bearer {HIDDEN} of the customer is wrong in region eu"}
     gateway = MockGateway(json_response(400, echo))
     async with gateway.session(Monri("key", "token")) as session:
         view = session.with_options(
-            headers={"X-Tenant": f"Bearer {HIDDEN}", "X-Region": "eu", "X-App": "Customer sync"}
+            headers={"X-Tenant": value.format(HIDDEN), "X-Region": "eu", "X-App": "Customer sync"}
         )
         with pytest.raises(CallError, match="Bearer … of the customer is wrong in region eu") as caught:
             await view.create(draft())

@@ -26,6 +26,7 @@ _DIGITS: Final = re.compile(r"\+?\d(?:[\W_]{0,12}\d){6,}")
 
 _SECRET: Final = re.compile(r"(?![A-Z]?[a-z]{1,15}$)\S{8,}")
 """Words of headers that may be secrets. Short words and plain words, such as ``customer``, are kept."""
+_VALUE: Final = re.compile(r"[^/=:;,\"']+")
 _PUBLIC: Final = frozenset({b"host", b"accept", b"accept-encoding", b"content-type", b"content-length", b"user-agent"})
 _IN_WORD: Final = re.compile(r"\w")
 _POSITIONS: Final = frozenset({"limit", "offset", "skip", "page", "per_page", "page_size"})
@@ -36,9 +37,9 @@ _CODE: Final = re.compile(r"\d{1,11}")
 
 
 def secret_words(headers: Iterable[Header]) -> Iterator[Secret]:
-    """Yield the words of headers that may be secrets, and their parts between slashes."""
+    """Yield the words of headers that may be secrets, and the values in them, as in ``token="…"`` and ``user:…``."""
     values = (value.decode(errors="replace") for name, value in headers if name.lower() not in _PUBLIC)
-    found = {part for value in values for word in value.split() for part in (word, *word.split("/"))}
+    found = {part for value in values for word in value.split() for part in (word, *_VALUE.findall(word))}
     return map(Secret, filter(_SECRET.fullmatch, found))
 
 
