@@ -136,6 +136,14 @@ async def test_level_of_call_ended(
     assert (ended.levelname, fields(ended)["error"]) == (level, error.__name__)
 
 
+async def test_request_id_cannot_forge_other_keys(everything: list[logging.LogRecord]) -> None:
+    it = make_harness(respond(404, {"message": "Customer not found"}, x_request_id='a" applied=yes x="'))
+    it.executor.observers = ObserverGroup([log_events])
+    with pytest.raises(CallError):
+        await it.get(UUID)
+    assert everything[-1].getMessage().endswith(r' request_id="a\" applied=yes x=\""')
+
+
 async def test_disabled_levels_are_not_formatted(everything: list[logging.LogRecord]) -> None:
     logging.getLogger("wonder_customers").setLevel(logging.INFO)
     it = make_harness(CREATED)

@@ -27,6 +27,7 @@ The level of ``call_ended`` is DEBUG without an error. With an error, the level 
 
 import logging
 from collections.abc import Mapping
+from json import dumps
 from typing import Any, Final
 
 from wonder_customers.events import (
@@ -96,4 +97,5 @@ def _attributes_of(holder: object, keys: tuple[str, ...]) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     text = str(value)
-    return f'"{text}"' if " " in text else text
+    # A value from the gateway, such as a request id, must not look like other keys.
+    return dumps(text, ensure_ascii=False) if set(' "=').intersection(text) else text
