@@ -112,7 +112,7 @@ async def test_single_name_replaces_the_first_and_the_last_name() -> None:
             assert (held.first_name, held.last_name) == ("Augusta", "Lovelace")
 
 
-UNUSABLE = ["..", ".", "", "..\n", "a\tb", "a" * 5000]
+UNUSABLE = ["..", ".", "a/../b", "..\\b", "", "..\n", "a\tb", "a" * 5000]
 
 
 @pytest.mark.parametrize("bad", UNUSABLE, ids=range(len(UNUSABLE)))

@@ -379,15 +379,15 @@ UNPAIRED_SURROGATE = re.compile(r"[\ud800-\udfff]")
 def path_segment_problem(value: object, longest: int) -> str | None:
     """Return why `value` cannot be one segment of a path, or None if it can.
 
-    The value must be a str of 1 to `longest` characters of valid Unicode without control characters, and neither ``.``
-    nor ``..``.
+    The value must be a str of 1 to `longest` characters of valid Unicode without control characters, and without the
+    segments ``.`` and ``..``.
     """
     if not isinstance(value, str):
         return f"must be a str, not {type(value).__name__}"
     if not 1 <= len(value) <= longest:
         return f"must have 1 to {longest} characters, but has {len(value)}"
-    if value in {".", ".."}:
-        return "must not be . or .., because these segments would change the path"
+    if not {".", ".."}.isdisjoint(re.split(r"[/\\]", value)):  # some servers decode %2F
+        return "must not contain the segments . or .., because they would change the path"
     if value.isascii() and value.isprintable():
         return None  # most values, without the slower search
     if _CONTROL.search(value):
