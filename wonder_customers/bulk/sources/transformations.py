@@ -36,8 +36,8 @@ _NUMBERS = {
 }
 _CALLING_CODE = re.compile(r"[(\s]*[+\uff0b]?\d[\d\s()\-]*")
 _FORMULA = re.compile(r'="(.*)"', re.DOTALL)
-_GUARD = re.compile(r"'(?=[+=@\-0-9\t])(?!.*'$)|=(?=[+0-9][0-9 ()+\-./]*$)", re.DOTALL)
-_EXECUTED = re.compile(r"[=@\t\r]|[+-](?![0-9 ()\-./]*$)")
+_GUARD = re.compile(r"'(?=[+=@\-0-9\t\uff0b\uff0d\uff1d\uff20])(?!.*'$)|=(?=[+0-9][0-9 ()+\-./]*$)", re.DOTALL)
+_EXECUTED = re.compile(r"[=@\t\r\uff0b\uff0d\uff1d\uff20]|[+-](?![0-9 ()\-./]*$)")
 """The beginning of a formula. Phone numbers and negative numbers are left, because programs compare them."""
 _INVISIBLE = re.compile(
     r"[\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
