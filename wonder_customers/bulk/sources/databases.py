@@ -176,8 +176,9 @@ def _url(given: str) -> Any:
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - optional dependency
     text = given if "://" in given else os.environ.get(given, "")
     if not text:
+        shown = repr(given) if given.isidentifier() else "the database"  # other text may contain a password
         raise ConfigurationError(
-            f"{given!r} is neither the URL of a database nor the name of an environment variable that contains a URL."
+            f"{shown} is neither a URL nor the name of an environment variable that contains the URL of a database."
             " Set the variable, or give a URL such as postgresql://user@host/name."
         )
     try:
