@@ -21,6 +21,7 @@ from wonder_customers import (
     Wonder,
 )
 from wonder_customers.secret import optional_secret, secret
+from wonder_customers.transports.httpx import HttpxTransport
 
 HIDDEN = "4111111111111111"
 
@@ -78,7 +79,7 @@ def test_secret_is_immutable(hidden: Secret) -> None:
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_secret_cannot_be_pickled(hidden: Secret, protocol: int) -> None:
-    for thing in (hidden, [hidden], VaultToken(hidden)):
+    for thing in (hidden, [hidden], VaultToken(hidden), HttpxTransport(proxy=f"http://user:{HIDDEN}@127.0.0.1:9")):
         with pytest.raises(TypeError) as caught:
             pickle.dumps(thing, protocol)
         assert HIDDEN not in str(caught.value)

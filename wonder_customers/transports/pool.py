@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from math import inf
 from time import monotonic
-from typing import ClassVar, Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, NoReturn, TypeVar
 
 from anyio.lowlevel import checkpoint_if_cancelled
 
@@ -76,6 +76,9 @@ class ConnectionPool(ABC, Generic[C]):
         self._idle: defaultdict[Origin, deque[C]] = defaultdict(deque)
         self._closed = False
         self._loop: object = None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a transport cannot be pickled, because it may contain the password of a proxy")
 
     @property
     def busy_connections(self) -> int:
