@@ -148,7 +148,7 @@ def test_journal_in_use_is_refused(command: Command, server: SimulatorServer, fo
     ("path", "expected"),
     [
         ("no/journal", "No such file or directory"),
-        (".", ". is a folder, not a journal"),
+        (".", ". is a folder"),
         ("text", "file is not a database"),
     ],
 )
@@ -164,7 +164,7 @@ def test_invalid_journal_is_reported(
     assert expected in err
     advice = (
         "Give the path of a journal, such as FILE.GATEWAY.journal, or of a new file.",
-        "is a folder, not a journal. Give the path of a journal or of a new file.",
+        "is a folder. Give the path of a journal or of a new file.",
         "Check the path and the permissions of this file.",
     )
     assert err.removesuffix("\nNothing was sent.\n").endswith(advice)

@@ -97,9 +97,7 @@ class Journal(RowJournal):
         mine = {"version": str(VERSION), "gateway": gateway, "endpoint": endpoint}
         with reading(where):
             if where.is_dir():
-                raise ConfigurationError(
-                    f"{path} is a folder, not a journal. Give the path of a journal or of a new file."
-                )
+                raise ConfigurationError(f"{path} is a folder. Give the path of a journal or of a new file.")
             check_file(where, may_be_new=True)
             digests = Digests(key_of(where))
             mark = key_mark(digests).hex()
