@@ -86,6 +86,19 @@ async def test_cancellation_does_not_lose_journal_entries(tmp_path: Path) -> Non
 
 
 @pytest.mark.anyio
+async def test_journal_uses_no_thread_of_the_default_limiter(tmp_path: Path) -> None:
+    journal, threads = opened(tmp_path), anyio.to_thread.current_default_thread_limiter()
+    journal.begin({})
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.serve)
+        await journal.announce([("c-1", 1, None, b"x", "")])
+        occupied = threads.borrowed_tokens
+        journal.stop()
+    journal.release()
+    assert occupied == 0
+
+
+@pytest.mark.anyio
 async def test_rows_without_a_waiting_task_are_committed_in_order_with_the_next_announcement(tmp_path: Path) -> None:
     journal, statements = opened(tmp_path), list[str]()
     connect = journal.writer.connect

@@ -68,7 +68,9 @@ class WriteQueue:
         """Run the thread until `stop` is called."""
         # Queued rows are written even if the task is cancelled.
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._run)
+            # With a limiter of its own, because the threads of many jobs would occupy the default limiter, and the
+            # sources of these jobs could not be read.
+            await anyio.to_thread.run_sync(self._run, limiter=anyio.CapacityLimiter(1))
 
     def stop(self) -> None:
         """End `serve` after the last queued row."""
