@@ -1,6 +1,8 @@
 """One rate for many processes: no period of one second contains more requests than allowed, with any faults."""
 
 import random
+import socket
+import threading
 from functools import partial
 from typing import Any
 
@@ -23,6 +25,7 @@ from wonder_customers.bulk.permits import (
     PermitServer,
     Unreachable,
 )  # fmt: skip
+from wonder_customers.bulk.shared_limit import TIMEOUT, SharedLimit
 from wonder_customers.wire import Transmission
 
 VIRTUAL = [pytest.param(("trio", {"clock": MockClock(autojump_threshold=0)}), id="virtual time")]
@@ -201,3 +204,16 @@ def test_any_use_of_permits_keeps_the_rate(wanted: list[tuple[int, float, float]
 def test_rate_of_zero_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="at least 1 request per hour"):
         PermitServer(0)
+
+
+@pytest.mark.anyio
+async def test_silent_server_of_a_shared_limit_delays_no_deadline_and_keeps_few_threads() -> None:
+    pytest.importorskip("redis", reason="needs the extra shared-limit")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        limit = SharedLimit(f"redis://127.0.0.1:{silent.getsockname()[1]}", 10.0)
+        began, threads = anyio.current_time(), threading.active_count()
+        for _ in range(9):
+            with anyio.move_on_after(0.02):
+                await limit.acquire(Transmission())
+        assert anyio.current_time() - began < TIMEOUT
+        assert threading.active_count() - threads <= 4

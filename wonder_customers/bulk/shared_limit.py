@@ -23,6 +23,8 @@ PASSWORD = "WONDER_CUSTOMERS_LIMIT_PASSWORD"  # noqa: S105 - a variable's name
 
 TIMEOUT = 1.0
 """Seconds within which the server must respond."""
+_MOST_RUNNING = 4
+"""Maximum number of unfinished requests to the server. Each keeps its thread."""
 
 _INVALID = "the address of the shared limit must be redis://HOST:PORT/DATABASE or, for TLS, rediss://HOST:PORT/DATABASE"
 _GRANT = f"""
@@ -71,6 +73,7 @@ class SharedLimit:
     _script: Callable[..., Any] = field(init=False)
     _errors: type[Exception] = field(init=False)
     _unreachable: bool = field(default=False, init=False)
+    _running: list[int] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         check_rate(self.rate)
@@ -127,9 +130,12 @@ class SharedLimit:
 
     async def _run(self, count: int, validity: float) -> Grant:
         between = spacing(self.rate, 1.0, MARGIN)
-        run = partial(self._script, keys=[f"wonder-customers:{self.name}"], args=[between, count, validity])
+        if len(self._running) >= _MOST_RUNNING:
+            raise self._errors("earlier requests have not returned")
         try:
-            wait, granted = await anyio.to_thread.run_sync(run)
+            # Abandoned at the deadline: permits that the server grants later are lost.
+            run = partial(self._ask, [between, count, validity])
+            wait, granted = await anyio.to_thread.run_sync(run, abandon_on_cancel=True)
         except self._errors as error:
             # The server may repeat the command, and the frames contain it.
             without_frames(error)
@@ -139,6 +145,13 @@ class SharedLimit:
         except (TypeError, ValueError):
             raise self._errors("it does not respond like a Redis or Valkey server") from None
         return Grant(float(wait), between, int(granted))
+
+    def _ask(self, arguments: list[float]) -> Any:
+        self._running.append(1)
+        try:
+            return self._script(keys=[f"wonder-customers:{self.name}"], args=arguments)
+        finally:
+            self._running.pop()
 
     async def _grant(self, count: int, validity: float) -> Grant:
         try:
