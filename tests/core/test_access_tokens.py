@@ -4,11 +4,21 @@ from typing import Any
 
 import anyio
 import pytest
+from attrs import evolve
 from gateway_responses import UUID
 
 from scripted_transport import CREATED, Step, draft, make_harness, respond
-from wonder_customers import AuthenticationError, Monri, NotSentError, RetryPolicy, Secret
+from wonder_customers import (
+    AuthenticationError,
+    CallError,
+    GatewayUnavailableError,
+    Monri,
+    NotSentError,
+    RetryPolicy,
+    Secret,
+)
 from wonder_customers._core.credentials import SharedValue
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
 pytestmark = pytest.mark.anyio
 
@@ -83,3 +93,31 @@ async def test_waiting_callers_share_the_failure_of_the_token_endpoint() -> None
         for _ in range(100):
             group.start_soon(call)
     assert (fetched, len(errors), len({id(it) for it in errors})) == (1, 100, 100)
+
+
+async def test_waiting_callers_do_not_share_the_failure_of_a_caller_that_made_fewer_attempts() -> None:
+    hanging = anyio.Event()
+
+    async def unavailable(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        await hanging.wait()
+        transmission.sent, transmission.status = True, 503
+        return HttpResponse(503, {}, b"{}")
+
+    it = make_harness(unavailable, FIRST, CREATED, account=ACCOUNT)
+    once = evolve(it.account_context, policy=RetryPolicy(attempts=1))
+    failed: list[CallError] = []
+
+    async def call_once() -> None:
+        try:
+            await it.executor.run(once, "get", once.dialect.get(UUID), None)
+        except CallError as error:
+            failed.append(error)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(call_once)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(it.get, UUID)
+        await anyio.wait_all_tasks_blocked()
+        hanging.set()
+    assert [type(error) for error in failed] == [GatewayUnavailableError]
+    assert it.script.lines() == ["POST /v2/oauth", "POST /v2/oauth", f"GET /v2/customers/{UUID}"]

@@ -119,9 +119,11 @@ class AttemptRunner:
         """Return the credentials for an attempt."""
         credentials, known = call_context.account_context.account.credentials, call_context.account_context.signer
         assert credentials is not None  # noqa: S101 - checked by the caller
-        found: Signer | None = None
+        policy, tokens = call_context.account_context.policy, call_context.account_context.account.budget.tokens
+        attempts = policy.attempts if tokens >= policy.transient_cost else 1
+        send, found = partial(perform, call_context), None
         with anyio.move_on_after(call_context.remaining()), call_context.interruptible():
-            found = await credentials.signer(known, partial(perform, call_context), call_context.started, refused)
+            found = await credentials.signer(known, send, call_context.started, attempts, refused)
         if found is None:
             raise call_context.not_sent("the credentials were not available before the deadline")
         return found

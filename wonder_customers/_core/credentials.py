@@ -21,7 +21,10 @@ from wonder_customers.errors import (
     CallError,
     ConfigurationError,
     DeadlineExceededError,
+    GatewayUnavailableError,
+    NoResponseError,
     NotSentError,
+    RateLimitError,
 )
 from wonder_customers.records import Response
 from wonder_customers.secret import Secret, secret
@@ -31,6 +34,8 @@ SendTokenCall = Callable[[Call[AccessToken]], Awaitable[Response[AccessToken]]]
 
 _MOST_RUNNING: Final = 4
 """Maximum number of unfinished calls to functions of one account. Each keeps its thread."""
+_TRANSIENT: Final = (NotSentError, NoResponseError, GatewayUnavailableError, RateLimitError)
+"""Errors that another attempt may not have."""
 _MARGIN: Final = 0.1
 """The unused part of a token's lifetime: clocks differ and requests take time."""
 
@@ -46,14 +51,18 @@ class SharedValue(Generic[T]):
     _failure: CallError | None = None
     _failures: int = 0
 
-    async def get(self, fetch: Callable[[], Awaitable[tuple[T, float]]]) -> T:
-        """Return the value. `fetch` returns a new value and its lifetime in seconds."""
+    async def get(self, fetch: Callable[[], Awaitable[tuple[T, float]]], attempts: int = 1) -> T:
+        """Return the value. `fetch` makes up to `attempts` requests, and returns a new value and its lifetime."""
         if self._value is None or self.clock() >= self._until:
             failures = self._failures
             async with self._lock:
                 if self._value is None or self.clock() >= self._until:
-                    if self._failures != failures and self._failure is not None:
-                        raise copy(self._failure)
+                    failure = None if self._failures == failures else self._failure
+                    # Another caller may have made fewer attempts, because its deadline or its policy allowed no more.
+                    if failure is not None and not (
+                        isinstance(failure, _TRANSIENT) and 0 < failure.attempts < attempts
+                    ):
+                        raise copy(failure)
                     await self._renew(fetch)
         assert self._value is not None  # noqa: S101 - it was fetched
         return self._value
@@ -111,13 +120,15 @@ class AccountCredentials:
     def __attrs_post_init__(self) -> None:
         self._provided, self._tokens = SharedValue(self.clock), SharedValue(self.clock)
 
-    async def signer(self, known: Signer, send: SendTokenCall, started: float, refused: Signer | None = None) -> Signer:
+    async def signer(
+        self, known: Signer, send: SendTokenCall, started: float, attempts: int, refused: Signer | None = None
+    ) -> Signer:
         """Return the credentials for an attempt, or `refused` if no others are available."""
         if refused is not None and not self._drop(refused, started):
             return refused
         found = await self._with_provided(known)
         if found.dialect.token_call() is not None:
-            bearer = await self._tokens.get(partial(self._fetch_token, known, send, found))
+            bearer = await self._tokens.get(partial(self._fetch_token, known, send, found), attempts)
             renewed = await self._with_provided(known)  # a refused token request may have replaced the secrets
             secrets = tuple(dict.fromkeys((*found.secrets, *renewed.secrets, bearer)))
             found = evolve(renewed, bearer=bearer, secrets=secrets)
