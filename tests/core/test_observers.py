@@ -3,7 +3,9 @@
 import logging
 import subprocess
 import sys
+from asyncio import CancelledError
 from collections import defaultdict
+from contextlib import suppress
 from contextvars import ContextVar
 
 import anyio
@@ -14,7 +16,7 @@ from mock_gateway import MockGateway, json_response, paydock
 from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, draft, make_harness
 from wonder_customers import ConfigurationError, CustomerSession, InvalidRecordError
 from wonder_customers._core.observers import ObserverGroup
-from wonder_customers.events import AttemptEnded, CallStarted, Event, SessionEnded, SessionStarted
+from wonder_customers.events import AttemptEnded, CallStarted, Event, SessionEnded, SessionStarted, WaitEnded
 
 pytestmark = pytest.mark.anyio
 
@@ -52,13 +54,14 @@ class TestSessions:
 
 
 class TestObservers:
+    @pytest.mark.parametrize("kind", [ValueError, CancelledError])
     async def test_observer_errors_are_logged_once_and_do_not_affect_calls(
-        self, caplog: pytest.LogCaptureFixture
+        self, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
     ) -> None:
         events: list[Event] = []
 
         def broken(event: Event) -> None:
-            raise ValueError("4111 1111 1111 1111")
+            raise kind("4111 1111 1111 1111")
 
         it = make_harness(NO_RESPONSE, NOT_FOUND, CREATED)
         it.executor.observers = observers = ObserverGroup([broken, events.append])
@@ -69,23 +72,33 @@ class TestObservers:
         (record,) = caplog.records
         assert (record.levelno, record.getMessage()) == (
             logging.ERROR,
-            f"observer_failed observer={broken.__qualname__} error=ValueError",
+            f"observer_failed observer={broken.__qualname__} error={kind.__name__}",
         )
         assert record.exc_info is None
         assert "4111 1111" not in repr(vars(record))
 
-    async def test_base_exceptions_of_observers_propagate(self) -> None:
+    @pytest.mark.parametrize("kind", [AttemptEnded, WaitEnded])
+    async def test_base_exceptions_of_observers_propagate(self, kind: type[Event]) -> None:
         class Stop(BaseException):
             pass
 
         def stop(event: Event) -> None:
-            if isinstance(event, AttemptEnded):
+            if isinstance(event, kind):
                 raise Stop
 
-        it = make_harness(CREATED)
+        it = make_harness(CREATED, endless=True)
         it.executor.observers = ObserverGroup([stop])
-        with pytest.raises(Stop):
-            await it.create(draft())
+
+        async def create() -> None:
+            with suppress(Stop):
+                await it.create(draft())
+                ended.append("returned")
+
+        ended: list[str] = []
+        async with anyio.create_task_group() as group:
+            group.start_soon(create)
+            group.start_soon(create)
+        assert len(ended) < 2
         assert it.account_context.account.counts.waiting_for_lock == 0
         assert it.executor.order.locks.acquire_nowait((1, "reference", "r-1"))
 

@@ -1,6 +1,7 @@
 """The reports of a session's events to its observers."""
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import iscoroutinefunction
@@ -72,10 +73,11 @@ class ObserverGroup:
         for observer in self.observers:
             try:
                 observer(event)
-            except Exception as error:  # noqa: BLE001 - an error of an observer must not end the call
+            # An observer does not await, so CancelledError comes from a future of its own.
+            except (Exception, CancelledError) as error:  # noqa: BLE001 - an error of an observer must not end the call
                 self._record_failure(observer, error)
 
-    def _record_failure(self, observer: Observer, error: Exception) -> None:
+    def _record_failure(self, observer: Observer, error: BaseException) -> None:
         """Count the error, and log the first error of each observer."""
         self.failures += 1
         if id(observer) not in self._logged:

@@ -213,17 +213,17 @@ class WriteOrder:
         """Lock a customer for the operation."""
         if not self.locks.acquire_nowait(key):
             remaining = call_context.remaining()
-            acquired = False
             counts = call_context.account_context.account.counts
             counts.waiting_for_lock += 1
             try:
                 with call_context.waiting("lock", remaining), call_context.interruptible():
-                    acquired = await self.locks.acquire(key, remaining)
+                    if await self.locks.acquire(key, remaining):
+                        call_context.held.append(key)
+                        return
             finally:
                 counts.waiting_for_lock -= 1
-            if not acquired:
-                reason = "another write for this customer did not end before the deadline"
-                raise call_context.complete(call_context.not_sent(reason))
+            reason = "another write for this customer did not end before the deadline"
+            raise call_context.complete(call_context.not_sent(reason))
         call_context.held.append(key)
 
     async def wait_for_unconfirmed(
