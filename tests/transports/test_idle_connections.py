@@ -89,6 +89,21 @@ async def test_trailers_take_no_memory() -> None:
     assert peak - before < 3_000_000
 
 
+async def test_error_of_closing_a_connection_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "KEEP_ALIVE", 0.2)
+
+    class Failing(httpx.AsyncHTTPTransport):
+        async def aclose(self) -> None:
+            await super().aclose()
+            raise OSError
+
+    async with aclosing(HttpxTransport(transport=Failing)) as transport:
+        with RawServer(forever) as server:
+            for _ in range(2):  # the background task that closes connections must start again
+                await response_to(transport, signed_request(server.port))
+                await until_closed(transport)
+
+
 async def test_connection_that_the_server_closes_is_closed(kind: Callable[..., Any]) -> None:
     close = threading.Event()
 

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -126,8 +127,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
     def _new(self, origin: Origin) -> "HttpxConnection":
         if self._shared is not None:
             return HttpxConnection(origin, self._shared, None, shared=True)
-        made = self._factory()
-        if not hasattr(made, "handle_async_request"):
+        if not hasattr(made := self._factory(), "handle_async_request"):
             kind = type(made).__name__
             raise ConfigurationError(f"the function passed as transport must return a transport of httpx, not {kind}")
         return HttpxConnection(origin, made, self._resolver)
@@ -301,9 +301,10 @@ class HttpxConnection(PooledConnection):
         """Close the connection if it does not belong to the caller."""
         if self._shared:
             return
-        # Shielded, so that the socket is closed even if the current task is cancelled.
+        # Shielded, so that the socket is closed even if the task is cancelled. The result of the request is known.
         with anyio.CancelScope(shield=True):
-            await self._carrier.aclose()
+            with suppress(OSError, self._library.TransportError):
+                await self._carrier.aclose()
             if self._stream is not None:
                 await self._stream.aclose()  # it is still open after a cancelled TLS handshake
             if self._reader is not None:

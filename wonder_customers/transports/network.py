@@ -97,9 +97,11 @@ class BackgroundTask:
             sys.modules["trio"].lowlevel.spawn_system_task(self._run)
 
     async def _run(self) -> None:
-        with self._scope:
-            await self._work()
-        self._ended.set()
+        try:
+            with self._scope:
+                await self._work()
+        finally:
+            self._ended.set()
 
     async def stop(self) -> None:
         """Cancel the task and wait until it has ended."""
