@@ -169,6 +169,13 @@ async def test_native_upsert_that_stays_unconfirmed_has_an_unknown_outcome(end: 
     assert isinstance(caught.value.__cause__, GatewayUnavailableError) == (end is DOWN)
 
 
+async def test_refusal_with_429_after_an_unconfirmed_attempt_leaves_the_outcome_unknown(wonder: Wonder) -> None:
+    it = make_harness(NO_RESPONSE, respond(429, {}, retry_after="1e9"), account=wonder)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await it.create(draft())
+    assert isinstance(caught.value.__cause__, RateLimitError)
+
+
 @pytest.mark.parametrize("end", [*UNCONFIRMED_ENDS, *(no_response(sent=True, status=it) for it in (200, 202))])
 async def test_unconfirmed_update_is_resent(end: object) -> None:
     it = make_harness(end, CREATED)  # type: ignore[arg-type]

@@ -101,7 +101,7 @@ async def test_error_of_closing_a_connection_is_ignored(monkeypatch: pytest.Monk
         with RawServer(forever) as server:
             for _ in range(2):  # the background task that closes connections must start again
                 await response_to(transport, signed_request(server.port))
-                await until_closed(transport)
+                await until_closed(transport, 20)
 
 
 async def test_connection_that_the_server_closes_is_closed(kind: Callable[..., Any]) -> None:

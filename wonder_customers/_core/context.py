@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from attrs import define, field
 
 from wonder_customers._core.account_state import AccountState
-from wonder_customers._core.credentials import Signer
+from wonder_customers._core.credentials import TRANSIENT, Signer
 from wonder_customers._core.redaction import Redactor, secret_words
 from wonder_customers._core.waits import StopSignal, Waits
 from wonder_customers._support.http_dates import parse_http_date
@@ -23,7 +23,6 @@ from wonder_customers.errors import (
     CallError,
     ConfigurationError,
     DeadlineExceededError,
-    GatewayUnavailableError,
     NoResponseError,
     NotSentError,
     OutcomeUnknownError,
@@ -322,7 +321,7 @@ def age_of(customer: Customer, headers: Mapping[str, str]) -> float:
 def as_unconfirmed(error: CallError, subject: Mapping[str, str]) -> CallError:
     """Return the error of a call whose write may have been applied."""
     error.applied = "unknown"
-    if not isinstance(error, (NotSentError, NoResponseError, DeadlineExceededError, GatewayUnavailableError)):
+    if not isinstance(error, (*TRANSIENT, DeadlineExceededError)):
         return error
     unknown = OutcomeUnknownError(
         error.reason,

@@ -34,7 +34,7 @@ SendTokenCall = Callable[[Call[AccessToken]], Awaitable[Response[AccessToken]]]
 
 _MOST_RUNNING: Final = 4
 """Maximum number of unfinished calls to functions of one account. Each keeps its thread."""
-_TRANSIENT: Final = (NotSentError, NoResponseError, GatewayUnavailableError, RateLimitError)
+TRANSIENT: Final = (NotSentError, NoResponseError, GatewayUnavailableError, RateLimitError)
 """Errors that another attempt may not have."""
 _MARGIN: Final = 0.1
 """The unused part of a token's lifetime: clocks differ and requests take time."""
@@ -59,9 +59,7 @@ class SharedValue(Generic[T]):
                 if self._value is None or self.clock() >= self._until:
                     failure = None if self._failures == failures else self._failure
                     # Another caller may have made fewer attempts, because its deadline or its policy allowed no more.
-                    if failure is not None and not (
-                        isinstance(failure, _TRANSIENT) and 0 < failure.attempts < attempts
-                    ):
+                    if failure is not None and not (isinstance(failure, TRANSIENT) and 0 < failure.attempts < attempts):
                         raise copy(failure)
                     await self._renew(fetch)
         assert self._value is not None  # noqa: S101 - it was fetched
