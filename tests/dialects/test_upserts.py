@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 from attrs import evolve
-from gateway_responses import monri_customer, paydock_customer, paydock_list
+from gateway_responses import HEX24, monri_customer, paydock_customer, paydock_list
 from mock_gateway import ACCOUNTS as MOCKED
 from mock_gateway import MockGateway, json_response
 
@@ -49,6 +49,19 @@ async def test_upsert_whose_first_lookup_finds_a_deleted_customer_sends_no_write
     with pytest.raises(ConflictError, match="the deleted customer"):
         await it.upsert(draft())
     assert len(it.script.sent) == 1
+
+
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+async def test_upsert_of_a_customer_that_a_late_lookup_shows_as_not_deleted_is_a_conflict(gateway: str) -> None:
+    held, gone = (
+        (monri_customer(merchant_customer_id="r-1"), monri_customer(merchant_customer_id="r-1", deleted=True))
+        if gateway == "monri"
+        else (paydock_list({"_id": HEX24, "reference": "r-1"}), paydock_customer(reference="r-1", archived=True))
+    )
+    it = make_harness(respond(200, held), respond(200, gone), account=ACCOUNTS[gateway])
+    with pytest.raises(ConflictError, match="is deleted") as caught:
+        await it.upsert(draft())
+    assert caught.value.applied == "yes"
 
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)

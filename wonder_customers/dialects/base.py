@@ -138,9 +138,12 @@ def upsert_by_lookup(
             except NotFoundError:
                 raise refused from None
     try:
-        return (yield from update(held))
+        written = yield from update(held)
     except InvalidRecordError as error:
         raise unusable_value(error, "id") from None
+    if written.deleted:  # the lookup was late, or the customer was deleted after it
+        raise ConflictError(f"the customer {held.id} is deleted", ids=(held.id,), reference=reference, applied="yes")
+    return written
 
 
 def _locked(lookup: Callable[[str], Steps[Customer]], reference: str) -> Steps[Customer]:
@@ -325,11 +328,7 @@ class Dialect(ABC):
         """Raise `InvalidRecordError` if `draft` violates the gateway's limits."""
 
     def checked_body(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the `payload` of a valid draft.
-
-        Raises:
-            InvalidRecordError: `draft` violates the gateway's limits.
-        """
+        """Return the `payload` of `draft`. Raise `InvalidRecordError` if `draft` violates the gateway's limits."""
         self.validate(draft)
         return self.payload(draft)
 
