@@ -65,6 +65,9 @@ _CATCH_UP: Final = 0.02
 """Seconds by which a permit may be late without delaying the following permits: timers have a limited resolution."""
 _SHORTEST: Final = 1e-6
 """Seconds below which a wait is skipped."""
+IN_USE: Final = (
+    "the rate limit is in use on another event loop. Nothing was sent. Use a separate rate limit for each event loop."
+)
 
 
 def _checked(name: str, value: object) -> float:
@@ -153,12 +156,8 @@ class _Paced:
         self._grant(transmission, clock.monotonic())
 
     def _check_unused(self) -> None:
-        former: Any = self._loop
-        if (self._head or self._held) and not (hasattr(former, "is_closed") and former.is_closed()):
-            raise ConfigurationError(
-                "the rate limit is in use on another event loop. Nothing was sent. Use a separate rate limit for each"
-                " event loop."
-            )
+        if (self._head or self._held) and not clock.is_closed(self._loop):
+            raise ConfigurationError(IN_USE)
         self._head = False  # the tasks of a closed event loop neither send nor release anything
         left: tuple[Any, ...] = (self._held, self._queue, self._changed, self._window or self._held)
         for it in left:

@@ -1,8 +1,10 @@
 """One rate for many processes: no period of one second contains more requests than allowed, with any faults."""
 
+import asyncio
 import random
 import socket
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -176,6 +178,28 @@ async def test_late_permit_is_not_used() -> None:
         await limit.acquire(transmission)
     assert len(answers) == 2
     assert anyio.current_time() <= transmission.valid_until <= anyio.current_time() + LONGEST
+
+
+def test_limit_is_used_by_one_event_loop_at_a_time_and_forgets_the_tasks_of_a_closed_one() -> None:
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # called when the garbage collector finds the task
+
+    async def grant(wanted: int, validity: float) -> Grant:
+        if asyncio.get_running_loop() is loop:
+            await loop.create_future()
+        return Grant(0.0, 1.0, wanted)
+
+    limit = LeasedRateLimit(grant)
+    waiting = limit.acquire(Transmission())
+    task = loop.create_task(waiting)
+    loop.run_until_complete(asyncio.sleep(0))
+    with pytest.raises(ConfigurationError, match="in use on another event loop"):
+        asyncio.run(asyncio.wait_for(limit.acquire(Transmission()), 20))
+    loop.close()
+    asyncio.run(asyncio.wait_for(limit.acquire(Transmission()), 20))
+    assert not task.done()
+    with suppress(RuntimeError):  # there is no event loop
+        waiting.close()
 
 
 @given(

@@ -172,7 +172,7 @@ def shared_locks(loop: Any) -> WriteLocks:
     if found is None:
         # Tasks that were waiting when their loop was closed refer to the loop, so it would never be freed.
         for other in [reference() for reference in _BY_LOOP.keyrefs()]:
-            if other is not None and hasattr(other, "is_closed") and other.is_closed():
+            if system_clock.is_closed(other):
                 _BY_LOOP.pop(other, None)
         found = _BY_LOOP[loop] = WriteLocks(UNCONFIRMED_WRITES)
     return found

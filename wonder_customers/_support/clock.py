@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import anyio
 from anyio.lowlevel import current_token
@@ -46,6 +46,11 @@ def running_loop() -> object:
             return current_token().native_token  # the same object in every call, unlike anyio's token
         except RuntimeError:
             return None
+
+
+def is_closed(loop: Any) -> bool:
+    """Return whether an event loop of asyncio is closed."""
+    return hasattr(loop, "is_closed") and loop.is_closed() is True
 
 
 @contextmanager

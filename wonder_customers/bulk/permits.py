@@ -10,7 +10,8 @@ from attrs import define, field, frozen
 
 from wonder_customers._support import clock
 from wonder_customers.bulk.options import check_rate
-from wonder_customers.rate_limit import RequestResult, spacing
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.rate_limit import IN_USE, RequestResult, spacing
 from wonder_customers.wire import Transmission
 
 __all__ = ["Grant", "LeasedRateLimit", "PermitServer", "Unreachable", "reach"]
@@ -101,16 +102,26 @@ class LeasedRateLimit:
     grant: Callable[[int, float], Awaitable[Grant]]
     _permits: "deque[tuple[float, float]]" = field(factory=deque, init=False)
     _asking: anyio.Lock = field(factory=anyio.Lock, init=False)
-    _wanted: int = field(default=0, init=False)
+    _waiting: list[Transmission] = field(factory=list, init=False)
+    _loop: object = field(default=None, init=False)
     _delays: "deque[float]" = field(factory=lambda: deque(maxlen=5), init=False)
 
     async def acquire(self, transmission: Transmission, /) -> None:
-        """Wait until the request may be sent."""
-        self._wanted += 1
+        """Wait until the request may be sent.
+
+        Raises:
+            ConfigurationError: Another event loop uses the limit at the same time.
+        """
+        if self._loop is not (loop := clock.running_loop()):
+            if self._waiting and not clock.is_closed(self._loop):
+                raise ConfigurationError(IN_USE)
+            self._loop, self._asking, self._waiting = loop, anyio.Lock(), []
+        waiting = self._waiting
+        waiting.append(transmission)
         try:
             transmission.valid_until = await self._permit()
         finally:
-            self._wanted -= 1
+            waiting.pop()
 
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
         """Do nothing, because permits are not returned."""
@@ -133,7 +144,7 @@ class LeasedRateLimit:
         usual = sorted(self._delays)[len(self._delays) // 2] if self._delays else 0.0
         validity = min(LONGEST, max(VALIDITY, 2 * usual))
         try:
-            granted = await self.grant(self._wanted, validity)
+            granted = await self.grant(len(self._waiting), validity)
         except Unreachable:
             await clock.sleep(RETRY_SECONDS)
             return
