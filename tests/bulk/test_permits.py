@@ -198,7 +198,7 @@ def test_limit_is_used_by_one_event_loop_at_a_time_and_forgets_the_tasks_of_a_cl
     loop.close()
     asyncio.run(asyncio.wait_for(limit.acquire(Transmission()), 20))
     assert not task.done()
-    with suppress(RuntimeError):  # there is no event loop
+    with suppress(RuntimeError):  # the lock requires an event loop
         waiting.close()
 
 

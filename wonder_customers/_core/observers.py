@@ -1,7 +1,6 @@
 """The reports of a session's events to its observers."""
 
 import logging
-from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import iscoroutinefunction
@@ -73,8 +72,10 @@ class ObserverGroup:
         for observer in self.observers:
             try:
                 observer(event)
-            # An observer does not await, so CancelledError comes from a future of its own.
-            except (Exception, CancelledError) as error:  # noqa: BLE001 - an error of an observer must not end the call
+            except BaseException as error:  # an error of an observer must not end the call
+                # An observer does not await, so CancelledError comes from a future of its own.
+                if not isinstance(error, Exception) and type(error).__name__ != "CancelledError":
+                    raise
                 self._record_failure(observer, error)
 
     def _record_failure(self, observer: Observer, error: BaseException) -> None:

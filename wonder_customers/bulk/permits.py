@@ -102,7 +102,7 @@ class LeasedRateLimit:
     grant: Callable[[int, float], Awaitable[Grant]]
     _permits: "deque[tuple[float, float]]" = field(factory=deque, init=False)
     _asking: anyio.Lock = field(factory=anyio.Lock, init=False)
-    _waiting: list[Transmission] = field(factory=list, init=False)
+    _requesting: list[Transmission] = field(factory=list, init=False)
     _loop: object = field(default=None, init=False)
     _delays: "deque[float]" = field(factory=lambda: deque(maxlen=5), init=False)
 
@@ -113,15 +113,15 @@ class LeasedRateLimit:
             ConfigurationError: Another event loop uses the limit at the same time.
         """
         if self._loop is not (loop := clock.running_loop()):
-            if self._waiting and not clock.is_closed(self._loop):
+            if self._requesting and not clock.is_closed(self._loop):
                 raise ConfigurationError(IN_USE)
-            self._loop, self._asking, self._waiting = loop, anyio.Lock(), []
-        waiting = self._waiting
-        waiting.append(transmission)
+            self._loop, self._asking, self._requesting = loop, anyio.Lock(), []
+        requesting = self._requesting
+        requesting.append(transmission)
         try:
             transmission.valid_until = await self._permit()
         finally:
-            waiting.pop()
+            requesting.pop()
 
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
         """Do nothing, because permits are not returned."""
@@ -144,7 +144,7 @@ class LeasedRateLimit:
         usual = sorted(self._delays)[len(self._delays) // 2] if self._delays else 0.0
         validity = min(LONGEST, max(VALIDITY, 2 * usual))
         try:
-            granted = await self.grant(len(self._waiting), validity)
+            granted = await self.grant(len(self._requesting), validity)
         except Unreachable:
             await clock.sleep(RETRY_SECONDS)
             return
