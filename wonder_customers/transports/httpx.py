@@ -24,8 +24,9 @@ from wonder_customers.transports.messages import (
     serialize_request,
     too_large,
 )
-from wonder_customers.transports.network import BackgroundTask, Resolver, check_peer, connection_error, is_readable
+from wonder_customers.transports.network import BackgroundTask, Resolver, check_peer, connection_error
 from wonder_customers.transports.pool import ConnectionPool, PooledConnection, close_all
+from wonder_customers.transports.stream_reader import BUFFERED, StreamReader
 from wonder_customers.transports.tls import check_alpn, default_context, verified
 from wonder_customers.wire import (
     HttpResponse,
@@ -44,9 +45,6 @@ _SWEEP: Final = 0.5
 
 _LARGE: Final = 64 * 1024
 """Minimum size in bytes of a request body that a gateway may refuse before it is sent completely."""
-
-_BUFFERED: Final = 60_000
-"""Maximum number of bytes of a response after which its connection is reused. More data could be left in buffers."""
 
 _NOT_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
 _DISCONNECTED: Final = frozenset({"RemoteProtocolError", "ReadError", "WriteError"})
@@ -127,7 +125,8 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
     def _new(self, origin: Origin) -> "HttpxConnection":
         if self._shared is not None:
             return HttpxConnection(origin, self._shared, None, shared=True)
-        if not hasattr(made := self._factory(), "handle_async_request"):
+        made = self._factory()
+        if not hasattr(made, "handle_async_request"):
             kind = type(made).__name__
             raise ConfigurationError(f"the function passed as transport must return a transport of httpx, not {kind}")
         return HttpxConnection(origin, made, self._resolver)
@@ -177,7 +176,7 @@ class HttpxConnection(PooledConnection):
         self._carrier, self._resolver, self._shared = carrier, resolver, shared
         self._library = library_of(carrier.__class__)
         self._stream: Any = None
-        self._reader: _Reader | None = None
+        self._reader: StreamReader | None = None
         self._reusable = True
         self._certain = True  # whether `Transmission.sent` is exact
         self._unchanged = False  # whether the last TLS handshake used an `_Unchanged`
@@ -242,7 +241,7 @@ class HttpxConnection(PooledConnection):
                 await self._transmission.leave()
                 self._transmission.sent = True
                 if self._stream is not None and protocol == "http11" and not self._shared:
-                    self._reader = self._reader or _Reader(self._stream)
+                    self._reader = self._reader or StreamReader(self._stream)
                     self._reader.data = b""
                     if self._large:
                         self._reader.start()
@@ -254,7 +253,8 @@ class HttpxConnection(PooledConnection):
     async def _read(self, response: Any) -> HttpResponse:
         status, headers = response.status_code, normalize_headers(response.headers.raw)
         self._transmission.sent, self._transmission.status, self._transmission.headers = True, status, headers
-        parts, size = list[bytes](), 0
+        parts: list[bytes] = []
+        size = 0
         try:
             async for part in response.stream:
                 size += len(part)
@@ -269,7 +269,7 @@ class HttpxConnection(PooledConnection):
             raise too_large()
         if self._reader is not None:
             is_http_1_1 = response.extensions["http_version"] == b"HTTP/1.1"
-            is_whole = len(self._reader.data) <= _BUFFERED and is_one_response(self._reader.data, headers)
+            is_whole = len(self._reader.data) <= BUFFERED and is_one_response(self._reader.data, headers)
             self._reusable, self._reader.data = self._reusable and is_http_1_1 and is_whole, b""
         return HttpResponse(status, headers, decode_body(headers.get("content-encoding", ""), b"".join(parts)))
 
@@ -309,58 +309,6 @@ class HttpxConnection(PooledConnection):
                 await self._stream.aclose()  # it is still open after a cancelled TLS handshake
             if self._reader is not None:
                 await self._reader.stop()
-
-
-class _Reader:
-    """Replaces the `read` method of a network stream, and records the received data."""
-
-    # httpx would read data after the end of a response as the response to the next request. It does not read while it
-    # sends, and would lose the response of a gateway that refuses the request early.
-
-    def __init__(self, stream: Any) -> None:
-        self.data = b""
-        self._stream, self._read = stream, stream.read
-        self._ahead: bytes | Exception = b""
-        self._reading: BackgroundTask | None = None
-        stream.read = self.read
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpx's interface
-        """Return the next data of the stream."""
-        await self.stop()
-        data, self._ahead = self._ahead or await self._read(max_bytes, timeout), b""
-        if isinstance(data, Exception):
-            raise data
-        self.data += data if len(self.data) <= _BUFFERED else b""
-        return data
-
-    def start(self) -> None:
-        """Start to read in the background."""
-        self._reading = BackgroundTask(self._read_ahead)
-
-    async def _read_ahead(self) -> None:
-        try:
-            self._ahead = await self._read(_BUFFERED, None)
-        except Exception as error:  # noqa: BLE001 - raised by the next `read`
-            self._ahead = error
-
-    async def stop(self) -> None:
-        """Stop reading in the background."""
-        if self._reading is not None:
-            await self._reading.stop()
-            self._reading = None
-
-    def has_more(self) -> bool:
-        """Return whether the connection has ended or may have more data."""
-        if is_readable(self._stream.get_extra_info("socket")):
-            return True
-        tls = self._stream.get_extra_info("ssl_object")
-        if tls is None:
-            return False
-        try:
-            tls.read(1)  # the only way to find out whether another TLS record was received
-        except ssl.SSLError as error:
-            return not isinstance(error, ssl.SSLWantReadError)
-        return True
 
 
 class _Unchanged:
