@@ -2,7 +2,7 @@
 
 import re
 from typing import Final, Literal
-from unicodedata import normalize
+from unicodedata import combining, normalize
 
 _PIECE: Final = re.compile(r".{1,200}[^\x00-\x7f]{0,200}", re.DOTALL)
 """A piece of a text that ends before an ASCII character, which is never combined with the characters before it."""
@@ -20,3 +20,11 @@ def normal_form(form: Literal["NFC", "NFKC", "NFKD"], text: str) -> str:
         # The only characters whose compatibility forms have more than seven characters. The replacement has four.
         text = text.replace("\ufdfa", "\ufdf2").replace("\ufdfb", "\ufdf2")
     return "".join([normalize(form, piece) for piece in _PIECE.findall(text)])
+
+
+def name_key(name: str) -> str:
+    """Return a name without case, accents, blanks and punctuation."""
+    if name.isascii():
+        return re.sub(r"[\W_]", "", name).lower()
+    bare = "".join(character for character in normal_form("NFKD", name) if not combining(character))
+    return re.sub(r"[\W_]", "", bare.casefold())

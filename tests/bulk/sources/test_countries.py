@@ -1,6 +1,7 @@
 """Countries of a file: a calling code is not read as the numeric code of another country."""
 
 import json
+from importlib.resources import files
 from itertools import chain
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from bulk.sources.read_rows import read_drafts
 from bulk.sources.spreadsheet import write_xlsx
 
+from wonder_customers._support.countries import country_code
 from wonder_customers.bulk import sources
 from wonder_customers.bulk.distributed.partition import Index
 from wonder_customers.bulk.sources.reader import Source
@@ -18,7 +20,8 @@ CALLING_CODES = ["+44", "+40", "44", "36", "1", "0031", "00385", "+1 684", "1-68
 NAMES = {
     "香港": "HK", "中國香港": "HK", "Hong Kong, China": "HK", "澳門": "MO", "中国大陆": "CN", "P.R. China": "CN",
     "臺灣": "TW", "韓國": "KR", "Korea, Republic of": "KR", "Großbritannien": "GB", "Velika Britanija": "GB",
-    "SAD": "US", "Bosna": "BA", "Republika Srbija": "RS", "KSA": "SA", "Netherlands (the)": "NL",
+    "SAD": "US", "Bosna": "BA",
+    "Hrvatska": "HR", "Republic of Austria": "AT", "Slovak Republic": "SK", "Republika Srbija": "RS", "KSA": "SA", "Netherlands (the)": "NL",
 }  # fmt: skip
 NUMERIC_CODES = {"191": "HR", "840": "US", "036": "AU", "040": "AT", "8": "AL"}
 
@@ -61,15 +64,20 @@ def test_calling_code_that_is_mapped_is_part_of_the_phone(tmp_path: Path) -> Non
     assert draft.phone.e164() == "+36201234567"
 
 
+def test_no_name_or_code_belongs_to_two_countries() -> None:
+    lines = files("wonder_customers._support").joinpath("countries.txt").read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        *codes, names = line.split(" ", 3)
+        assert {country_code(it) for it in (*codes, *names.split("|"))} == {codes[0]}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_common_names_of_countries(name: str, tmp_path: Path) -> None:
-    pytest.importorskip("babel", reason="needs the extra countries")
     (draft,) = read_drafts(tmp_path, f'reference,name,Country\n1,Ada,"{name}"\n')
     assert draft.address.country == NAMES[name]
 
 
 def test_phone_is_read_in_hong_kong_in_chinese(tmp_path: Path) -> None:
-    pytest.importorskip("babel", reason="needs the extra countries")
     (draft,) = read_drafts(tmp_path, "客戶編號,姓名,電話,國家\n1,陳大文,9123 4567,香港\n", unsupported=["address"])
     assert draft.phone == Phone("+852", "91234567")
 

@@ -14,7 +14,6 @@ from wonder_customers.bulk.distributed.partition import Partition
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.plan import plan
 from wonder_customers.bulk.sources import ColumnMapping
-from wonder_customers.bulk.sources.presets import country_aliases, country_code
 from wonder_customers.bulk.sources.reader import Source
 from wonder_customers.errors import BulkError
 from wonder_customers.records import Phone
@@ -239,11 +238,6 @@ def test_olympic_and_vehicle_codes_are_read_as_countries(tmp_path: Path) -> None
     lines = "".join(f"r-{code},{code}\n" for code in codes)
     found = read_drafts(tmp_path, f"reference,address.country\n{lines}")
     assert [it.address and it.address.country for it in found] == list(codes.values())
-
-
-def test_codes_of_iso_3166_have_no_other_meaning() -> None:
-    # The codes of ISO 3166 are looked up first.
-    assert {name: country_code(name) for name in country_aliases()} == country_aliases()
 
 
 def test_unknown_country_is_reported_with_its_line_and_without_its_value(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 from attrs import define, evolve, field, fields, frozen
 
+from wonder_customers._support.normal_forms import name_key
 from wonder_customers.bulk.sources.card_guard import CARD_DATA, may_have_cards
 from wonder_customers.bulk.sources.mapping import ColumnMapping, FieldSource
-from wonder_customers.bulk.sources.presets import Preset, is_number_of, name_key, part_of_synonym, recognised, synonym
+from wonder_customers.bulk.sources.presets import Preset, is_number_of, part_of_synonym, recognised, synonym
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import Address, CustomerDraft, Phone
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import frozen
 
+from wonder_customers._support.normal_forms import name_key
 from wonder_customers.bulk.sources.assignment import Feed
-from wonder_customers.bulk.sources.presets import name_key
 
 __all__ = ["Choice", "choices", "label"]
 

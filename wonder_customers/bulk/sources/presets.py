@@ -1,4 +1,4 @@
-"""Synonyms of column names, presets for exports, and names of countries."""
+"""Synonyms of column names, presets for exports, and names of countries in all languages."""
 
 import re
 import tomllib
@@ -7,17 +7,16 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from unicodedata import combining
 
 from attrs import frozen
 
-from wonder_customers._support.normal_forms import normal_form
+from wonder_customers._support.countries import country_code, country_key
+from wonder_customers._support.normal_forms import name_key
 from wonder_customers.bulk.sources.mapping import Several
 from wonder_customers.errors import needed
 
 __all__ = [
-    "Preset", "country_aliases", "country_code", "is_number_of", "name_key", "other_export", "part_of_synonym",
-    "recognised", "similar", "synonym",
+    "Preset", "country_of", "is_number_of", "other_export", "part_of_synonym", "recognised", "similar", "synonym",
 ]  # fmt: skip
 
 _FIRST_WORD = re.compile(
@@ -52,14 +51,6 @@ class Preset:
     several: Several | None = None
     join: Collection[str] = ()
     without: frozenset[str] = frozenset()
-
-
-def name_key(name: str) -> str:
-    """Return a name without case, accents, blanks and punctuation."""
-    if name.isascii():
-        return re.sub(r"[\W_]", "", name).lower()
-    bare = "".join(character for character in normal_form("NFKD", name) if not combining(character))
-    return re.sub(r"[\W_]", "", bare.casefold())
 
 
 def other_export(names: Sequence[str]) -> str | None:
@@ -136,19 +127,15 @@ def _presets() -> Sequence[tuple[frozenset[str], Preset]]:
 
 
 @cache
-def country_code(text: str) -> str | None:
-    """Return the ISO 3166-1 alpha-2 code of a country; None if it is not known."""
-    key = name_key(text).removeprefix("the")
-    code = key.upper().zfill(3) if key.isdecimal() else key.upper()
-    with needed("countries", "babel", by="reading country names"):
-        from babel.core import get_global  # noqa: PLC0415 - optional dependency
-    if len(code) == 2 and code.isascii() and code.isalpha():
+def country_of(text: str) -> str | None:
+    """Return the alpha-2 code of a country by its code, or its name in any language; None if it is not known."""
+    key = country_key(text)
+    found = country_code(text)
+    if found is not None or (len(key) < _SHORT and key.isascii()):
         # Codes of former countries have other meanings, such as RH for Republika Hrvatska.
-        return "GB" if code == "UK" else code if code in _country_names(("en",)).values() else None
-    if len(code) == 3 and code.isascii():
-        codes = get_global("territory_aliases").get(code, ())
-        return codes[0] if len(codes) == 1 else country_aliases().get(key)
-    return country_aliases().get(key) or _country_names(_COMMON).get(key) or _country_names(None).get(key)
+        return found
+    with needed("countries", "babel", by="reading country names"):
+        return _country_names(_COMMON).get(key) or _country_names(None).get(key)
 
 
 @cache
@@ -161,12 +148,6 @@ def _country_names(languages: tuple[str, ...] | None) -> Mapping[str, str]:
     for language in chosen:
         for code, name in localedata.load(language).get("territories", {}).items():
             if len(code) == 2 and code.isalpha() and isinstance(name, str):
-                key = name_key(name).removeprefix("the")
+                key = country_key(name)
                 found[key] = code if found.get(key, code) == code else None
     return {key: code for key, code in found.items() if code is not None}
-
-
-@cache
-def country_aliases() -> Mapping[str, str]:
-    """Return the country codes of names that are not in the Unicode CLDR."""
-    return {name_key(name): code for code, names in _data()["countries"].items() for name in names}

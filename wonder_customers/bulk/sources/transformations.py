@@ -7,12 +7,13 @@ from unicodedata import is_normalized
 
 from attrs import define, field
 
+from wonder_customers._support.countries import country_code
 from wonder_customers._support.normal_forms import normal_form
 from wonder_customers.bulk.rows import RowProblem
 from wonder_customers.bulk.sources.encodings import is_misread
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 from wonder_customers.bulk.sources.notes import AMBIGUOUS, NO_COUNTRY, NOT_VALID, SourceNotes
-from wonder_customers.bulk.sources.presets import country_code
+from wonder_customers.bulk.sources.presets import country_of
 from wonder_customers.bulk.sources.text import has_invalid_bytes
 from wonder_customers.errors import MissingExtraError
 
@@ -349,7 +350,7 @@ def _country(text: str) -> str:
             " to phone.number, otherwise use a two-letter country code, such as HR"
         )
     try:
-        found = country_code(text)
+        found = country_of(text)
     except MissingExtraError as error:
         raise ValueError(str(error)) from None
     if found is None:
