@@ -1,11 +1,14 @@
 """Countries of a file: a calling code is not read as the numeric code of another country."""
 
 import json
+import sqlite3
+from contextlib import closing
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from bulk.sources.read_rows import read_drafts
 from bulk.sources.spreadsheet import write_xlsx
 
@@ -21,7 +24,8 @@ NAMES = {
     "香港": "HK", "中國香港": "HK", "Hong Kong, China": "HK", "澳門": "MO", "中国大陆": "CN", "P.R. China": "CN",
     "臺灣": "TW", "韓國": "KR", "Korea, Republic of": "KR", "Großbritannien": "GB", "Velika Britanija": "GB",
     "SAD": "US", "Bosna": "BA",
-    "Hrvatska": "HR", "Republic of Austria": "AT", "Slovak Republic": "SK", "Republika Srbija": "RS", "KSA": "SA", "Netherlands (the)": "NL",
+    "Hrvatska": "HR", "Republic of Austria": "AT", "Slovak Republic": "SK",
+    "Republika Srbija": "RS", "KSA": "SA", "Netherlands (the)": "NL",
 }  # fmt: skip
 NUMERIC_CODES = {"191": "HR", "840": "US", "036": "AU", "040": "AT", "8": "AL"}
 
@@ -89,7 +93,7 @@ def test_code_of_a_former_country_is_not_another_country(code: str, tmp_path: Pa
     assert "is not a known country" in problem
 
 
-@pytest.mark.parametrize("kind", ["csv", "utf-16", "json", "xlsx", "parquet"])
+@pytest.mark.parametrize("kind", ["csv", "utf-16", "json", "xlsx", "parquet", "query", "database"])
 @pytest.mark.parametrize("unsupported", [[], ["address"]])
 def test_calling_code_in_a_column_of_numeric_codes_is_a_country(
     kind: str, unsupported: list[str], tmp_path: Path
@@ -97,27 +101,38 @@ def test_calling_code_in_a_column_of_numeric_codes_is_a_country(
     pytest.importorskip("babel", reason="needs the extra countries")
     codes = {"250": "FR", "40": "AT", "372": "IE", "": None, "NULL": None, "276": "DE", "008": "AL"}
     table = [["Nr", "Name", "Pays", "Phone"], *([f"c{it}", "Ada", it, "+33612345678"] for it in codes)]
-    path = tmp_path / f"c.{'csv' if kind == 'utf-16' else kind}"
-    if kind in {"csv", "utf-16"}:
-        path.write_text("".join(",".join(row) + "\n" for row in table), "utf-8" if kind == "csv" else kind)
+    path = tmp_path / f"c.{'csv' if kind in {'utf-16', 'query'} else kind}"
+    if kind == "query":
+        pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    if kind in {"csv", "utf-16", "query"}:
+        path.write_text("".join(",".join(row) + "\n" for row in table), kind if kind == "utf-16" else "utf-8")
     elif kind == "json":
         path.write_text(json.dumps([dict(zip(table[0], row, strict=True)) for row in table[1:]]))
     elif kind == "xlsx":
         pytest.importorskip("python_calamine", reason="needs the extra excel")
         write_xlsx(path, {"A": table})
+    elif kind == "database":
+        pytest.importorskip("sqlalchemy", reason="needs the extra sql")
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE c (Nr TEXT, Name TEXT, Pays, Phone TEXT)")
+            connection.executemany("INSERT INTO c VALUES (?, ?, ?, ?)", table[1:])
+            connection.commit()
     else:
         duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
         (tmp_path / "c.csv").write_text("".join(",".join(row) + "\n" for row in table))
         with duckdb.connect() as connection:
             connection.execute(f"COPY (FROM read_csv('{tmp_path}/c.csv', all_varchar = true)) TO '{path}'")
     source = Source(str(path), {"Nr": "reference"}, unsupported=tuple(unsupported))
-    for rows in (source.read(), chain.from_iterable(part.read() for part in Index(source, 2))):
-        drafts = [row.draft for row in rows]
-        if not unsupported:
-            assert [None if it is None or it.address is None else it.address.country for it in drafts] == list(
-                codes.values()
-            )
-        assert all(it is not None and it.phone is not None for it in drafts)
+    if kind == "query":
+        source = evolve(source, query="SELECT * FROM source")
+    elif kind == "database":
+        source = evolve(source, path="-", query="SELECT * FROM c", database=f"sqlite:///{path}")
+    parts = () if kind == "database" else (chain.from_iterable(part.read() for part in Index(source, 2)),)
+    for rows in (source.read(), *parts):
+        drafts = {row.reference: row.draft for row in rows}
+        assert all(it is not None and it.phone is not None for it in drafts.values())
+        found = {key: it and it.address and it.address.country for key, it in drafts.items()}
+        assert unsupported or found == {f"c{code}": country for code, country in codes.items()}
 
 
 @pytest.mark.parametrize("other", ["44", "372", "049", "DE", "+276", "Germany", "1"])

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import accumulate, chain, islice
 from math import inf
 from pathlib import Path
@@ -21,7 +22,8 @@ from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, files, fingerprint, rows_of_file
 from wonder_customers.bulk.sources.columns import Columns
 from wonder_customers.bulk.sources.nested import Structures
-from wonder_customers.bulk.sources.reader import Source, encodings_of, sampled
+from wonder_customers.bulk.sources.reader import Source, encodings_of, sampled_file
+from wonder_customers.bulk.sources.samples import sampled
 from wonder_customers.bulk.sources.tables import glob_escaped, opened, query_rows, quoted_name
 from wonder_customers.bulk.sources.text import ByteRange
 from wonder_customers.bulk.sources.values import plain
@@ -114,7 +116,9 @@ class Partition:
             at = self.source.path if self.file is None else self.file[0]
             path = None if at == "-" else Path(at)
             if self.file is not None:
-                reading = sampled(reading, (Path(at), self.file[1]), None)
+                reading = sampled_file(reading, (Path(at), self.file[1]), None)
+            else:
+                reading = sampled(reading, partial(query_rows, self.source.query or "", path, 0))
             limits = [limit for limit in (self.begin, self.end) if limit is not None]
             parameters = limits if path is None or self.file is None else [glob_escaped(path), *limits]
             own, before = self.file is None, self.line

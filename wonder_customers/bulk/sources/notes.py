@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 from wonder_customers.bulk.sources.encodings import DETECT
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 
-__all__ = ["AMBIGUOUS", "NOT_VALID", "NO_COUNTRY", "ColumnValues", "SourceNotes", "masked"]
+__all__ = ["AMBIGUOUS", "NOT_VALID", "NO_COUNTRY", "SourceNotes", "masked"]
 
 NO_COUNTRY = "the row has no country"
 NOT_VALID = "the number is not valid in the country of the row"
@@ -159,15 +159,3 @@ class SourceNotes:
             "repeated_headers": self.repeated_headers,
             "near_duplicate_references": self.near_duplicates,
         }
-
-
-@define(eq=False)
-class ColumnValues(SourceNotes):
-    """The values of columns, instead of masked samples."""
-
-    values: dict[str, set[str]] = field(factory=dict)
-
-    def observe(self, names: Sequence[str], values: Sequence[Any]) -> None:
-        """Add the values of a row."""
-        for name, value in zip(names, values, strict=False):
-            self.values.setdefault(name, set()).add("" if value is None else str(value))

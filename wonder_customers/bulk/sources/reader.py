@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from functools import cache, partial
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from types import GeneratorType, NoneType
@@ -19,9 +19,10 @@ from wonder_customers.bulk.sources.databases import check_database, database_row
 from wonder_customers.bulk.sources.encodings import encoding_of
 from wonder_customers.bulk.sources.json_files import json_rows
 from wonder_customers.bulk.sources.mapping import ColumnMapping, Unknown
-from wonder_customers.bulk.sources.notes import ColumnValues, SourceNotes
+from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.packed import read_error, unpacked, unreadable
 from wonder_customers.bulk.sources.paths import Format, check_version, existing, files, version
+from wonder_customers.bulk.sources.samples import sampled
 from wonder_customers.bulk.sources.spreadsheets import sheet_rows
 from wonder_customers.bulk.sources.tables import query_rows
 from wonder_customers.bulk.sources.text import ByteRange
@@ -30,9 +31,8 @@ from wonder_customers.errors import ConfigurationError, InvalidRecordError
 from wonder_customers.records import Address, CustomerDraft, Phone
 from wonder_customers.secret import without_frames
 
-__all__ = ["RowReader", "Source", "encodings_of", "read", "rows_of_file", "sampled", "unsupported_fields"]
+__all__ = ["RowReader", "Source", "encodings_of", "read", "rows_of_file", "sampled_file", "unsupported_fields"]
 
-_SAMPLE = 1000
 """The number of rows at the start of a file with which values are compared."""
 
 
@@ -194,10 +194,11 @@ def read(
         if query is None:
             raise ConfigurationError("`database` requires `query`, a SELECT statement for the rows.")
         sql = query
-        return RowReader(lambda _: database_rows(database, sql, reading), None, reading.notes)
+        settings = sampled(reading, partial(database_rows, database, sql))
+        return RowReader(lambda _: database_rows(database, sql, settings), None, reading.notes)
     if query is not None:
         source = None if str(path) == "-" else existing(path)
-        found = query_rows(query, source, 0, reading)
+        found = query_rows(query, source, 0, sampled(reading, partial(query_rows, query, source, 0)))
         rows = found if source is None else _unchanged(source, version(source), found)
         return RowReader(lambda _: rows, None, reading.notes)
     chosen = files(path, form)
@@ -292,7 +293,7 @@ def rows_of_file(
         ConfigurationError: The file cannot be read, or its columns cannot be used.
     """
     path, form = file
-    reading = sampled(reading, file, byte_range.encoding)
+    reading = sampled_file(reading, file, byte_range.encoding)
     try:
         if form == "parquet":
             with path.open("rb") as file_start:
@@ -316,20 +317,15 @@ def rows_of_file(
         raise read_error(path, error) from None
 
 
-def sampled(reading: Reading, file: tuple[Path, Format], encoding: str | None) -> Reading:
+def sampled_file(reading: Reading, file: tuple[Path, Format], encoding: str | None) -> Reading:
     """Return settings with which values of a file can be compared with other values of their columns."""
 
-    @cache
-    def sample() -> Mapping[str, Collection[str]]:
-        # The sample is the same for each partition of a file.
-        notes, byte_range = ColumnValues(), ByteRange(encoding=encoding)
-        apart = evolve(reading, inspecting=True, notes=notes)
-        rows = partial(rows_of_file, file=file, number=0, reading=apart, where="", byte_range=byte_range)
-        with suppress(ConfigurationError), closing(RowReader(rows, None)) as reader:
-            reader.take(_SAMPLE)
-        return notes.values
+    def rows(apart: Reading) -> RowReader:
+        byte_range = ByteRange(encoding=encoding)
+        each = partial(rows_of_file, file=file, number=0, reading=apart, where="", byte_range=byte_range)
+        return RowReader(each, None)
 
-    return evolve(reading, sample=sample)
+    return sampled(reading, rows)
 
 
 def _unchanged(path: Path, before: tuple[int, ...], rows: Generator[Row, None, int]) -> Generator[Row, None, int]:
