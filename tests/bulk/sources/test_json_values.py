@@ -79,7 +79,7 @@ def test_list_with_several_values_is_refused_or_the_first_is_used(tmp_path: Path
     assert read_drafts(tmp_path, row, "c.jsonl") == ["line 1, column email: " + SEVERAL]
     (draft,) = read_drafts(tmp_path, row, "c.jsonl", mapping=ColumnMapping(several="first"))
     assert draft.email == "ada@example.test"
-    (problem,) = read_drafts(tmp_path, b'{"reference":"c-1","email":[{"work":"ada@example.test"}]}', "c.jsonl")
+    (problem,) = read_drafts(tmp_path, b'{"reference":"c-1","email":[{"work":"a@x.test"},null]}', "c.jsonl")
     assert problem.endswith("not an object; map its values with names such as COLUMN.KEY, or export them as text")
     row = orjson.dumps({"reference": "c-1", "name": ["Ada", "Bo"], "phone": [{"number": 1}]})
     assert read_drafts(tmp_path, row, "c.jsonl") == ["line 1, column name: the value is a list; keep one value"]

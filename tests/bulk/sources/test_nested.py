@@ -72,7 +72,7 @@ def test_message_about_nested_rows_has_a_command_that_extracts_them(
 
 @pytest.mark.parametrize("rows", [MAPPED, MAPPED[:1]])
 def test_message_about_an_object_says_how_its_values_are_mapped(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"'attributes' is an object: map its values with .*\.KEY'"):
+    with pytest.raises(ConfigurationError, match=r"'attributes.who' is an object: map its values with .*\.KEY'"):
         read_rows(tmp_path, json.dumps(rows), "c.json")
 
 
@@ -95,6 +95,85 @@ def test_inspection_lists_the_values_of_objects(kind: str, tmp_path: Path) -> No
     assert [it and (it.reference, it.email, it.metadata) for it in drafts] == [
         (row["id"], row["attributes"]["mail"], {"visit": {"day": "1"}}) for row in MAPPED
     ]
+
+
+NUMBER = {"type": "home", "number": "+385912345678"}
+MARKED = {"type": "mobile", "number": "+385912345679", "primary": True}
+ADA = {"id": "7", "email": "ada@x.test", "firstname": "Ada", "lastname": "Li"}
+SHOPIFY = {
+    "id": 7,
+    "email": "ada@x.test",
+    "first_name": "Ada",
+    "last_name": "Li",
+    "verified_email": True,
+    "tax_exempt": 0,
+}
+CONSENT = {"email_marketing_consent": {"state": "subscribed"}, "state": "enabled", "tags": ""}
+MAGENTO = {"street": ["Ilica 1"], "region": {"region": "Zagreb", "region_code": "21"}, "country_id": "HR"}
+LISTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "one": ({"id": 7, "phones": [NUMBER], "addresses": []}, {"phone": "+385912345678"}),
+    "marked": ({"id": 7, "Phones": [NUMBER, MARKED], "emails": None}, {"phone": "+385912345679"}),
+    "values": ({"id": 7, "email": [{"value": "a@x.test", "primary": True}]}, {"email": "a@x.test"}),
+    "beside an object": (
+        {"id": 7, "address": {"city": "Zagreb"}, "addresses": [{"city": "Split"}]}, {"address": "Zagreb None None None"}
+    ),
+    "Shopify": (
+        {**SHOPIFY, **CONSENT, "addresses": [{"city": "Split"}], "default_address": {"city": "Zagreb", "zip": "1"}},
+        {"name": "Ada Li", "email": "ada@x.test", "address": "Zagreb None None None"},
+    ),
+    "HubSpot": ({"id": "7", "properties": {**ADA, "phone": "+38514567890"}}, {"name": "Ada Li", "phone": "+38514567890"}),
+    "Magento": (
+        {**ADA, "group_id": 1, "addresses": [{**MAGENTO, "city": "Zagreb", "default": True}, {"city": "Split"}]},
+        {"name": "Ada Li", "address": "Zagreb Ilica 1 Zagreb HR"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LISTS)
+def test_objects_and_lists_of_the_interfaces_of_programs_are_read(case: str, tmp_path: Path) -> None:
+    row, expected = LISTS[case]
+    (draft,) = read_drafts(tmp_path, json.dumps([row]), "c.json", unknown="ignore")
+    at = draft.address
+    found = {
+        "name": f"{draft.first_name} {draft.last_name}",
+        "email": draft.email,
+        "phone": draft.phone and draft.phone.e164(),
+        "address": at and f"{at.city} {at.line1} {at.state} {at.country}",
+    }
+    assert (draft.reference, found) == ("7", found | expected)
+
+
+@pytest.mark.parametrize("mapping", [{"phones": ""}, {"Phones": "", "phones": ""}])
+def test_list_that_the_mapping_leaves_out_is_not_read(mapping: dict[str, str], tmp_path: Path) -> None:
+    (draft,) = read_drafts(tmp_path, json.dumps([{"reference": "1", "phones": [NUMBER]}]), "c.json", mapping=mapping)
+    assert draft.phone is None
+
+
+def test_message_about_a_list_of_objects_has_a_command_that_keeps_the_first(tmp_path: Path) -> None:
+    rows = json.dumps([{"reference": "1", "name": "Ada", "phones": [NUMBER, NUMBER]}])
+    with pytest.raises(ConfigurationError, match="'phones' is a list") as caught:
+        read_rows(tmp_path, rows, "c.json")
+    command = shlex.split(str(caught.value).partition("such as the first: ")[2])
+    assert command == ["jq", "-c", ".[] | .phones |= .[:1]", "FILE", ">", "customers.jsonl"]
+
+
+TABLE = {"reference": ["1", "2", "3"], "name": ["Ada", "Bo", "Cy"]}
+NOT_ROWS: dict[str, Any] = {
+    "columns": {name: {str(it): value for it, value in enumerate(values)} for name, values in TABLE.items()},
+    "list": TABLE,
+    "split": {"columns": [*TABLE], "index": [0, 1, 2], "data": [list(it) for it in zip(*TABLE.values(), strict=True)]},
+    "values": [list(it) for it in zip(*TABLE.values(), strict=True)],
+    "unknown names": {"x": {"0": 1}, "y": {"0": 2}},
+}
+
+
+@pytest.mark.parametrize("orient", NOT_ROWS)
+@pytest.mark.parametrize(("indent", "inspecting"), [(None, False), (2, False), (None, True)])
+def test_a_table_by_column_is_refused_with_the_orient_to_use(
+    orient: str, indent: int | None, inspecting: bool, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"not contain one object for each customer.* orient='records'\)"):
+        read_rows(tmp_path, json.dumps(NOT_ROWS[orient], indent=indent), "c.json", inspecting=inspecting)
 
 
 @pytest.mark.parametrize("page", ['{"results": [], "next": null}', '{\n  "meta": {},\n  "data": []\n}'])

@@ -14,7 +14,7 @@ from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, UnknownColumns
 from wonder_customers.bulk.sources.encodings import is_line_based
 from wonder_customers.bulk.sources.header_lines import field_of
-from wonder_customers.bulk.sources.nested import nested_names, parts, rows_hint
+from wonder_customers.bulk.sources.nested import NOT_ROWS, check_rows, nested_names, parts, rows_hint
 from wonder_customers.bulk.sources.text import ByteRange, decoded, has_invalid_bytes, text_lines
 from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, parse_source_json
 from wonder_customers.errors import ConfigurationError
@@ -40,6 +40,7 @@ _HEAD = 4096
 _PIECE = 1 << 16
 _BLANK = re.compile(r"[\s,]*")
 _DOCUMENT = re.compile(r"\[\s*(\{|\]|$)|\{\s*\n\s+\"")
+_LISTS = re.compile(r"\[\s*\[")
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # only finds ends; numbers may be too long to convert
 
 
@@ -61,7 +62,10 @@ class _Forms:
 def json_rows(
     file: BinaryIO, number: int, reading: Reading, where: str, byte_range: ByteRange
 ) -> Generator[Row, None, int]:
-    """Yield the rows of a JSON file, and return the number of the last row."""
+    """Yield the rows of a JSON file, and return the number of the last row.
+
+    Raise `ConfigurationError` if the file cannot be read, or does not contain one object for each customer.
+    """
     forms = _Forms(lru_cache(_FORMS)(partial(Columns.optional, reading=reading)), nested_names(reading, "metadata"))
     if byte_range.offset:
         file.seek(byte_range.offset)
@@ -70,6 +74,8 @@ def json_rows(
         encoding = byte_range.encoding or "utf-8"
         head = file.read(_HEAD).decode(encoding, "ignore").removeprefix("\ufeff").lstrip()
         file.seek(0)
+        if _LISTS.match(head):
+            raise ConfigurationError(NOT_ROWS)
         member = _list_member(file, encoding, where) if head.startswith("{") else None
         forms.in_array = head.startswith("[")
         if member is not None or _DOCUMENT.match(head):
@@ -255,6 +261,7 @@ def _row(text: str, number: int, place: str, forms: _Forms, original: bytes) -> 
 
 def _object_row(given: dict[str, Any], number: int, place: str, forms: _Forms, original: bytes) -> Row:
     """Convert an object into a row."""
+    check_rows(given)
     found = parts(given, forms.nested)
     record = dict(found)
     if len(record) != len(found):

@@ -10,12 +10,26 @@ from attrs import frozen
 from wonder_customers.bulk.sources.column_checks import MAY_BE_DATA
 from wonder_customers.bulk.sources.columns import Reading
 from wonder_customers.bulk.sources.header_lines import field_of
+from wonder_customers.errors import ConfigurationError
 
-__all__ = ["Structures", "nested_names", "parts", "rows_hint"]
+__all__ = ["NOT_ROWS", "Structures", "check_rows", "nested_names", "parts", "rows_hint"]
 
 _NESTED = frozenset({
-    "phone", "address", "payment_source", "billing", "billing.address", "billing_address", "default_address",
+    "phone", "address", "payment_source", "billing", "billing.address", "billing_address", "default_address", "email",
+    "address.region", "properties", "attributes", "fields",
 })  # fmt: skip
+_LISTS = {
+    "addresses": "address", "phones": "phone", "phone_numbers": "phone", "emails": "email", "email_addresses": "email",
+}  # fmt: skip
+"""Lists of objects in the interfaces of many programs, and the object to which one of them is equivalent."""
+_CHOSEN = frozenset({"default", "primary", "is_default", "is_primary", "default_billing"})
+"""The keys that mark one object of a list."""
+_ABOUT = _CHOSEN | {"type", "label", "id", "customer_id", "default_shipping"}
+"""The keys of such an object that are not values of the customer."""
+NOT_ROWS = (
+    "the file does not contain one object for each customer. Export the customers as a list of objects. In pandas, this"
+    " is df.to_json('customers.json', orient='records')."
+)
 _DEEPEST = 4
 """The number of levels in which the rows of a document are searched."""
 
@@ -30,7 +44,8 @@ def nested_names(reading: Reading, *own: str) -> Callable[[str], bool]:
     mapped = [*mapping.columns, *(name for rule in mapping.fields.values() for name in (*rule.first, *rule.join))]
     found = {name[:end].strip() for name in mapped for end, character in enumerate(name) if character == "."}
     # The key of a mapped column such as `metadata.tier` may also be flat.
-    names = _NESTED.union(found - {"metadata"}, own)
+    own_columns = {form for name in mapping.columns for form in (name, name.lower())}
+    names = _NESTED.union(_LISTS, found - {"metadata"}, own) - own_columns
 
     def is_unused(name: str) -> bool:
         return name not in mapping.columns and not name.startswith("metadata") and field_of(name) is None
@@ -41,13 +56,32 @@ def nested_names(reading: Reading, *own: str) -> Callable[[str], bool]:
 def parts(record: Mapping[str, Any], nested: Callable[[str], bool], prefix: str = "") -> list[tuple[str, Any]]:
     """Return the names and values of a record, with those of nested objects in their place."""
     found: list[tuple[str, Any]] = []
-    for key, value in record.items():
-        name = prefix + key
+    for key, given in record.items():
+        name, value = prefix + key, given
+        if not prefix and isinstance(given, list) and nested(key.lower()):
+            name, value = _single(key, given, record)
         if isinstance(value, dict) and nested(name):
             found += parts(value, nested, f"{name}.")
         elif value is not None or not nested(name) or field_of(name) is not None:
             found.append((name, value))
     return found
+
+
+def _single(key: str, values: list[Any], record: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the only object of a list, or the one that is marked, under the name of a single object."""
+    single = _LISTS.get(key.lower(), key)
+    if single not in _LISTS.values() or single in record.keys() - {key}:
+        return key, values
+    if not values and single != key:
+        return single, {}
+    found = values if len(values) == 1 else [it for it in values if isinstance(it, dict) and _is_marked(it)]
+    if len(found) != 1 or not isinstance(found[0], dict):
+        return key, values
+    return single, {part: value for part, value in found[0].items() if part not in _ABOUT}
+
+
+def _is_marked(entry: Mapping[str, Any]) -> bool:
+    return any(entry.get(key) is True for key in _CHOSEN)
 
 
 @frozen
@@ -98,16 +132,32 @@ def _of_type(
         yield name, place
 
 
+def check_rows(record: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` if a JSON object contains the values of each column instead of those of a customer."""
+    first = next(iter(record.values()), None)
+    if not isinstance(first, (dict, list)):  # as in most rows
+        return
+    split = {"columns", "data"} <= record.keys() and isinstance(record["data"], list)
+    same = len(record) > 1 and all(type(it) is type(first) and len(it) == len(first) for it in record.values())
+    if isinstance(first, dict):
+        same = same and all(it.keys() == first.keys() for it in record.values()) and not any(map(field_of, first))
+    if split or (same and len(first) > (1 if isinstance(first, list) else 0)):
+        raise ConfigurationError(NOT_ROWS)
+
+
 def rows_hint(record: Mapping[str, Any], nested: Callable[[str], bool], *, in_array: bool) -> str:
     """Return a hint if a JSON object seems to contain the rows, or objects whose parts can be mapped."""
     path = _path_of_rows(record, _DEEPEST) if sum(map(bool, map(field_of, record))) < 2 else None
     if path is not None:
         path = f"{'.[] | ' if in_array else ''}{'' if path.startswith('.') else '.'}{path}"
         return f" The rows seem to be inside an object. Save them to a file: jq -c '{path}' FILE > customers.jsonl"
-    objects = [name for name, value in record.items() if isinstance(value, dict) and value and not nested(name)]
-    if not objects or MAY_BE_DATA.search(objects[0]):
-        return ""
-    return f" {objects[0]!r} is an object: map its values with names such as '{objects[0]}.KEY'."
+    for name, value in parts(record, nested):
+        if isinstance(value, dict) and value and not MAY_BE_DATA.search(name):
+            return f" {name!r} is an object: map its values with names such as '{name}.KEY'."
+        if name.lower() in _LISTS and isinstance(value, list) and len(value) > 1:
+            first = f"{'.[] | ' if in_array else ''}.{name} |= .[:1]"
+            return f" {name!r} is a list. Keep one value, such as the first: jq -c '{first}' FILE > customers.jsonl"
+    return ""
 
 
 def _path_of_rows(value: Any, depth: int) -> str | None:

@@ -20,7 +20,7 @@ __all__ = [
 ]  # fmt: skip
 
 _FIRST_WORD = re.compile(
-    "^(default)?(billing|billto|mailing|physical|primary|main|(customer|contact|client|guest|member|shopper)s?)?"
+    "^(properties|attributes|fields)?(default)?(billing|billto|mailing|physical|primary|main|(customer|contact|client|guest|member|shopper)s?)?"
 )
 _ADDITION = re.compile(
     r"(?<!\s)\s*+[(\[]\s*+(iso\b[\w\s\-]*+|full|work|business|mobile|billing|primary|main|required|optional|mandatory|international"
