@@ -121,7 +121,10 @@ LISTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {**SHOPIFY, **CONSENT, "addresses": [{"city": "Split"}], "default_address": {"city": "Zagreb", "zip": "1"}},
         {"name": "Ada Li", "email": "ada@x.test", "address": "Zagreb None None None"},
     ),
-    "HubSpot": ({"id": "7", "properties": {**ADA, "phone": "+38514567890"}}, {"name": "Ada Li", "phone": "+38514567890"}),
+    "HubSpot": (
+        {"id": "7", "properties": {**ADA, "phone": "+38514567890"}},
+        {"name": "Ada Li", "phone": "+38514567890"},
+    ),
     "Magento": (
         {**ADA, "group_id": 1, "addresses": [{**MAGENTO, "city": "Zagreb", "default": True}, {"city": "Split"}]},
         {"name": "Ada Li", "address": "Zagreb Ilica 1 Zagreb HR"},
@@ -190,8 +193,20 @@ def test_an_empty_list_of_a_customer_is_not_a_page(tmp_path: Path) -> None:
 
 def test_state_of_an_account_is_not_the_state_of_its_address(tmp_path: Path) -> None:
     row = {"reference": "1", "state": "disabled", "default_address": {"city": "Austin", "province": "Texas"}}
+    (draft,) = read_drafts(
+        tmp_path,
+        json.dumps({**row, "default_address": None, "address": {"line1": "1", "city": "X"}}),
+        "d.jsonl",
+        unknown="ignore",
+    )
+    assert draft.address.state is None
     (draft,) = read_drafts(tmp_path, json.dumps(row), "c.jsonl", unknown="ignore")
     assert (draft.address.city, draft.address.state) == ("Austin", "Texas")
+
+
+def test_state_beside_other_parts_of_the_address_is_its_state(tmp_path: Path) -> None:
+    (draft,) = read_drafts(tmp_path, "reference,address.city,postal_code,state\n1,Perth,6000,WA\n")
+    assert (draft.address.city, draft.address.postcode, draft.address.state) == ("Perth", "6000", "WA")
 
 
 def test_address_inside_billing_is_the_address(tmp_path: Path) -> None:

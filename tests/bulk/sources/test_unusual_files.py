@@ -1,6 +1,7 @@
 """Unusual files: each is read with the values that a person sees, or refused with the reason and what to do."""
 
 import gzip
+import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ from bulk.sources.read_rows import read_drafts, read_rows
 from bulk.sources.spreadsheet import write_xlsx
 
 from wonder_customers import ConfigurationError
+from wonder_customers._support.normal_forms import name_key
 from wonder_customers.bulk import sources
 
 EXPORTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -83,6 +85,40 @@ def test_export_is_read_without_a_mapping(case: str, tmp_path: Path) -> None:
     data, expected = EXPORTS[case]
     (draft,) = read_drafts(tmp_path, f"{data}\n")
     assert {name: getattr(draft, name) for name in expected} == expected
+
+
+LANGUAGES = {
+    "Croatian": "Šifra klijenta,Prezime i ime,E-pošta,Broj mobitela,Ulica i kućni broj,Mjesto,PBR,Država",
+    "Bosnian": "ID klijenta,Klijent,Elektronska pošta,Mobilni,Adresa,Mjesto,Poštanski broj,Zemlja",
+    "Serbian": "Шифра клијента,Купац,Имејл адреса,Број телефона,Улица и број,Место,Поштански број,Држава",
+    "Traditional Chinese": "會員號碼,會員姓名,電子郵件地址,流動電話號碼,通訊地址,城市,郵政編碼,國家/地區",
+    "Simplified Chinese": "会员号,全名,邮箱地址,移动电话,联系地址,城市,邮政编码,国家",
+    "Australian": "Customer #,Client Name,Email,Mobile No.,Postal Address,Town/Suburb,Postcode,Country",
+    "Japanese": "顧客番号,氏名,メールアドレス,電話番号,住所,市区町村,郵便番号,国",
+    "Korean": "고객번호,이름,이메일,휴대폰,주소,도시,우편번호,국가",
+    "Turkish": "Müşteri No,Ad Soyad,E-posta,Cep Telefonu,Adres,Şehir,Posta Kodu,Ülke",
+    "Polish": "Kod klienta,Nazwa klienta,Adres e-mail,Telefon komórkowy,Ulica i numer,Miasto,Kod pocztowy,Kraj",
+    "Czech": "Kód zákazníka,Celé jméno,E-mail,Telefonní číslo,Ulice a číslo,Město,PSČ,Země",
+    "Hungarian": "Vevőkód,Név,E-mail cím,Telefonszám,Utca,Település,Irányítószám,Ország",
+    "Romanian": "Cod client,Nume,Adresă de e-mail,Număr de telefon,Strada,Oraș,Cod poștal,Țară",
+    "Greek": "Κωδικός πελάτη,Όνομα,E-mail,Κινητό,Διεύθυνση,Πόλη,Τ.Κ.,Χώρα",
+    "Russian": "Код клиента,ФИО,Эл. почта,Мобильный телефон,Адрес,Город,Индекс,Страна",
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_columns_in_other_languages_are_recognised(language: str, tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text(f"{LANGUAGES[language]}\n", "utf-8")
+    with closing(sources.read(tmp_path / "c.csv")) as reader:
+        found = [paths for paths, _ in reader.notes.columns.values()]
+    parts = [f"address.{part}" for part in ("line1", "city", "postcode", "country")]
+    assert found == [(path,) for path in ("reference", "name", "email", "phone", *parts)]
+
+
+def test_no_column_name_is_used_for_two_fields() -> None:
+    given = tomllib.loads(Path(sources.__file__).with_name("presets.toml").read_text("utf-8"))["synonyms"]
+    pairs = {(name_key(name), field) for field, names in given.items() for name in names}
+    assert len(pairs) == len(dict(pairs))
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ __all__ = ["Assignment", "Feed", "known_fields", "plain", "unique_names"]
 _IDENTIFIERS = frozenset({"id", "uuid", "guid", "identifier"})
 _SEVERAL = frozenset({"phone", "address.country"})
 """Fields with several columns in many exports: a telephone and a mobile phone; the name and the code of a country."""
-_FULL_NAMES = frozenset({"nombre", "nome", "ime", "име", "jmeno"})
-_LAST_NAMES = frozenset({"name", "nom", "naam", "namn", "navn", "nimi"})
+_FULL_NAMES = frozenset({"nombre", "nome", "ime", "име", "jmeno", "meno", "имя", "імя", "ονομα", "emri", "adı"})
+_LAST_NAMES = frozenset({"name", "nom", "naam", "namn", "navn", "nimi", "nume"})
 """Columns that contain the last name beside a column with the first name, in many languages."""
 _POLISH = ("imie", "nazw", "miasto", "miejscow", "kodpocztowy", "wojew")
 """The start of columns beside which `Kraj` is the country. It is the town in Slovenian and the region in Czech."""
@@ -344,7 +344,8 @@ class Assignment:
         if key == "kraj":
             return not any(key.startswith(_POLISH) for key in keys)
         if key == "state" and any(it.lower().endswith(".city") for it in self.base):
-            return True  # the state of an account, beside an address that is an object
+            # The state of an account, beside an address that is an object, unless this object is not the whole address.
+            return not {synonym(it) for it in self.base if "." not in it} & {"address.postcode", "address.line1"}
         # `Street 2` beside `City 2` belongs to a second address.
         second = {synonym(key[:-1]) for key in keys if key.endswith("2")}
         return path == "address.line2" and bool(second & {"address.city", "address.postcode"})
