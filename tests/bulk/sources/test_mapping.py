@@ -257,6 +257,6 @@ def test_field_that_has_a_column_is_not_suggested_again(tmp_path: Path) -> None:
 
 def test_suggestions_are_not_made_by_chance(tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
-    path.write_text("reference,Time,Addresses,Address 2 - Town\n1,,,\n")
-    with pytest.raises(ConfigurationError, match=r"unknown columns: 'Time', 'Addresses', "):
+    path.write_text("reference,Time,Status,Addresses,Address 2 - Town\n1,,,\n")
+    with pytest.raises(ConfigurationError, match=r"unknown columns: 'Time', 'Status', 'Addresses', "):
         sources.read(path)

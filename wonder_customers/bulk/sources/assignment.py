@@ -10,7 +10,7 @@ from attrs import define, evolve, field, fields, frozen
 from wonder_customers._support.normal_forms import name_key
 from wonder_customers.bulk.sources.card_guard import CARD_DATA, may_have_cards
 from wonder_customers.bulk.sources.mapping import ColumnMapping, FieldSource
-from wonder_customers.bulk.sources.presets import Preset, is_number_of, part_of_synonym, recognised, synonym
+from wonder_customers.bulk.sources.presets import Preset, first_word, is_number_of, part_of_synonym, recognised, synonym
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import Address, CustomerDraft, Phone
 
@@ -304,26 +304,26 @@ class Assignment:
         by_name = [it for it in self.feeds if it.why == "name of the field" and not used.intersection(it.places)]
         self.feeds = mapped
         for feed in by_name:
-            if self._is_free(feed.path) and feed.path not in {it.path for it in mapped}:
+            if self._is_free(feed.path, feed.places[0]) and feed.path not in {it.path for it in mapped}:
                 mapped.append(evolve(feed, why=f"preset {preset.title}"))
             else:
                 self.left_out[feed.places[0]] = f"not used by the preset {preset.title}"
 
-    def _is_free(self, path: str) -> bool:
-        """Return whether the preset leaves a field to other columns."""
+    def _is_free(self, path: str, place: int) -> bool:
+        """Return whether the preset leaves a field to another column."""
         if self.preset is None:
             return True
         if path.startswith("payment_source."):
             return False
-        listed = [it.path.partition(".")[0] for it in self.feeds if it.why.startswith("preset")]
-        # A name or an address must not be combined from the columns of two.
-        split = path.startswith("address.") or path in {"first_name", "last_name"}
-        whole = "address" if path.startswith("address.") else "name"
-        return self.preset.fields.get(path) != () and not (split and whole in listed)
+        # A name must not be combined from the columns of two, and neither must an address.
+        kind = "address" if path.startswith("address.") else "name" if path in {"first_name", "last_name"} else None
+        own = first_word(self.base[place]) if kind == "address" else None
+        listed = (it for it in self.feeds if it.why.startswith("preset") and it.path.partition(".")[0] == kind)
+        return self.preset.fields.get(path) != () and all(first_word(self.base[it.places[0]]) == own for it in listed)
 
     def _by_synonym(self, place: int, path: str | None, *, part: bool = False) -> bool:
         """Try to assign a column by a synonym."""
-        if path is None or not self._is_free(path) or self._is_misleading(place, path):
+        if path is None or not self._is_free(path, place) or self._is_misleading(place, path):
             return False
         other = next((feed for feed in self.feeds if feed.path == path), None)
         if other is None or (not part and other.why == "synonym" and path not in _SEVERAL):

@@ -16,15 +16,17 @@ from wonder_customers.bulk.sources.mapping import Several
 from wonder_customers.errors import needed
 
 __all__ = [
-    "Preset", "country_of", "is_number_of", "other_export", "part_of_synonym", "recognised", "similar", "synonym",
+    "Preset", "country_of", "first_word", "is_number_of", "other_export", "part_of_synonym", "recognised", "similar",
+    "synonym",
 ]  # fmt: skip
 
 _FIRST_WORD = re.compile(
     "^(properties|attributes|fields)?(default)?(billing|billto|mailing|physical|primary|main|(customer|contact|client|guest|member|shopper)s?)?"
 )
 _ADDITION = re.compile(
-    r"(?<!\s)\s*+[(\[]\s*+(iso\b[\w\s\-]*+|full|work|business|mobile|billing|primary|main|required|optional|mandatory|international"
-    r"|(2|two)[ -]letters?( code)?|\d digits)\s*[)\]]\s*$",
+    r"(?<!\s)\s*+[(\[（]\s*+(iso\b[\w\s\-]*+|full|work|business|mobile|home|private|personal|billing|primary|main"
+    r"|required|optional|mandatory|obavezno|必填|選填|选填|international|(with|incl\.|including) country code"
+    r"|(2|two)[ -]letters?( code)?|\d digits)\s*[)\]）]\s*$",
     re.IGNORECASE,
 )
 """An addition to the name of a column that does not change its field, such as ``(work)``."""
@@ -74,11 +76,16 @@ def part_of_synonym(name: str) -> str | None:
     return None if found == "reference" else found
 
 
+def first_word(name: str) -> str:
+    """Return the word at the start of a column name that tells addresses apart, such as ``billing``."""
+    found = _FIRST_WORD.match(name_key(name))
+    return found[0] if found else ""
+
+
 def is_number_of(name: str, street: str) -> bool:
     """Return whether a column has the house number of the address with the column `street`."""
     known, key = _data()["house_numbers"], name_key(street)
-    first = _FIRST_WORD.match(key)
-    kind = first[0] if first else ""
+    kind = first_word(street)
     if key.removeprefix(kind).startswith(tuple(known["addresses"])):
         return False
     return name_key(name).removeprefix(kind) in known["names"]
@@ -89,7 +96,7 @@ def similar(name: str, fields: Collection[str]) -> str | None:
     # The word "address" occurs in many names and does not distinguish them.
     key = name_key(name).removeprefix("address")
     synonyms = {known: field for known, field in _synonyms().items() if field in fields and len(known) > _SHORT}
-    for known, cutoff in (({name_key(it).removeprefix("address"): it for it in fields}, 0.7), (synonyms, 0.85)):
+    for known, cutoff in (({name_key(it).removeprefix("address"): it for it in fields}, 0.74), (synonyms, 0.85)):
         if found := get_close_matches(key, known, n=1, cutoff=cutoff):
             return known[found[0]]
     return None
