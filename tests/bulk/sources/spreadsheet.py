@@ -35,11 +35,12 @@ def write_xlsx(
     xml: bytes | None = None,
     hidden: Sequence[str] = (),
     number_format: str = "General",
+    merged: str = "",
 ) -> Path:
     """Write a spreadsheet; values are strings, numbers, Booleans and dates.
 
     `xml` replaces the contents of each sheet. `hidden` are the names of hidden sheets. `number_format` is the format of
-    numbers that are given in a tuple.
+    numbers that are given in a tuple. `merged` is a range of cells that are merged in each sheet.
     """
     numbers = range(1, len(sheets) + 1)
     listed = "".join(
@@ -68,10 +69,11 @@ def write_xlsx(
             f'{_HEAD}<Relationships xmlns="{_PACKAGE}">{styles}{relations}</Relationships>',
         )
         file.writestr("xl/styles.xml", f'{_HEAD}<styleSheet xmlns="{_MAIN}">{formats}</styleSheet>')
+        merges = f'<mergeCells count="1"><mergeCell ref="{merged}"/></mergeCells>' if merged else ""
         for number, rows in zip(numbers, sheets.values(), strict=True):
             lines = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in rows)
             file.writestr(
                 f"xl/worksheets/sheet{number}.xml",
-                xml or f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>{lines}</sheetData></worksheet>',
+                xml or f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>{lines}</sheetData>{merges}</worksheet>',
             )
     return path

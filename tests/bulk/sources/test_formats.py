@@ -52,6 +52,22 @@ def test_spreadsheet_with_several_sheets_needs_a_choice(tmp_path: Path) -> None:
         sources.read(path, mapping=sources.ColumnMapping(sheet="C"))
 
 
+@pytest.mark.parametrize(
+    ("merged", "refused"),
+    [("D2:D3", ["2"]), ("D2:D4", ["2", "3"]), ("A2:A4", []), ("C2:D2", []), ("B4:D6", []), ("F2:F4", [])],
+)
+def test_row_whose_cells_are_merged_with_the_row_above_is_refused(
+    merged: str, refused: list[str], tmp_path: Path
+) -> None:
+    table = [["Group", "reference", "name", "address.country"], *(["x", str(it), "Ada", "HR"] for it in (1, 2, 3))]
+    path = write_xlsx(tmp_path / "c.xlsx", {"A": table}, merged=merged)
+    rows = list(sources.read(path, mapping={"Group": ""}))
+    assert [row.reference for row in rows] == ["1", "2", "3"]
+    problems = {row.reference: row.problem for row in rows if row.problem}
+    assert list(problems) == refused
+    assert all("merged with cells above them" in it for it in problems.values())
+
+
 def test_spreadsheet_with_a_header_only_shows_its_columns(tmp_path: Path) -> None:
     path = write_xlsx(tmp_path / "c.xlsx", {"Empty": [], "A": [["reference", "name"]]})
     reader = sources.read(path)

@@ -33,6 +33,11 @@ ENVELOPES: dict[str, Any] = {
     "GraphQL": {"data": {"customers": {"edges": [{"node": it} for it in ROWS]}}},
     "by id": {"customers": {it["id"]: {key: it[key] for key in it if key != "id"} for it in ROWS}},
     "pages": [{"data": [it], "next": None} for it in ROWS],
+    "by id beside a reference": {
+        "1": {"Customer ID": "1", "name": "Ada"},
+        "2": {"Customer ID": "2"},
+        "3": {"Customer ID": "3"},
+    },
     "by id at the top": {f"cust-{it['id']}": {key: it[key] for key in it if key != "id"} for it in ROWS},
 }
 

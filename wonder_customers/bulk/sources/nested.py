@@ -169,8 +169,9 @@ def _path_of_rows(value: Any, depth: int) -> str | None:
     if not isinstance(value, dict) or not depth:
         return None
     several = [set(it) for it in value.values() if isinstance(it, dict)]
-    if len(several) == len(value) > 1 and set.intersection(*several):
-        return " | to_entries[] | {reference: .key} + .value"
+    if len(several) == len(value) > 1 and (common := set.intersection(*several)):
+        known = any(field_of(name) == "reference" for name in common)
+        return "[]" if known else " | to_entries[] | {reference: .key} + .value"
     for name, inner in value.items():
         rest = _path_of_rows(inner, depth - 1)
         if rest is not None and not MAY_BE_DATA.search(name) and "'" not in name:

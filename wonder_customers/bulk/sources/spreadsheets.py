@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
@@ -68,18 +68,19 @@ def sheet_rows(
     """
     lines = enumerate(_lines(path, reading.mapping.sheet, advance), 1)
     skipped = reading.mapping.text.skip_lines
-    header: list[Any] = next((line for place, line in lines if place > skipped and not is_blank(_texts(line))), [])
+    header: list[Any] = next((it for place, (it, _) in lines if place > skipped and not is_blank(_texts(it))), [])
     if not header:
         return number
     names = _texts(map(_cell, header))
     try:
         columns = Columns.match(names, reading)
     except UnknownColumns as error:
-        read = next(lines, (0, []))
-        hint = title_hint(map(_texts, chain([read[1]], (line for _, line in lines))), read[0] - 1, names)
+        place, (first, _) = next(lines, (0, ([], ())))
+        hint = title_hint(map(_texts, chain([first], (line for _, (line, _) in lines))), place - 1, names)
         raise ConfigurationError(f"{error}{hint}") from None
     titles = title_words(names)
-    for place, cells in lines:
+    used = {place for feed in columns.feeds for place in feed.places}
+    for place, (cells, merged) in lines:
         line = list(map(_cell, cells))
         texts = _texts(line)
         if is_blank(texts):
@@ -95,14 +96,20 @@ def sheet_rows(
         problem = names_problem(texts, names, where, place)
         if problem is None and is_remark(line):
             problem = REMARK
+        reference = None if problem else columns.reference_of(line)
+        if merged and not used.isdisjoint(merged):
+            problem = "the row has cells merged with cells above them; split these cells, and fill in the values"
         if problem is not None:
-            yield Row(number, problem=f"{position}: {problem}", place=position)
+            yield Row(number, problem=f"{position}: {problem}", reference=reference, place=position)
         else:
-            yield Row(number, reference=columns.reference_of(line), place=position, table=columns, values=line)
+            yield Row(number, reference=reference, place=position, table=columns, values=line)
     return number
 
 
-def _lines(path: Path, sheet: str | None, advance: Callable[[float], None]) -> Iterator[list[Any]]:
+def _lines(
+    path: Path, sheet: str | None, advance: Callable[[float], None]
+) -> Iterator[tuple[list[Any], Collection[int]]]:
+    """Yield the cells of each line, and the indexes of those that are merged with cells above them."""
     with needed("excel", "python_calamine", by="reading spreadsheets"):
         import python_calamine  # noqa: PLC0415 - optional dependency
     with path.open("rb") as file:
@@ -131,17 +138,36 @@ def _lines(path: Path, sheet: str | None, advance: Callable[[float], None]) -> I
                 first = 1 + (chosen.start or (0, 0))[1]
                 formats = padded_cells(path, book.sheet_names.index(name)) if start.startswith(b"PK") else iter(())
                 row, templates = next(formats, (0, {}))
+                merged = _merged(chosen)
                 for place, line in enumerate(chosen.iter_rows(), 1):
                     advance(place / last)
                     while 0 < row < place:
                         row, templates = next(formats, (0, {}))
-                    yield padded(line, templates, first) if row == place else line
+                    yield padded(line, templates, first) if row == place else line, merged(place)
     except (python_calamine.CalamineError, OSError, BadZipFile, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(
             f"{path.name} cannot be read as a spreadsheet: {reason}. Open the file in a spreadsheet program and save"
             " it as .xlsx."
         ) from None
+
+
+def _merged(sheet: Any) -> Callable[[int], Collection[int]]:
+    """Return a function that returns the columns of a line that are merged with cells above; lines are in order."""
+    # Versions of python-calamine before 0.5 do not have the attribute.
+    ranges = getattr(sheet, "merged_cell_ranges", None) or ()
+    left = (sheet.start or (0, 0))[1]
+    coming = sorted(((top + 2, bottom + 1, first - left) for (top, first), (bottom, _) in ranges), reverse=True)
+    current: list[tuple[int, int]] = []
+
+    def columns(line: int) -> Collection[int]:
+        while coming and coming[-1][0] <= line:
+            current.append(coming.pop()[1:])
+        if current:
+            current[:] = [it for it in current if it[0] >= line]
+        return [column for _, column in current]
+
+    return columns
 
 
 def _chosen(book: Any, sheet: str | None, file: str, visible: object) -> str | None:
