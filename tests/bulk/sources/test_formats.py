@@ -157,6 +157,8 @@ def test_invalid_csv_options_are_refused(options: dict[str, Any]) -> None:
         "Grand Totals (3 records)",
         "Summe;;",
         "(3 rows)",
+        "(1 rows affected)",
+        "1 row selected.",
         "Generated on 2026-11-28,,",
         "*** End of list ***,,",
         "Summe Kunden;1;",

@@ -126,6 +126,7 @@ LISTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {**SHOPIFY, **CONSENT, "addresses": [{"city": "Split"}], "default_address": {"city": "Zagreb", "zip": "1"}},
         {"name": "Ada Li", "email": "ada@x.test", "address": "Zagreb None None None"},
     ),
+    "MongoDB": ({"_id": {"$numberLong": "7"}, "email": "a@x.test", "since": {"$date": ""}}, {"email": "a@x.test"}),
     "HubSpot": (
         {"id": "7", "properties": {**ADA, "phone": "+38514567890"}},
         {"name": "Ada Li", "phone": "+38514567890"},

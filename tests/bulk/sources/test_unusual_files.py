@@ -1,6 +1,7 @@
 """Unusual files: each is read with the values that a person sees, or refused with the reason and what to do."""
 
 import gzip
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -248,6 +249,15 @@ def test_text_with_the_name_of_a_spreadsheet_is_refused(name: str, tmp_path: Pat
 def test_archive_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"is an archive\. Unpack the archive"):
         read_rows(tmp_path, b"PK\x03\x04", "customers.csv.zip")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("dump.sql", "a dump with SQL statements. Export"), ("shop.DB", "a database. Select the rows with `query`")],
+)
+def test_database_or_its_dump_is_refused_with_the_remedy(name: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(f"{name} is {words}")):
+        read_rows(tmp_path, b"SQLite format 3\0", name)
 
 
 def test_ids_that_a_spreadsheet_keeps_as_decimals_are_whole_numbers(tmp_path: Path) -> None:

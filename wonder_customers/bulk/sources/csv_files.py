@@ -40,7 +40,8 @@ _FOOTER = re.compile(
     r"|(page|seite|stranica|strana|pagina|página|pag\.?) \d+( (of|von|od|sur|de|di|van|/) \d+)?"
     r"|(number|anzahl|nombre|broj|liczba) (of |der |de )?\w+\s*:?\s*\d+"
     r"|(stand|datum|date|as of)\b\s*:?\s*[\d./:\- ]{8,}"
-    r"|\(?\d+ (rows?|records?|customers?|entries|zeilen|lignes)( selected)?\)?|[-*=]+ ?end( of \w+)?[ *=-]*"
+    r"|\(?\d+ (rows?|records?|customers?|entries|zeilen|lignes)( (selected|affected))?\)?\.?"
+    r"|[-*=]+ ?end( of \w+)?[ *=-]*"
     r"|(generated|exported|printed)( (on|by|at|from|with)\b|\s*:| \d).*"
     r"|end of (the )?(report|file|list|data|table|export)\b.*|copyright (\(c\)|©|\d).*|confidential information\b.*",
     re.IGNORECASE,

@@ -60,6 +60,8 @@ def parts(record: Mapping[str, Any], nested: Callable[[str], bool], prefix: str 
         name, value = prefix + key, given
         if not prefix and isinstance(given, list) and nested(key.lower()):
             name, value = _single(key, given, record)
+        while isinstance(value, dict) and len(value) == 1 and (kind := next(iter(value))).startswith("$"):
+            value = value[kind]  # a typed value of MongoDB, such as {"$oid": "…"}
         if isinstance(value, dict) and nested(name):
             found += parts(value, nested, f"{name}.")
         elif value is not None or not nested(name) or field_of(name) is not None:

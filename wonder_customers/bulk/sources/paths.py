@@ -31,6 +31,11 @@ _FORMATS: Mapping[str, Format] = {
 }
 _PACKED = frozenset({".gz", ".zst", ".zstd"})
 _ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz"})
+_DATABASE = "a database. Select the rows with `query`"
+_OTHERS = {
+    **dict.fromkeys((".db", ".sqlite", ".sqlite3", ".duckdb"), _DATABASE),
+    ".sql": "a dump with SQL statements. Export the table as CSV, or restore the dump and use `database`",
+}
 _OUTPUTS = (".failed.jsonl", ".journal", ".journal.key", ".journal-wal", ".journal-shm", ".journal-journal")
 """The endings of the names of journals, their keys and dead-letter files."""
 _EDGE = 1 << 16
@@ -176,6 +181,8 @@ def _format(path: Path) -> Format:
             raise ConfigurationError(
                 f"{path.name} is an archive. Unpack the archive, and give the path of the unpacked file or folder."
             ) from None
+        if (what := _OTHERS.get(path.suffix.lower())) is not None:
+            raise ConfigurationError(f"{path.name} is {what}.") from None
         raise ConfigurationError(
             f"the format of {path.name} cannot be determined from its name. Set the format with `form`: csv, jsonl,"
             " parquet or excel."
