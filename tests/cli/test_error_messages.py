@@ -184,6 +184,7 @@ def test_invalid_journal_is_reported(
         ("c.csv", "Customers\nreference,name\n1,2\n", "add --skip-lines 1."),
         ("c.csv", "reference~name\n1~2\n", "set this character with --delimiter."),
         ("c.data", "", "Set the format with --format: csv,"),
+        ("c.sqlite", "", "Select the rows with --query."),
         ("c.xlsx", "reference\n", "Try --format csv, or open"),
     ],
 )

@@ -21,7 +21,7 @@ _TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _ARGUMENT = re.compile(
     rf"""mapping=(\{{(?:{_TEXT}|[^{{}}'"])*\}})"""
     rf"|\b(encoding|form|quote|skip_lines|unknown|unsupported)=({_TEXT}|\d+)"
-    r"|`(delimiter|encoding|form|sheet)`"
+    r"|`(database|delimiter|encoding|form|query|sheet)`"
 )
 """An argument of `read`, or an attribute of a mapping, as it is in messages."""
 
