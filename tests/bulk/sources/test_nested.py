@@ -152,6 +152,14 @@ def test_objects_and_lists_of_the_interfaces_of_programs_are_read(case: str, tmp
     assert (draft.reference, found) == ("7", found | expected)
 
 
+@pytest.mark.parametrize("emptied", [[], None])
+def test_emptied_list_is_an_empty_column_of_its_field(emptied: Any, tmp_path: Path) -> None:
+    data = json.dumps([{"reference": "1", "phones": emptied, "emails": emptied, "address": {}, "addresses": emptied}])
+    (tmp_path / "c.json").write_text(data)
+    with closing(sources.read(tmp_path / "c.json")) as reader:
+        assert {paths for paths, _ in reader.notes.columns.values()} == {("reference",), ("phone",), ("email",)}
+
+
 @pytest.mark.parametrize("mapping", [{"phones": ""}, {"Phones": "", "phones": ""}])
 def test_list_that_the_mapping_leaves_out_is_not_read(mapping: dict[str, str], tmp_path: Path) -> None:
     (draft,) = read_drafts(tmp_path, json.dumps([{"reference": "1", "phones": [NUMBER]}]), "c.json", mapping=mapping)

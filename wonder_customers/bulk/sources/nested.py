@@ -58,7 +58,7 @@ def parts(record: Mapping[str, Any], nested: Callable[[str], bool], prefix: str 
     found: list[tuple[str, Any]] = []
     for key, given in record.items():
         name, value = prefix + key, given
-        if not prefix and isinstance(given, list) and nested(key.lower()):
+        if not prefix and (isinstance(given, list) or (given is None and key in _LISTS)) and nested(key.lower()):
             name, value = _single(key, given, record)
         while isinstance(value, dict) and len(value) == 1 and (kind := next(iter(value))).startswith("$"):
             value = value[kind]  # a typed value of MongoDB, such as {"$oid": "…"}
@@ -69,13 +69,15 @@ def parts(record: Mapping[str, Any], nested: Callable[[str], bool], prefix: str 
     return found
 
 
-def _single(key: str, values: list[Any], record: Mapping[str, Any]) -> tuple[str, Any]:
+def _single(key: str, values: list[Any] | None, record: Mapping[str, Any]) -> tuple[str, Any]:
     """Return the only object of a list, or the one that is marked, under the name of a single object."""
     single = _LISTS.get(key.lower(), key)
-    if single not in _LISTS.values() or single in record.keys() - {key}:
+    if single not in _LISTS.values():
         return key, values
-    if not values and single != key:
-        return single, {}
+    if single in record.keys() - {key}:
+        return key, values or None
+    if not values:
+        return (key, values) if single == key else (single, None)  # an emptied list clears the field
     found = values if len(values) == 1 else [it for it in values if isinstance(it, dict) and _is_marked(it)]
     if len(found) != 1 or not isinstance(found[0], dict):
         return key, values

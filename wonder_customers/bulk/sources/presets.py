@@ -25,8 +25,8 @@ _FIRST_WORD = re.compile(
 )
 _ADDITION = re.compile(
     r"(?<!\s)\s*+[(\[（]\s*+(iso\b[\w\s\-]*+|full|work|business|mobile|home|private|personal|billing|primary|main"
-    r"|required|optional|mandatory|obavezno|必填|選填|选填|international|(with|incl\.|including) country code"
-    r"|(2|two)[ -]letters?( code)?|\d digits)\s*[)\]）]\s*$",
+    r"|required|optional|mandatory|obavezno|必填|選填|选填|手機|手机|mobitel|international"
+    r"|(with|incl\.|including) country code|(2|two)[ -]letters?( code)?|\d digits)\s*[)\]）]\s*$",
     re.IGNORECASE,
 )
 """An addition to the name of a column that does not change its field, such as ``(work)``."""
