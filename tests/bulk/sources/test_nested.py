@@ -193,6 +193,20 @@ def test_a_table_by_column_is_refused_with_the_orient_to_use(
         read_rows(tmp_path, json.dumps(NOT_ROWS[orient], indent=indent), "c.json", inspecting=inspecting)
 
 
+def test_mapping_of_an_inspected_file_reads_keys_that_are_null_or_empty(tmp_path: Path) -> None:
+    parts: list[dict[str, Any]] = [
+        {"phones": [], "address": None, "tags": None}, {"phones": [NUMBER], "address": {"city": "Zagreb"}, "tags": "a"},
+        {"phones": None, "address": {"city": "Split"}, "tags": None},
+    ]  # fmt: skip
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps([{"reference": str(it), **part, "shop": None} for it, part in enumerate(parts)]))
+    with closing(sources.read(path, inspecting=True)) as reader:
+        mapping = (list(reader), reader.notes.mapping)[1]
+    expected = [row.draft for row in sources.read(path, unknown="ignore")]
+    assert [it and it.phone and it.phone.e164() for it in expected] == [None, "+385912345678", None]
+    assert [row.draft for row in sources.read(path, mapping=mapping)] == expected
+
+
 @pytest.mark.parametrize("page", ['{"results": [], "next": null}', '{\n  "meta": {},\n  "data": []\n}'])
 def test_a_page_without_customers_has_no_rows(page: str, tmp_path: Path) -> None:
     (tmp_path / "1.json").write_text(json.dumps({"data": ROWS}))

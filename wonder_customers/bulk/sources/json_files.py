@@ -55,7 +55,7 @@ class _Forms:
     """
 
     of: Callable[[tuple[str, ...]], Columns | None]
-    nested: Callable[[str], bool]
+    nested: Callable[..., bool]
     in_array: bool = False
 
 

@@ -34,26 +34,26 @@ _DEEPEST = 4
 """The number of levels in which the rows of a document are searched."""
 
 
-def nested_names(reading: Reading, *own: str) -> Callable[[str], bool]:
+def nested_names(reading: Reading, *own: str) -> Callable[..., bool]:
     """Return a function that returns whether the parts of an object are columns.
 
     Examples are `own`, addresses, and ``attributes`` if ``attributes.email`` is mapped. If the source is inspected, all
-    other objects are included, so that their parts can be mapped.
+    other objects are included, so that their parts can be mapped, but not keys whose value is `null`.
     """
     mapping = reading.mapping
     mapped = [*mapping.columns, *(name for rule in mapping.fields.values() for name in (*rule.first, *rule.join))]
     found = {name[:end].strip() for name in mapped for end, character in enumerate(name) if character == "."}
     # The key of a mapped column such as `metadata.tier` may also be flat.
     own_columns = {form for name in mapping.columns for form in (name, name.lower())}
-    names = _NESTED.union(_LISTS, found - {"metadata"}, own) - own_columns
+    names = (_NESTED.union(_LISTS) - own_columns).union(found - {"metadata"}, own)
 
     def is_unused(name: str) -> bool:
         return name not in mapping.columns and not name.startswith("metadata") and field_of(name) is None
 
-    return lambda name: name in names or (reading.inspecting and is_unused(name))
+    return lambda name, null=False: name in names or (reading.inspecting and not null and is_unused(name))
 
 
-def parts(record: Mapping[str, Any], nested: Callable[[str], bool], prefix: str = "") -> list[tuple[str, Any]]:
+def parts(record: Mapping[str, Any], nested: Callable[..., bool], prefix: str = "") -> list[tuple[str, Any]]:
     """Return the names and values of a record, with those of nested objects in their place."""
     found: list[tuple[str, Any]] = []
     for key, given in record.items():
@@ -64,7 +64,7 @@ def parts(record: Mapping[str, Any], nested: Callable[[str], bool], prefix: str 
             value = value[kind]  # a typed value of MongoDB, such as {"$oid": "…"}
         if isinstance(value, dict) and nested(name):
             found += parts(value, nested, f"{name}.")
-        elif value is not None or not nested(name) or field_of(name) is not None:
+        elif value is not None or not nested(name, null=True) or field_of(name) is not None:
             found.append((name, value))
     return found
 
@@ -127,7 +127,7 @@ def _part(value: Any, key: str) -> Any:
 
 
 def _of_type(
-    name: str, kind: Any, place: tuple[int, tuple[str, ...]], nested: Callable[[str], bool]
+    name: str, kind: Any, place: tuple[int, tuple[str, ...]], nested: Callable[..., bool]
 ) -> Iterator[tuple[str, tuple[int, tuple[str, ...]]]]:
     if kind.id == "struct" and nested(name):
         for key, inner in kind.children:
@@ -149,7 +149,7 @@ def check_rows(record: Mapping[str, Any]) -> None:
         raise ConfigurationError(NOT_ROWS)
 
 
-def rows_hint(record: Mapping[str, Any], nested: Callable[[str], bool], *, in_array: bool) -> str:
+def rows_hint(record: Mapping[str, Any], nested: Callable[..., bool], *, in_array: bool) -> str:
     """Return a hint if a JSON object seems to contain the rows, or objects whose parts can be mapped."""
     path = _path_of_rows(record, _DEEPEST) if sum(map(bool, map(field_of, record))) < 2 else None
     if path is not None:
