@@ -152,6 +152,20 @@ def test_objects_and_lists_of_the_interfaces_of_programs_are_read(case: str, tmp
     assert (draft.reference, found) == ("7", found | expected)
 
 
+def test_name_inside_an_object_beside_a_last_name_may_be_the_first_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"'fields.name' may be the full name or the first name"):
+        read_rows(tmp_path, json.dumps([{"id": "1", "fields": {"name": "Ada", "last_name": "Li"}}]), "c.json")
+
+
+def test_row_whose_customer_is_an_object_says_how_its_values_are_mapped(tmp_path: Path) -> None:
+    data = json.dumps([{"customer": {"id": "1", "name": "Ada"}}])
+    (problem,) = read_drafts(tmp_path, data, "c.json")
+    hint = "'customer' is an object: map its values with names such as 'customer.KEY'"
+    assert problem == f"line 1: the row has no reference. {hint}"
+    (draft,) = read_drafts(tmp_path, data, "c.json", mapping={"customer.id": "reference", "customer.name": "name"})
+    assert draft.name == "Ada"
+
+
 @pytest.mark.parametrize("emptied", [[], None])
 def test_emptied_list_is_an_empty_column_of_its_field(emptied: Any, tmp_path: Path) -> None:
     data = json.dumps([{"reference": "1", "phones": emptied, "emails": emptied, "address": {}, "addresses": emptied}])

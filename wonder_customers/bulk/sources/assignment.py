@@ -22,6 +22,7 @@ _SEVERAL = frozenset({"phone", "address.country"})
 _FULL_NAMES = frozenset({"nombre", "nome", "ime", "име", "jmeno", "meno", "имя", "імя", "ονομα", "emri", "adı"})
 _LAST_NAMES = frozenset({"name", "nom", "naam", "namn", "navn", "nimi", "nume"})
 """Columns that contain the last name beside a column with the first name, in many languages."""
+_NAMES_IN_OBJECTS = frozenset({"propertiesname", "attributesname", "fieldsname"})
 _POLISH = ("imie", "nazw", "miasto", "miejscow", "kodpocztowy", "wojew")
 """The start of columns beside which `Kraj` is the country. It is the town in Slovenian and the region in Czech."""
 _ENGLISH = ("first", "given", "fore", "fname")
@@ -164,7 +165,7 @@ class Assignment:
         found = {feed.path: feed for feed in self.feeds if feed.path in {"name", "first_name", "last_name"}}
         if len(found) != 2 or "name" not in found or any(feed.why == "mapped" for feed in found.values()):
             return
-        if found["name"].automatic:
+        if not self._may_be_part(found["name"]):
             return
         whole = found.pop("name")
         (part,) = found.values()
@@ -370,6 +371,10 @@ class Assignment:
     def _key(self, feed: Feed) -> str:
         return name_key(self.base[feed.places[0]]) if feed.places else ""
 
+    def _may_be_part(self, name: Feed) -> bool:
+        """Return whether a column for the name, such as ``Name`` or ``fields.name``, may be the first or last name."""
+        return not name.automatic or self._key(name) in _NAMES_IN_OBJECTS
+
     def _settle_names(self) -> None:
         """Choose between the full name and its parts; without a name, use the company as the name."""
         found = {feed.path: feed for feed in self.feeds}
@@ -381,7 +386,7 @@ class Assignment:
         elif first is not None and name is None and only in _FULL_NAMES:
             # In some languages, a column such as `Nombre` without a last name contains the full name.
             self.feeds[self.feeds.index(first)] = evolve(first, path="name", why="the table does not have a last name")
-        elif name is not None and name.automatic and (part := first or last) is not None:
+        elif name is not None and not self._may_be_part(name) and (part := first or last) is not None:
             if (first is None or last is None) and part.why != "mapped":
                 self.feeds.remove(part)
                 self.left_out |= {it: "the full name has a column" for it in part.places if not self._is_used(it)}

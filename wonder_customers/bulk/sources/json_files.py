@@ -272,7 +272,9 @@ def _object_row(given: dict[str, Any], number: int, place: str, forms: _Forms, o
     except UnknownColumns as error:
         raise UnknownColumns(f"{error}{rows_hint(given, forms.nested, in_array=forms.in_array)}") from None
     if columns is None:
-        return Row(number, problem=f"{place}: the row has no reference", place=place, original=original)
+        hint = rows_hint(given, forms.nested, in_array=forms.in_array).removesuffix(".")
+        problem = f"{place}: the row has no reference{'.' if hint else ''}{hint}"
+        return Row(number, problem=problem, place=place, original=original)
     values = list(record.values())
     kept = None if columns.with_cards else original
     return Row(number, None, None, columns.reference_of(values), place, kept, columns, values)
