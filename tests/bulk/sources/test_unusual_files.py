@@ -83,7 +83,7 @@ EXPORTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {"reference": "7"},
     ),
     "additions to names": (
-        "Customer ID *,E-mail (private),電話（必填）\n7,a@example.test,+85291234567",
+        "Customer ID *,E-mail (obavezno),電話（必填）\n7,a@example.test,+85291234567",
         {"reference": "7", "email": "a@example.test", "phone": Phone("+852", "91234567")},
     ),
     "croatian": (

@@ -24,7 +24,7 @@ _FIRST_WORD = re.compile(
     "^(properties|attributes|fields)?(default)?(billing|billto|mailing|physical|primary|main|(customer|contact|client|guest|member|shopper)s?)?"
 )
 _ADDITION = re.compile(
-    r"(?<!\s)\s*+[(\[（]\s*+(iso\b[\w\s\-]*+|full|work|business|mobile|home|private|personal|billing|primary|main"
+    r"(?<!\s)\s*+[(\[（]\s*+(iso\b[\w\s\-]*+|full|work|business|mobile|billing|primary|main"
     r"|required|optional|mandatory|obavezno|必填|選填|选填|手機|手机|mobitel|international"
     r"|(with|incl\.|including) country code|(2|two)[ -]letters?( code)?|\d digits)\s*[)\]）]\s*$",
     re.IGNORECASE,
