@@ -123,7 +123,7 @@ LANGUAGES = {
     "Serbian": "Шифра клијента,Купац,Имејл адреса,Број телефона,Улица и број,Место,Поштански број,Држава",
     "Traditional Chinese": "會員號碼,會員姓名,電子郵件地址,流動電話號碼,通訊地址,城市,郵政編碼,國家/地區",
     "Simplified Chinese": "会员号,全名,邮箱地址,移动电话,联系地址,城市,邮政编码,国家",
-    "Australian": "Customer #,Client Name,Email,Mobile No.,Postal Address,Town/Suburb,Postcode,Country",
+    "Australian": "Customer #,Client Name,Email,Mobile No.,Addr 1,Town/Suburb,Postcode,Country",
     "Japanese": "顧客番号,氏名,メールアドレス,電話番号,住所,市区町村,郵便番号,国",
     "Korean": "고객번호,이름,이메일,휴대폰,주소,도시,우편번호,국가",
     "Turkish": "Müşteri No,Ad Soyad,E-posta,Cep Telefonu,Adres,Şehir,Posta Kodu,Ülke",
