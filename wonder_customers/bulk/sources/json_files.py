@@ -40,7 +40,7 @@ _HEAD = 4096
 _PIECE = 1 << 16
 _BLANK = re.compile(r"[\s,]*")
 _DOCUMENT = re.compile(r"\[\s*(\{|\]|$)|\{\s*\n\s+\"")
-_LISTS = re.compile(r"\[\s*\[")
+_LIST_OF_LISTS = re.compile(r"\[\s*\[")
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # only finds ends; numbers may be too long to convert
 
 
@@ -74,7 +74,7 @@ def json_rows(
         encoding = byte_range.encoding or "utf-8"
         head = file.read(_HEAD).decode(encoding, "ignore").removeprefix("\ufeff").lstrip()
         file.seek(0)
-        if _LISTS.match(head):
+        if _LIST_OF_LISTS.match(head):
             raise ConfigurationError(NOT_ROWS)
         member = _list_member(file, encoding, where) if head.startswith("{") else None
         forms.in_array = head.startswith("[")

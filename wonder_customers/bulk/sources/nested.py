@@ -77,7 +77,8 @@ def _single(key: str, values: list[Any] | None, record: Mapping[str, Any]) -> tu
     if single in record.keys() - {key}:
         return key, values or None
     if not values:
-        return (key, values) if single == key else (single, None)  # an emptied list clears the field
+        # An emptied list clears a field that has one value.
+        return (key, values) if single == key else (single, {} if single == "address" else None)
     found = values if len(values) == 1 else [it for it in values if isinstance(it, dict) and _is_marked(it)]
     if len(found) != 1 or not isinstance(found[0], dict):
         return key, values
