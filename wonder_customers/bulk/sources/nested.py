@@ -26,6 +26,8 @@ _CHOSEN = frozenset({"default", "primary", "is_default", "is_primary", "default_
 """The keys that mark one object of a list."""
 _ABOUT = _CHOSEN | {"type", "label", "id", "customer_id", "default_shipping"}
 """The keys of such an object that are not values of the customer."""
+_TYPES = ("$oid", "$uuid", "$date", "$number")
+"""The keys of typed values of MongoDB."""
 NOT_ROWS = (
     "the file does not contain one object for each customer. Export the customers as a list of objects. In pandas, this"
     " is df.to_json('customers.json', orient='records')."
@@ -58,10 +60,13 @@ def parts(record: Mapping[str, Any], nested: Callable[..., bool], prefix: str = 
     found: list[tuple[str, Any]] = []
     for key, given in record.items():
         name, value = prefix + key, given
+        if isinstance(value, str):  # most values
+            found.append((name, value))
+            continue
         if not prefix and (isinstance(given, list) or (given is None and key in _LISTS)) and nested(key.lower()):
             name, value = _single(key, given, record)
-        while isinstance(value, dict) and len(value) == 1 and (kind := next(iter(value))).startswith("$"):
-            value = value[kind]  # a typed value of MongoDB, such as {"$oid": "…"}
+        while isinstance(value, dict) and len(value) == 1 and (kind := next(iter(value))).startswith(_TYPES):
+            value = value[kind]
         if isinstance(value, dict) and nested(name):
             found += parts(value, nested, f"{name}.")
         elif value is not None or not nested(name, null=True) or field_of(name) is not None:
