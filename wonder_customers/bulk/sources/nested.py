@@ -27,7 +27,6 @@ _CHOSEN = frozenset({"default", "primary", "is_default", "is_primary", "default_
 _ABOUT = _CHOSEN | {"type", "label", "id", "customer_id", "default_shipping"}
 """The keys of such an object that are not values of the customer."""
 _TYPES = ("$oid", "$uuid", "$date", "$number")
-"""The keys of typed values of MongoDB."""
 NOT_ROWS = (
     "the file does not contain one object for each customer. Export the customers as a list of objects. In pandas, this"
     " is df.to_json('customers.json', orient='records')."
@@ -59,19 +58,25 @@ def parts(record: Mapping[str, Any], nested: Callable[..., bool], prefix: str = 
     """Return the names and values of a record, with those of nested objects in their place."""
     found: list[tuple[str, Any]] = []
     for key, given in record.items():
-        name, value = prefix + key, given
-        if isinstance(value, str):  # most values
-            found.append((name, value))
+        name = prefix + key
+        if type(given) is str:  # most values
+            found.append((name, given))
             continue
-        if not prefix and (isinstance(given, list) or (given is None and key in _LISTS)) and nested(key.lower()):
-            name, value = _single(key, given, record)
-        while isinstance(value, dict) and len(value) == 1 and (kind := next(iter(value))).startswith(_TYPES):
-            value = value[kind]
-        if isinstance(value, dict) and nested(name):
+        value = _untyped(given) if type(given) is dict and len(given) == 1 else given
+        if (type(value) is list or (value is None and key in _LISTS)) and not prefix and nested(key.lower()):
+            name, value = _single(key, value, record)
+        if type(value) is dict and nested(name):
             found += parts(value, nested, f"{name}.")
         elif value is not None or not nested(name, null=True) or field_of(name) is not None:
             found.append((name, value))
     return found
+
+
+def _untyped(value: Any) -> Any:
+    """Return a typed value of MongoDB, such as ``{"$oid": "…"}``, without its type."""
+    while isinstance(value, dict) and len(value) == 1 and (kind := next(iter(value))).startswith(_TYPES):
+        value = value[kind]
+    return value
 
 
 def _single(key: str, values: list[Any] | None, record: Mapping[str, Any]) -> tuple[str, Any]:
