@@ -126,6 +126,10 @@ LISTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {**SHOPIFY, **CONSENT, "addresses": [{"city": "Split"}], "default_address": {"city": "Zagreb", "zip": "1"}},
         {"name": "Ada Li", "email": "ada@x.test", "address": "Zagreb None None None"},
     ),
+    "Salesforce": (
+        {"Id": "7", "FirstName": "A", "LastName": "B", "MailingCity": "Zagreb", "MailingAddress": {"street": "Ilica 1"}},
+        {"name": "A B", "address": "Zagreb Ilica 1 None None"},
+    ),
     "MongoDB": ({"_id": {"$numberLong": "7"}, "email": "a@x.test", "since": {"$date": ""}}, {"email": "a@x.test"}),
     "HubSpot": (
         {"id": "7", "properties": {**ADA, "phone": "+38514567890"}},

@@ -16,7 +16,7 @@ __all__ = ["NOT_ROWS", "Structures", "check_rows", "nested_names", "parts", "row
 
 _NESTED = frozenset({
     "phone", "address", "payment_source", "billing", "billing.address", "billing_address", "default_address", "email",
-    "address.region", "properties", "attributes", "fields",
+    "address.region", "MailingAddress", "BillingAddress", "properties", "attributes", "fields",
 })  # fmt: skip
 _LISTS = {
     "addresses": "address", "phones": "phone", "phone_numbers": "phone", "emails": "email", "email_addresses": "email",
