@@ -127,8 +127,8 @@ LISTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"name": "Ada Li", "email": "ada@x.test", "address": "Zagreb None None None"},
     ),
     "Salesforce": (
-        {"Id": "7", "FirstName": "A", "LastName": "B", "MailingCity": "Zagreb", "MailingAddress": {"street": "Ilica 1"}},
-        {"name": "A B", "address": "Zagreb Ilica 1 None None"},
+        {"Id": "7", "FirstName": "A", "LastName": "B", "MailingCity": "Pula", "MailingAddress": {"street": "Ilica 1"}},
+        {"name": "A B", "address": "Pula Ilica 1 None None"},
     ),
     "MongoDB": ({"_id": {"$numberLong": "7"}, "email": "a@x.test", "since": {"$date": ""}}, {"email": "a@x.test"}),
     "HubSpot": (
