@@ -23,10 +23,9 @@ from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, file
 from wonder_customers.bulk.sources.columns import Columns
 from wonder_customers.bulk.sources.nested import Structures
 from wonder_customers.bulk.sources.reader import Source, encodings_of, sampled_file
-from wonder_customers.bulk.sources.samples import sampled
 from wonder_customers.bulk.sources.tables import glob_escaped, opened, query_rows, quoted_name
 from wonder_customers.bulk.sources.text import ByteRange
-from wonder_customers.bulk.sources.values import plain
+from wonder_customers.bulk.sources.values import plain, sampled
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.session import CustomerSession
 

@@ -82,21 +82,17 @@ def _untyped(value: Any) -> Any:
 def _single(key: str, values: list[Any] | None, record: Mapping[str, Any]) -> tuple[str, Any]:
     """Return the only object of a list, or the one that is marked, under the name of a single object."""
     single = _LISTS.get(key.lower(), key)
-    if single not in _LISTS.values():
+    if single not in _LISTS.values() or (not values and single == key):
         return key, values
     if single in record.keys() - {key}:
         return key, values or None
-    if not values:
-        # An emptied list clears a field that has one value.
-        return (key, values) if single == key else (single, {} if single == "address" else None)
-    found = values if len(values) == 1 else [it for it in values if isinstance(it, dict) and _is_marked(it)]
-    if len(found) != 1 or not isinstance(found[0], dict):
+    if not values:  # an emptied list clears a field that has one value
+        return single, {} if single == "address" else None
+    objects = [it for it in values if isinstance(it, dict)]
+    found = values if len(values) == 1 else [it for it in objects if any(it.get(key) is True for key in _CHOSEN)]
+    if len(found) != 1 or not objects:
         return key, values
     return single, {part: value for part, value in found[0].items() if part not in _ABOUT}
-
-
-def _is_marked(entry: Mapping[str, Any]) -> bool:
-    return any(entry.get(key) is True for key in _CHOSEN)
 
 
 @frozen

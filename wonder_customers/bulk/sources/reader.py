@@ -22,10 +22,10 @@ from wonder_customers.bulk.sources.mapping import ColumnMapping, Unknown
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.packed import read_error, unpacked, unreadable
 from wonder_customers.bulk.sources.paths import Format, check_version, existing, files, version
-from wonder_customers.bulk.sources.samples import sampled
 from wonder_customers.bulk.sources.spreadsheets import sheet_rows
 from wonder_customers.bulk.sources.tables import query_rows
 from wonder_customers.bulk.sources.text import ByteRange
+from wonder_customers.bulk.sources.values import sampled
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError, InvalidRecordError
 from wonder_customers.records import Address, CustomerDraft, Phone

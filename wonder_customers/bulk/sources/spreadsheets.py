@@ -154,17 +154,16 @@ def _lines(
 
 def _merged(sheet: Any) -> Callable[[int], Collection[int]]:
     """Return a function that returns the columns of a line that are merged with cells above; lines are in order."""
+    left = (sheet.start or (0, 0))[1]
     # Versions of python-calamine before 0.5 do not have the attribute.
     ranges = getattr(sheet, "merged_cell_ranges", None) or ()
-    left = (sheet.start or (0, 0))[1]
     coming = sorted(((top + 2, bottom + 1, first - left) for (top, first), (bottom, _) in ranges), reverse=True)
     current: list[tuple[int, int]] = []
 
     def columns(line: int) -> Collection[int]:
         while coming and coming[-1][0] <= line:
             current.append(coming.pop()[1:])
-        if current:
-            current[:] = [it for it in current if it[0] >= line]
+        current[:] = [it for it in current if it[0] >= line]
         return [column for _, column in current]
 
     return columns

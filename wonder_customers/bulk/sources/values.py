@@ -1,14 +1,23 @@
-"""Rows of typed values, such as those of databases."""
+"""Rows of typed values, such as those of databases, and values at the start of a source."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import cache
+from itertools import islice
 from typing import Any
 
-from wonder_customers.bulk.rows import Row
-from wonder_customers.bulk.sources.columns import Columns
+from attrs import define, evolve, field
 
-__all__ = ["plain", "shown_date", "typed_rows"]
+from wonder_customers.bulk.rows import Row
+from wonder_customers.bulk.sources.columns import Columns, Reading
+from wonder_customers.bulk.sources.notes import SourceNotes
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["plain", "sampled", "shown_date", "typed_rows"]
+
+_SAMPLE = 1000
 
 
 def typed_rows(
@@ -47,3 +56,29 @@ def shown_date(value: Any) -> str | None:
     if isinstance(value, datetime) and value.time() == time() and value.tzinfo is None:
         return value.date().isoformat()
     return value.isoformat() if isinstance(value, (date, datetime, time)) else None
+
+
+def sampled(reading: Reading, rows: Callable[[Reading], Any]) -> Reading:
+    """Return settings with which values can be compared with other values of their columns, which `rows` reads."""
+
+    @cache
+    def sample() -> Mapping[str, Collection[str]]:
+        # The sample is the same for each partition of a source. Most sources do not need one.
+        notes = _ColumnValues()
+        with suppress(ConfigurationError), closing(rows(evolve(reading, inspecting=True, notes=notes))) as found:
+            list(islice(found, _SAMPLE))
+        return notes.values
+
+    return evolve(reading, sample=sample)
+
+
+@define(eq=False)
+class _ColumnValues(SourceNotes):
+    """The values of columns, instead of masked samples."""
+
+    values: dict[str, set[str]] = field(factory=dict)
+
+    def observe(self, names: Sequence[str], values: Sequence[Any]) -> None:
+        """Add the values of a row."""
+        for name, value in zip(names, values, strict=False):
+            self.values.setdefault(name, set()).add("" if value is None else str(value))
