@@ -83,3 +83,19 @@ async def test_plan_retries_transient_faults_and_raises_others(
         server.faults.add("server_error", times=None, status=401)
         with pytest.raises(CallError):
             await plan(session, [draft(number) for number in range(5)])
+
+
+@pytest.mark.parametrize("gateway", names())
+async def test_plan_reports_a_row_whose_lookup_is_refused(gateway: str, account: AccountFactory) -> None:
+    refused = evolve(draft(1), reference="fail-422-1")
+    async with CustomerSession(account(gateway), retry=QUICK) as session:
+        rows = [draft(0), refused, draft(2)]
+        if gateway == "paydock":
+            rows.append(draft(3))
+            await session.create(draft(3))
+            await session.create(draft(3))
+        found = await plan(session, rows)
+    assert (found.creates, found.invalid, found.adds_up) == (2, len(rows) - 2, True)
+    assert [it.reference for it in found.problems] == ["fail-422-1", "c-3"][: found.invalid]
+    assert all(it.reason and it.reason.startswith(f"row {it.number}: ") for it in found.problems)
+    assert sorted(found.reasons)[-1].startswith("InvalidRequestError 422")

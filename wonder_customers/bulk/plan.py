@@ -22,8 +22,17 @@ from wonder_customers.bulk.sources import RowReader
 from wonder_customers.bulk.sources.notes import SourceNotes, masked
 from wonder_customers.bulk.stats import LimitMonitor
 from wonder_customers.bulk.stop_reasons import Thresholds
+from wonder_customers.bulk.writer import error_code, refuses_access
 from wonder_customers.dialects.base import Call
-from wonder_customers.errors import ConfigurationError, InvalidRecordError, NotFoundError
+from wonder_customers.errors import (
+    AmbiguousReferenceError,
+    ConfigurationError,
+    InvalidRecordError,
+    InvalidRequestError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from wonder_customers.records import CLEAR, Customer, CustomerDraft, Phone
 from wonder_customers.secret import concealed_coroutine
 from wonder_customers.session import CustomerSession
@@ -140,7 +149,7 @@ async def plan(
     Raises:
         ConfigurationError: The source or the journal cannot be read, the journal belongs to another account, an
             argument is invalid, or the gateway cannot delete customers.
-        CallError: A lookup failed.
+        CallError: A lookup failed for a reason that does not concern a single row.
     """
     check_job(session, journal, options)
     notes = rows.notes if isinstance(rows, RowReader) else SourceNotes()
@@ -229,6 +238,12 @@ async def _look_up(
             reason = f"{item.row.position}: {error.reason}, so the row cannot be sent"
             deleted = Outcome(item.row.number, item.reference, "invalid", error.id, reason, "deleted customer")
             results[item.reference] = None if error.id is None else deleted
+        except (AmbiguousReferenceError, InvalidRequestError, InvalidResponseError, PermissionDeniedError) as error:
+            # Like a job, in which such a row fails and the other rows are sent.
+            if refuses_access(error):
+                raise
+            reason, code = f"{item.row.position}: {error.reason.rstrip('.')}", error_code(error)
+            results[item.reference] = Outcome(item.row.number, item.reference, "invalid", None, reason, code)
         else:
             names = session.compare(item.draft, response.record).different
             values = tuple((_shown(response.record, name), _shown(item.draft, name)) for name in names)
