@@ -59,8 +59,11 @@ def test_every_command_has_help(command: Command, name: str) -> None:
     ("arguments", "expected"),
     [
         (("gte",), "gte"),
-        (("get",), "GATEWAY"),
-        (("get", "wonder", "1", "2"), "2"),
+        (("get",), "`get` requires GATEWAY."),
+        (("sync", "c.csv", "monri"), "`sync` requires --to."),
+        (("sync", "c.csv", "--to"), "--to requires an argument."),
+        (("sync", "c.csv", "--to", "monri", "--dry-run"), "`plan` shows what `sync` would do."),
+        (("get", "wonder", "1", "2"), "`get` does not accept the argument '2'."),
         (("list", "wonder", "--limit", "many"), "many"),
         (("list", "wonder", "--limit", "0"), "limit"),
         (("simulator", "--port", "70000"), "port"),
@@ -71,7 +74,7 @@ def test_usage_error_names_the_help_command(command: Command, arguments: tuple[s
     code, out, err = command(*arguments)
     assert (code, out) == (1, "")
     assert expected in err
-    assert "wonder-customers --help" in err
+    assert f"wonder-customers {'' if arguments == ('gte',) else arguments[0] + ' '}--help" in err
 
 
 def test_unknown_gateway_is_reported_without_a_traceback(command: Command) -> None:

@@ -91,7 +91,7 @@ def test_arguments_are_escaped_in_errors(command: Command, arguments: tuple[str,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "`get` requires ID or --reference REFERENCE"),
+        ((), "`get` requires GATEWAY and ID or --reference"),
         (("1", "--reference", "2"), "`get` accepts either ID or --reference, not both"),
     ],
     ids=["neither", "both"],
@@ -170,7 +170,7 @@ def test_failed_call_prints_one_line(command: Command, variables: Variables) -> 
     code, out, err = command("get", "wonder", "missing", env=variables)
     assert (code, out) == (2, "")
     assert err.startswith("wonder-customers: wonder get: the gateway refused the request with HTTP 404")
-    assert err.endswith("to this account and environment. To show a customer by reference, use --reference.\n")
+    assert err.endswith("`wonder-customers get wonder --reference REFERENCE` finds a customer by reference.\n")
     assert err.count("\n") == 1
 
 

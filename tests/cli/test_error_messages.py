@@ -13,7 +13,13 @@ import pytest
 from bulk.customers import write_csv
 from cli.conftest import COMMAND, Command
 
-from wonder_customers import DeadlineExceededError, NotFoundError, NotSentError, OutcomeUnknownError
+from wonder_customers import (
+    DeadlineExceededError,
+    InvalidRequestError,
+    NotFoundError,
+    NotSentError,
+    OutcomeUnknownError,
+)
 from wonder_customers.bulk import Journal
 from wonder_customers.cli.error_messages import error_message
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, USAGE
@@ -363,7 +369,8 @@ def test_ctrl_c_while_the_command_line_is_imported() -> None:
             "`wonder-customers get monri --reference 'a b'`.",
         ),
         (DeadlineExceededError("x", gateway="monri"), "Run the command again when the gateway is available."),
-        (NotFoundError("x", gateway="monri", operation="get"), "use --reference."),
+        (NotFoundError("x", gateway="monri", operation="get"), "finds a customer by reference."),
+        (InvalidRequestError("x", gateway="paydock", operation="delete"), "finds a customer by reference."),
         (NotFoundError("x"), NotFoundError.hint),
         (NotSentError("the port in base_url is wrong", gateway="monri"), NotSentError.hint),
     ],

@@ -9,7 +9,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, CycloptsPanel, Group, Parameter
+from cyclopts import App, CycloptsError, CycloptsPanel, Group, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from wonder_customers._support.installed_version import installed_version
 from wonder_customers._support.printable import printable
@@ -52,7 +52,7 @@ for _path, _group, _help in (
 ):
     app.command(f"wonder_customers.cli.{_path}", name=_path.partition(":")[2], help=_help, group=_group)
 for _name in commands:
-    # Registered one by one, so that the error for an unknown command lists all of them.
+    # Registered one by one, so that the error for an unknown command can suggest them.
     if not _name.startswith("-"):
         app.command(commands[_name], name=_name)
 
@@ -104,6 +104,17 @@ def _failed(error: WonderCustomersError | OSError) -> int:
     return FAILED if isinstance(error, (CallError, BulkError)) else USAGE
 
 
+def _usage_problem(error: CycloptsError) -> str:
+    """Return what is wrong with the arguments."""
+    command = "`" + " ".join(error.command_chain or ()) + "`"
+    if isinstance(error, MissingArgumentError) and error.keyword is None and error.argument is not None:
+        return f"{command} requires {error.argument.name}."
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"{command} does not accept the argument {error.unused_tokens[0]!r}."
+    text = str(error).partition(" Available commands:")[0]  # an incomplete list
+    return f"{text} `plan` shows what `sync` would do." if text == "Unknown option: --dry-run." else text
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run the command in `arguments` and return its exit code."""
     for name in ("stdout", "stderr"):
@@ -131,11 +142,10 @@ def run(arguments: Sequence[str]) -> int:
         return BROKEN_PIPE
     except CycloptsError as error:
         # Printed here, because cyclopts does not escape the arguments.
-        app.error_console.print(CycloptsPanel("\n".join(map(printable, str(error).split("\n")))))
-        print_message(
-            "`wonder-customers --help` lists the commands. `wonder-customers COMMAND --help` shows the options of"
-            " a command."
-        )
+        app.error_console.print(CycloptsPanel("\n".join(map(printable, _usage_problem(error).split("\n")))))
+        command = " ".join(error.command_chain or ())
+        shown = f"{command} --help` shows the options" if command else "--help` lists the commands"
+        print_message(f"`wonder-customers {shown}.")
         return USAGE
     except OSError as error:
         # The help could not be written.
