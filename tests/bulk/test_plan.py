@@ -98,4 +98,4 @@ async def test_plan_reports_a_row_whose_lookup_is_refused(gateway: str, account:
     assert (found.creates, found.invalid, found.adds_up) == (2, len(rows) - 2, True)
     assert [it.reference for it in found.problems] == ["fail-422-1", "c-3"][: found.invalid]
     assert all(it.reason and it.reason.startswith(f"row {it.number}: ") for it in found.problems)
-    assert sorted(found.reasons)[-1].startswith("InvalidRequestError 422")
+    assert max(found.reasons).startswith("InvalidRequestError 422")
