@@ -139,7 +139,7 @@ SECOND_CODE: Final = "must not contain a country calling code that differs from 
 
 def _e164_problem(value: Any) -> str | None:
     if not isinstance(value, Phone):
-        return f"must be a Phone, not {type(value).__name__}"
+        return f"must be a Phone, not {type(value).__name__}: use Phone.parse(…)"
     known = (not value.dial_code or DIAL_CODE.check(value.dial_code) is None) and value.e164() is not None
     return None if known else "must be a dial code, such as +852, and digits that form an international number (E.164)"
 

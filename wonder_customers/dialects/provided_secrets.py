@@ -85,9 +85,8 @@ def to_secret(value: SecretArgument) -> Secret:
         return secret(value)
     if callable(value):
         return ProvidedSecret(value)
-    raise ConfigurationError(
-        f"keys and tokens must be str, Secret or a function that returns one of them, not {type(value).__name__}"
-    )
+    kind = "None. Check the variable or setting from which it is read" if value is None else type(value).__name__
+    raise ConfigurationError(f"keys and tokens must be str, Secret or a function that returns one of them, not {kind}")
 
 
 def to_optional_secret(value: SecretArgument | None) -> Secret | None:

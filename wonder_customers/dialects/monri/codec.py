@@ -47,7 +47,7 @@ def _phone_text(phone: Phone) -> str:
 
 def _phone_problem(value: Any) -> str | None:
     if not isinstance(value, Phone):
-        return f"must be a Phone, not {type(value).__name__}"
+        return f"must be a Phone, not {type(value).__name__}: use Phone.parse(…)"
     parts: tuple[object, object] = (value.dial_code or "", value.number)
     if not isinstance(parts[0], str) or not isinstance(parts[1], str):
         return "must be a Phone whose dial code and number are strings"
