@@ -260,13 +260,13 @@ def _toml(mapping: ColumnMapping, comments: Mapping[str, str]) -> Iterator[str]:
         "keep_together",
         "default_country",
         "transformations",
+        "nulls",
         "sheet",
     )
     for name in names:
         value = getattr(mapping, name)
         if value is not None and (value != getattr(defaults, name) or name == "transformations"):
             yield f"{name} = {_quoted(value)}"
-    yield f"nulls = {_quoted(mapping.nulls)}"
     given = {name: value for name, value in asdict(mapping.text).items() if value not in {None, 0}}
     if given:
         yield from ("", "[text]", *(f"{name} = {_quoted(value)}" for name, value in given.items()))
