@@ -65,6 +65,14 @@ async def test_refused_connection_is_named(kind: Callable[..., Any]) -> None:
     assert "no connection could be opened: the connection was refused" in error.reason
     assert "port" in error.hint
     assert error.attempts == 3
+    assert "proxy" not in error.hint
+
+
+async def test_refused_connection_to_a_proxy_names_the_proxy() -> None:
+    with dead_port() as port:
+        error = await failed_call(HttpxTransport, "https://gateway.localhost", proxy=f"http://127.0.0.1:{port}")
+    assert "the connection was refused" in error.reason
+    assert "Check the proxy of the transport, if it has one, or the port" in error.hint
 
 
 async def test_unknown_host_name_is_named_without_the_network(

@@ -282,7 +282,7 @@ class HttpxConnection(PooledConnection):
         if "ProxyError" in names:
             return _proxy_error(str(error))
         if "ConnectError" in names:
-            return connection_error(error)
+            return connection_error(error, direct=self._resolver is not None)
         message = next((_MESSAGES[name] for name in names if name in _MESSAGES), "the transport failed")
         late = "TimeoutException" in names and monotonic() >= deadline
         message = message.format(self._timeouts)

@@ -114,16 +114,19 @@ def running_on_asyncio() -> bool:
     return isinstance(running_loop(), asyncio.AbstractEventLoop)
 
 
-def connection_error(error: BaseException) -> TransportError:
-    """Return the error for a connection that could not be opened."""
+def connection_error(error: BaseException, *, direct: bool = True) -> TransportError:
+    """Return the error for a connection that could not be opened. It may lead to a proxy unless it is `direct`."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             reason, hint = _CERTIFICATE.get(cause.verify_code, _UNTRUSTED)
             return TransportError(f"no connection could be opened: {reason}", retryable=False, hint=hint)
         for kind, (reason, check) in _CAUSES.items():
             if isinstance(cause, kind):
+                advice = (
+                    f"Check {check}." if direct else f"Check the proxy of the transport, if it has one, or {check}."
+                )
                 return TransportError(
-                    f"no connection could be opened: {reason}", hint=f"It is safe to call again. Check {check}."
+                    f"no connection could be opened: {reason}", hint=f"It is safe to call again. {advice}"
                 )
     number = next((it.errno for it in _causes(error) if isinstance(it, OSError) and it.errno), None)
     return TransportError(f"no connection could be opened: {os.strerror(number) if number else type(error).__name__}")
