@@ -207,9 +207,9 @@ def test_recipe_runs_the_job(server: SimulatorServer, tmp_path: Path, monkeypatc
     assert server.store.ledger("monri") == {f"c-{number}": 1 for number in range(3)}
 
 
-def test_page_lists_all_exit_codes_and_endings() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    codes = {int(code) for code in re.findall(r"^\| exit code (\d+) \|", text, re.MULTILINE)}
+def test_pages_list_all_exit_codes_and_endings() -> None:
+    text, bulk = (page.read_text(encoding="utf-8") for page in (PAGE, PAGE.with_name("bulk.md")))
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", bulk, re.MULTILINE)}
     expected = (exit_codes.SUCCESS, exit_codes.USAGE, exit_codes.FAILED, exit_codes.STOPPED, exit_codes.INTERRUPTED)
     assert codes == set(expected)
     for ending in get_args(ExitStatus):
