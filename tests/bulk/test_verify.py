@@ -32,7 +32,7 @@ async def test_verify_reports_differences(jobs: Jobs) -> None:
 async def test_verify_skips_invalid_rows(jobs: Jobs) -> None:
     async with jobs.session() as session:
         found = await verify(session, [CustomerDraft(), CustomerDraft("c-1", "x", phone=Phone(None, "1"))])
-    assert found.counts == {"unreadable": 2}
+    assert found.counts == {"invalid": 2}
     missing, invalid = (it.reason or "" for it in found.findings)
     assert missing == "row 1: the row has no reference"
     assert invalid.startswith("row 2: phone")
@@ -72,7 +72,7 @@ async def test_verify_leaves_out_rows_that_were_never_confirmed(jobs: Jobs) -> N
     async with jobs.session() as session:
         found = await verify(session, jobs.rows(), journal=jobs.journal)
     # Never confirmed: the refused row, the repeated reference, and the row that was added after the run.
-    assert counts_of(found) == {"equal": 3, "unsent": 3, "unreadable": 1}
+    assert counts_of(found) == {"equal": 3, "unsent": 3, "invalid": 1}
     assert (found.rows, found.checked, found.wrong, found.changed) == (7, 3, 0, 0)
 
 
@@ -132,5 +132,5 @@ async def test_verify_compares_the_first_valid_row_of_a_reference_only(jobs: Job
     await jobs.run()
     async with jobs.session() as session:
         found = await verify(session, jobs.rows(), journal=jobs.journal)
-    assert counts_of(found) == {"equal": 2, "unsent": 2, "unreadable": 1}
-    assert [(it.number, it.result) for it in found.findings] == [(1, "unreadable"), (3, "unsent"), (5, "unsent")]
+    assert counts_of(found) == {"equal": 2, "unsent": 2, "invalid": 1}
+    assert [(it.number, it.result) for it in found.findings] == [(1, "invalid"), (3, "unsent"), (5, "unsent")]

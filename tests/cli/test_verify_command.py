@@ -89,5 +89,5 @@ def test_verify_shows_why_a_row_cannot_be_read(at_simulator: Command, folder: Pa
     at_simulator("sync", "c.csv", "--to", "monri")
     _, out, _ = at_simulator("verify", "c.csv.monri.journal")
     found = " ".join(out.split())
-    assert "row 3, without a reference: unreadable: line 4: the row has no reference" in found
-    assert "row 4, c-3: unreadable: line 5, column email: the value is not an e-mail address" in found
+    assert "row 3, without a reference: invalid: line 4: the row has no reference" in found
+    assert "row 4, c-3: invalid: line 5, column email: the value is not an e-mail address" in found

@@ -28,15 +28,13 @@ from wonder_customers.session import CustomerSession
 
 __all__ = ["Finding", "Verification", "verify", "wilson"]
 
-Result = Literal[
-    "equal", "normalized", "different", "missing", "ambiguous", "unreadable", "unsent", "removed", "present"
-]
-"""``normalized``: equal after normalisation, such as of the case of an e-mail address. ``unreadable``: the row is
-invalid or has no reference. ``unsent``: not applied according to the journal, or a repeated reference. ``removed``
+Result = Literal["equal", "normalized", "different", "missing", "ambiguous", "invalid", "unsent", "removed", "present"]
+"""``normalized``: equal after normalisation, such as of the case of an e-mail address. ``invalid``: the row
+cannot be sent. ``unsent``: not applied according to the journal, or a repeated reference. ``removed``
 and ``present``: a customer that was removed because it is missing from the source; the gateway does not have it
 (``removed``) or still has it (``present``)."""
 
-_LEFT_OUT: Final = frozenset({"unreadable", "unsent"})
+_LEFT_OUT: Final = frozenset({"invalid", "unsent"})
 _RIGHT: Final = frozenset({"equal", "normalized", "removed"})
 
 MOST_FINDINGS = 1000
@@ -52,7 +50,7 @@ class Finding:
         result: The result.
         fields: The fields that differ.
         changed: Whether the row has changed since the journal recorded it.
-        reason: For an ``unreadable`` row, its location and why it cannot be sent; otherwise None.
+        reason: For an ``invalid`` row, its location and why it cannot be sent; otherwise None.
     """
 
     number: int
@@ -239,7 +237,7 @@ class _Comparison:
         checked = checked_row(self.session, row)
         if isinstance(checked, Outcome):
             self._invalid.add(row.number)
-            return Finding(row.number, row.reference, "unreadable", reason=checked.reason)
+            return Finding(row.number, row.reference, "invalid", reason=checked.reason)
         draft, reference = checked.draft, checked.draft.reference or ""
         first = self._repeats.get(row.number)
         if first is not None and first not in self._invalid:
