@@ -65,7 +65,7 @@ def report(points: int = 40, **more: Any) -> dict[str, Any]:
         },
         "rows": {**rows, "failed": 12, "invalid": 0, "duplicate": 0, "unfinished": 0},
         "adds_up": True,
-        "arrived": {"rows": 4000, "of": 4012, "all": False, "text": "4,000 of 4,012 rows arrived (99.7 %)."},
+        "confirmed": {"rows": 4000, "of": 4012, "all": False, "text": "4,000 of 4,012 rows are confirmed (99.7%)."},
         "next_steps": [
             {"text": "To send the failed rows again, run:", "command": "wonder-customers retry-failed 'a b'"}
         ],
@@ -123,7 +123,7 @@ def test_point_between_gaps_is_drawn_as_a_dot() -> None:
 
 def test_report_page_says_what_happened_and_what_to_do_next() -> None:
     text = page(report(reason="4 rows failed <b>"))
-    assert "4,000 of 4,012 rows arrived (99.7 %)." in text
+    assert "4,000 of 4,012 rows are confirmed (99.7%)." in text
     assert "<pre>wonder-customers retry-failed &#39;a b&#39;</pre>" in text
     assert "row 3, 14" in text
     assert "<td>monri.zip_code</td>" in text

@@ -85,7 +85,7 @@ def test_verify_sample_prints_a_confidence_interval(
     code, out, _ = at_simulator("verify", "v.csv.monri.journal", "--sample", "10")
     assert code == 0
     assert "10 of 20 rows were read back" in out
-    assert "Between 0.00% and 27.75% of all rows differ (95 % confidence)." in out
+    assert "Between 0.00% and 27.75% of all rows differ (95% confidence)." in out
 
 
 def test_migrate_counts_customers_that_cannot_be_sent(

@@ -65,7 +65,7 @@ def build(
             "unfinished": job.unfinished,
         },
         "adds_up": adds_up(job),
-        "arrived": _arrived(job),
+        "confirmed": _confirmed(job),
         "next_steps": [
             {"text": text, "command": command}
             for text, command in (
@@ -96,13 +96,13 @@ def build(
     }
 
 
-def _arrived(job: Job) -> dict[str, Any]:
-    """Return how many rows have arrived at the gateway."""
+def _confirmed(job: Job) -> dict[str, Any]:
+    """Return how many rows the gateway has confirmed."""
     rows = job.stats.rows + job.unfinished
-    arrived = job.stats.rows - job.stats.failures
-    percent = f" ({_percent(arrived, rows)})" if rows else ""
-    text = "The source has no rows." if not rows else f"{arrived:,} of {rows:,} rows arrived{percent}."
-    return {"rows": arrived, "of": rows, "all": arrived == rows, "text": text}
+    confirmed = job.stats.rows - job.stats.failures
+    percent = f" ({_percent(confirmed, rows)})" if rows else ""
+    text = "The source has no rows." if not rows else f"{confirmed:,} of {rows:,} rows are confirmed{percent}."
+    return {"rows": confirmed, "of": rows, "all": confirmed == rows, "text": text}
 
 
 def _missing(job: Job) -> dict[str, Any] | None:
@@ -130,8 +130,8 @@ def _missing_text(job: Job) -> str | None:
 
 def _percent(part: int, whole: int) -> str:
     """Format a percentage."""
-    # Rounded down, so that only a complete job shows 100 %.
-    return f"{part * 1000 // whole / 10:.1f} %".replace(".0 %", " %")
+    # Rounded down, so that only a complete job shows 100%.
+    return f"{part * 1000 // whole / 10:.1f}%".replace(".0%", "%")
 
 
 def _failed_rows(job: Job, file: Path | None, earlier: int) -> Iterator[_Step]:

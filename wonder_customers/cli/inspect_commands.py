@@ -119,7 +119,7 @@ def show_plan(
     _print_rest("row", "that cannot be sent", found.invalid + found.duplicates - len(found.problems), "red")
     if save is not None:
         print_message(
-            f"The plan was written to {save}. To execute the plan, run `sync` with the same options and --approved"
+            f"The plan was written to {save}. To carry out the plan, run `sync` with the same options and --approved"
             f" {as_argument(save)}"
         )
     failed = found.invalid or found.duplicates or not found.adds_up or found.missing_from_source.problem is not None
@@ -314,7 +314,7 @@ def show_verification(
         print_message(full if step is None else f"The last run is not finished. {step}", "yellow")
     if sample is not None:
         low, high = found.interval
-        print_line(f"Between {low:.2%} and {high:.2%} of all rows differ (95 % confidence).")
+        print_line(f"Between {low:.2%} and {high:.2%} of all rows differ (95% confidence).")
     return FAILED if found.wrong else SUCCESS
 
 

@@ -235,7 +235,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
         job,
         gateway=task.gateway,
         environment=environment(task.account),
-        source=task.source,
+        source=Path(task.source).name,
         journal=task.journal.path if task.resumable else None,
         failed_rows=dead_letters.path if dead_letters.count or dead_letters.earlier else None,
         earlier_failures=dead_letters.earlier,
