@@ -2,21 +2,27 @@
 
 import os
 import signal
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from types import FrameType
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import anyio
 
+from wonder_customers._support.loopback import is_loopback
 from wonder_customers.bulk.sources.running import end_queries
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import SIGNALLED
+from wonder_customers.dialects.base import Account
+from wonder_customers.errors import ConfigurationError
 from wonder_customers.retry import RetryPolicy
+from wonder_customers.secret import Secret
 from wonder_customers.session import CustomerSession
 
-__all__ = ["run", "run_with_session", "stop_signals"]
+__all__ = ["new_session", "run", "run_with_session", "stop_signals"]
 
 T = TypeVar("T")
 
@@ -61,13 +67,31 @@ def _ending_queries() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def new_session(account: Account, connections: int = 32, **how: Any) -> CustomerSession[Any]:
+    """Return a session that uses the proxy and the certificate authorities that environment variables name."""
+    proxy, authorities = (os.environ.get(f"WONDER_CUSTOMERS_{name}") for name in ("PROXY", "CA_FILE"))
+    if is_loopback(urlsplit(account.base_url).hostname or ""):  # such as a simulator
+        proxy = None
+    if not proxy and not authorities:
+        return CustomerSession(account, max_connections=connections, **how)
+    from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415 - it imports httpx
+
+    try:
+        context = ssl.create_default_context(cafile=authorities) if authorities else None
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigurationError(f"the file that WONDER_CUSTOMERS_CA_FILE names cannot be used: {reason}") from None
+    options: dict[str, Any] = {"ssl_context": context, "proxy": Secret(proxy) if proxy else None}
+    return CustomerSession(account, transport=lambda: HttpxTransport(max_connections=connections, **options), **how)
+
+
 def run_with_session(
     gateway: str, operation: Callable[[CustomerSession[Any]], Awaitable[T]], retry: RetryPolicy | None = None
 ) -> T:
     """Run one operation with the credentials of the environment, and return the result."""
 
     async def work() -> T:
-        async with CustomerSession(account_from_environment(gateway), retry=retry) as session:
+        async with new_session(account_from_environment(gateway), retry=retry) as session:
             return await operation(session)
 
     return run(work)

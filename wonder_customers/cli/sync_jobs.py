@@ -135,7 +135,7 @@ def bulk_session(
 ) -> CustomerSession[Any]:
     """Return a session for a bulk job."""
     limit = shared or AdaptiveRateLimit(rate)
-    return CustomerSession(owner, retry=BULK, rate_limit=limit, max_connections=max(32, workers))
+    return runtime.new_session(owner, max(32, workers), retry=BULK, rate_limit=limit)
 
 
 def run(task: SyncTask, source: Source) -> int:
