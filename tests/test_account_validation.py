@@ -70,7 +70,7 @@ def test_credential_of_another_type_is_rejected(place: str, value: Any) -> None:
 def test_none_is_rejected_as_a_credential() -> None:
     none: Any = None
     for kind, given in ((Wonder, (none, private_key())), (Wonder, (APP_ID, none)), (Monri, (none, "t"))):
-        with pytest.raises(ConfigurationError, match=r"not None\. Check the variable|app_id"):
+        with pytest.raises(ConfigurationError, match=r"not NoneType\. Check the variable|app_id"):
             kind(*given)
 
 

@@ -85,8 +85,10 @@ def to_secret(value: SecretArgument) -> Secret:
         return secret(value)
     if callable(value):
         return ProvidedSecret(value)
-    kind = "None. Check the variable or setting from which it is read" if value is None else type(value).__name__
-    raise ConfigurationError(f"keys and tokens must be str, Secret or a function that returns one of them, not {kind}")
+    raise ConfigurationError(
+        f"keys and tokens must be str, Secret or a function that returns one of them, not {type(value).__name__}"
+        + (". Check the variable or setting from which it is read" if value is None else "")
+    )
 
 
 def to_optional_secret(value: SecretArgument | None) -> Secret | None:
