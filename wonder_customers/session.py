@@ -199,7 +199,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         await self.raw.page(limit=1)
 
     async def create(self, draft: CustomerDraft) -> Customer:
-        """Create a customer. On Wonder this is an upsert by reference.
+        """Create a customer. At Wonder, this is an upsert by reference.
 
         Raises:
             InvalidRecordError: The draft is invalid; see `validate`. Nothing was sent.
@@ -359,9 +359,9 @@ class CustomerSession(Generic[AnyAccount_co]):
     async def create_payment_token(
         self: "CustomerSession[StoresPaymentTokens[AnySource]]", customer_id: str, source: AnySource
     ) -> PaymentToken:
-        """Store a payment method: any payment source on Paydock, a `WonderCard` on Wonder.
+        """Store a payment method: any payment source at Paydock, a `WonderCard` at Wonder.
 
-        On Wonder, the token may be ``pending``. The cardholder then has to visit `PaymentToken.verify_url`; call
+        At Wonder, the token may be ``pending``. The cardholder then has to visit `PaymentToken.verify_url`; call
         `check_payment_token` afterwards.
 
         Raises:
