@@ -1,8 +1,7 @@
 """Async client for the customer APIs of the payment gateways Wonder, Paydock and Monri/WebPay.
 
-A `CustomerSession` runs each operation of a gateway's dialect through the executor. The executor sends the requests
-over a pooled transport and retries them as the `RetryPolicy` allows. The dialect turns responses into records or
-errors.
+Open a `CustomerSession` with a `Wonder`, `Paydock` or `Monri` account. Its operations take a `CustomerDraft` or a
+`CustomerPatch`, and return a `Customer` or raise a `CallError`.
 """
 
 from typing import TYPE_CHECKING, Any

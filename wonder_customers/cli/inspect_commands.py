@@ -152,14 +152,14 @@ def _show_missing(left: MissingFromSource, rows: int) -> None:
     """Print the customers missing from the source."""
     warning = left.warning(rows)
     if left.problem is not None:
-        print_message(f"`sync` would not remove any customer: {left.problem}", "red")
+        print_message(f"`sync` would not remove any customer: {left.problem}.", "red")
     elif warning is not None:
         print_message(f"Check the source: {warning}.", "yellow")
     if not left.count:
         return
     removed = left.rule == "delete" and left.problem is None
     what = "would be removed from the gateway" if removed else "will stay at the gateway"
-    print_line(f"The source no longer contains {left.share}, which {what}", "yellow")
+    print_line(f"The source no longer contains {left.share}, which {what}.", "yellow")
     for reference, gateway_id in left.listed[:MOST_SHOWN]:
         print_line(f"missing from the source: {reference} ({gateway_id or 'id unknown'})")
     _print_rest("customer", "missing from the source", left.count - MOST_SHOWN)
