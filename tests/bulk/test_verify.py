@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 from bulk.customers import QUICK, Jobs, draft, line, send, write_csv
 
-from wonder_customers import CustomerDraft
+from wonder_customers import CallError, CustomerDraft
 from wonder_customers.bulk import Options, Verification, verify
 from wonder_customers.bulk.verify import MOST_FINDINGS, wilson
 from wonder_customers.dialects import names
@@ -38,6 +38,13 @@ async def test_verify_skips_invalid_rows(jobs: Jobs) -> None:
     assert invalid.startswith("row 2: phone")
     assert found.checked == 0
     assert jobs.server.faults.requests.total() == 0
+
+
+async def test_error_names_the_row_at_which_the_verification_ended(jobs: Jobs) -> None:
+    async with jobs.session() as session:
+        with pytest.raises(CallError) as caught:
+            await verify(session, [evolve(draft(1), reference="fail-422-1")], retry=QUICK)
+    assert caught.value.__notes__ == ["The verification ended at row 1, whose customer could not be read."]
 
 
 def test_wilson_interval() -> None:

@@ -21,7 +21,7 @@ from wonder_customers.bulk.journal.entries import Entry
 from wonder_customers.bulk.journal.removals import Removals
 from wonder_customers.bulk.options import Options, Rows, check_job
 from wonder_customers.bulk.rows import Outcome, Row
-from wonder_customers.errors import AmbiguousReferenceError, ConfigurationError, NotFoundError
+from wonder_customers.errors import AmbiguousReferenceError, CallError, ConfigurationError, NotFoundError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.secret import concealed_coroutine
 from wonder_customers.session import CustomerSession
@@ -257,6 +257,9 @@ class _Comparison:
             return Finding(row.number, reference, "missing", changed=changed)
         except AmbiguousReferenceError:
             return Finding(row.number, reference, "ambiguous", changed=changed)
+        except CallError as error:
+            error.add_note(f"The verification ended at {row.position}, whose customer could not be read.")
+            raise
         compared = self.session.compare(cells.draft, response.record)
         self.found.normalized.update(compared.normalized)
         result: Result = "different" if compared.different else "normalized" if compared.normalized else "equal"
