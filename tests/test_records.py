@@ -86,6 +86,8 @@ def test_record_repr_shows_no_personal_data(record: Any) -> None:
         repr([record]),
         repr(Page([record], "1")),
         repr(Response(record, 200, {"x": "Lovelace"})),
+        repr(Response({"name": "Lovelace", "data": [{"email": "ada@example.com"}]}, 200, {})),
+        repr(Response(["Lovelace"], 200, {})),
     ):
         for private in ("Lovelace", "2079460958", "4111", "987", "1234", "2030"):
             assert private not in text

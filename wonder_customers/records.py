@@ -382,7 +382,7 @@ class Response(Generic[T]):
             applied within the confirmation window.
     """
 
-    record: T
+    record: T = field(repr=record_repr)  # the JSON of a custom request may contain personal data
     status: int
     headers: Mapping[str, str] = field(repr=False)
     request_id: str | None = None
