@@ -42,10 +42,10 @@ def probe(
     except CallError as error:
         print_message(f"The probe could not be run: {error_message(error)}", "red")
         return USAGE
-    table = plain_table("check", "fact", "believed", "seen")
+    table = plain_table("check", "fact", "assumption", "result")
     for it in report.findings:
         table.add_row(
-            cell(it.name), cell(it.fact), cell(it.believed), cell(it.seen or "yes", "red" if it.seen else "green")
+            cell(it.name), cell(it.fact), cell(it.believed), cell(it.seen or "as assumed", "red" if it.seen else "green")
         )
     console().print(table)
     for it in report.differences:

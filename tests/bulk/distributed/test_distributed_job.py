@@ -261,7 +261,7 @@ class DyingWorkers(InProcessBackend):
 async def test_repeated_deaths_of_a_worker_stop_the_job(jobs: Jobs) -> None:
     write_csv(jobs.source, 30)
     job, _ = await distribute(jobs, kind=DyingWorkers, workers=1)
-    advice = r"w0 died 21 times without completing a partition\. Check the worker's log\. .* After fixing the cause,"
+    advice = r"w0 crashed 21 times without completing a partition\. Check the worker's log\. .* After fixing the cause,"
     with pytest.raises(BulkError, match=advice):
         await collect(job)
     assert job.exit_status == "workers"

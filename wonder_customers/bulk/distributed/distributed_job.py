@@ -237,7 +237,7 @@ class DistributedJob(Job):
                 if deaths <= MOST_DEATHS:
                     continue
                 reason = (
-                    f"{name} died {deaths} times without completing a partition. Check the worker's log. If the machine"
+                    f"{name} crashed {deaths} times without completing a partition. Check the worker's log. If the machine"
                     " has too little memory, use fewer workers. If the worker dies at one row of the source, correct or"
                     " remove this row"
                 )
