@@ -38,7 +38,7 @@ class Phone:
             TypeError: `text` is not a str.
         """
         if not isinstance(text, str):
-            raise TypeError(f"a telephone number must be a str, not {type(text).__name__}")
+            raise TypeError(f"a phone number must be a str, not {type(text).__name__}")
         # Splitting a text with two numbers could result in the number of another person.
         parts = _split()(text)
         return cls(None, text) if parts is None else cls(f"+{parts[0]}", parts[1])

@@ -45,7 +45,10 @@ def probe(
     table = plain_table("check", "fact", "assumption", "result")
     for it in report.findings:
         table.add_row(
-            cell(it.name), cell(it.fact), cell(it.believed), cell(it.seen or "as assumed", "red" if it.seen else "green")
+            cell(it.name),
+            cell(it.fact),
+            cell(it.believed),
+            cell(it.seen or "as assumed", "red" if it.seen else "green"),
         )
     console().print(table)
     for it in report.differences:

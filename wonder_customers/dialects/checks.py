@@ -206,9 +206,7 @@ COMMON: Final = (
         _normalized("name", "first_name", "last_name", "description", "company_name", "address.line1"),
         "Comparisons ignore the number of spaces.",
     ),
-    Check(
-        "reformatted-phone", "", "telephone numbers are returned unchanged", _phone, "Comparisons ignore punctuation."
-    ),
+    Check("reformatted-phone", "", "phone numbers are returned unchanged", _phone, "Comparisons ignore punctuation."),
     Check(
         "booleans-as-numbers",
         "",

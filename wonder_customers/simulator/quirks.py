@@ -173,9 +173,7 @@ def _extra(response: SimulatedResponse) -> None:
 
 
 EXTRA_FIELDS: Final = Quirk("extra-fields", "customers have undocumented fields", _extra)
-REFORMATTED_PHONE: Final = Quirk(
-    "reformatted-phone", "telephone numbers contain spaces", change_fields(spaced, "phone")
-)
+REFORMATTED_PHONE: Final = Quirk("reformatted-phone", "phone numbers contain spaces", change_fields(spaced, "phone"))
 LOWER_CASE_EMAIL: Final = Quirk(
     "lower-case-email", "e-mail addresses are in lower case", change_fields(str.lower, "email")
 )

@@ -84,7 +84,7 @@ _DEFECTS: Final = (
     Defect("a note instead of a phone number", {"phone": "ask the neighbour, " * 16}),
     Defect("a phone number that a spreadsheet shortened", {"phone": "3.85912E+11"}),
     Defect("a comma outside quotes", surplus="2nd floor"),
-    Defect("a phone number without a country code", {"phone": "5678", "address.country": ""}, ("paydock",)),
+    Defect("a phone number without a calling code", {"phone": "5678", "address.country": ""}, ("paydock",)),
     Defect("a missing name", _single_name(""), ("wonder",)),
     Defect("a word instead of a country code", {"address.country": "Atlantis"}, ("monri",)),
     Defect("a city of two letters", {"address.city": "Ub"}, ("monri",)),
