@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cli.conftest import Command
@@ -88,6 +89,13 @@ def test_debug_shows_the_traceback_of_an_error(command: Command) -> None:
     assert code == 1
     assert "Traceback" in err
     assert err.splitlines()[-1].startswith("wonder-customers: wonder: set WONDER_APP_ID and WONDER_PRIVATE_KEY")
+
+
+def test_tab_completion_is_installed(command: Command, tmp_path: Path) -> None:
+    code, out, _ = command("--install-completion", "--shell", "bash", env={"HOME": str(tmp_path)})
+    assert (code, str(tmp_path) in out) == (0, True)
+    (script,) = (it for it in tmp_path.rglob("wonder-customers") if it.is_file())
+    assert all(word in script.read_text() for word in ("retry-failed", "--give-up-after", "cursor"))
 
 
 def test_version_is_printed(command: Command) -> None:

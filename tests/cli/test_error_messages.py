@@ -209,7 +209,7 @@ def test_empty_source_is_reported(
     command: Command, server: SimulatorServer, folder: Path, text: str, found: str
 ) -> None:
     (folder / "c.csv").write_text(text, encoding="utf-8")
-    message = f"{folder / 'c.csv'} has {found}. Check that the source is the right file.\n"
+    message = f"c.csv has {found}. Check that the source is the right file.\n"
     for name in ("plan", "sync"):
         code, _, err = command(name, "c.csv", "--to", "monri", env=server.environment())
         assert (code, err) == (0, message)

@@ -34,6 +34,7 @@ app: App = App(
 _HELP = Group("Help", sort_key=3)
 for _flag in ("--help", "--version"):
     app[_flag].group = _HELP
+app.register_install_completion_command(group=_HELP, help="Install tab completion for bash, zsh or fish.")
 _TRY, _SINGLE = Group("Try it", sort_key=0), Group("Single customers", sort_key=1)
 _PROBE = """Check the library's assumptions about a gateway against your sandbox account.
 

@@ -97,7 +97,7 @@ def show_plan(
     would = "would send" if found.systematic is None else "would stop early, after"
     print_line(f"`sync` {would} {counted(found.requests, 'request', 'requests')}{time}. {looked_up} looked up.")
     if not found.rows:
-        print_message(no_rows(source.path, found.notes), "yellow")
+        print_message(no_rows(Path(source.path).name, found.notes), "yellow")
     if found.unconfirmed:
         rows = "Unconfirmed rows of an earlier run, which will be looked up before they are sent:"
         print_line(f"{rows} {found.unconfirmed:,}.")

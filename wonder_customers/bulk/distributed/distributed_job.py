@@ -237,9 +237,9 @@ class DistributedJob(Job):
                 if deaths <= MOST_DEATHS:
                     continue
                 reason = (
-                    f"{name} crashed {deaths} times without completing a partition. Check the worker's log. If the machine"
-                    " has too little memory, use fewer workers. If the worker dies at one row of the source, correct or"
-                    " remove this row"
+                    f"{name} crashed {deaths} times without completing a partition. Check the worker's log. If the"
+                    " machine has too little memory, use fewer workers. If the worker crashes at one row of the source,"
+                    " correct or remove this row"
                 )
             except WonderCustomersError as error:
                 reason = str(error)
