@@ -250,7 +250,7 @@ def test_source_behind_a_link_is_resumed_under_the_name_of_the_link(
         journal, again = f"{source}.monri.journal", ("--source", source)
         code, _, err = at_simulator("resume", journal, *again)
         assert code == FAILED, err
-        assert f"The reasons are in {folder / source}.monri.failed.jsonl" in err
+        assert f"The reasons are in {source}.monri.failed.jsonl" in err
         code, out, err = at_simulator("verify", journal, *again)
         assert (code, " equal " in out, err) == (SUCCESS, True, ""), out
         assert at_simulator("retry-failed", journal, *again)[0] == FAILED
@@ -335,7 +335,7 @@ def test_failed_rows_are_listed_until_they_arrive(terminal: Terminal, server: Si
     assert terminal.run("sync", "c.csv", "--to", other, "--first", "3")[0] == 0
     code, text = terminal.run("retry-failed", journal)
     assert (code, listed()) == (0, [7, 8])
-    assert f"{letters} still contains 2 failed rows from earlier runs." in text
+    assert f"\n{letters} still contains 2 failed rows from earlier runs." in text
     source.write_text(good.replace("c-2,", "c-2,Changed "))
     assert terminal.run("sync", "c.csv", "--to", gateway, "--first", "3")[0] == 0
     assert listed() == [7, 8]
