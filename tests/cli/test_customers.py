@@ -92,7 +92,7 @@ def test_arguments_are_escaped_in_errors(command: Command, arguments: tuple[str,
     ("arguments", "message"),
     [
         ((), "`get` requires GATEWAY and ID or --reference"),
-        (("1", "--reference", "2"), "`get` accepts either ID or --reference, not both"),
+        (("1", "--reference", "2"), "`get` accepts ID or --reference, not both"),
     ],
     ids=["neither", "both"],
 )

@@ -32,9 +32,7 @@ def get(
 ) -> None:
     """Show one customer, by the gateway's id or by your reference."""
     if (id is None) == (reference is None):
-        problem = (
-            "requires GATEWAY and ID or --reference" if id is None else "accepts either ID or --reference, not both"
-        )
+        problem = "requires GATEWAY and ID or --reference" if id is None else "accepts ID or --reference, not both"
         raise ConfigurationError(f"`get` {problem}")
     if id is not None:
         customer = run_with_session(gateway, lambda session: session.get(id))

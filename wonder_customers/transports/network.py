@@ -122,12 +122,9 @@ def connection_error(error: BaseException, *, direct: bool = True) -> TransportE
             return TransportError(f"no connection could be opened: {reason}", retryable=False, hint=hint)
         for kind, (reason, check) in _CAUSES.items():
             if isinstance(cause, kind):
-                advice = (
-                    f"Check {check}." if direct else f"Check the proxy of the transport, if it has one, or {check}."
-                )
-                return TransportError(
-                    f"no connection could be opened: {reason}", hint=f"It is safe to call again. {advice}"
-                )
+                advice = check if direct else f"the proxy of the transport, if it has one, or {check}"
+                hint = f"It is safe to call again. Check {advice}."
+                return TransportError(f"no connection could be opened: {reason}", hint=hint)
     number = next((it.errno for it in _causes(error) if isinstance(it, OSError) and it.errno), None)
     return TransportError(f"no connection could be opened: {os.strerror(number) if number else type(error).__name__}")
 

@@ -47,10 +47,7 @@ def _load(pem: Secret) -> "RSAPrivateKey | str":
     except TypeError:
         return "private_key is encrypted. Pass an unencrypted key."
     except (ValueError, UnsupportedAlgorithm):
-        return (
-            "private_key is not a valid key in PEM format. The first line must be like -----BEGIN PRIVATE KEY-----. To"
-            " use a file, pass its contents."
-        )
+        return "private_key is not a valid key in PEM format. Pass its text, which is like -----BEGIN PRIVATE KEY-----…"
     if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
         return "private_key must be an RSA key of at least 2048 bits"
     return key
