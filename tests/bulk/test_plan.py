@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 from bulk.customers import QUICK, AccountFactory, collect, draft, open_journal, send, write_csv
 
-from wonder_customers import AdaptiveRateLimit, CallError, CustomerSession
+from wonder_customers import AdaptiveRateLimit, CallError, CustomerSession, InvalidRequestError
 from wonder_customers.bulk import Options, plan, sources, sync
 from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
@@ -95,6 +95,8 @@ async def test_plan_reports_a_row_whose_lookup_is_refused(gateway: str, account:
             await session.create(draft(3))
             await session.create(draft(3))
         found = await plan(session, rows)
+        with pytest.raises(InvalidRequestError):  # no lookup succeeds, so the cause is not a single row
+            await plan(session, [refused, evolve(refused, reference="fail-422-2")])
     assert (found.creates, found.invalid, found.adds_up) == (2, len(rows) - 2, True)
     assert [it.reference for it in found.problems] == ["fail-422-1", "c-3"][: found.invalid]
     assert all(it.reason and it.reason.startswith(f"row {it.number}: ") for it in found.problems)

@@ -80,10 +80,10 @@ async def test_refused_password_of_a_shared_limit(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("function", [plan, verify])
 async def test_failed_lookup(function: Any) -> None:
-    refusal = json_response(401, {"status": "unauthorized", "message": "no"})
-    async with MockGateway(refusal).session(ACCOUNTS["monri"]()) as session:
+    refusal = json_response(422, {"status": "invalid-request", "message": "no"})
+    async with MockGateway(refusal, refusal).session(ACCOUNTS["monri"]()) as session:
         with pytest.raises(WonderCustomersError) as caught:
-            await function(session, [canary_draft("monri", "r-1")])
+            await function(session, [canary_draft("monri", f"r-{number}") for number in (1, 2)])
     assert found_in(caught.value) == set()
 
 

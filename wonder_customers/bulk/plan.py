@@ -26,6 +26,7 @@ from wonder_customers.bulk.writer import error_code, refuses_access
 from wonder_customers.dialects.base import Call
 from wonder_customers.errors import (
     AmbiguousReferenceError,
+    CallError,
     ConfigurationError,
     InvalidRecordError,
     InvalidRequestError,
@@ -228,6 +229,7 @@ async def _look_up(
 ) -> dict[str, "Difference | Outcome | None"]:
     """Look up the customers of rows, and return the results by reference."""
     results: dict[str, Difference | Outcome | None] = {}
+    refused: list[CallError] = []
 
     async def look_up(item: PendingRow) -> None:
         try:
@@ -242,6 +244,8 @@ async def _look_up(
             # Like a job, in which such a row fails and the other rows are sent.
             if refuses_access(error):
                 raise
+            if not isinstance(error, AmbiguousReferenceError):
+                refused.append(error)
             reason, code = f"{item.row.position}: {error.reason.rstrip('.')}", error_code(error)
             results[item.reference] = Outcome(item.row.number, item.reference, "invalid", None, reason, code)
         else:
@@ -250,6 +254,8 @@ async def _look_up(
             results[item.reference] = Difference(item.row.number, item.reference, names, values)
 
     await for_each(items, look_up, workers)
+    if len(refused) == len(items) > 1:
+        raise refused[0]  # the cause is not a single row, but for example a proxy
     return results
 
 
