@@ -244,8 +244,7 @@ async def _look_up(
             # Like a job, in which such a row fails and the other rows are sent.
             if refuses_access(error):
                 raise
-            if not isinstance(error, AmbiguousReferenceError):
-                refused.append(error)
+            refused.extend(() if isinstance(error, AmbiguousReferenceError) else (error,))
             reason, code = f"{item.row.position}: {error.reason.rstrip('.')}", error_code(error)
             results[item.reference] = Outcome(item.row.number, item.reference, "invalid", None, reason, code)
         else:

@@ -70,8 +70,7 @@ def _ending_queries() -> Iterator[None]:
 def new_session(account: Account, connections: int = 32, **how: Any) -> CustomerSession[Any]:
     """Return a session that uses the proxy and the certificate authorities that environment variables name."""
     proxy, authorities = (os.environ.get(f"WONDER_CUSTOMERS_{name}") for name in ("PROXY", "CA_FILE"))
-    if is_loopback(urlsplit(account.base_url).hostname or ""):  # such as a simulator
-        proxy = None
+    proxy = None if is_loopback(urlsplit(account.base_url).hostname or "") else proxy  # such as a simulator
     if not proxy and not authorities:
         return CustomerSession(account, max_connections=connections, **how)
     from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415 - it imports httpx
@@ -79,8 +78,8 @@ def new_session(account: Account, connections: int = 32, **how: Any) -> Customer
     try:
         context = ssl.create_default_context(cafile=authorities) if authorities else None
     except OSError as error:
-        reason = error.strerror or error
-        raise ConfigurationError(f"the file that WONDER_CUSTOMERS_CA_FILE names cannot be used: {reason}") from None
+        reason = f"the file that WONDER_CUSTOMERS_CA_FILE names cannot be used: {error.strerror or error}"
+        raise ConfigurationError(reason) from None
     options: dict[str, Any] = {"ssl_context": context, "proxy": Secret(proxy) if proxy else None}
     return CustomerSession(account, transport=lambda: HttpxTransport(max_connections=connections, **options), **how)
 

@@ -387,7 +387,7 @@ def _run(
 
 def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, again: AgainOptions, **how: Any) -> int:
     """Run a job with the settings of a journal's last run."""
-    file, here = Path(facts["source"]), Path.cwd()
-    shown = file.relative_to(here) if file.is_relative_to(here) else file  # the path in messages
+    file = Path(facts["source"])
+    shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file  # the path in messages
     how["failed_rows"] = None if output.failed_rows else default_failed_rows(shown, opened.gateway)
     return _run(account_of(opened, renewed=again.renewed), opened, facts, output, file.name, **how)

@@ -134,8 +134,7 @@ def bulk_session(
     owner: Account, workers: int, rate: float | None = None, *, shared: RateLimiter | None = None
 ) -> CustomerSession[Any]:
     """Return a session for a bulk job."""
-    limit = shared or AdaptiveRateLimit(rate)
-    return runtime.new_session(owner, max(32, workers), retry=BULK, rate_limit=limit)
+    return runtime.new_session(owner, max(32, workers), retry=BULK, rate_limit=shared or AdaptiveRateLimit(rate))
 
 
 def run(task: SyncTask, source: Source) -> int:
