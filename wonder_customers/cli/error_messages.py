@@ -72,7 +72,7 @@ def error_message(error: Exception) -> str:
         return f"{bare}Do not repeat the command. Show the customer with {command}."
     if isinstance(error, DeadlineExceededError):
         return f"{bare}Run the command again when the gateway is available."
-    wrong_id = isinstance(error, InvalidRequestError) or (isinstance(error, NotFoundError) and error.certain)
-    if wrong_id and error.operation in {"get", "delete"}:
+    wrong = isinstance(error, (InvalidRequestError, NotFoundError)) and error.certain
+    if wrong and error.operation in {"get", "delete"}:
         return f"{message} `wonder-customers get {error.gateway} --reference REFERENCE` finds a customer by reference."
     return with_variables(message, error.gateway) if error.gateway else message
