@@ -40,7 +40,6 @@ from wonder_customers.cli.job_options import (
     Renewed,
 )
 from wonder_customers.cli.job_outputs import default_failed_rows
-from wonder_customers.cli.output import print_message
 from wonder_customers.cli.shared_options import GATEWAYS, POSITIVE, WHOLE
 from wonder_customers.cli.source_options import SOURCE, Empty, SourceOptions, print_columns, show_columns
 from wonder_customers.cli.sync_jobs import SyncTask, account, before_sending, empty_journal, journal_path, run
@@ -198,8 +197,6 @@ def resume(
     """Continue an interrupted run. Rows with an unknown outcome are looked up before they are sent again."""
     opened, facts = _last_run(journal, again, engine, removal)
     check_unchanged(facts, allow_changed=allow_changed)
-    if (last := opened.last_run()) is not None and last.exit_status == "finished":
-        print_message("The last run had already finished. The table repeats its results.", "yellow")
     return _run_again(opened, facts, output, again, resume=True, full=facts["full"], **removal.rules())
 
 
