@@ -43,7 +43,7 @@ async def test_verify_skips_invalid_rows(jobs: Jobs) -> None:
 async def test_error_names_the_row_at_which_the_verification_ended(jobs: Jobs) -> None:
     async with jobs.session() as session:
         with pytest.raises(CallError) as caught:
-            await verify(session, [evolve(draft(1), reference="fail-422-1")], retry=QUICK)
+            await verify(session, [evolve(draft(1), reference="fail-422-1")], options=Options(retry=QUICK))
     assert caught.value.__notes__ == ["The verification ended at row 1, whose customer could not be read."]
 
 
