@@ -33,7 +33,7 @@ def written(tmp_path_factory: pytest.TempPathFactory, _simulator: SimulatorServe
     text = HEAD + "".join(row(number, "no address" if number % 10 == 0 else "") for number in range(ROWS))
     (folder / "c.csv").write_text(text)
     journal = "c.csv.paydock.journal"
-    sync = ["sync", "c.csv", "--to", "paydock", "--failed-row-values", "--report", "r.json", "--html", "h.html"]
+    sync = ["sync", "c.csv", "--to", "paydock", "--failure-values", "--report", "r.json", "--html", "h.html"]
     plan = ["plan", "c.csv", "--to", "paydock", "--save", "plan.jsonl"]
     with pytest.MonkeyPatch.context() as patched:
         for name, value in _simulator.environment().items():
@@ -194,7 +194,7 @@ def test_other_files_with_the_customer_are_listed(
 def test_original_row_that_is_not_utf_8_is_removed(job_folder: Path) -> None:
     rows = b"".join(b"k-%d,J\xc3\xb6rg Nr\n" % it for it in range(300))
     (job_folder / "c.csv").write_bytes(b'reference,name\n%bforget-77,"J\xf6rg Nr\n' % rows)
-    run(["sync", "c.csv", "--to", "monri", "--failed-row-values"])
+    run(["sync", "c.csv", "--to", "monri", "--failure-values"])
     failed = job_folder / "c.csv.monri.failed.jsonl"
     assert b'"original_base64"' in failed.read_bytes()
     (journal,) = job_folder.glob("*.monri.journal")

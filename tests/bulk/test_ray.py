@@ -171,7 +171,7 @@ def run_both_ways(machine: Machine, timed_server: SimulatorServer, folder: Path,
     found: dict[str, Any] = {}
     for name, more in {"one": (), "two": ("--on", "ray", "--processes", "2")}.items():
         timed_server.store._connection.executescript("DELETE FROM customers; DELETE FROM history")
-        files = ["--journal", f"{name}.journal", "--report", f"{name}.json", "--failed-rows", f"{name}.failed.jsonl"]
+        files = ["--journal", f"{name}.journal", "--report", f"{name}.json", "--failures", f"{name}.failed.jsonl"]
         process = machine.start("-m", "wonder_customers", "sync", "c.csv", "--to", "paydock", *files, *more)
         output, _ = process.communicate(timeout=300 + rows / 20)
         assert process.returncode == 2, output + (folder / "err").read_text()

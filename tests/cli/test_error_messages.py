@@ -108,7 +108,7 @@ def test_unwritable_dead_letters_stop_the_job(command: Command, server: Simulato
     """A file that is not a regular file is not removed either."""
     (folder / "c.csv").write_text("reference,name\nc-1,\nc-2,Ada\n", encoding="utf-8")
     (folder / "f.jsonl").symlink_to(FULL)
-    code, out, err = command("sync", "c.csv", "--to", "wonder", "--failed-rows", "f.jsonl", env=server.environment())
+    code, out, err = command("sync", "c.csv", "--to", "wonder", "--failures", "f.jsonl", env=server.environment())
     assert code == STOPPED
     assert "could not be written to f.jsonl: No space left on device" in err
     assert out.startswith("c.csv → wonder (simulator): stopped ")
@@ -116,7 +116,7 @@ def test_unwritable_dead_letters_stop_the_job(command: Command, server: Simulato
     assert (folder / "f.jsonl").is_symlink()
 
 
-@pytest.mark.parametrize("option", ["--report", "--html", "--failed-rows"])
+@pytest.mark.parametrize("option", ["--report", "--html", "--failures"])
 def test_missing_output_folder_is_refused_before_sending(
     command: Command, server: SimulatorServer, folder: Path, option: str
 ) -> None:

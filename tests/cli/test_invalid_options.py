@@ -34,7 +34,7 @@ RATE = "the rate must be finite and at least 1 request per hour, not "
 DURATION = (
     "--give-up-after must be a positive duration, such as 90s, 10m or 2h (at most 7 digits and 3 decimal places), not "
 )
-OUTPUTS = ("--failed-rows", "--report", "--html", "--heartbeat")
+OUTPUTS = ("--failures", "--report", "--html", "--heartbeat")
 OPTIONS: dict[tuple[str, ...], str] = {
     ("--rate=-5/s",): f"{RATE}-5 per second",
     ("--rate", "0"): f"{RATE}0 per second",

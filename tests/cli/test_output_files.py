@@ -63,7 +63,7 @@ def test_printed_path_that_begins_with_a_hyphen_is_no_option(
 @pytest.mark.parametrize(
     ("option", "path"),
     [
-        *(("--failed-rows", it) for it in ("c.csv", "j", "j.key", "link", "x/../c.csv", "hard")),
+        *(("--failures", it) for it in ("c.csv", "j", "j.key", "link", "x/../c.csv", "hard")),
         *((option, it) for option in ("--report", "--html") for it in ("c.csv", "j")),
     ],
 )
@@ -90,7 +90,7 @@ def test_output_must_not_overwrite_a_file_of_a_source_folder(sync: Command, tmp_
     assert (code, "would overwrite the source" in err) == (USAGE, True)
 
 
-OUTPUTS = ["--report", "--html", "--heartbeat", "--failed-rows"]
+OUTPUTS = ["--report", "--html", "--heartbeat", "--failures"]
 
 
 def test_output_must_not_overwrite_any_other_file_that_the_command_reads(
@@ -219,7 +219,7 @@ def test_failed_rows_with_a_long_name_or_without_a_temporary_file(sync: Command,
         (tmp_path / "c.csv").write_text(f"reference,name,email\nc-1,Ada Nr 1,a{first}\nc-2,Ada Nr 2,b{second}\n")
         if code == STOPPED:
             temporary.mkdir()
-        found, out, err = sync("c.csv", "--failed-rows", name, "--report", "r.json")
+        found, out, err = sync("c.csv", "--failures", name, "--report", "r.json")
         assert (found, "adds up" in out, "The report was written to r.json." in err) == (code, True, True), err
         assert ("could not be updated" in err) == (code == STOPPED)
         if code == STOPPED:

@@ -90,7 +90,7 @@ def test_failed_rows_are_written_to_a_file_that_can_be_sent(terminal: Terminal, 
         assert personal not in text
     code, text = terminal.run("plan", "c.csv.paydock.failed.jsonl", "--to", "paydock")
     assert "does not contain the values of the row" in text
-    code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--full", "--failed-row-values")
+    code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--full", "--failure-values")
     values = terminal.lines("c.csv.paydock.failed.jsonl")
     assert values[0]["values"]["phone"] == {"number": "0912345678"}
     written = (terminal.folder / "c.csv.paydock.failed.jsonl").read_text().replace("c-1", "c-y")
@@ -324,7 +324,7 @@ def test_failed_rows_are_listed_until_they_arrive(terminal: Terminal, server: Si
     def listed() -> list[int]:
         return sorted(letter["row"] for letter in terminal.lines(letters))
 
-    assert terminal.run("sync", "c.csv", "--to", gateway, "--workers", "1", "--failed-row-values")[0] == 2
+    assert terminal.run("sync", "c.csv", "--to", gateway, "--workers", "1", "--failure-values")[0] == 2
     assert listed() == [1, 2, 7, 8]
     originals = {letter["row"]: letter.get("original") for letter in terminal.lines(letters)}
     assert originals == {1: None, 2: None, 7: "c-x,Bad,bad@example@com,\n", 8: 'c-y,"Half\n'}
@@ -344,7 +344,7 @@ def test_failed_rows_are_listed_until_they_arrive(terminal: Terminal, server: Si
 def test_file_with_another_content_is_not_used_for_failed_rows(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 2)
     (terminal.folder / "notes.txt").write_text("notes\n")
-    code, text = terminal.run("sync", "c.csv", "--to", "monri", "--failed-rows", "notes.txt")
+    code, text = terminal.run("sync", "c.csv", "--to", "monri", "--failures", "notes.txt")
     assert (code, server.store.ledger("monri")) == (1, {})
     assert "notes.txt already exists and is not a list of failed rows" in text
     assert (terminal.folder / "notes.txt").read_text() == "notes\n"

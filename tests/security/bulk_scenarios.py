@@ -46,7 +46,7 @@ def cards_in_files(context: ScenarioContext) -> None:
         "gateway": "gateway_id",
     }  # fmt: skip
     maps = [word for column, field in mapping.items() for word in ("--map", f"{column}=payment_source.{field}")]
-    assert command(context, "sync", "k.csv", "--to", "paydock", "--failed-row-values", *maps) == 2
+    assert command(context, "sync", "k.csv", "--to", "paydock", "--failure-values", *maps) == 2
     command(context, "plan", "k.csv", "--to", "paydock", *maps)
     (context.folder / "k.csv").write_text(f"reference,cvv\nk-1,{CVV}\n", encoding="utf-8")
     assert command(context, "sync", "k.csv", "--to", "paydock", "--debug") == 1

@@ -321,7 +321,7 @@ def test_rows_with_card_data_leave_no_trace(
     rows += [{"reference": CARD, "name": "Ada", "email": "a@example.org"}]
     rows += [{"reference": "good", "name": "Ada", "email": "a@example.org"}]
     (tmp_path / "c.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
-    assert run(["sync", "c.jsonl", "--to", "paydock", "--failed-row-values", "--report", "r", "--html", "h"]) == 2
+    assert run(["sync", "c.jsonl", "--to", "paydock", "--failure-values", "--report", "r", "--html", "h"]) == 2
     printed = capfd.readouterr()
     assert server.store.ledger("paydock") == {"good": 1}
     letters = (tmp_path / "c.jsonl.paydock.failed.jsonl").read_bytes()

@@ -89,6 +89,7 @@ class SessionState:
         if getattr(self.transport, "reaches_origin", False) is True:  # not known earlier if a function returned it
             for context in self._contexts:
                 context.merchant = context.owner
+        self._contexts.clear()
         self.executor.runner.user_agent = user_agent(self.app_info)
         if self.transport is not self.transport_argument:
             self.executor.runner.slots = DividedSlots(self.max_connections)

@@ -104,7 +104,7 @@ class DeadLetters:
                     self._close()
                 raise BulkError(
                     f"the failed rows could not be written to {self.path}: {error.strerror}. Fix the cause, such as a"
-                    " full disk, or choose another file with --failed-rows. Then continue the run with `resume`, or a"
+                    " full disk, or choose another file with --failures. Then continue the run with `resume`, or a"
                     " migration with `migrate`."
                 ) from None
         self.count += 1
@@ -230,7 +230,7 @@ def check_dead_letters(path: Path) -> None:
         first = file.readline(1 << 24)
     if first.strip() and _parsed(first) is None:
         raise ConfigurationError(
-            f"{path} already exists and is not a list of failed rows. Give the path of a new file with --failed-rows."
+            f"{path} already exists and is not a list of failed rows. Give the path of a new file with --failures."
         )
 
 

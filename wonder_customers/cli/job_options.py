@@ -193,14 +193,14 @@ class OutputOptions:
 
     report: Annotated[Path | None, Parameter(help="Write a JSON report to this file.")] = None
     html: Annotated[Path | None, Parameter(help="Write a report with charts to this file.")] = None
-    failed_rows: Annotated[
+    failures: Annotated[
         Path | None,
         Parameter(
             help="Write failed rows to this file (default: FILE.GATEWAY.failed.jsonl; for `migrate`,"
             " migrate.FROM.TO.failed.jsonl)."
         ),
     ] = None
-    failed_row_values: Annotated[
+    failure_values: Annotated[
         bool,
         Parameter(help="Include the customers' data in the failed rows, so that the file can be used as a source."),
     ] = False

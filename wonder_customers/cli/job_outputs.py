@@ -42,7 +42,7 @@ def default_failed_rows(source: Path, gateway: str) -> Path:
     path = default_path(source, f"{gateway}.failed.jsonl")
     if path.is_symlink():
         raise ConfigurationError(
-            f"{path} is a symbolic link. Remove the link, or give the path of a file with --failed-rows."
+            f"{path} is a symbolic link. Remove the link, or give the path of a file with --failures."
         )
     return path
 
@@ -70,7 +70,7 @@ def check_outputs(task: "SyncTask", source: Source | None = None) -> None:
     """Check the output files before anything is sent. `source` is None for a migration."""
     taken, folder = _inputs(task, source), Path(task.source)
     for option, file in (
-        ("--failed-rows", task.failed_rows),
+        ("--failures", task.failed_rows),
         ("--report", task.output.report),
         ("--html", task.output.html),
         ("--heartbeat", task.output.heartbeat),
@@ -85,7 +85,7 @@ def check_outputs(task: "SyncTask", source: Source | None = None) -> None:
         if file.is_dir():
             raise ConfigurationError(f"{file} is a folder. Give the path of a file with {option}.")
         # The default file for failed rows is needed only if a row fails.
-        if (option != "--failed-rows" or task.output.failed_rows is not None) and not _is_writable(file):
+        if (option != "--failures" or task.output.failures is not None) and not _is_writable(file):
             raise ConfigurationError(
                 f"{file} cannot be written, because of the permissions of the file or its folder, or because the file"
                 f" system is read-only. Give another path with {option}."

@@ -42,13 +42,13 @@ def probe(
     except CallError as error:
         print_message(f"The probe could not be run: {error_message(error)}", "red")
         return USAGE
-    table = plain_table("check", "fact", "assumption", "result")
+    table = plain_table("check", "fact", "believed", "seen")
     for it in report.findings:
         table.add_row(
             cell(it.name),
             cell(it.fact),
             cell(it.believed),
-            cell(it.seen or "as assumed", "red" if it.seen else "green"),
+            cell(it.seen or "yes", "red" if it.seen else "green"),
         )
     console().print(table)
     for it in report.differences:

@@ -321,7 +321,7 @@ def migrate(
     how: dict[str, Any] = {"workers": limits.workers, "max_failures": limits.max_failures}
     facts = {"migrate": source, "accept_losses": accept_losses}
     options = Options(give_up_after=limits.outage_seconds(), facts=facts, **how)
-    failed_rows, title = output.failed_rows or Path(f"migrate.{source}.{to}.failed.jsonl"), f"{source} → {to}"
+    failed_rows, title = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl"), f"{source} → {to}"
     rest: dict[str, Any] = {"resumable": False, "rate": limits.per_second()}
     task = SyncTask(owner, to, title, source, opened, options, failed_rows, output, output.monitor(), **rest)
     return migration(account_from_environment(source), task, accept_losses=accept_losses)
@@ -370,7 +370,7 @@ def _run(
         facts["source"],
         opened,
         Options(facts=sealed(facts, opened) | ({} if resumable else {"temporary": True}), **how),
-        output.failed_rows or failed_rows or default_failed_rows(Path(file), opened.gateway),
+        output.failures or failed_rows or default_failed_rows(Path(file), opened.gateway),
         output,
         output.monitor(),
         resumable,
@@ -386,5 +386,5 @@ def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, ag
     """Run a job with the settings of a journal's last run."""
     file = Path(facts["source"])
     shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file  # the path in messages
-    how["failed_rows"] = None if output.failed_rows else default_failed_rows(shown, opened.gateway)
+    how["failed_rows"] = None if output.failures else default_failed_rows(shown, opened.gateway)
     return _run(account_of(opened, renewed=again.renewed), opened, facts, output, file.name, **how)

@@ -179,7 +179,7 @@ async def _distributed_job(task: SyncTask, source: Source, on: str) -> Job:
         workers=2 if task.engine.processes is None else task.engine.processes,
         rate=task.rate,
         options=task.options,
-        values=task.output.failed_row_values,
+        values=task.output.failure_values,
     )
 
 
@@ -209,7 +209,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
     message: str | None = None
     place = f"{task.gateway} {environment(task.account)}"
     belongs = {"source": Path(task.source).name, "gateway": place, "journal": key_mark(task.journal.digests).hex()[:12]}
-    dead_letters = DeadLetters(task.failed_rows, **belongs, values=task.output.failed_row_values)
+    dead_letters = DeadLetters(task.failed_rows, **belongs, values=task.output.failure_values)
     try:
         await _run_with_progress(job, dead_letters, task)
     except BulkError as error:

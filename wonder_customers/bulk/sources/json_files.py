@@ -28,7 +28,7 @@ ORIGINAL = frozenset({"original", "original_base64"})
 """The keys of an entry for a row that could not be read; one of them is present."""
 
 _WITHOUT_VALUES = {
-    False: ("does not contain the values of the row", ", or repeat the earlier job with --failed-row-values"),
+    False: ("does not contain the values of the row", ", or repeat the earlier job with --failure-values"),
     True: ("contains only the text of the row, because the row could not be read", ""),
 }
 """Why an entry cannot be sent, and another remedy, by whether it has the original row."""
