@@ -60,6 +60,8 @@ def test_error_of_a_row_of_a_file_is_reported_without_its_values(name: str, kind
         ("SELECT FROM", "Parser Error: "),
         ("SELECT nothing(name) FROM source", "Catalog Error: .* nothing does not exist"),
         ("SELECT name + 1 FROM source", "convert them with CAST"),
+        ("SELECT * FROM customers", r"not exist\. The table `source` contains the rows of c\.csv; other tables"),
+        ("SELECT * FROM 'c.csv'", r"disabled by configuration\. The table `source` contains the rows of c\.csv; other"),
     ],
 )
 def test_error_in_a_query_is_reported_with_its_text(query: str, words: str, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def opened(path: Path | None, query: str | None, reading: Reading, *, own: bool 
             shown = _FILE_ERRORS
             yield connection
         except duckdb.Error as error:
-            raise ConfigurationError(_message(error, None if own else path, shown)) from None
+            raise ConfigurationError(_message(error, path, shown, own=own)) from None
 
 
 def _end(connection: Any, folder: str) -> None:
@@ -228,11 +228,11 @@ _FILE_ERRORS = frozenset({"IOException", "OutOfMemoryException"})
 """DuckDB's exceptions whose messages do not quote values while rows are read."""
 
 
-def _message(error: Exception, path: Path | None, shown: Collection[str]) -> str:
+def _message(error: Exception, path: Path | None, shown: Collection[str], *, own: bool) -> str:
     """Return the message for an error of DuckDB, with the text of the exceptions in `shown`."""
     kind = type(error).__name__
-    reason = str(error).partition("\n")[0][:300].rstrip(".") if kind in shown else None
-    if path is not None:
+    reason = str(error).partition("\n")[0][:300].rstrip(".!") if kind in shown else None
+    if path is not None and not own:
         reason = reason or f"the contents are damaged or not supported ({kind})"
         return f"{path.name} cannot be read: {reason}. Export the data again."
     if reason is None:
@@ -242,6 +242,8 @@ def _message(error: Exception, path: Path | None, shown: Collection[str]) -> str
         )
     elif "VARCHAR" in reason:
         advice = "The columns of CSV files contain strings: convert them with CAST."
+    elif path is not None and (kind == "PermissionException" or "Table with name" in reason):
+        advice = f"The table `source` contains the rows of {path.name}; other tables and files cannot be read."
     else:
         advice = "Check the query and its files."
     return f"the query failed: {reason}. {advice}"
