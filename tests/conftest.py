@@ -70,6 +70,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     _thin_trio(items)
     left_out = _left_out(config)
     deselected = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    if config.getoption("--nightly"):  # runs a test with both markers, which `--long` leaves out
+        deselected = [item for item in deselected if not item.get_closest_marker("nightly")]
     if deselected:
         config.hook.pytest_deselected(items=deselected)
         chosen = set(items) - set(deselected)
