@@ -175,7 +175,8 @@ async def test_plan_and_verification_fail_instead_of_counting_customers_as_missi
     gateway: str, account: Account, server: SimulatorServer
 ) -> None:
     answer_with_pages(server, "GET")
+    rows = [ROW, draft(2)]
     async with CustomerSession(account(gateway), retry=QUICK) as session:
-        for run in (plan(session, [ROW]), verify(session, [ROW], options=Options(retry=QUICK))):
+        for run in (plan(session, rows), verify(session, rows, options=Options(retry=QUICK))):
             with pytest.raises((NotFoundError, InvalidResponseError), match=r"HTTP 404"):
                 await run
