@@ -37,6 +37,18 @@ def test_commands_send_through_the_proxy_of_the_environment(
     assert b"proxy-authorization: basic" in seen[0].lower()
 
 
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://127.0.0.1:1", "Check WONDER_CUSTOMERS_PROXY, if it is set, or the port in MONRI_BASE_URL"),
+        ("proxy.example", "WONDER_CUSTOMERS_PROXY must be the URL of a proxy"),
+    ],
+)
+def test_messages_name_the_variable_of_the_proxy(url: str, message: str, command: Command) -> None:
+    _, out, err = command("get", "monri", "c-1", env={"WONDER_CUSTOMERS_PROXY": url, **MONRI})
+    assert message in f"{out}{err}".replace("\n", " ")
+
+
 def test_commands_trust_the_authorities_of_the_environment(
     at_simulator: Command, server: SimulatorServer, folder: Path
 ) -> None:

@@ -25,6 +25,11 @@ _ARGUMENT = re.compile(
     r"|`(database|delimiter|encoding|form|query|sheet)`"
 )
 """An argument of `read`, or an attribute of a mapping, as it is in messages."""
+_PROXY = {
+    "the proxy of the transport, if it has one": "WONDER_CUSTOMERS_PROXY, if it is set",
+    "HttpxTransport(proxy=Secret('http://user:password@host:port'))": "WONDER_CUSTOMERS_PROXY",
+    "proxy must be": "WONDER_CUSTOMERS_PROXY must be",
+}
 
 
 def no_effect(option: str, why: str) -> ConfigurationError:
@@ -62,6 +67,8 @@ def with_variables(message: str, gateway: str) -> str:
 def error_message(error: Exception) -> str:
     """Return the message of an error, with a hint about commands instead of a hint about the library's functions."""
     message = str(error)
+    for argument, variable in _PROXY.items():
+        message = message.replace(argument, variable)
     if not isinstance(error, CallError):
         return with_options(message)
     bare = message.removesuffix(error.hint)
