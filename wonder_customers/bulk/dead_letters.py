@@ -1,4 +1,4 @@
-"""The dead-letter file: failed rows as JSON lines."""
+"""The file of failed rows, as JSON lines."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""Reads JSON files and dead-letter files."""
+"""Reads JSON files and files of failed rows."""
 
 import codecs
 import json
@@ -22,7 +22,7 @@ from wonder_customers.errors import ConfigurationError
 __all__ = ["DEAD_LETTER", "json_rows"]
 
 DEAD_LETTER = frozenset({"row", "reason", "status"})
-"""The keys that identify an entry of a dead-letter file."""
+"""The keys that identify an entry of a file of failed rows."""
 
 ORIGINAL = frozenset({"original", "original_base64"})
 """The keys of an entry for a row that could not be read; one of them is present."""

@@ -34,7 +34,7 @@ _ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz"})
 _OTHERS = dict.fromkeys((".db", ".sqlite", ".sqlite3", ".duckdb"), "a database. Select the rows with `query`")
 _OTHERS[".sql"] = "a dump with SQL statements. Export the table as CSV, or restore the dump and use `database`"
 _OUTPUTS = (".failed.jsonl", ".journal", ".journal.key", ".journal-wal", ".journal-shm", ".journal-journal")
-"""The endings of the names of journals, their keys and dead-letter files."""
+"""The endings of the names of journals, their keys and files of failed rows."""
 _EDGE = 1 << 16
 
 
