@@ -371,6 +371,7 @@ def path_segment(gateway: str, name: str, value: object, longest: int = 255) -> 
 
 
 _PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
+_DOT_SEGMENT = re.compile(r"(?:^|[/\\])\.\.?(?:[/\\]|$)")  # also after %2F, which some servers decode
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 UNPAIRED_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -385,7 +386,7 @@ def path_segment_problem(value: object, longest: int) -> str | None:
         return f"must be a str, not {type(value).__name__}"
     if not 1 <= len(value) <= longest:
         return f"must have 1 to {longest} characters, but has {len(value)}"
-    if not {".", ".."}.isdisjoint(re.split(r"[/\\]", value)):  # some servers decode %2F
+    if _DOT_SEGMENT.search(value):
         return "must not contain the segments . or .., because they would change the path"
     if value.isascii() and value.isprintable():
         return None  # most values, without the slower search

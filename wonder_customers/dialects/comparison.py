@@ -83,9 +83,9 @@ def equal_after_normalisation(field: str, sent: Any, held: Any) -> bool:
 def is_changed_form(sent: str, stored: str) -> bool:
     """Return whether a gateway may have changed the reference `sent` to `stored`."""
     plain, found = (_text(normal_form("NFKC", it)) for it in (sent, stored))
-    number = plain.lstrip("0") if plain.isdecimal() else ""
+    number = plain.lstrip("0") or "0" if plain.isdecimal() else plain
     # References in mixed case that differ only in case, such as ids of Salesforce, are different references.
-    return found in {plain, plain.lower(), plain.upper(), number or plain}
+    return found in {plain, plain.lower(), plain.upper(), number}
 
 
 def compare_values(fields: Iterable[tuple[str, str]], sent: Mapping[str, Any], held: Mapping[str, Any]) -> Comparison:

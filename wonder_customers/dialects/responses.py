@@ -77,7 +77,8 @@ def require_match(
 
 def changed_reference(error: InvalidResponseError, id: str) -> InvalidResponseError:
     """Return `error` with the id of a customer whose reference differs only in its form, and with a hint."""
-    error.id, error.hint = id, f"The gateway may change references. Read the customer {id}, and use its reference."
+    error.id = id
+    error.hint = f"The gateway may change references. Read the customer {id}, and if it is the same, use its reference."
     return error
 
 
