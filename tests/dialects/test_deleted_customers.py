@@ -141,10 +141,21 @@ async def test_deletion_that_the_response_denies_is_not_done(value: Any) -> None
             await session.delete(UUID)
 
 
-@pytest.mark.parametrize("body", [{"message": "Customer not found"}, {"error_message": "no"}, {"data": {}, "id": ""}])
+NOT_STATED = [
+    *({"message": it} for it in ("Customer not found", "No customer was deleted", "the customer")),
+    *({"error_message": "no"}, {"data": {}, "id": ""}, {"data": {"status": "failed"}}),
+]
+STATED = [
+    *({"message": it} for it in ("Customer successfully deleted.", "The payment token has been removed", "OK")),
+    *({"result": "success"}, {"status": "Success"}, {"ok": True}, {"data": "deleted"}, {"data": {"deleted": True}}),
+    *({"status": "deleted"}, {"code": "200"}, {"data": None, "code": 200}),
+]
+
+
+@pytest.mark.parametrize("body", NOT_STATED, ids=str)
 @pytest.mark.parametrize("gateway", ["monri", "wonder"])
 async def test_response_that_states_nothing_about_the_deletion_leaves_it_unknown(gateway: str, body: Any) -> None:
-    answers = [body, {}, {"success": True}, {"status": "deleted"} if gateway == "monri" else {"code": "200"}]
+    answers = [body, {}, {"success": True}, *STATED]
     wire = MockGateway(*[json_response(200, it) for it in answers])
     async with wire.session(ACCOUNTS[gateway]()) as session:
 

@@ -20,17 +20,15 @@ from wonder_customers.dialects.monri.signing import authorization
 from wonder_customers.dialects.pagination import Items, offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.responses import (
     as_creation,
-    denied,
+    check_deletion,
     error_object,
     gateway_error,
     invalid_response,
     list_refusal,
     mismatch_error,
-    not_deleted,
     require_match,
     response_object,
     same_id,
-    unconfirmed_deletion,
 )
 from wonder_customers.errors import CallError, ConflictError, InvalidResponseError, NotFoundError
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken
@@ -283,11 +281,8 @@ def _tokens(requested: str, response: HttpResponse) -> Items[PaymentToken]:
 def _deletion(requested: str, response: HttpResponse) -> None:
     if not response.body.strip() and response.status < 300:
         return
-    body = _approved(response, "deleted")
-    if denied("deleted", body) or denied("success", body):
-        raise not_deleted("customer", response.status)
-    if body and not any(map(body.get, ("status", "deleted", "success", "uuid", "id"))):
-        raise unconfirmed_deletion("customer", response.status)
+    body = _approved(response, "deleted", "ok", "success")
+    check_deletion("customer", response.status, body, "uuid", "id")
     # The documented key is ``id``, and the gateway's clients read ``uuid``.
     named = [it for it in (body.get("uuid"), body.get("id")) if it]
     if named and not any(same_id(requested, it) for it in named):

@@ -20,17 +20,16 @@ from wonder_customers.dialects.pagination import offset_page, parse_offset, quer
 from wonder_customers.dialects.responses import (
     Subject,
     as_creation,
+    check_deletion,
     denied,
     error_object,
     gateway_error,
     invalid_response,
     list_refusal,
     mismatch_error,
-    not_deleted,
     require_match,
     response_object,
     same_id,
-    unconfirmed_deletion,
 )
 from wonder_customers.dialects.wonder import codec
 from wonder_customers.dialects.wonder.filters import WonderFilter
@@ -288,9 +287,4 @@ def _tokens(response: HttpResponse) -> tuple[PaymentToken, ...]:
 def _deletion(response: HttpResponse) -> None:
     if not response.body.strip() and response.status < 300:
         return
-    body = _accepted(response, "token")
-    data = body.get("data")
-    if isinstance(data, dict) and denied("success", data):
-        raise not_deleted("token", response.status)
-    if body and not (body.get("code") or body.get("success") or data):
-        raise unconfirmed_deletion("token", response.status)
+    check_deletion("token", response.status, _accepted(response, "token"))
