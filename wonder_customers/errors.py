@@ -273,7 +273,7 @@ class InvalidResponseError(CallError):
         mismatch: Whether the response is about another customer or token than the requested one.
     """
 
-    hint = "Before you repeat a write, read the customer. Report the deviation to the maintainers of the library."
+    hint = "Report the deviation to the maintainers of the library."
     mismatch = False
 
     def __init__(self, reason: str, *, status: int = 0, **facts: Any) -> None:

@@ -233,11 +233,11 @@ async def test_undocumented_response_raises_and_leaves_writes_unknown(gateway: s
     assert isinstance(read, InvalidResponseError)
     assert read.status == status
     assert read.applied == "no"
-    assert "repeat a write" not in str(read)
+    assert "Before you repeat" not in str(read)
     written = await failure(gateway, *[(status, body)] * CREATE_REQUESTS[gateway], operation=create)
     assert isinstance(written, InvalidResponseError)
     assert written.applied == "unknown"
-    assert "Before you repeat a write, read the customer." in str(written)
+    assert "Before you repeat the call, read the customer." in str(written)
 
 
 @pytest.mark.parametrize(

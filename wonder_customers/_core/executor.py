@@ -27,6 +27,8 @@ from wonder_customers.errors import (
     AmbiguousReferenceError,
     CallError,
     ConflictError,
+    GatewayError,
+    InvalidResponseError,
     NotFoundError,
     NotSentError,
     SessionClosedError,
@@ -56,7 +58,6 @@ _NOT_RETRIED: Final = {
 }
 
 _CLOSED: Final = "; the request was not retried, because the session was closed"
-_WRITES: Final = "Before you repeat a write, read the customer."  # in hints of `wonder_customers.errors` and dialects
 
 
 @frozen
@@ -130,6 +131,8 @@ class Executor:
             # A write of this operation is unconfirmed, although the request that failed was not applied.
             error = as_unconfirmed(error, dict([subject] if subject is not None else []))
             call_context.complete(error)
+        if error.applied == "unknown" and type(error) in {GatewayError, InvalidResponseError}:
+            error.hint = f"Before you repeat the call, read the customer. {error.hint}"
         # Inner frames contain the request.
         cause = error.__cause__
         if cause is not None:
@@ -382,8 +385,6 @@ class Executor:
             error.args = (error.reason,)
         if call.replay is Replay.READ:
             error.applied = "no"
-            if _WRITES in error.hint:
-                error.hint = error.hint.replace(_WRITES, "").strip() or "Call again later."
         elif progress.unconfirmed and error.applied != "yes":
             error = as_unconfirmed(error, {})
         error.attempts = progress.attempts

@@ -142,7 +142,7 @@ def checked_sender(
         return error
     if deletion:
         unknown = invalid_response(reason, response.status)
-        unknown.hint = f"{_PROXIES} Before you repeat the deletion, read the customer."
+        unknown.hint = _PROXIES
         return unknown
     error.reason, error.args, error.hint, error.certain = reason, (reason,), _PROXIES, False
     return error
@@ -180,7 +180,7 @@ def unusable_value(error: InvalidRecordError, name: str) -> InvalidRecordError |
 def redirect_error(status: int) -> InvalidResponseError:
     """Return the error for a redirect."""
     error = invalid_response(f"the gateway responded with a redirect (HTTP {status}), which is not followed", status)
-    error.hint = "Check base_url. Before you repeat a write, read the customer."
+    error.hint = "Check base_url."
     return error
 
 
@@ -394,7 +394,7 @@ def gateway_error(
         return refused
     if fault:
         error = GatewayError(reason, **facts)
-        error.hint = "Before you repeat a write, read the customer."
+        error.hint = "Call again later."
         return error
     if kind is None:
         invalid = InvalidRequestError(reason, fields=fields, **facts)
