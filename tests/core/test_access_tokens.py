@@ -95,16 +95,39 @@ async def test_waiting_callers_share_the_failure_of_the_token_endpoint() -> None
     assert (fetched, len(errors), len({id(it) for it in errors})) == (1, 100, 100)
 
 
-async def test_waiting_callers_do_not_share_the_failure_of_a_caller_that_made_fewer_attempts() -> None:
+async def test_waiting_callers_share_a_failure_that_is_not_retried() -> None:
+    async def refused(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        await anyio.wait_all_tasks_blocked()
+        transmission.sent, transmission.status = True, 429
+        return HttpResponse(429, {"retry-after": "1e9"}, b"{}")
+
+    it, failed = make_harness(*[refused] * 3, account=ACCOUNT), list[CallError]()
+
+    async def call() -> None:
+        try:
+            await it.get(UUID)
+        except CallError as error:
+            failed.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(call)
+    assert (len(failed), it.script.lines()) == (3, ["POST /v2/oauth"])
+
+
+@pytest.mark.parametrize("policy", [RetryPolicy(attempts=1), RetryPolicy(deadline=5)])
+async def test_waiting_callers_do_not_share_the_failure_of_a_caller_that_made_fewer_attempts(
+    policy: RetryPolicy,
+) -> None:
     hanging = anyio.Event()
 
     async def unavailable(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         await hanging.wait()
         transmission.sent, transmission.status = True, 503
-        return HttpResponse(503, {}, b"{}")
+        return HttpResponse(503, {"retry-after": "10"}, b"{}")
 
     it = make_harness(unavailable, FIRST, CREATED, account=ACCOUNT)
-    once = evolve(it.account_context, policy=RetryPolicy(attempts=1))
+    once = evolve(it.account_context, policy=policy)
     failed: list[CallError] = []
 
     async def call_once() -> None:

@@ -120,10 +120,10 @@ class AttemptRunner:
         credentials, known = call_context.account_context.account.credentials, call_context.account_context.signer
         assert credentials is not None  # noqa: S101 - checked by the caller
         policy, tokens = call_context.account_context.policy, call_context.account_context.account.budget.tokens
-        attempts = policy.attempts if tokens >= policy.transient_cost else 1
+        limits = policy.attempts if tokens >= policy.transient_cost else 1, call_context.deadline
         send, found = partial(perform, call_context), None
         with anyio.move_on_after(call_context.remaining()), call_context.interruptible():
-            found = await credentials.signer(known, send, call_context.started, attempts, refused)
+            found = await credentials.signer(known, send, call_context.started, limits, refused)
         if found is None:
             raise call_context.not_sent("the credentials were not available before the deadline")
         return found

@@ -36,6 +36,8 @@ _MOST_RUNNING: Final = 4
 """Maximum number of unfinished calls to functions of one account. Each keeps its thread."""
 TRANSIENT: Final = (NotSentError, NoResponseError, GatewayUnavailableError, RateLimitError)
 """Errors that another attempt may not have."""
+_SIMILAR: Final = 2.0
+"""Seconds between deadlines that allow about the same number of attempts."""
 _MARGIN: Final = 0.1
 """The unused part of a token's lifetime: clocks differ and requests take time."""
 
@@ -50,17 +52,20 @@ class SharedValue(Generic[T]):
     _until: float = 0.0
     _failure: CallError | None = None
     _failures: int = 0
+    _limits: tuple[int, float] = (0, 0.0)  # of the caller whose request failed
 
-    async def get(self, fetch: Callable[[], Awaitable[tuple[T, float]]], attempts: int = 1) -> T:
-        """Return the value. `fetch` makes up to `attempts` requests, and returns a new value and its lifetime."""
+    async def get(self, fetch: Callable[[], Awaitable[tuple[T, float]]], limits: tuple[int, float] = (1, 0.0)) -> T:
+        """Return the value. `fetch` returns a new value and its lifetime, within `limits`: attempts and a deadline."""
         if self._value is None or self.clock() >= self._until:
             failures = self._failures
             async with self._lock:
                 if self._value is None or self.clock() >= self._until:
                     failure = None if self._failures == failures else self._failure
-                    # Another caller may have made fewer attempts, because its deadline or its policy allowed no more.
-                    if failure is not None and not (isinstance(failure, TRANSIENT) and 0 < failure.attempts < attempts):
+                    # The limits of another caller may have allowed fewer attempts.
+                    fewer = self._limits[0] < limits[0] or self._limits[1] < limits[1] - _SIMILAR
+                    if failure is not None and not (fewer and isinstance(failure, TRANSIENT)):
                         raise copy(failure)
+                    self._limits = limits
                     await self._renew(fetch)
         assert self._value is not None  # noqa: S101 - it was fetched
         return self._value
@@ -119,14 +124,19 @@ class AccountCredentials:
         self._provided, self._tokens = SharedValue(self.clock), SharedValue(self.clock)
 
     async def signer(
-        self, known: Signer, send: SendTokenCall, started: float, attempts: int, refused: Signer | None = None
+        self,
+        known: Signer,
+        send: SendTokenCall,
+        started: float,
+        limits: tuple[int, float],
+        refused: Signer | None = None,
     ) -> Signer:
         """Return the credentials for an attempt, or `refused` if no others are available."""
         if refused is not None and not self._drop(refused, started):
             return refused
         found = await self._with_provided(known)
         if found.dialect.token_call() is not None:
-            bearer = await self._tokens.get(partial(self._fetch_token, known, send, found), attempts)
+            bearer = await self._tokens.get(partial(self._fetch_token, known, send, found), limits)
             renewed = await self._with_provided(known)  # a refused token request may have replaced the secrets
             secrets = tuple(dict.fromkeys((*found.secrets, *renewed.secrets, bearer)))
             found = evolve(renewed, bearer=bearer, secrets=secrets)
