@@ -129,7 +129,11 @@ OTHERS = [
     {"message": 'duplicate key value violates unique constraint "index_customers_on_email"'},
     {"message": "company_id not found"},
     {"message": "Wrong parameter", "code": "NOT_FOUND"},
+    {"message": "Customer address not exist"},
+    {"message": "Wrong parameter", "code": "CUSTOMER_ADDRESS_NOT_FOUND"},
     {"message": "客户电话已存在"},
+    {"message": "客户地址不存在"},
+    {"message": "客户信息重复提交"},
 ]
 
 

@@ -292,7 +292,8 @@ _JOINED: Final = re.compile(r"_(?![iI][dD](?![a-zA-Z]))|(?<=[a-z])(?=[A-Z](?!d\b
 """The places between the words of names, such as ``CUSTOMER_NOT_FOUND`` and ``NotFound``, but not in ``company_id``."""
 # Wonder's messages may be in Chinese (`Wonder.language`).
 _TAKEN: Final = re.compile(
-    r"\b(already|taken|duplicated?|in use|not unique|must be unique)\b|已存在|已[經经]存在|重[复複]", re.IGNORECASE
+    r"\b(already|taken|duplicated?|in use|not unique|must be unique)\b|已存在|已[經经]存在|重[复複](?!提交)",
+    re.IGNORECASE,
 )
 _MISSING: Final = re.compile(
     r"\b(not (be )?found|no such|(not|doesn't) exists?|unknown customer"
@@ -313,7 +314,8 @@ _CUSTOMER: Final = re.compile(
     r"customer|reference|客[户戶]|[顾顧]客|\b(record|resource|object|entity|u?u?id)\b", re.IGNORECASE
 )
 _OTHERS: Final = re.compile(
-    r"\b(token|gateway|payment|card|source|e-?mail|phone|country|currency|limit|quota)\b|[電电][話话]|[郵邮]|支付|卡",
+    r"\b(token|gateway|payment|card|source|e-?mail|phone|address|postal|country|currency|limit|quota)\b"
+    r"|[電电][話话]|[郵邮]|地址|支付|卡",
     re.IGNORECASE,
 )
 _TOKEN: Final = re.compile(rf"token|payment|source|{_CUSTOMER.pattern}", re.IGNORECASE)
