@@ -172,7 +172,9 @@ async def test_options_of_a_view_apply_to_its_requests(simulator: SimulatorServe
         await it.create(draft)
         simulator.request_log.clear()
         view = it.with_options(
-            headers={"X-Shop": "eu", "x-datadog-trace-id": "4111111111111111"}, deadline=5, language="zh-HK"
+            headers={"X-Shop": "eu", "x-datadog-trace-id": "4111111111111111", "X-Auth": "Key a4111111111111111-b"},
+            deadline=5,
+            language="zh-HK",
         )
         for caller in (view, it, view.with_options(headers={})):
             await caller.get_by_reference(str(draft.reference))
