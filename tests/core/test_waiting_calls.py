@@ -177,16 +177,20 @@ def test_accounts_are_identified_by_their_values() -> None:
     assert [found.index(it) for it in found] == [0, 1, 2, 3, 0]
 
 
-def test_views_can_be_created_in_several_threads() -> None:
+@pytest.mark.parametrize("closed", [False, True])
+def test_views_can_be_created_in_several_threads(*, closed: bool) -> None:
     """Web frameworks call functions that are not async in threads, such as one that selects a tenant."""
     order: list[str] = []
     account = Monri("key", "token")
 
-    def create(name: str) -> None:
-        session.for_account(account)
+    def change(name: str, *, close: bool = False) -> None:
+        if close:
+            session._shared.accounts.forget_views()
+        else:
+            session.for_account(account)
         order.append(name)
 
-    other = threading.Thread(target=create, args=["second"])
+    other = threading.Thread(target=change, args=["second"], kwargs={"close": closed})
 
     def clock() -> float:  # called while the first view is created
         if other.ident is None:
@@ -196,7 +200,7 @@ def test_views_can_be_created_in_several_threads() -> None:
 
     session = CustomerSession(account)
     session._shared.accounts.clock = clock
-    create("first")
+    change("first")
     other.join()
     assert order == ["first", "second"]
 

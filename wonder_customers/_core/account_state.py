@@ -131,7 +131,8 @@ class AccountStates:
 
     def forget_views(self) -> None:
         """Stop keeping the states of accounts without views."""
-        self._recent.clear()
+        with self.changing:
+            self._recent.clear()
 
     def _forget(self, reference: "_Reference") -> None:
         self._gone.add(reference.counts)
