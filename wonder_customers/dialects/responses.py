@@ -30,7 +30,6 @@ __all__ = [
     "as_authentication",
     "as_creation",
     "changed_reference",
-    "check_deletion",
     "checked_sender",
     "denied",
     "error_object",
@@ -201,28 +200,6 @@ def not_deleted(what: str, status: int) -> InvalidRequestError:
     error = InvalidRequestError(f"the response reports that the {what} was not deleted", status=status)
     error.hint = f"Read the {what} to see its state, or ask the gateway's support for the reason."
     return error
-
-
-_DONE: Final = frozenset(
-    {"approved", "archived", "deleted", "done", "ok", "removed", "success", "successful", "successfully"}
-)
-_WITH_DONE: Final = _DONE | {*("been", "customer", "deletion", "has", "is", "payment", "the", "token", "was")}
-
-
-def check_deletion(what: str, status: int, body: Mapping[str, Any], *stated: str) -> None:
-    """Raise an error if the body of an accepted response denies a deletion, or is not empty and does not state it.
-
-    A value of the keys `stated` states it, and so do words such as ``Customer deleted``.
-    """
-    parts = [it for it in (body, body.get("data")) if isinstance(it, dict)]
-    flags = [(name, part) for part in parts for name in ("success", "deleted", "ok")]
-    if any(denied(*it) for it in flags):
-        raise not_deleted(what, status)
-    texts = [part.get(name) for part in parts for name in ("status", "message", "result", "data")]
-    words = [set(re.findall(r"\w+", it.lower())) for it in texts if isinstance(it, str)]
-    done = any(it & _DONE and it <= _WITH_DONE for it in words) or any(part.get(name) for name, part in flags)
-    if body and not (done or any(map(body.get, stated)) or body.get("code") in (200, "200")):
-        raise invalid_response(f"the response does not show that the {what} was deleted", status)
 
 
 def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from attrs import evolve
 
 from wonder_customers.dialects.base import AccessToken, Call, Operation, Steps, path_segment, send, upsert_by_lookup
 from wonder_customers.dialects.capabilities import Codec, CodecDialect, CustomerDeletion
+from wonder_customers.dialects.deletions import check_deletion
 from wonder_customers.dialects.explanations import explained
 from wonder_customers.dialects.field_rules import UUID, valid_body
 from wonder_customers.dialects.monri import codec
@@ -20,7 +21,6 @@ from wonder_customers.dialects.monri.signing import authorization
 from wonder_customers.dialects.pagination import Items, offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.responses import (
     as_creation,
-    check_deletion,
     error_object,
     gateway_error,
     invalid_response,

@@ -14,13 +14,13 @@ from attrs import evolve
 
 from wonder_customers.dialects.base import Call, LockCustomer, Operation, Steps, path_segment, send
 from wonder_customers.dialects.capabilities import Codec, CodecDialect, PaymentTokenStorage
+from wonder_customers.dialects.deletions import check_deletion
 from wonder_customers.dialects.explanations import explained, short_text
 from wonder_customers.dialects.field_rules import raise_violations, valid_body
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.responses import (
     Subject,
     as_creation,
-    check_deletion,
     denied,
     error_object,
     gateway_error,
