@@ -31,6 +31,8 @@ from wonder_customers.secret import Secret, secret
 
 T = TypeVar("T")
 SendTokenCall = Callable[[Call[AccessToken]], Awaitable[Response[AccessToken]]]
+Limits = tuple[int, float]
+"""The number of attempts and the deadline of a call."""
 
 _MOST_RUNNING: Final = 4
 """Maximum number of unfinished calls to functions of one account. Each keeps its thread."""
@@ -52,10 +54,10 @@ class SharedValue(Generic[T]):
     _until: float = 0.0
     _failure: CallError | None = None
     _failures: int = 0
-    _limits: tuple[int, float] = (0, 0.0)  # of the caller whose request failed
+    _limits: Limits = (0, 0.0)  # of the caller whose request failed
 
-    async def get(self, fetch: Callable[[], Awaitable[tuple[T, float]]], limits: tuple[int, float] = (1, 0.0)) -> T:
-        """Return the value. `fetch` returns a new value and its lifetime, within `limits`: attempts and a deadline."""
+    async def get(self, fetch: Callable[[], Awaitable[tuple[T, float]]], limits: Limits = (1, 0.0)) -> T:
+        """Return the value. `fetch` returns a new value and its lifetime, within `limits`."""
         if self._value is None or self.clock() >= self._until:
             failures = self._failures
             async with self._lock:
@@ -124,12 +126,7 @@ class AccountCredentials:
         self._provided, self._tokens = SharedValue(self.clock), SharedValue(self.clock)
 
     async def signer(
-        self,
-        known: Signer,
-        send: SendTokenCall,
-        started: float,
-        limits: tuple[int, float],
-        refused: Signer | None = None,
+        self, known: Signer, send: SendTokenCall, started: float, limits: Limits, refused: Signer | None = None
     ) -> Signer:
         """Return the credentials for an attempt, or `refused` if no others are available."""
         if refused is not None and not self._drop(refused, started):
