@@ -16,7 +16,7 @@ pytest.importorskip("sqlalchemy", reason="needs the extra sql")
 def customer_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A database of three customers in the current folder."""
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "shop 100%?.db"
+    path = tmp_path / "shop 100%#.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE c (reference TEXT, name TEXT)")
         connection.executemany("INSERT INTO c VALUES (?, 'Ada')", [(f"c-{it}",) for it in range(3)])
@@ -24,8 +24,8 @@ def customer_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def references(query: str, database: str = "sqlite:///shop 100%?.db") -> list[str | None]:
-    return [row.reference for row in sources.read("-", database=database.replace("?", "%3F"), query=query)]
+def references(query: str, database: str = "sqlite:///shop 100%#.db") -> list[str | None]:
+    return [row.reference for row in sources.read("-", database=database, query=query)]
 
 
 @pytest.mark.parametrize(
