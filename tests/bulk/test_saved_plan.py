@@ -1,7 +1,7 @@
 """Saved plans: a job carries out the plan exactly, or sends nothing."""
 
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 from bulk.customers import OPTIONS, AccountFactory, Jobs, collect, draft, line, open_journal, run_job, write_csv
 
-from wonder_customers import BulkError, ConfigurationError, CustomerSession, Paydock, Phone
+from wonder_customers import BulkError, ConfigurationError, CustomerDraft, CustomerSession, Paydock, Phone
 from wonder_customers.bulk import Journal, check_plan, plan, save_plan, sources, sync
 from wonder_customers.bulk.saved_plan import SavedPlan
 from wonder_customers.dialects import names
@@ -65,6 +65,22 @@ async def test_plan_is_private_and_contains_no_personal_data(jobs: Jobs) -> None
     }  # fmt: skip
     with pytest.raises(ConfigurationError, match="already exists"):
         await saved(jobs)
+
+
+async def test_plan_appears_when_it_is_complete(jobs: Jobs) -> None:
+    """A process that is killed does not leave an incomplete plan, whose path could not be used again."""
+    file, seen = jobs.source.with_name("plan"), list[bool]()
+
+    def rows() -> Iterator[CustomerDraft]:
+        for number in range(3):
+            seen.append(file.exists())
+            yield draft(number)
+
+    async with CustomerSession(jobs.account) as session:
+        await save_plan(file, session, rows(), journal=jobs.journal, options=OPTIONS)
+    assert seen == [False] * 3
+    assert SavedPlan.load(file, jobs.journal.digests).counts["rows"] == 3
+    assert [it.name for it in file.parent.glob(".plan*")] == []
 
 
 @pytest.mark.parametrize("same_object", [True, False])

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from hashlib import file_digest, sha256
+from os.path import lexists
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -19,7 +20,7 @@ from wonder_customers.bulk.journal.database import connect, reading
 from wonder_customers.bulk.journal.digest import Digests, key_mark
 from wonder_customers.bulk.options import Options, Rows, check_job
 from wonder_customers.bulk.plan import Plan, plan
-from wonder_customers.bulk.private_files import private_opener
+from wonder_customers.bulk.private_files import new_file_opener, temporary_beside
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.dialects.accounts import environment
 from wonder_customers.dialects.provided_secrets import provided_secrets
@@ -76,21 +77,21 @@ def _decisions(outcomes: Sequence[Outcome], pending: Sequence[PendingRow], diges
 
 @define(eq=False)
 class PlanWriter:
-    """Writes a plan to a new file."""
+    """Writes a plan to a new file, which appears when the plan is complete."""
 
     path: Path
     digests: Digests
     facts: Mapping[str, str]
+    _new: Path = field(init=False)
     _file: BinaryIO = field(init=False)
     _seal: Any = field(init=False)
 
     def __enter__(self) -> Self:
+        if lexists(self.path):
+            raise ConfigurationError(f"{self.path} already exists. Nothing was planned. Give the path of a new file.")
+        self._new = temporary_beside(self.path)
         try:
-            self._file = open(self.path, "xb", opener=private_opener)
-        except FileExistsError:
-            raise ConfigurationError(
-                f"{self.path} already exists. Nothing was planned. Give the path of a new file."
-            ) from None
+            self._file = open(self._new, "wb", opener=new_file_opener)
         except OSError as error:
             raise self._unwritable(error) from None
         self._seal = self.digests.running()
@@ -100,9 +101,8 @@ class PlanWriter:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         with suppress(OSError):  # a complete plan is already written
             self._file.close()
-        if error is not None:
-            with suppress(OSError):
-                self.path.unlink()
+        with suppress(OSError):
+            self._new.unlink(missing_ok=True)
 
     def add(self, outcomes: Sequence[Outcome], pending: Sequence[PendingRow]) -> None:
         """Write the decisions of a batch of rows."""
@@ -112,15 +112,18 @@ class PlanWriter:
     def finish(self, counts: Mapping[str, int]) -> None:
         """Write the counts and the seal."""
         self._line({"counts": dict(counts)})
-        self._line({"seal": self._seal.hexdigest()}, flush=True)
+        self._line({"seal": self._seal.hexdigest()})
+        try:
+            self._file.close()
+            self._new.replace(self.path)
+        except OSError as error:
+            raise self._unwritable(error) from None
 
-    def _line(self, content: Any, *, flush: bool = False) -> None:
+    def _line(self, content: Any) -> None:
         line = orjson.dumps(content) + b"\n"
         self._seal.update(line)
         try:
             self._file.write(line)
-            if flush:
-                self._file.flush()
         except OSError as error:
             raise self._unwritable(error) from None
 
