@@ -62,6 +62,19 @@ def test_verify_compares_a_migration(
     assert "run `migrate` with a new journal." in err
 
 
+def test_migration_with_failed_rows_names_the_command_that_sends_them(
+    at_simulator: Command, server: SimulatorServer, folder: Path
+) -> None:
+    write_csv(folder / "c.csv", 1)
+    assert at_simulator("sync", "c.csv", "--to", "paydock")[0] == SUCCESS
+    server.faults.add("server_error", gateway="monri", method="POST", status=400)
+    migrate = ("migrate", "--from", "paydock", "--to", "monri")
+    code, _, err = at_simulator(*migrate, "--accept-losses")
+    command = f"wonder-customers {' '.join(migrate)} --journal migrate.paydock.monri.journal --accept-losses"
+    assert (code, err.splitlines()[-1]) == (FAILED, f"To send the failed rows again, run: {command}")
+    assert at_simulator(*command.split()[1:])[0] == SUCCESS
+
+
 def test_verify_needs_the_credentials_of_the_migrated_gateway(
     at_simulator: Command, command: Command, server: SimulatorServer, folder: Path
 ) -> None:

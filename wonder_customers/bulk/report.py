@@ -1,7 +1,7 @@
 """The report of a run as plain data."""
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,7 @@ from attrs import asdict
 
 from wonder_customers._support.counted import counted
 from wonder_customers._support.installed_version import installed_version
-from wonder_customers.bulk.continuation import journal_command
+from wonder_customers.bulk.continuation import continuation
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.stop_reasons import SYNC_AGAIN
@@ -43,11 +43,11 @@ def build(
     environment: str = "unknown",
     failed_rows: Path | None = None,
     earlier_failures: int = 0,
-    given_again: Sequence[str] = (),
+    facts: Mapping[str, Any] | None = None,
     seconds: float,
     started: float,
 ) -> dict[str, Any]:
-    """Build the report of a run. Times are in seconds."""
+    """Build the report of a run. Times are in seconds. `facts` are those of the run in the journal."""
     stats, requests = job.stats, job.stats.requests
     return {
         "gateway": gateway,
@@ -70,7 +70,7 @@ def build(
             {"text": text, "command": command}
             for text, command in (
                 *_failed_rows(job, failed_rows, earlier_failures),
-                *_next_steps(job, source, journal, given_again),
+                *_next_steps(job, source, journal, gateway, facts or {}),
             )
         ],
         "source_changes": job.notes.as_dict(),
@@ -145,7 +145,7 @@ def _failed_rows(job: Job, file: Path | None, earlier: int) -> Iterator[_Step]:
         yield f"{file} still contains {rows} from earlier runs. {end}", None
 
 
-def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequence[str]) -> Iterator[_Step]:
+def _next_steps(job: Job, source: str, journal: Path | None, gateway: str, facts: Mapping[str, Any]) -> Iterator[_Step]:
     if not job.rows_read and job.exit_status == "finished":
         yield no_rows(source, job.notes), None
     if job.exit_status == "removal":
@@ -154,7 +154,7 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
         yield text, None
     if journal is None:
         return
-    resume = journal_command("resume", journal, given_again)
+    resume = continuation(str(journal), facts, gateway=gateway)
     if job.exit_status in {"interrupted", "paused"}:
         yield "To continue, run:", resume
     elif job.stopped is not None and job.stopped.by_source:
@@ -162,8 +162,8 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
     elif job.exit_status != "finished":
         yield "To continue after fixing the cause, run:", resume
     elif job.stats.counts["failed"]:
-        same = [option for option in given_again if option != "--removed"]  # `retry-failed` removes no customers
-        yield "To send the failed rows again, run:", journal_command("retry-failed", journal, same)
+        again = continuation(str(journal), facts, gateway=gateway, command="retry-failed")
+        yield "To send the failed rows again, run:", again
 
 
 def no_rows(source: str, notes: SourceNotes) -> str:

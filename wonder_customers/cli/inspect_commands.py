@@ -29,7 +29,7 @@ from wonder_customers.bulk.sources.transformations import spreadsheet_text
 from wonder_customers.bulk.stop_reasons import SYNC_AGAIN
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
-from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, SUCCESS, USAGE
+from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
 from wonder_customers.cli.job_facts import described
 from wonder_customers.cli.job_outputs import check_outputs, new_file
 from wonder_customers.cli.output import cell, console, json_line, print_line, print_message
@@ -334,8 +334,6 @@ def migration(origin: Account, task: SyncTask, *, accept_losses: bool) -> int:
                 )
                 return USAGE
             code = await run_job(task, LocalJob(target, migrated(source, target), task.journal, task.options))
-            if code == INTERRUPTED and (step := _to_continue(task.journal, task.journal.last_run())) is not None:
-                print_message(step, "yellow")
             return FAILED if code == SUCCESS and found.unreadable else code
 
     return runtime.run(work)

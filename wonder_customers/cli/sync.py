@@ -122,7 +122,8 @@ def sync(
         opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
         check_account(opened, owner, renewed=renewed)
         how: dict[str, Any] = {"first": first, "full": full, "approved": approved, "mapping": columns.mapping, **rules}
-        return _run(owner, opened, facts, output, str(file), resumable=not simulator or journal is not None, **how)
+        facts |= {"temporary": True} if simulator and journal is None else {}
+        return _run(owner, opened, facts, output, str(file), **how)
 
 
 @commands.command
@@ -322,8 +323,8 @@ def migrate(
     facts = {"migrate": source, "accept_losses": accept_losses}
     options = Options(give_up_after=limits.outage_seconds(), facts=facts, **how)
     failed_rows, title = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl"), f"{source} → {to}"
-    rest: dict[str, Any] = {"resumable": False, "rate": limits.per_second()}
-    task = SyncTask(owner, to, title, source, opened, options, failed_rows, output, output.monitor(), **rest)
+    rate, monitor = limits.per_second(), output.monitor()
+    task = SyncTask(owner, to, title, source, opened, options, failed_rows, output, monitor, rate=rate)
     return migration(account_from_environment(source), task, accept_losses=accept_losses)
 
 
@@ -354,7 +355,6 @@ def _run(
     output: OutputOptions,
     file: str,
     *,
-    resumable: bool = True,
     approved: Path | None = None,
     mapping: Path | None = None,
     failed_rows: Path | None = None,
@@ -369,11 +369,10 @@ def _run(
         f"{file} → {opened.gateway}",
         facts["source"],
         opened,
-        Options(facts=sealed(facts, opened) | ({} if resumable else {"temporary": True}), **how),
+        Options(facts=sealed(facts, opened), **how),
         output.failures or failed_rows or default_failed_rows(Path(file), opened.gateway),
         output,
         output.monitor(),
-        resumable,
         engine,
         facts["rate"],
         approved,

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk import report as reports
-from wonder_customers.bulk.continuation import as_argument, given_again
+from wonder_customers.bulk.continuation import as_argument
 from wonder_customers.bulk.dead_letters import DeadLetters
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
@@ -61,7 +61,6 @@ class SyncTask:
         failed_rows: The file for failed rows.
         output: The options for the other files.
         monitor: Reports the state of the job to other programs.
-        resumable: Whether `resume` can continue the job.
         rate: The maximum number of requests per second; None to adapt to the gateway.
         approved: The saved plan that the job must carry out; None without a plan.
         mapping: The mapping file of the command; None without a file.
@@ -76,7 +75,6 @@ class SyncTask:
     failed_rows: Path
     output: OutputOptions
     monitor: Monitor
-    resumable: bool = True
     engine: EngineOptions = EngineOptions()
     rate: float | None = None
     approved: Path | None = None
@@ -235,10 +233,10 @@ async def run_job(task: SyncTask, job: Job) -> int:
         gateway=task.gateway,
         environment=environment(task.account),
         source=Path(task.source).name,
-        journal=task.journal.path if task.resumable else None,
+        journal=None if "temporary" in task.options.facts else task.journal.path,
         failed_rows=dead_letters.path if dead_letters.count or dead_letters.earlier else None,
         earlier_failures=dead_letters.earlier,
-        given_again=given_again({} if last is None else last.facts),
+        facts=task.options.facts if last is None else last.facts,
         seconds=time.monotonic() - clock,
         started=started,
     )
