@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from inspect import isawaitable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -23,21 +24,21 @@ from wonder_customers.bulk import (
 
 Call = Callable[[Any, CustomerSession[Any], Journal], Any]
 CALLS: dict[str, tuple[Call, str]] = {
-    "read": (lambda it, session, journal: sources.read(it), "a path"),
+    "read": (lambda it, session, journal: sources.read(it), "a str or a Path"),
     "read query": (lambda it, session, journal: sources.read("c.csv", query=it), "a str"),
     "read unsupported": (lambda it, session, journal: sources.read("c.csv", unsupported=it), "a set of field names"),
-    "files": (lambda it, session, journal: sources.files(it), "a path"),
-    "fingerprint": (lambda it, session, journal: sources.fingerprint(it), "a path"),
+    "files": (lambda it, session, journal: sources.files(it), "a str or a Path"),
+    "fingerprint": (lambda it, session, journal: sources.fingerprint(it), "a str or a Path"),
     "unsupported_fields": (lambda it, session, journal: sources.unsupported_fields(it), "a Wonder"),
-    "load": (lambda it, session, journal: ColumnMapping.load(it), "a path"),
-    "open": (lambda it, session, journal: Journal.open(it, gateway="monri", endpoint="x"), "a path"),
-    "existing": (lambda it, session, journal: Journal.existing(it), "a path"),
+    "load": (lambda it, session, journal: ColumnMapping.load(it), "a str or a Path"),
+    "open": (lambda it, session, journal: Journal.open(it, gateway="monri", endpoint="x"), "a str or a Path"),
+    "existing": (lambda it, session, journal: Journal.existing(it), "a str or a Path"),
     "check": (lambda it, session, journal: journal.check(it), "a Wonder"),
     "confirm": (lambda it, session, journal: journal.confirm(it), "a Wonder"),
-    "save_plan": (lambda it, session, journal: save_plan(it, session, [], journal=journal), "a path"),
+    "save_plan": (lambda it, session, journal: save_plan(it, session, [], journal=journal), "a str or a Path"),
     "save_plan session": (lambda it, session, journal: save_plan("p", it, [], journal=journal), "an open CustomerS"),
     "save_plan journal": (lambda it, session, journal: save_plan("p", session, [], journal=it), "a Journal"),
-    "check_plan": (lambda it, session, journal: check_plan(it, session, [], journal=journal), "a path"),
+    "check_plan": (lambda it, session, journal: check_plan(it, session, [], journal=journal), "a str or a Path"),
     "check_plan source": (
         lambda it, session, journal: check_plan("p", session, [], journal=journal, source=it), "a mapping of JSON"
     ),
@@ -76,6 +77,7 @@ async def _inspect(*_: object) -> None:
     ("options", "message"),
     [
         ({"facts": {"a": object()}}, "facts must contain only JSON values"),
+        ({"facts": {"a": MappingProxyType({})}}, "facts must contain only JSON values"),
         ({"facts": {1: "a"}}, "facts must contain only JSON values"),
         ({"facts": [1]}, "facts must be a mapping of JSON values, not list"),
         ({"inspect": _inspect}, "inspect must be a regular function, not a coroutine function"),
@@ -94,3 +96,15 @@ async def test_plan_is_saved_at_a_path_of_type_str(tmp_path: Path, monkeypatch: 
     async with CustomerSession(account) as session:
         await save_plan("p", session, [], journal=journal)
         assert (await check_plan("p", session, [], journal=journal)).inspect is not None
+
+
+@pytest.mark.anyio
+async def test_paths_that_cannot_exist_are_refused(tmp_path: Path) -> None:
+    account = ACCOUNTS["monri"]()
+    journal, path = Journal.open(tmp_path / "j", gateway="monri", endpoint=account.base_url), tmp_path / ("x" * 300)
+    with pytest.raises(ConfigurationError, match="cannot be used as a journal: File name too long"):
+        Journal.existing(path)
+    async with CustomerSession(account) as session:
+        for it, message in ((path, "cannot be written: File name too long"), ("/", "already exists")):
+            with pytest.raises(ConfigurationError, match=message):
+                await save_plan(it, session, [], journal=journal)

@@ -33,18 +33,18 @@ def check_type(name: str, value: object, kinds: tuple[Any, ...], what: str) -> N
         raise ConfigurationError(f"{name} must be {what}, not {_kind(value)}")
 
 
-def check_json(name: str, value: object) -> None:
+def check_json(name: str, value: Any) -> None:
     """Raise `ConfigurationError` unless an argument is a mapping of JSON values."""
     check_type(name, value, (Mapping,), "a mapping of JSON values")
     try:
-        orjson.dumps(value, default=dict)
+        orjson.dumps(dict(value))
     except TypeError as error:
         raise ConfigurationError(f"{name} must contain only JSON values: {error}") from None
 
 
 def checked_path(path: str | Path) -> Path:
     """Return `path` as a `Path`. Raise `ConfigurationError` for another type, or a path that cannot exist."""
-    check_type("path", path, (str, PathLike), "a path: a str or a Path")
+    check_type("path", path, (str, PathLike), "a str or a Path")
     if "\0" in str(path):
         raise ConfigurationError("path must not contain a null character")
     return Path(path)

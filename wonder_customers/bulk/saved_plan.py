@@ -3,7 +3,6 @@
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from hashlib import file_digest, sha256
-from os.path import lexists
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -87,11 +86,16 @@ class PlanWriter:
     _seal: Any = field(init=False)
 
     def __enter__(self) -> Self:
-        if lexists(self.path):
-            raise ConfigurationError(f"{self.path} already exists. Nothing was planned. Give the path of a new file.")
-        self._new = temporary_beside(self.path)
         try:
+            with suppress(FileNotFoundError):
+                self.path.lstat()
+                raise FileExistsError
+            self._new = temporary_beside(self.path)
             self._file = open(self._new, "wb", opener=new_file_opener)
+        except FileExistsError:
+            raise ConfigurationError(
+                f"{self.path} already exists. Nothing was planned. Give the path of a new file."
+            ) from None
         except OSError as error:
             raise self._unwritable(error) from None
         self._seal = self.digests.running()

@@ -134,11 +134,11 @@ class Journal(RowJournal):
             ConfigurationError: The file does not exist, or the file or its key cannot be used.
         """
         where = checked_path(path)
-        if not where.exists():
-            raise ConfigurationError(
-                f"the journal {where} does not exist. Check the path, or create a journal with `sync`."
-            )
         with reading(where):
+            if not where.exists():
+                raise ConfigurationError(
+                    f"the journal {where} does not exist. Check the path, or create a journal with `sync`."
+                )
             check_file(where)
         with reading(where), closing(connect(where)) as connection:
             connection.execute("BEGIN")  # rolled back, because `open` also upgrades the journal
