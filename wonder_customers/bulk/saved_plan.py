@@ -89,7 +89,7 @@ class PlanWriter:
         try:
             with suppress(FileNotFoundError):
                 self.path.lstat()
-                raise FileExistsError
+                raise FileExistsError  # noqa: TRY301 - like a file that is opened with the mode "x"
             self._new = temporary_beside(self.path)
             self._file = open(self._new, "wb", opener=new_file_opener)
         except FileExistsError:
