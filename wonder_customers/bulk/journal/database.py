@@ -102,8 +102,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the module's own errors have no code
-        raise ConfigurationError(f"{path} cannot be used as a journal: {error}.{_ADVICE.get(code, '')}") from None
+        raise ConfigurationError(f"{path} cannot be used as a journal: {error}.{_advice(error)}") from None
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be used as a journal: {error.strerror} ({error.filename or path}). Check the path and the"
@@ -124,7 +123,12 @@ def writing(path: Path, effect: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise BulkError(f"the journal {path} could not be written: {error}. {effect}") from None
+        raise BulkError(f"the journal {path} could not be written: {error}. {effect}{_advice(error)}") from None
+
+
+def _advice(error: Exception) -> str:
+    # Errors of the module itself have no code.
+    return _ADVICE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
 
 
 def check_file(path: Path, *, may_be_new: bool = False) -> None:
