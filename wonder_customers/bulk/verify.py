@@ -94,7 +94,7 @@ class Verification:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % confidence interval for the proportion of `wrong`, as two fractions from 0 to 1."""
+        """The 95% confidence interval for the proportion of `wrong`, as two fractions from 0 to 1."""
         return wilson(self.wrong, self.checked)
 
     def add(self, finding: Finding) -> None:
@@ -110,7 +110,7 @@ class Verification:
 
 
 def wilson(wrong: int, of: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval (Wilson score) of a proportion."""
+    """Return the 95% confidence interval (Wilson score) of a proportion."""
     if of == 0:
         return 0.0, 1.0
     z, proportion = 1.959964, wrong / of
