@@ -102,18 +102,18 @@ class MissingFromSource:
         return f"Check the source. If the source is complete, remove the customers with: {command}"
 
 
-def refusal(left: MissingFromSource, rows: int, limit: RemovalLimit) -> str | None:
+def refusal(missing: MissingFromSource, rows: int, limit: RemovalLimit) -> str | None:
     """Return why the customers must not be deleted; None if deletion is allowed."""
-    warning = left.warning(rows)
-    if rows and limit.number is not None and left.count <= limit.number:
+    warning = missing.warning(rows)
+    if rows and limit.number is not None and missing.count <= limit.number:
         return None
     if not rows or (warning is not None and limit.number is None):
-        return f"{warning}; {left.share} would be removed"
-    if left.rows_before is None and limit.number is None:
+        return f"{warning}; {missing.share} would be removed"
+    if missing.rows_before is None and limit.number is None:
         return (
-            f"the source no longer contains {left.share}, and a percentage as the maximum requires an earlier finished"
-            " run"
+            f"the source no longer contains {missing.share}, and a percentage as the maximum requires an earlier"
+            " finished run"
         )
-    if limit.share is not None and left.count <= limit.share * (left.rows_before or 0):
+    if limit.share is not None and missing.count <= limit.share * (missing.rows_before or 0):
         return None
-    return f"the source no longer contains {left.share}, more than the maximum of {limit.text}"
+    return f"the source no longer contains {missing.share}, more than the maximum of {limit.text}"

@@ -42,22 +42,22 @@ def check_deletion(account: Account) -> None:
         )
 
 
-def count_missing(records: Removals, left: MissingFromSource, missing: Missing) -> None:
+def count_missing(records: Removals, found: MissingFromSource, missing: Missing) -> None:
     """Count the customers missing from the source."""
     for page in records.written(missing):
         for it in page:
-            left.add(it.reference, it.id)
-    left.rows_before, left.counted = records.rows_before(), True
+            found.add(it.reference, it.id)
+    found.rows_before, found.counted = records.rows_before(), True
 
 
-def removal_problem(left: MissingFromSource, rows: int, failures: int, limit: RemovalLimit) -> tuple[str, bool] | None:
+def removal_problem(found: MissingFromSource, rows: int, failures: int, limit: RemovalLimit) -> tuple[str, bool] | None:
     """Return why no customer may be deleted and whether the job stops; None if deletion is allowed."""
-    if not left.count:
+    if not found.count:
         return None
     if failures:
         what = counted(failures, "row", "rows")
-        return f"{what} of the source failed, so the source may still contain {left.share} counted as missing", False
-    refused = refusal(left, rows, limit)
+        return f"{what} of the source failed, so the source may still contain {found.share} counted as missing", False
+    refused = refusal(found, rows, limit)
     return None if refused is None else (refused, True)
 
 

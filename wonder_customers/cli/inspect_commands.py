@@ -148,21 +148,21 @@ def _show_differences(differences: list[Difference], *, values: bool) -> None:
             print_line(f"    {name}: {before or '(empty)'} → {after or '(empty)'}")
 
 
-def _show_missing(left: MissingFromSource, rows: int) -> None:
+def _show_missing(missing: MissingFromSource, rows: int) -> None:
     """Print the customers missing from the source."""
-    warning = left.warning(rows)
-    if left.problem is not None:
-        print_message(f"`sync` would not remove any customer: {left.problem}.", "red")
+    warning = missing.warning(rows)
+    if missing.problem is not None:
+        print_message(f"`sync` would not remove any customer: {missing.problem}.", "red")
     elif warning is not None:
         print_message(f"Check the source: {warning}.", "yellow")
-    if not left.count:
+    if not missing.count:
         return
-    removed = left.rule == "delete" and left.problem is None
+    removed = missing.rule == "delete" and missing.problem is None
     what = "would be removed from the gateway" if removed else "will stay at the gateway"
-    print_line(f"The source no longer contains {left.share}, which {what}.", "yellow")
-    for reference, gateway_id in left.listed[:MOST_SHOWN]:
+    print_line(f"The source no longer contains {missing.share}, which {what}.", "yellow")
+    for reference, gateway_id in missing.listed[:MOST_SHOWN]:
         print_line(f"missing from the source: {reference} ({gateway_id or 'id unknown'})")
-    _print_rest("customer", "missing from the source", left.count - MOST_SHOWN)
+    _print_rest("customer", "missing from the source", missing.count - MOST_SHOWN)
 
 
 def show_status(journal: Journal, *, json: bool) -> int:
