@@ -23,9 +23,7 @@ def normal_form(form: Literal["NFC", "NFKC", "NFKD"], text: str) -> str:
 
 
 def name_key(name: str) -> str:
-    """Return a name without case, accents, blanks and punctuation; ``Customer #`` is read as ``Customer No``."""
-    if "#" in name:
-        name = re.sub(r"(?<=\w)\s*#", "no", name)
+    """Return a name without case, accents, blanks and punctuation."""
     if name.isascii():
         return re.sub(r"[\W_]", "", name).lower()
     bare = "".join(character for character in normal_form("NFKD", name) if not combining(character))

@@ -130,6 +130,7 @@ class Assignment:
             rest = [it for it in rest if not self._by_synonym(it, part_of_synonym(self.base[it]), part=True)]
             if not any(it.path == "reference" for it in self.feeds):
                 rest = self._by_identifier(rest)
+            rest = [it for it in rest if not self._by_synonym(it, synonym(self.base[it], further=True), part=True)]
             rest = self._by_house_number(rest)
         for place in rest:
             if not self.base[place].strip():

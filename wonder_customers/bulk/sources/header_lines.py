@@ -94,4 +94,4 @@ def _is_description(values: Sequence[str]) -> bool:
 
 def field_of(name: str) -> str | None:
     """Return the field that a column has by its name."""
-    return plain(name) if plain(name) in known_fields() else synonym(name)
+    return plain(name) if plain(name) in known_fields() else synonym(name) or synonym(name, further=True)

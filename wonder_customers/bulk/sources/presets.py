@@ -62,9 +62,11 @@ def other_export(names: Sequence[str]) -> str | None:
     return next((what for what, sets in given for names in sets if keys >= set(map(name_key, names))), None)
 
 
-def synonym(name: str) -> str | None:
-    """Return the field for which a column name is commonly used."""
-    return _synonyms().get(name_key(name))
+def synonym(name: str, *, further: bool = False) -> str | None:
+    """Return the field for which a column name is commonly used; if `further`, only if no other column has it."""
+    found, key = _synonyms("further_synonyms" if further else "synonyms"), name_key(name)
+    # `Customer #` is a number, but `Address #1` is an address.
+    return (found.get(f"{key}no") if name.rstrip(" :").endswith("#") else None) or found.get(key)
 
 
 def part_of_synonym(name: str) -> str | None:
@@ -117,9 +119,9 @@ def _data() -> Mapping[str, Any]:
 
 
 @cache
-def _synonyms() -> Mapping[str, str]:
-    found = {name_key(name): field for field, names in _data()["synonyms"].items() for name in names}
-    return found | {name_key(field): field for field in _data()["synonyms"] if "." not in field}
+def _synonyms(kind: str = "synonyms") -> Mapping[str, str]:
+    found = {name_key(name): field for field, names in _data()[kind].items() for name in names}
+    return found | {name_key(field): field for field in _data()[kind] if "." not in field}
 
 
 @cache

@@ -33,8 +33,6 @@ from wonder_customers.secret import without_frames
 
 __all__ = ["RowReader", "Source", "encodings_of", "read", "rows_of_file", "sampled_file", "unsupported_fields"]
 
-"""The number of rows at the start of a file with which values are compared."""
-
 
 class RowReader(Iterator[Row]):
     """An iterator over the rows of a file, a folder or a query.

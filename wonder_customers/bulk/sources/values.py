@@ -18,6 +18,7 @@ from wonder_customers.errors import ConfigurationError
 __all__ = ["plain", "sampled", "shown_date", "typed_rows"]
 
 _SAMPLE = 1000
+"""The number of rows at the start of a source with which values are compared."""
 
 
 def typed_rows(
