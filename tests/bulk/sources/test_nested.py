@@ -211,6 +211,24 @@ def test_a_table_by_column_is_refused_with_the_orient_to_use(
         read_rows(tmp_path, json.dumps(NOT_ROWS[orient], indent=indent), "c.json", inspecting=inspecting)
 
 
+def test_a_later_row_that_contains_only_lists_does_not_end_the_file(tmp_path: Path) -> None:
+    rows = [{"reference": "1", "name": "Ada"}, {"tags": ["a", "b"], "groups": ["c", "d"]}, {"reference": "3"}]
+    data = "".join(f"{json.dumps(row)}\n" for row in rows)
+    first, second, third = read_rows(tmp_path, data, "c.jsonl", unknown="ignore")
+    assert (first.problem, second.problem, third.problem) == (None, "line 2: the row has no reference", None)
+
+
+@pytest.mark.parametrize(
+    ("how", "phone"), [({"unknown": "ignore"}, None), ({"mapping": {"phone_numbers": ""}}, "+385912345678")]
+)
+def test_one_of_two_lists_with_the_same_meaning_is_not_chosen(
+    how: dict[str, Any], phone: str | None, tmp_path: Path
+) -> None:
+    rows = [{"reference": "1", "name": "Ada", "phones": [NUMBER], "phone_numbers": [NUMBER]}]
+    (draft,) = read_drafts(tmp_path, json.dumps(rows), "c.json", **how)
+    assert (draft.phone and draft.phone.e164()) == phone
+
+
 def test_mapping_of_an_inspected_file_reads_keys_that_are_null_or_empty(tmp_path: Path) -> None:
     parts: list[dict[str, Any]] = [
         {"phones": [], "address": None, "tags": None}, {"phones": [NUMBER], "address": {"city": "Zagreb"}, "tags": "a"},

@@ -261,7 +261,8 @@ def _row(text: str, number: int, place: str, forms: _Forms, original: bytes) -> 
 
 def _object_row(given: dict[str, Any], number: int, place: str, forms: _Forms, original: bytes) -> Row:
     """Convert an object into a row."""
-    check_rows(given)
+    if number == 1:  # a later row does not end a job
+        check_rows(given)
     found = parts(given, forms.nested)
     record = dict(found)
     if len(record) != len(found):

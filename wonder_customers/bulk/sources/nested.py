@@ -1,7 +1,7 @@
 """Objects in JSON, and structures of DuckDB, as columns such as ``address.city``."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -64,7 +64,7 @@ def parts(record: Mapping[str, Any], nested: Callable[..., bool], prefix: str = 
             continue
         value = _untyped(given) if type(given) is dict and len(given) == 1 else given
         if (type(value) is list or (value is None and key in _LISTS)) and not prefix and nested(key.lower()):
-            name, value = _single(key, value, record)
+            name, value = _single(key, value, record.keys() - {key}, nested)
         if type(value) is dict and nested(name):
             found += parts(value, nested, f"{name}.")
         elif value is not None or not nested(name, null=True) or field_of(name) is not None:
@@ -79,12 +79,14 @@ def _untyped(value: Any) -> Any:
     return value
 
 
-def _single(key: str, values: list[Any] | None, record: Mapping[str, Any]) -> tuple[str, Any]:
+def _single(
+    key: str, values: list[Any] | None, others: Collection[str], nested: Callable[..., bool]
+) -> tuple[str, Any]:
     """Return the only object of a list, or the one that is marked, under the name of a single object."""
     single = _LISTS.get(key.lower(), key)
     if single not in _LISTS.values() or (not values and single == key):
         return key, values
-    if single in record.keys() - {key}:
+    if single in others or any(_LISTS.get(it.lower()) == single and nested(it.lower()) for it in others):
         return key, values or None
     if not values:  # an emptied list clears a field that has one value
         return single, {} if single == "address" else None
