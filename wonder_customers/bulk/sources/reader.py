@@ -1,6 +1,7 @@
 """Reads the rows of files, folders and queries."""
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from itertools import chain, islice
@@ -181,7 +182,7 @@ def read(
     """
     for name, value in (("query", query), ("encoding", encoding), ("database", database)):
         check_type(name, value, (str, NoneType), "a str")
-    check_type("unsupported", unsupported, (set, frozenset, list, tuple), "a set of field names")
+    check_type("unsupported", unsupported, (AbstractSet, list, tuple), "a set of field names")
     given = _mapping(mapping or {})
     given = evolve(given, unknown=given.unknown if unknown is None else unknown)
     if encoding is not None:
