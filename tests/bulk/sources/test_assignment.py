@@ -1,5 +1,7 @@
 """Columns of programs without a preset, and columns that a preset does not list, are used for their fields."""
 
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,49 @@ def test_column_of_a_preset_with_two_spellings_is_used_once(tmp_path: Path) -> N
     path.write_text("Contact ID,First Name,Last Name,Account Name\n1,Ana,Horvat,Acme\n")
     columns = sources.read(path, unsupported={"company_name": None}.keys()).notes.columns
     assert columns["Account Name"][0] == ("metadata.company_name",)
+
+
+@pytest.mark.parametrize(
+    ("names", "field"),
+    [
+        ("id,Customer Ref,Email", "reference"),
+        ("Customer Ref,Customer ID,Email", "reference"),
+        ("reference,Trading Name,Company,Legal Name", "company_name"),
+        ("reference,Regija,Županija", "address.state"),
+        ("reference,Opis,Napomena", "description"),
+    ],
+)
+def test_names_with_several_meanings_do_not_take_the_place_of_other_columns(
+    names: str, field: str, tmp_path: Path
+) -> None:
+    (tmp_path / "c.csv").write_text(f"{names}\n", "utf-8")
+    with closing(sources.read(tmp_path / "c.csv", unknown="ignore")) as reader:
+        (found,) = [name for name, (paths, _) in reader.notes.columns.items() if field in paths]
+    assert found in {"id", "Customer ID", "Company", "Županija", "Napomena"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "Customer #,Email #1,Address #1,Address #2,Cell Phone #",
+        "Ref #,Email,Address 1,Address 2,Cell #",
+        "Customer ID #,Email,Address,Address # 2,Phone #",
+    ],
+)
+def test_number_signs_in_column_names_are_read(names: str, tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text(f"{names}\n", "utf-8")
+    with closing(sources.read(tmp_path / "c.csv")) as reader:
+        found = [paths for paths, _ in reader.notes.columns.values()]
+    assert found == [("reference",), ("email",), ("address.line1",), ("address.line2",), ("phone",)]
+
+
+def test_hints_for_a_wide_table_are_found_for_its_first_columns(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text(f"reference,email,Postcod,{','.join(f'column {it}' for it in range(20000))}\n")
+    began = time.process_time()
+    with pytest.raises(ConfigurationError, match=r"'Postcod' \(did you mean address.postcode\?\).* and 19993 more"):
+        sources.read(path)
+    assert time.process_time() - began < 5  # ten times longer if all columns are compared
 
 
 def test_reference_is_not_guessed_from_a_part_of_a_name(tmp_path: Path) -> None:

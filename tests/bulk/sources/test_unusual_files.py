@@ -153,40 +153,6 @@ def test_no_column_name_is_used_for_two_fields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "field"),
-    [
-        ("id,Customer Ref,Email", "reference"),
-        ("Customer Ref,Customer ID,Email", "reference"),
-        ("reference,Trading Name,Company,Legal Name", "company_name"),
-        ("reference,Regija,Županija", "address.state"),
-        ("reference,Opis,Napomena", "description"),
-    ],
-)
-def test_names_with_several_meanings_do_not_take_the_place_of_other_columns(
-    names: str, field: str, tmp_path: Path
-) -> None:
-    (tmp_path / "c.csv").write_text(f"{names}\n", "utf-8")
-    with closing(sources.read(tmp_path / "c.csv", unknown="ignore")) as reader:
-        (found,) = [name for name, (paths, _) in reader.notes.columns.items() if field in paths]
-    assert found in {"id", "Customer ID", "Company", "Županija", "Napomena"}
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        "Customer #,Email #1,Address #1,Address #2,Cell Phone #",
-        "Ref #,Email,Address 1,Address 2,Cell #",
-        "Customer ID #,Email,Address,Address # 2,Phone #",
-    ],
-)
-def test_number_signs_in_column_names_are_read(names: str, tmp_path: Path) -> None:
-    (tmp_path / "c.csv").write_text(f"{names}\n", "utf-8")
-    with closing(sources.read(tmp_path / "c.csv")) as reader:
-        found = [paths for paths, _ in reader.notes.columns.values()]
-    assert found == [("reference",), ("email",), ("address.line1",), ("address.line2",), ("phone",)]
-
-
-@pytest.mark.parametrize(
     ("data", "words"),
     [
         (

@@ -58,12 +58,13 @@ def check_fields(names: Sequence[str], feeds: Sequence[Feed]) -> None:
 _DATA = re.compile(r"[^\s@]+@(?!odata\.)[^\s@]+\.[^\s@]+|[+(]?(?![0-9]{4}-[0-9]{2}-)[0-9][0-9 ()-]{4,}", re.IGNORECASE)
 """An e-mail address or a number. Beside it, other names may also be values of the first customer."""
 MAY_BE_DATA = re.compile(r"@|[0-9]{5}")
+_MOST_HINTS = 100
 
 
 def _hints(found: Assignment) -> dict[str, str | None]:
-    """Return the field that is similar to the name of each unknown column."""
+    """Return the field that is similar to the name of each unknown column, for the first columns of a wide table."""
     free = known_fields() - {feed.path for feed in found.feeds}
-    return {found.names[place]: similar(found.names[place], free) for place in found.unknown}
+    return {found.names[place]: similar(found.names[place], free) for place in found.unknown[:_MOST_HINTS]}
 
 
 def _has_no_names(found: Assignment, hints: Mapping[str, str | None]) -> bool:
