@@ -18,7 +18,7 @@ class StreamReader:
     # sends, and would lose the response of a gateway that refuses the request early.
 
     def __init__(self, stream: Any) -> None:
-        self.data = b""
+        self.data: bytes = b""
         self._stream, self._read = stream, stream.read
         self._ahead: bytes | Exception = b""
         self._reading: BackgroundTask | None = None
