@@ -155,8 +155,7 @@ def _lines(
 def _merged(sheet: Any) -> Callable[[int], Collection[int]]:
     """Return a function that returns the columns of a line that are merged with cells above; lines are in order."""
     left = (sheet.start or (0, 0))[1]
-    # Versions of python-calamine before 0.5 do not have the attribute.
-    ranges = getattr(sheet, "merged_cell_ranges", None) or ()
+    ranges = sheet.merged_cell_ranges or ()
     coming = sorted(((top + 2, bottom + 1, first - left) for (top, first), (bottom, _) in ranges), reverse=True)
     current: list[tuple[int, int]] = []
 
