@@ -51,14 +51,18 @@ class Losses:
         return bool(self.fields or self.refused or self.without_reference or self.unreadable)
 
 
+def _check_sessions(source: object, target: object) -> None:
+    for name, session in (("source", source), ("target", target)):
+        check_type(name, session, (CustomerSession,), "an open CustomerSession")
+
+
 async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> Losses:
     """Read all customers of `source` and report what `target` cannot store. Nothing is written.
 
     Raises:
         CallError: The source gateway could not be read.
     """
-    for name, session in (("source", source), ("target", target)):
-        check_type(name, session, (CustomerSession,), "an open CustomerSession")
+    _check_sessions(source, target)
     found = Losses()
     rules = getattr(getattr(source.account.dialect(), "codec", None), "FIELD_RULES", ())  # of dialects with a codec
     listing = source.list()
@@ -87,8 +91,7 @@ async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -
         ConfigurationError: The list still contained new customers when it was read for the tenth time.
         CallError: The source gateway could not be read.
     """
-    for name, session in (("source", source), ("target", target)):
-        check_type(name, session, (CustomerSession,), "an open CustomerSession")
+    _check_sessions(source, target)
     with closing(ReferenceIndex()) as seen:
         numbers = count()
         # A deletion during the reading may move a customer to a page that was already read.
