@@ -45,10 +45,7 @@ def probe(
     table = plain_table("check", "fact", "believed", "seen")
     for it in report.findings:
         table.add_row(
-            cell(it.name),
-            cell(it.fact),
-            cell(it.believed),
-            cell(it.seen or "yes", "red" if it.seen else "green"),
+            cell(it.name), cell(it.fact), cell(it.believed), cell(it.seen or "yes", "red" if it.seen else "green")
         )
     console().print(table)
     for it in report.differences:
