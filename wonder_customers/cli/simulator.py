@@ -19,7 +19,7 @@ from wonder_customers.dialects import simulator as simulator_of
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.simulator import FAULT_KINDS, SimulatorServer
 
-__all__ = ["ORIGIN", "simulator"]
+__all__ = ["add_quirks", "simulator"]
 
 _NUMBER: Final = r"\d{1,9}(?:\.\d{1,9})?"
 _LATENCY: Final = re.compile(rf"(?:(?P<low>{_NUMBER})\.\.)?(?P<high>{_NUMBER})(?P<unit>ms|s)")
@@ -27,7 +27,7 @@ _RATE: Final = re.compile(rf"({_NUMBER})/s")
 
 _QUIRKS: Final = ", ".join(sorted({it.name for name in names() for it in simulator_of(name).known_quirks}))
 
-ORIGIN: Final = "WONDER_CUSTOMERS_SIMULATOR"
+_ORIGIN: Final = "WONDER_CUSTOMERS_SIMULATOR"
 """The variable with the simulator's address. It is printed last, so that a program knows when to stop reading."""
 
 
@@ -66,8 +66,7 @@ def simulator(
     """
     gateways = [simulator_of(name) for name in names()]
     server = SimulatorServer(gateways, port=port, db=None if db is None else str(db), faults=faults)
-    with _refused("--quirks: "):
-        server.quirks.add(*filter(None, (quirks or "").replace(" ", "").split(",")))
+    add_quirks(server, quirks)
     with _refused():
         if latency is not None:
             server.conditions.latency = parse_latency(latency)
@@ -89,11 +88,17 @@ def simulator(
             print_message(f"curl {server.origin}/_simulator/faults --json '{fault}'")
             print_message(f"Names of faults: {kinds}.")
         print_message("Paste these lines into another terminal, then run `wonder-customers check`:")
-        print_exports({**_variables(server, merchants), ORIGIN: server.origin})
+        print_exports({**_variables(server, merchants), _ORIGIN: server.origin})
         if until_input_ends:
             sys.stdin.read()
         else:
             server.wait()
+
+
+def add_quirks(server: SimulatorServer, quirks: str | None) -> None:
+    """Activate the quirks of the option --quirks."""
+    with _refused("--quirks: "):
+        server.quirks.add(*filter(None, (quirks or "").replace(" ", "").split(",")))
 
 
 def _variables(server: SimulatorServer, merchants: int) -> dict[str, str]:

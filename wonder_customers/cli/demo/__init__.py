@@ -1,8 +1,6 @@
 """``wonder-customers demo``: send 1,000 customers from a CSV file to every gateway and read them back."""
 
-import shlex
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,9 +21,9 @@ from wonder_customers.cli.demo.report import print_report
 from wonder_customers.cli.exit_codes import SIGNALLED, SUCCESS, USAGE
 from wonder_customers.cli.output import console
 from wonder_customers.cli.runtime import stop_signals
-from wonder_customers.cli.simulator import ORIGIN
-from wonder_customers.dialects import names
-from wonder_customers.errors import ConfigurationError
+from wonder_customers.cli.simulator import add_quirks
+from wonder_customers.dialects import names, simulator
+from wonder_customers.simulator import SimulatorServer
 
 __all__ = ["CUSTOMERS", "demo"]
 
@@ -44,16 +42,17 @@ def demo(*, quirks: str | None = None) -> int:
     """
     screen = console()
     persons = people(CUSTOMERS)
-    with _stop_on_signals(), tempfile.TemporaryDirectory(prefix="wonder-customers-") as name:
-        file = Path(name) / "customers.csv"
+    server = SimulatorServer([simulator(name) for name in names()])
+    add_quirks(server, quirks)
+    with _stop_on_signals(), server, tempfile.TemporaryDirectory(prefix="wonder-customers-") as folder:
+        file = Path(folder) / "customers.csv"
         write_csv(file, persons)
         broken = sum(person.defect is not None for person in persons)
         screen.print(
             f"The CSV file has {len(persons):,} customers from {len(COUNTRIES)} countries. {broken} rows are broken"
             " on purpose.\n"
         )
-        with _running_simulator(file.parent, quirks) as variables:
-            results = _run_gateways(screen, variables, file, persons)
+        results = _run_gateways(screen, server.environment(), file, persons)
     passed = print_report(screen, persons, results)
     screen.print(_NEXT_STEPS)
     return SUCCESS if passed else USAGE
@@ -63,36 +62,6 @@ _NEXT_STEPS: Final = """
 Next:
   wonder-customers sync FILE --to wonder --simulator   send your CSV file
   wonder-customers simulator                           simulate all gateways"""
-
-
-@contextmanager
-def _running_simulator(folder: Path, quirks: str | None = None) -> Iterator[dict[str, str]]:
-    """Run ``wonder-customers simulator`` during the block and provide the variables that it prints."""
-    messages = folder / "simulator.txt"
-    command = [sys.executable, "-m", "wonder_customers", "simulator", "--until-input-ends"]
-    command += ["--quirks", quirks] if quirks else []
-    with messages.open("w", encoding="utf-8") as stderr:
-        # The simulator also ends if this process is killed, because its input is a pipe from this process.
-        process = subprocess.Popen(  # noqa: S603 - this interpreter and constants
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8"
-        )
-    with process:
-        try:
-            yield _exports(process, messages)
-        finally:
-            process.terminate()
-
-
-def _exports(process: "subprocess.Popen[str]", messages: Path) -> dict[str, str]:
-    """Return the variables that the simulator prints."""
-    lines = []
-    for line in process.stdout or ():
-        lines.append(line)
-        if line.startswith(f"export {ORIGIN}="):
-            words = [word for word in shlex.split("".join(lines)) if word != "export"]
-            return dict(word.split("=", 1) for word in words)
-    reason = messages.read_text(encoding="utf-8").strip().removeprefix("wonder-customers: ")
-    raise ConfigurationError(f"the simulator did not start: {reason}")
 
 
 def _run_gateways(
