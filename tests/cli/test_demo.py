@@ -24,8 +24,13 @@ from rich.console import Console
 from wonder_customers import Address, Customer, Phone
 from wonder_customers.cli import demo as package
 from wonder_customers.cli.accounts import account_from_environment
-from wonder_customers.cli.demo.comparison import changed_fields
-from wonder_customers.cli.demo.gateway_run import GatewayResult, run_gateway, unsupported_columns, write_csv
+from wonder_customers.cli.demo.gateway_run import (
+    GatewayResult,
+    changed_fields,
+    run_gateway,
+    unsupported_columns,
+    write_csv,
+)
 from wonder_customers.cli.demo.people import COLUMNS, Person, people
 from wonder_customers.cli.demo.report import print_report
 from wonder_customers.cli.exit_codes import SUCCESS, USAGE

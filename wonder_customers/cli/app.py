@@ -71,15 +71,11 @@ def _launch(
     """
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        discard(sys.stdout)  # the rest of the buffer must not cause another error at exit
-        return BROKEN_PIPE
     except (WonderCustomersError, OSError) as error:
-        if debug:
+        if debug and not isinstance(error, BrokenPipeError):
             for line in traceback.format_exc().splitlines():
                 print_message(line)
-        return _failed(error)
+        raise
     return code if isinstance(code, int) else SUCCESS
 
 
@@ -136,10 +132,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         app.console = console(wide=False)
         code = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-        # The help and the version are printed outside of any command.
         sys.stdout.flush()
     except BrokenPipeError:
-        discard(sys.stdout)
+        discard(sys.stdout)  # the rest of the buffer must not cause another error at exit
         return BROKEN_PIPE
     except CycloptsError as error:
         # Printed here, because cyclopts does not escape the arguments.
@@ -148,8 +143,7 @@ def run(arguments: Sequence[str]) -> int:
         shown = f"{command} --help` shows the options" if command else "--help` lists the commands"
         print_message(f"`wonder-customers {shown}.")
         return USAGE
-    except OSError as error:
-        # The help could not be written.
+    except (WonderCustomersError, OSError) as error:
         return _failed(error)
     except KeyboardInterrupt:
         return INTERRUPTED

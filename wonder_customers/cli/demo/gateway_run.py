@@ -3,7 +3,7 @@
 import csv
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -14,17 +14,26 @@ from wonder_customers.bulk import BULK, Options, Outcome, Row, sources, sync
 from wonder_customers.bulk.batches import for_each
 from wonder_customers.bulk.rows import Status
 from wonder_customers.bulk.sources import unsupported_fields
-from wonder_customers.cli.demo.comparison import changed_fields
 from wonder_customers.cli.demo.people import COLUMNS, Person
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import CallError
+from wonder_customers.records import Customer
 from wonder_customers.session import CustomerSession
 
-__all__ = ["GatewayResult", "create_existing_customers", "run_gateway", "unsupported_columns", "write_csv"]
+__all__ = [
+    "GatewayResult",
+    "changed_fields",
+    "create_existing_customers",
+    "run_gateway",
+    "unsupported_columns",
+    "write_csv",
+]
 
 _WORKERS: Final = 16
 _EXISTING: Final = 25
 """The number of customers that exist before the sync."""
+_WRITE_ONLY: Final = {("wonder", "company_name")}
+"""Fields that a gateway accepts but does not return in any documented response."""
 
 
 @define
@@ -124,3 +133,37 @@ async def _read_back(session: CustomerSession[Any], result: GatewayResult, it: t
 def _rows(account: Account, path: Path) -> list[Row]:
     """Return the rows of the CSV file."""
     return list(sources.read(path, mapping=dict.fromkeys(unsupported_columns(account), "")))
+
+
+def changed_fields(gateway: str, cells: Mapping[str, str], customer: Customer) -> tuple[str, ...]:
+    """Return the columns whose cell differs from the customer, independent of the library's own comparison."""
+    actual = dict(_customer_fields(customer))
+    expected = {name: text.strip() for name, text in cells.items() if text and (gateway, name) not in _WRITE_ONLY}
+    parts = ("first_name", "last_name")
+    if customer.last_name is None:
+        # The gateway has a single name field: it must contain the parts in their order.
+        found = [expected.pop(part) for part in parts if part in expected]
+        if found:
+            expected["name"] = " ".join(found)
+    elif "name" in expected:
+        expected.pop("name")
+    if "phone" in expected:
+        expected["phone"] = _digits(expected["phone"])
+    return tuple(name for name, text in expected.items() if actual.get(name) != text)
+
+
+def _customer_fields(customer: Customer) -> Iterator[tuple[str, str | None]]:
+    yield "name", customer.name or customer.first_name
+    for name in ("reference", "first_name", "last_name", "email", "company_name", "description"):
+        yield name, getattr(customer, name)
+    if customer.phone is not None:
+        yield "phone", _digits(f"{customer.phone.dial_code or ''}{customer.phone.number}")
+    for name, value in (customer.metadata or {}).items():
+        yield f"metadata.{name}", value
+    if customer.address is not None:
+        for part in ("line1", "city", "postcode", "country"):
+            yield f"address.{part}", getattr(customer.address, part)
+
+
+def _digits(phone: str) -> str:
+    return "".join(filter(str.isdecimal, phone))
