@@ -34,6 +34,7 @@ PARTS = [
     ("starlette", "starlette", "import wonder_customers.contrib.starlette", "wonder_customers.contrib.starlette"),
     ("cli", "uvicorn", "from wonder_customers.simulator import SimulatorServer", "the simulator"),
     ("cli", "starlette", "from wonder_customers.dialects import simulator; simulator('monri')", "the simulator"),
+    ("pytest", "trustme", "import wonder_customers.simulator.tls", "the simulator over https"),
     ("pytest", "respx", "from wonder_customers.testing import make_draft", "wonder_customers.testing"),
     ("ray", "ray", "from wonder_customers.bulk.ray import sync_on_ray", "running a job on Ray"),
     (

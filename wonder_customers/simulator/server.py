@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import cached_property, partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -28,7 +28,9 @@ from wonder_customers.simulator.quirks import Quirks
 from wonder_customers.simulator.request_log import RequestLog
 from wonder_customers.simulator.state import clear_state, export_state, import_state
 from wonder_customers.simulator.store import Store
-from wonder_customers.simulator.tls import CertificateAuthority
+
+if TYPE_CHECKING:
+    from wonder_customers.simulator.tls import CertificateAuthority
 
 T = TypeVar("T")
 
@@ -259,8 +261,10 @@ class SimulatorServer:
     # TLS
 
     @cached_property
-    def certificate_authority(self) -> CertificateAuthority:
-        """The certificate authority of the https origins, which clients must trust."""
+    def certificate_authority(self) -> "CertificateAuthority":
+        """The certificate authority of the https origins, which clients must trust. It requires the extra ``pytest``."""
+        from wonder_customers.simulator.tls import CertificateAuthority  # noqa: PLC0415 - for https origins only
+
         return CertificateAuthority(self._host)
 
     def tls(self, validity: str = "good") -> str:

@@ -7,12 +7,11 @@ A cassette is a JSON file:
         "response": {"status": 200, "headers": {"content-type": "application/json"}, "body": {…}}}]}
 
 Private values are replaced by placeholders: ``{"redacted": 3, "type": "text"}``, or ``{redacted:3}`` in targets. Equal
-values have equal numbers, and so has a sent value that a response contains in another form. A response may also have
-``raw``, its body as received, as a string with placeholders.
+values have equal numbers, and so has a sent value that a response contains in another form.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -53,9 +52,6 @@ _MESSAGES: Final = _ROOT_MESSAGES | {
 _ERRORS: Final = frozenset({"error", "errors", "error_summary", "details", "message", "messages"})
 _KEPT_HEADERS: Final = ("content-type", "retry-after", "x-total-entries")
 _IN_TEXT: Final = re.compile(r"\{redacted:(\d+)\}")
-_MARK: Final = re.compile(r'\{"redacted":(\d+),"type":"(?:text|number|url)"\}')
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?|-?\d[-+.eE\d]*|true|false|null')
-"""A key with its colon, or a value, in a JSON text."""
 _E_MAIL: Final = re.compile(r"\S@\S")
 _URL: Final = re.compile(r"https?://")
 _PHONE: Final = re.compile(r"[0-9 ()./+-]{7,}")
@@ -180,9 +176,7 @@ class RecordingTransport:
         messages = _ROOT_MESSAGES if refused else frozenset()
         redacted = evolve(self._redaction, received=True).json(body, messages=messages, redact=redactor.redact)
         headers = {name: value for name, value in response.headers.items() if name in _KEPT_HEADERS}
-        recorded = {"status": response.status, "headers": headers, "body": redacted}
-        raw = _as_written(response.body, body, redacted)
-        return recorded if raw is None else recorded | {"raw": raw}
+        return {"status": response.status, "headers": headers, "body": redacted}
 
     async def aclose(self) -> None:
         """Close `inner`, and write the cassette unless `write_on_close` is false."""
@@ -245,11 +239,8 @@ class ReplayTransport:
         )
 
     def _replayed(self, recorded: Json, transmission: Transmission) -> HttpResponse:
-        body, raw = recorded["body"], recorded.get("raw")
-        if raw is not None:
-            content = _MARK.sub(lambda mark: orjson.dumps(self._restored(orjson.loads(mark[0]))).decode(), raw).encode()
-        else:
-            content = body.encode() if isinstance(body, str) else orjson.dumps(self._restored(body))
+        body = recorded["body"]
+        content = body.encode() if isinstance(body, str) else orjson.dumps(self._restored(body))
         transmission.sent, transmission.status = True, recorded["status"]
         transmission.headers = recorded["headers"]
         return HttpResponse(recorded["status"], recorded["headers"], b"" if body is None else content)
@@ -287,7 +278,6 @@ def _is_interaction(value: Json) -> bool:
     """Return whether a value of a cassette is an interaction, or raise an error of the first missing part."""
     request, response = value["request"], value["response"]
     texts = [request["method"], request["target"], *request["headers"], *response["headers"].values()]
-    texts += [] if response.get("raw") is None else [response["raw"]]
     parts = {"body"} <= request.keys() & response.keys() and type(response["status"]) is int
     return parts and not deeper_than(DEPTH + 4, value) and all(isinstance(it, str) for it in texts)
 
@@ -336,31 +326,6 @@ def _json(body: bytes) -> Json:
 def _usual_form(text: str) -> str:
     """Return the digits of a telephone number, or the text in lower case."""
     return re.sub("[^0-9]", "", text).lstrip("0") if _PHONE.fullmatch(text) else text.casefold()
-
-
-def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:
-    """Return the text of a body with redacted values, if it is needed."""
-    if not isinstance(value, (dict, list)) or orjson.dumps(value) == body:  # compact JSON can be restored from `value`
-        return None
-    pairs = iter(list(_leaves(value, redacted)))
-
-    def replaced(token: re.Match[str]) -> str:
-        if token[1] is not None:
-            return token[0]
-        before, after = next(pairs)
-        return token[0] if before == after else orjson.dumps(after).decode()
-
-    raw = _TOKEN.sub(replaced, body.decode())
-    return raw if next(pairs, None) is None else None
-
-
-def _leaves(value: Json, redacted: Json) -> Iterator[tuple[Json, Json]]:
-    """Yield the scalar values of a JSON value with their replacements, in order."""
-    if isinstance(value, (dict, list)):
-        for key in value if isinstance(value, dict) else range(len(value)):
-            yield from _leaves(value[key], redacted[key])
-    else:
-        yield value, redacted
 
 
 def _number(value: Json) -> int | None:
