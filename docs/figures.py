@@ -26,7 +26,7 @@ from wonder_customers import CustomerDraft, CustomerSession, Monri
 from wonder_customers.dialects import names, package, simulator
 from wonder_customers.dialects.base import Dialect, Operation
 from wonder_customers.dialects.facts import facts_of
-from wonder_customers.dialects.offline import account_at, mock_origin
+from wonder_customers.dialects.offline import offline_account
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.retry import Evidence, Resolve, Retry, RetryPolicy, RetryState, decide
 from wonder_customers.simulator import SimulatorServer
@@ -73,7 +73,7 @@ _SHOWN = """\
 
 def dialect(gateway: str) -> Dialect:
     """Return the dialect of `gateway` for an account at an invalid host."""
-    return account_at(gateway, mock_origin(gateway)).dialect()
+    return offline_account(gateway).dialect()
 
 
 def requests(gateway: str, operation: Operation) -> tuple[str, ...]:

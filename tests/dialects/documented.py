@@ -5,7 +5,7 @@ They are the description from which the simulators work, copied by hand from the
 
 from typing import Any
 
-from wonder_customers.simulator.documented_fields import documented_fields
+from wonder_customers.simulator.openapi import documented_fields
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
     name: documented_fields(f"wonder_customers.dialects.{name}.simulator") for name in ("wonder", "paydock", "monri")

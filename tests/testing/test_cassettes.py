@@ -25,7 +25,7 @@ from wonder_customers import (
     PaydockFilter,
     Phone,
 )
-from wonder_customers.dialects.offline import account_at, mock_origin
+from wonder_customers.dialects.offline import offline_account
 from wonder_customers.testing.cassettes import RecordingTransport, ReplayTransport, to_har
 from wonder_customers.testing.factories import make_source
 from wonder_customers.testing.simulated import CustomerSimulator
@@ -96,7 +96,7 @@ async def test_cassette_replays_without_personal_data_and_credentials(
     for canary in (*CANARIES, *variables.values()):
         assert canary not in written
     replay = ReplayTransport(path)
-    async with CustomerSession(account_at(gateway, mock_origin(gateway)), transport=replay) as session:
+    async with CustomerSession(offline_account(gateway), transport=replay) as session:
         replayed = await _script(session)
     assert replay.unused == ()
     for before, after in zip(recorded, replayed, strict=True):
@@ -142,7 +142,7 @@ async def test_values_and_headers_of_responses_are_replayed(
 ) -> None:
     monkeypatch.setattr(_Written, "written", body)
     path = tmp_path / "cassette.json"
-    account = account_at("monri", mock_origin("monri"))
+    account = offline_account("monri")
     draft = CustomerDraft("r-1", "Zoë", email="one@example.com", metadata={"a": 100.0, "b": []})
     async with CustomerSession(account, transport=lambda: RecordingTransport(_Written(), path)) as session:
         await session.create(draft)
@@ -213,7 +213,7 @@ async def record_create(path: Path, name: str, body: bytes) -> None:
             written = await super().send(signed_request, transmission)
             return HttpResponse(written.status, written.headers, body)
 
-    account = account_at("monri", mock_origin("monri"))
+    account = offline_account("monri")
     async with CustomerSession(account, transport=lambda: RecordingTransport(Unreadable(), path)) as session:
         with pytest.raises(InvalidResponseError):
             await session.create(CustomerDraft("r-1", name))
@@ -243,7 +243,7 @@ async def test_credentials_that_a_refusal_repeats_are_replaced(tmp_path: Path, g
             message = f"application/json refused: {'; '.join(sent)}"
             return evolve(refused, body=orjson.dumps({"message": message, "error": {"message": message}}))
 
-    account = account_at(gateway, mock_origin(gateway))
+    account = offline_account(gateway)
     async with CustomerSession(account, transport=lambda: RecordingTransport(Repeating(), path)) as session:
         with pytest.raises(GatewayError):
             await session.get("0" * 24)
@@ -284,7 +284,7 @@ async def test_request_that_was_not_recorded_is_not_sent(customer_simulator: Cus
     path = tmp_path / "cassette.json"
     await _record("monri", customer_simulator, path)
     replay = ReplayTransport(path)
-    async with CustomerSession(account_at("monri", mock_origin("monri")), transport=replay) as session:
+    async with CustomerSession(offline_account("monri"), transport=replay) as session:
         with pytest.raises(NotSentError, match=r"has no unused response to this GET request.* Use fixed references"):
             await session.get("another")
         with pytest.raises(NotSentError):
@@ -313,7 +313,7 @@ async def test_values_keep_their_form(customer_simulator: CustomerSimulator, tmp
         async with CustomerSession(account, transport=partial(RecordingTransport, None, path)) as session:
             recorded = await work(session, saved=gateway == "monri")
         assert recorded[:2] == ["ada@example.org", "+447911123456"]
-        offline = account_at(gateway, mock_origin(gateway))
+        offline = offline_account(gateway)
         async with CustomerSession(offline, transport=ReplayTransport(path), strict=True) as session:
             assert await work(session) == recorded
             assert session.stats().drift == {}

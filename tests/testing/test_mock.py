@@ -27,12 +27,12 @@ from wonder_customers import (
     dialects,
 )
 from wonder_customers.dialects.base import Operation
-from wonder_customers.dialects.offline import account_at, mock_origin
+from wonder_customers.dialects.offline import offline_account
 from wonder_customers.testing import GatewayMock, make_customer, make_draft, make_token, no_waits
 from wonder_customers.testing.examples import examples
 from wonder_customers.testing.factories import make_source
 from wonder_customers.testing.mock import MockedGateway
-from wonder_customers.testing.refusals import STATUSES
+from wonder_customers.testing.responses import STATUSES
 
 pytestmark = pytest.mark.anyio
 
@@ -56,7 +56,7 @@ CALLS: dict[Operation, Callable[[CustomerSession[Any], Any], Awaitable[Any]]] = 
 
 
 def offered() -> list[tuple[str, Operation]]:
-    accounts = {gateway: account_at(gateway, mock_origin(gateway)).dialect() for gateway in GATEWAYS}
+    accounts = {gateway: offline_account(gateway).dialect() for gateway in GATEWAYS}
     return [
         (gateway, it) for gateway in GATEWAYS for it in Operation if it not in accounts[gateway].unsupported_operations
     ]
@@ -66,7 +66,7 @@ def offered() -> list[tuple[str, Operation]]:
 async def test_each_operation_is_mocked_in_one_line(gateway: str, operation: Operation) -> None:
     mock = GatewayMock()
     last = getattr(mock.gateway(gateway), operation)()
-    source = make_source(account_at(gateway, mock_origin(gateway)))
+    source = make_source(offline_account(gateway))
     async with mock.gateway(gateway).session() as session:
         record = await CALLS[operation](session, source)
     assert last.call_count == 1
@@ -106,7 +106,7 @@ async def test_changes_of_tokens_appear_in_the_response(gateway: str) -> None:
     """At Paydock, tokens are part of the customer."""
     mock = GatewayMock()
     token = "0f8fad5b-d9cb-469f-a165-70867728950e"
-    source = make_source(account_at(gateway, mock_origin(gateway)))
+    source = make_source(offline_account(gateway))
     assert source is not None
     async with mock.gateway(gateway).session() as session:
         mock.gateway(gateway).list_payment_tokens(state="failed")
@@ -365,7 +365,7 @@ def test_value_of_another_type_is_refused(changes: dict[str, str]) -> None:
 
 async def test_message_about_a_request_that_no_helper_mocks() -> None:
     mock = GatewayMock()
-    account = Monri("key", "token", auth="oauth", base_url=mock_origin("monri"))
+    account = Monri("key", "token", auth="oauth", base_url="https://monri.invalid")
     async with CustomerSession(account, transport=mock.transport) as session:
         with pytest.raises(AssertionError, match=r"POST /v2/oauth is not mocked, and no helper of a gateway mocks it"):
             await session.get("c-1")

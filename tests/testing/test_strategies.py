@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wonder_customers import dialects
-from wonder_customers.dialects.offline import account_at, mock_origin
+from wonder_customers.dialects.offline import offline_account
 from wonder_customers.testing import strategies
 
 GATEWAYS = ("wonder", "paydock", "monri")
@@ -14,7 +14,7 @@ GATEWAYS = ("wonder", "paydock", "monri")
 @pytest.mark.parametrize("gateway", GATEWAYS)
 @given(data=st.data())
 def test_drafts_are_valid(gateway: str, data: st.DataObject) -> None:
-    account = account_at(gateway, mock_origin(gateway))
+    account = offline_account(gateway)
     for strategy in (strategies.drafts(), strategies.drafts(gateway)):
         account.dialect().validate(data.draw(strategy))
 

@@ -170,9 +170,9 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
     options.facts(file)
     unsupported: Collection[str] = ()
     if to is not None:
-        from wonder_customers.dialects.offline import account_at, mock_origin  # noqa: PLC0415 - loads slowly
+        from wonder_customers.dialects.offline import offline_account  # noqa: PLC0415 - loads slowly
 
-        unsupported = unsupported_fields(account_at(to, mock_origin(to)))
+        unsupported = unsupported_fields(offline_account(to))
 
     async def inspect() -> tuple[SourceNotes, bool]:
         return await anyio.to_thread.run_sync(_inspected, file, options, unsupported)

@@ -6,7 +6,7 @@ from wonder_customers.dialects import package, simulator
 from wonder_customers.dialects.base import Account
 from wonder_customers.simulator import SimulatedGateway, Store
 
-__all__ = ["account_at", "mock_origin", "offline_simulator"]
+__all__ = ["offline_account", "offline_simulator"]
 
 
 @cache
@@ -16,13 +16,9 @@ def offline_simulator(gateway: str) -> SimulatedGateway:
     return created
 
 
-def mock_origin(gateway: str) -> str:
-    """Return an origin whose host name cannot be resolved."""
-    return f"https://{gateway}.invalid"
-
-
 @cache
-def account_at(gateway: str, origin: str) -> Account:
-    """Return an account with generated credentials and `origin` as its base URL."""
-    account: Account = package(gateway).ACCOUNT.from_environment(offline_simulator(gateway).environment(origin))
+def offline_account(gateway: str, origin: str | None = None) -> Account:
+    """Return an account with generated credentials at `origin`; None for a host whose name cannot be resolved."""
+    variables = offline_simulator(gateway).environment(origin or f"https://{gateway}.invalid")
+    account: Account = package(gateway).ACCOUNT.from_environment(variables)
     return account

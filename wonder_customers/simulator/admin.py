@@ -9,10 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wonder_customers.simulator.app import ADMIN
+from wonder_customers.simulator.app import ADMIN, protected
 from wonder_customers.simulator.faults import Faults
 from wonder_customers.simulator.gateway import json_response, read_body
-from wonder_customers.simulator.request_checks import protected
 from wonder_customers.simulator.store import Store
 
 if TYPE_CHECKING:

@@ -1,7 +1,9 @@
 """The ASGI application that serves all simulated gateways."""
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import wraps
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -10,12 +12,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from wonder_customers._support.loopback import is_loopback
 from wonder_customers.simulator.gateway import SimulatedGateway, json_response
 from wonder_customers.simulator.openapi import openapi_routes
-from wonder_customers.simulator.request_checks import protected
 from wonder_customers.simulator.store import Store
 
 ADMIN = "/_simulator"
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class RawPath:
@@ -29,6 +33,40 @@ class RawPath:
         if scope["type"] == "http":
             scope = {**scope, "path": scope["raw_path"].decode("latin-1").rstrip("/") or "/"}
         await self.app(scope, receive, send)
+
+
+def protected(endpoint: Endpoint) -> Endpoint:
+    """Return an endpoint that responds with status 403 to requests of web pages of other origins."""
+
+    @wraps(endpoint)
+    async def checked(request: Request) -> Response:
+        message = _refusal(request)
+        return await endpoint(request) if message is None else json_response(403, {"message": message})
+
+    return checked
+
+
+def _host_name(header: str) -> str:
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _refusal(request: Request) -> str | None:
+    """Return why the request is refused, or None if it is allowed."""
+    # Another name could resolve to this machine (DNS rebinding).
+    if not is_loopback(_host_name(request.headers.get("host", ""))):
+        return "the Host header must be a loopback address or localhost"
+    own = f"{request.url.scheme}://{request.headers['host']}"
+    if request.headers.get("origin", own) != own or request.headers.get("sec-fetch-site") == "cross-site":
+        return "requests from other origins are not allowed"
+    # A browser sends JSON to another origin only if the server allows this (CORS).
+    if request.method == "POST":
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            return "the Content-Type of a POST must be application/json"
+    return None
 
 
 def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Iterable[Route] = ()) -> Starlette:

@@ -14,10 +14,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from wonder_customers.simulator.app import ADMIN
+from wonder_customers.simulator.app import ADMIN, protected
 from wonder_customers.simulator.faults import injectable
 from wonder_customers.simulator.gateway import json_response
-from wonder_customers.simulator.request_checks import protected
 from wonder_customers.simulator.request_log import INSPECTED, RecordedRequest, RequestLog
 from wonder_customers.simulator.store import Store
 

@@ -1,23 +1,43 @@
-"""OpenAPI documents of the gateways, from the files ``openapi.json`` next to their simulators.
+"""The documented fields and the OpenAPI documents of the gateways.
 
-In the properties of an object, the entry ``"x-fields": "request"`` or ``"x-fields": "customer"`` stands for the schemas
+They are in the files ``documented_fields.json`` and ``openapi.json`` next to the simulators. In an OpenAPI document,
+the entry ``"x-fields": "request"`` or ``"x-fields": "customer"`` in the properties of an object stands for the schemas
 of the customer's fields.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wonder_customers.simulator.documented_fields import documented_fields, request_properties, response_properties
 from wonder_customers.simulator.gateway import SimulatedGateway, json_response
 
-__all__ = ["document", "openapi_routes"]
+__all__ = ["document", "documented_fields", "openapi_routes"]
+
+_FORMATS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "uuid": {"format": "uuid"},
+    "hex24": {"pattern": "^[0-9a-f]{24}$"},
+    "e164": {"pattern": "^[+][1-9][0-9]{6,14}$"},
+    "alpha-2": {"minLength": 2, "maxLength": 2},
+    "object": {"type": "object"},
+}
+_TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "boolean": {"type": "boolean"},
+    "object": {"type": "object"},
+    "time": {"type": ["string", "null"], "format": "date-time"},
+}
+
+
+@cache
+def documented_fields(module: str) -> dict[str, Any]:
+    """Return the documented fields of the gateway whose simulator is in `module`."""
+    found: dict[str, Any] = orjson.loads((files(module.rpartition(".")[0]) / "documented_fields.json").read_bytes())
+    return found
 
 
 @cache
@@ -40,8 +60,32 @@ def _with_fields(value: Any, module: str) -> Any:
     generated: dict[str, Any] = {}
     if isinstance(table, str):
         fields = documented_fields(module)
-        generated = request_properties(fields) if table == "request" else response_properties(fields)
+        generated = _request_properties(fields) if table == "request" else _response_properties(fields)
     return generated | {name: _with_fields(item, module) for name, item in value.items() if name != "x-fields"}
+
+
+def _request_properties(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON schemas of the customer's fields in a request."""
+    return {name: _request_schema(facts) for name, facts in fields["request"].items() if "." not in name}
+
+
+def _request_schema(facts: Mapping[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    if "enum" in facts:
+        return schema | {"enum": facts["enum"]}
+    if "format" in facts:
+        return {**schema, **_FORMATS[facts["format"]]}
+    shortest = facts.get("min", 1 if facts.get("required") else 0)
+    return schema | {"minLength": shortest, "maxLength": facts.get("max", 255)}
+
+
+def _response_properties(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON schemas of the customer's fields in a response."""
+    return {
+        name: _TYPES.get(kind, {"type": ["string", "null"]})
+        for name, kind in fields["response"]["customer"].items()
+        if kind in {*_TYPES, "string", "e164"}
+    }
 
 
 def openapi_routes(prefix: str, gateways: Iterable[SimulatedGateway]) -> list[Route]:

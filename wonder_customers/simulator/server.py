@@ -262,7 +262,7 @@ class SimulatorServer:
 
     @cached_property
     def certificate_authority(self) -> "CertificateAuthority":
-        """The certificate authority of the https origins, which clients must trust. It requires the extra ``pytest``."""
+        """The certificate authority of the https origins (extra ``pytest``), which clients must trust."""
         from wonder_customers.simulator.tls import CertificateAuthority  # noqa: PLC0415 - for https origins only
 
         return CertificateAuthority(self._host)

@@ -27,7 +27,7 @@ from wonder_customers import dialects
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.base import Account, Call, Dialect, LockCustomer, Operation, Steps
 from wonder_customers.dialects.capabilities import CustomerDeletion, PaymentTokenStorage
-from wonder_customers.dialects.offline import account_at, offline_simulator
+from wonder_customers.dialects.offline import offline_account, offline_simulator
 from wonder_customers.dialects.provided_secrets import with_secrets
 from wonder_customers.errors import (
     AuthenticationError,
@@ -316,7 +316,7 @@ class DialectConformance:
 
     def test_wrong_credentials_raise(self, simulated: CustomerSimulator) -> None:
         """Unknown credentials raise `AuthenticationError`, or `PermissionDeniedError` (Paydock)."""
-        unknown = account_at(self.gateway, simulated.origin)
+        unknown = offline_account(self.gateway, simulated.origin)
         with pytest.raises((AuthenticationError, PermissionDeniedError)):
             self.run(unknown, lambda session: session.check())
 

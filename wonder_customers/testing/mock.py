@@ -11,12 +11,11 @@ from respx.models import AllMockedAssertionError
 
 from wonder_customers.dialects import names
 from wonder_customers.dialects.base import Operation
-from wonder_customers.dialects.offline import account_at, mock_origin, offline_simulator
+from wonder_customers.dialects.offline import offline_account, offline_simulator
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
-from wonder_customers.testing.refusals import STATUSES, refusal_body
-from wonder_customers.testing.responses import MockedResponses
+from wonder_customers.testing.responses import STATUSES, MockedResponses, refusal_body
 from wonder_customers.testing.routes import routes
 
 __all__ = ["GatewayMock", "MockedGateway"]
@@ -159,7 +158,7 @@ class MockedGateway:
 
     def session(self, *, retry: RetryPolicy | None = None) -> CustomerSession[Any]:
         """Return a session that sends requests to the mock, with generated credentials. It is not open yet."""
-        return CustomerSession(account_at(self.name, mock_origin(self.name)), retry=retry, transport=self._transport)
+        return CustomerSession(offline_account(self.name), retry=retry, transport=self._transport)
 
     def _mock(self, operation: Operation, changes: dict[str, Any]) -> respx.Route:
         responses = MockedResponses(self.name, changes, about_token=operation in _ABOUT_TOKENS)
@@ -335,7 +334,7 @@ def _unmocked(request: httpx.Request) -> str:
     for gateway in names():
         helpers: list[str] = []
         template = ""
-        unsupported_operations = account_at(gateway, mock_origin(gateway)).dialect().unsupported_operations
+        unsupported_operations = offline_account(gateway).dialect().unsupported_operations
         for operation in (it for it in Operation if it not in unsupported_operations):
             for route in routes(gateway, operation):
                 if route.match(request.method, url) is not None:

@@ -10,7 +10,7 @@ import orjson
 from attrs import evolve, field, frozen
 
 from wonder_customers.dialects.base import Call, Dialect, LockCustomer, Operation, Steps
-from wonder_customers.dialects.offline import account_at, mock_origin
+from wonder_customers.dialects.offline import offline_account
 from wonder_customers.errors import CallError, ConfigurationError
 from wonder_customers.records import Customer, CustomerPatch, Page, PaymentToken, Response
 from wonder_customers.testing.examples import Example, Examples, ResponseContent, examples
@@ -83,7 +83,7 @@ def _another(token: str) -> str:
 @cache
 def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
     """Return the requests of `operation` in order. Raise `ConfigurationError` if the operation cannot be mocked."""
-    dialect = account_at(gateway, mock_origin(gateway)).dialect()
+    dialect = offline_account(gateway).dialect()
     if operation in dialect.unsupported_operations:
         reason = dialect.unsupported_operations[operation]
         raise ConfigurationError(f"{gateway} does not support {operation}, so it cannot be mocked: {reason}.")
@@ -125,7 +125,7 @@ def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples
         case Operation.LIST:
             steps = dialect.page(1, None)  # a full page, so that its cursor is known
         case Operation.CREATE_PAYMENT_TOKEN:
-            source = make_source(account_at(gateway, mock_origin(gateway)))
+            source = make_source(offline_account(gateway))
             if source is None:
                 raise ConfigurationError(
                     f"{gateway} does not accept any of the payment sources of make_source. Mock the request with"

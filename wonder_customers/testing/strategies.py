@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from wonder_customers.dialects.base import Account
-from wonder_customers.dialects.offline import account_at, mock_origin
+from wonder_customers.dialects.offline import offline_account
 from wonder_customers.records import Customer, CustomerDraft, PaymentToken, Phone
 from wonder_customers.testing.examples import examples
 from wonder_customers.testing.factories import supported_fields
@@ -38,7 +38,7 @@ def drafts(gateway: str | None = None, **fields: st.SearchStrategy[Any]) -> st.S
         gateway: The gateway's name; None for drafts that are valid for all gateways.
         **fields: Custom strategies for fields of the draft.
     """
-    account = None if gateway is None else account_at(gateway, mock_origin(gateway))
+    account = None if gateway is None else offline_account(gateway)
     defaults: dict[str, st.SearchStrategy[Any]] = {
         "reference": references(),
         "name": st.text(_LETTERS, min_size=1, max_size=50),

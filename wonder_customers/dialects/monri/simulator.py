@@ -15,7 +15,6 @@ from wonder_customers.dialects.monri import simulator_digest
 from wonder_customers.dialects.monri.quirks import QUIRKS
 from wonder_customers.simulator import cards
 from wonder_customers.simulator.authentication import AuthenticationReport
-from wonder_customers.simulator.documented_fields import documented_fields
 from wonder_customers.simulator.gateway import (
     GatewayRefusal,
     JsonObject,
@@ -23,6 +22,7 @@ from wonder_customers.simulator.gateway import (
     SimulatedGateway,
     json_response,
 )
+from wonder_customers.simulator.openapi import documented_fields
 from wonder_customers.simulator.quirks import Quirk
 from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
 

@@ -12,8 +12,8 @@ import orjson
 from starlette.responses import Response
 
 from wonder_customers.simulator import cards
-from wonder_customers.simulator.documented_fields import documented_fields
 from wonder_customers.simulator.gateway import GatewayRefusal, JsonObject, ReceivedRequest, json_response
+from wonder_customers.simulator.openapi import documented_fields
 
 MONGODB_ID = re.compile(r"[0-9a-f]{24}")
 DECLINED_CARD = "4242424242420000"

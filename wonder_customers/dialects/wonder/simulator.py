@@ -21,7 +21,6 @@ from wonder_customers.dialects.wonder.simulator_signature import (
 )
 from wonder_customers.simulator import cards
 from wonder_customers.simulator.authentication import AuthenticationReport
-from wonder_customers.simulator.documented_fields import documented_fields
 from wonder_customers.simulator.gateway import (
     GatewayRefusal,
     JsonObject,
@@ -30,6 +29,7 @@ from wonder_customers.simulator.gateway import (
     html_page,
     json_response,
 )
+from wonder_customers.simulator.openapi import documented_fields
 from wonder_customers.simulator.quirks import Quirk
 from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
 

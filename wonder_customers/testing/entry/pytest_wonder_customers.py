@@ -227,21 +227,16 @@ def _session_target(request: pytest.FixtureRequest) -> _SessionTarget:
     """Return the mock, the cassette or the simulator that the test uses."""
     if not {"gateway_mock", "gateway_cassette"}.isdisjoint(request.fixturenames):
         from wonder_customers import dialects  # noqa: PLC0415 - see the module's docstring
-        from wonder_customers.dialects.offline import account_at, mock_origin  # noqa: PLC0415
+        from wonder_customers.dialects.offline import offline_account  # noqa: PLC0415
 
-        def offline(gateway: str) -> Any:
-            return account_at(gateway, mock_origin(gateway))
-
-        base = offline(dialects.names()[0])
+        base = offline_account(dialects.names()[0])
         if "gateway_mock" in request.fixturenames:
-            return _SessionTarget(offline, request.getfixturevalue("gateway_mock").transport, base)
+            return _SessionTarget(offline_account, request.getfixturevalue("gateway_mock").transport, base)
         cassette = request.getfixturevalue("gateway_cassette")
-        recorded = request.config.getoption("record")
-        return _SessionTarget(
-            (lambda gateway: dialects.package(gateway).ACCOUNT.from_environment()) if recorded else offline,
-            lambda: cassette,
-            base,
-        )
+        account: Callable[[str], Any] = offline_account
+        if request.config.getoption("record"):
+            account = lambda gateway: dialects.package(gateway).ACCOUNT.from_environment()  # noqa: E731
+        return _SessionTarget(account, lambda: cassette, base)
     shared = "shared_customer_simulator" in request.fixturenames
     simulated = request.getfixturevalue("shared_customer_simulator" if shared else "customer_simulator")
     return _SessionTarget(simulated.account, None, simulated.account(next(iter(simulated.server.gateways))))
