@@ -1,7 +1,9 @@
 """JSON output and nested values of the commands for single customers."""
 
 import json
+from pathlib import Path
 
+from bulk.customers import write_csv
 from cli.conftest import Command
 from cli.stored_customers import store_customer
 
@@ -33,3 +35,13 @@ def test_get_lists_cards_without_their_numbers(command: Command, server: Simulat
     assert "payment_tokens.0." in out
     assert "4111111111111111" not in out
     assert "1111" in out
+
+
+def test_plan_prints_one_line_of_json(at_simulator: Command, folder: Path) -> None:
+    source = write_csv(folder / "c.csv", 2)
+    source.write_text(f"{source.read_text()},Ada,ada@example.org,\n")
+    code, out, _ = at_simulator("plan", "c.csv", "--to", "monri", "--diff", "--json")
+    found = json.loads(out)
+    assert (code, found["creates"], found["invalid"], out.count("\n")) == (2, 2, 1, 1)
+    assert [(it["row"], it["status"]) for it in found["problems"]] == [(3, "invalid")]
+    assert (found["source_changes"]["footers"], "example.com" in out) == (0, False)

@@ -249,7 +249,7 @@ def test_source_behind_a_link_is_resumed_under_the_name_of_the_link(
         assert code == FAILED, err
         assert f"The reasons are in {source}.monri.failed.jsonl" in err
         code, out, err = at_simulator("verify", journal, *again)
-        assert (code, " equal " in out, err) == (SUCCESS, True, ""), out
+        assert (code, " equal " in out, err) == (FAILED, True, ""), out
         assert at_simulator("retry-failed", journal, *again)[0] == FAILED
 
 

@@ -1,5 +1,6 @@
 """``verify``: sources that changed, migrations, removed customers."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,30 @@ def test_verify_shows_why_a_row_cannot_be_read(at_simulator: Command, folder: Pa
     found = " ".join(out.split())
     assert "row 3, without a reference: invalid: line 4: the row has no reference" in found
     assert "row 4, c-3: invalid: line 5, column email: the value is not an e-mail address" in found
+
+
+@pytest.mark.parametrize("gateway", names())
+def test_verify_fails_if_emptied_cells_cannot_be_sent(
+    gateway: str, at_simulator: Command, server: SimulatorServer, folder: Path
+) -> None:
+    source, journal = write_csv(folder / "c.csv", 2), f"c.csv.{gateway}.journal"
+    assert at_simulator("sync", "c.csv", "--to", gateway)[0] == SUCCESS
+    head, first, _ = source.read_text().splitlines()
+    source.write_text(f"{head}\n{first}\nc-1{',' * head.count(',')}\n")
+    server.faults.add("server_error", times=None, gateway=gateway, status=400)  # Monri and Paydock: no invalid row
+    assert at_simulator("sync", "c.csv", "--to", gateway)[0] == FAILED
+    server.faults.clear()
+    code, out, _ = at_simulator("verify", journal, "--json")
+    found = json.loads(out)
+    expected = "invalid" if gateway == "wonder" else "failed"
+    assert (code, found["counts"], found["wrong"]) == (FAILED, {"equal": 1, expected: 1}, 0)
+    assert [(it["number"], it["result"]) for it in found["findings"]] == [(2, expected)]
+
+
+def test_verify_says_that_a_deleted_customer_may_keep_its_reference(at_simulator: Command, folder: Path) -> None:
+    write_csv(folder / "c.csv", 2)
+    assert at_simulator("sync", "c.csv", "--to", "monri")[0] == SUCCESS
+    _, out, _ = at_simulator("get", "monri", "--reference", "c-1", "--json")
+    assert at_simulator("delete", "monri", json.loads(out)["id"])[0] == SUCCESS
+    code, _, err = at_simulator("verify", "c.csv.monri.journal")
+    assert (code, "give it another reference" in err) == (FAILED, True)

@@ -28,13 +28,16 @@ from wonder_customers.session import CustomerSession
 
 __all__ = ["Finding", "Verification", "verify", "wilson"]
 
-Result = Literal["equal", "normalized", "different", "missing", "ambiguous", "invalid", "unsent", "removed", "present"]
+Result = Literal[
+    "equal", "normalized", "different", "missing", "ambiguous", "invalid", "failed", "unsent", "removed", "present"
+]
 """``normalized``: equal after normalisation, such as of the case of an e-mail address. ``invalid``: the row
-cannot be sent. ``unsent``: not applied according to the journal, or a repeated reference. ``removed``
+cannot be sent. ``failed``: the row failed when it was last sent, according to the journal. ``unsent``: not applied
+according to the journal, or a repeated reference. ``removed``
 and ``present``: a customer that was removed because it is missing from the source; the gateway does not have it
 (``removed``) or still has it (``present``)."""
 
-_LEFT_OUT: Final = frozenset({"invalid", "unsent"})
+_LEFT_OUT: Final = frozenset({"invalid", "failed", "unsent"})
 _RIGHT: Final = frozenset({"equal", "normalized", "removed"})
 
 MOST_FINDINGS = 1000
@@ -245,7 +248,8 @@ class _Comparison:
         self._invalid.discard(first or 0)  # this row is the first valid row with the reference
         entry = None if self.find is None else self.find([reference]).get(reference)
         if self.find is not None and (entry is None or entry.state in {"failed", "held", "removed"}):
-            return Finding(row.number, reference, "unsent")
+            failed = entry is not None and entry.state == "failed"
+            return Finding(row.number, reference, "failed" if failed else "unsent")
         recorded = None if entry is None else entry.fields
         cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, journaled=False)
         changed = bool(cells.cleared) or self._changed(draft if self.empty == "own" else cells.draft, entry)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import anyio.to_thread
 import orjson
+from attrs import asdict
 from rich.table import Table
 
 from wonder_customers._support.counted import counted
@@ -41,6 +42,7 @@ from wonder_customers.errors import ConfigurationError
 MOST_SHOWN = 20
 _RESULTS: Final = {
     "normalized": "equal after normalisation",
+    "failed": "failed, so not compared",
     "unsent": "not confirmed, so not compared",
     "removed": "removed, as expected",
     "present": "removed, but present at the gateway",
@@ -66,6 +68,7 @@ def show_plan(
     look_up: int,
     diff: bool = False,
     save: Path | None = None,
+    json: bool = False,
 ) -> int:
     """Print what a job would do, and return the exit code."""
     how: dict[str, Any] = {"journal": journal, "options": options, "look_up": look_up, "diff": diff}
@@ -79,6 +82,10 @@ def show_plan(
             return await save_plan(save, session, rows, source=about, **how)
 
     found = runtime.run(make_plan)
+    failed = found.invalid or found.duplicates or not found.adds_up or found.missing_from_source.problem is not None
+    if json:
+        json_line(_plan_facts(found))
+        return FAILED if failed else SUCCESS
     print_fields(found.notes)
     _print_counts(
         "Plan (nothing was changed at the gateway)",
@@ -122,8 +129,16 @@ def show_plan(
             f"The plan was written to {save}. To carry out the plan, run `sync` with the same options and --approved"
             f" {as_argument(save)}"
         )
-    failed = found.invalid or found.duplicates or not found.adds_up or found.missing_from_source.problem is not None
     return FAILED if failed else SUCCESS
+
+
+def _plan_facts(found: Plan) -> dict[str, Any]:
+    """Return a plan as JSON values."""
+    kept = asdict(found, filter=lambda it, _: it.name not in {"problems", "notes"})
+    problems = [
+        {"row": it.number, "reference": it.reference, "status": it.status, "reason": it.reason} for it in found.problems
+    ]
+    return {**kept, "seconds": found.seconds, "problems": problems, "source_changes": found.notes.as_dict()}
 
 
 def _show_clears(found: Plan) -> None:
@@ -273,6 +288,7 @@ def show_verification(
     *,
     sample: int | None,
     rate: float | None,
+    json: bool,
 ) -> int:
     """Compare the customers of `owner` with the source, and return the exit code."""
 
@@ -287,6 +303,10 @@ def show_verification(
             return await verify(session, rows, journal=journal, options=options, sample=sample)
 
     found = runtime.run(compare)
+    code = FAILED if found.wrong or found.counts["invalid"] or found.counts["failed"] else SUCCESS
+    if json:
+        json_line({**asdict(found), "wrong": found.wrong, "interval": found.interval})
+        return code
     counts = {_RESULTS.get(name, name): count for name, count in found.counts.most_common()}
     absent = found.counts["removed"] + found.counts["present"]
     read = found.checked - absent
@@ -312,10 +332,16 @@ def show_verification(
         # The rows in progress of a run that was killed are missing because they were not sent.
         step = _to_continue(journal, journal.last_run())
         print_message(full if step is None else f"The last run is not finished. {step}", "yellow")
+    if found.counts["missing"]:
+        print_message(
+            "A customer that was deleted at the gateway may still have its reference there, as at Monri. Such a row"
+            " fails: give it another reference, or remove it from the source.",
+            "yellow",
+        )
     if sample is not None:
         low, high = found.interval
         print_line(f"Between {low:.2%} and {high:.2%} of all rows differ (95% confidence).")
-    return FAILED if found.wrong else SUCCESS
+    return code
 
 
 def migration(origin: Account, task: SyncTask, *, accept_losses: bool) -> int:

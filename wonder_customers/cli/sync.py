@@ -40,7 +40,7 @@ from wonder_customers.cli.job_options import (
     Renewed,
 )
 from wonder_customers.cli.job_outputs import default_failed_rows
-from wonder_customers.cli.shared_options import GATEWAYS, POSITIVE, WHOLE
+from wonder_customers.cli.shared_options import GATEWAYS, POSITIVE, WHOLE, Json
 from wonder_customers.cli.source_options import SOURCE, Empty, SourceOptions, print_columns, show_columns
 from wonder_customers.cli.sync_jobs import SyncTask, account, before_sending, empty_journal, journal_path, run
 from wonder_customers.dialects.base import Account
@@ -158,6 +158,7 @@ def plan(
     look_up: Annotated[int, WHOLE, Parameter(help="The maximum number of customers to look up at the gateway.")] = 1000,
     diff: Annotated[bool, Parameter(help="Show the changes to each customer with masked values.")] = False,
     save: Annotated[Path | None, Parameter(help="Save the plan to this new file, for `sync --approved`.")] = None,
+    json: Json = False,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process instead of the gateway.")] = False,
     empty: Empty = "own",
     renewed: Renewed = False,
@@ -178,7 +179,8 @@ def plan(
             check_account(known, owner, renewed=renewed)
         with nullcontext(known) if known or not save else empty_journal(path, to, owner.base_url) as used:
             source = source_of(facts, owner)
-            return show_plan(owner, source, used, options, rate=rate, look_up=look_up, diff=diff, save=save)
+            how: dict[str, Any] = {"rate": rate, "look_up": look_up, "diff": diff, "save": save, "json": json}
+            return show_plan(owner, source, used, options, **how)
 
 
 @commands.command
@@ -221,7 +223,7 @@ def retry_failed(
 
 
 @commands.command
-def status(journal: JournalFile, /, *, json: Annotated[bool, Parameter(help="Print JSON.")] = False) -> int:
+def status(journal: JournalFile, /, *, json: Json = False) -> int:
     """Show the last run of a journal and the number of rows in each state, also during a run."""
     return show_status(Journal.existing(journal), json=json)
 
@@ -271,6 +273,7 @@ def verify(
     sample: Annotated[
         int | None, POSITIVE, Parameter(help="Compare only this number of rows, chosen at random.")
     ] = None,
+    json: Json = False,
     rate: Rate = None,
     again: AgainOptions = AgainOptions(),
 ) -> int:
@@ -289,7 +292,7 @@ def verify(
         source = source_of(facts, owner)
     options = Options(empty=facts["empty"], workers=facts["workers"])
     per_second = RateOptions(rate=rate).per_second() or facts["rate"]
-    return show_verification(owner, source, opened, options, sample=sample, rate=per_second)
+    return show_verification(owner, source, opened, options, sample=sample, rate=per_second, json=json)
 
 
 @commands.command
