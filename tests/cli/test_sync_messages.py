@@ -299,14 +299,16 @@ def test_progress_bar_omits_unknown_values() -> None:
     assert progress._format_facts(facts) == "7 rows · 0/s · 432 failed requests (retried)"
 
 
-def test_plan_and_sync_count_skipped_lines(at_simulator: Command, folder: Path) -> None:
-    (folder / "c.csv").write_text("reference,name\nc-1,Ada\nreference,name\nc-2,Bo\nTotal,\n")
+def test_plan_and_sync_count_skipped_and_incomplete_lines(at_simulator: Command, folder: Path) -> None:
+    (folder / "c.csv").write_text("reference,name,email\nc-1,Ada\nreference,name,email\nTotal,,\nc-2,Bo,bo@example.org")
     for command in ("plan", "sync"):
         code, out, err = at_simulator(command, "c.csv", "--to", "monri")
         shown = f"{out}{err}".replace("\n", " ")
         assert code == 0
         assert "Skipped 1 line after the table, such as a total." in shown
         assert "Skipped 1 line that repeats the column names." in shown
+        assert "1 row has fewer values than columns. The missing values are read as empty cells." in shown
+        assert "1 file ends without a line break. If a file is not complete, its last value may be cut off." in shown
 
 
 @pytest.mark.parametrize("options", [("--unsupported", "metadata"), ("--unsupported", "ignore"), ()])

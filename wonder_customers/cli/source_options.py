@@ -298,3 +298,9 @@ def print_changes(notes: SourceNotes) -> None:
     if notes.repeated_headers:
         lines = counted(notes.repeated_headers, "line that repeats", "lines that repeat")
         print_line(f"Skipped {lines} the column names.")
+    if notes.short_rows:
+        rows = counted(notes.short_rows, "row has", "rows have")
+        print_line(f"{rows} fewer values than columns. The missing values are read as empty cells.")
+    if notes.unended_files:
+        files = counted(notes.unended_files, "file ends", "files end")
+        print_line(f"{files} without a line break. If a file is not complete, its last value may be cut off.")

@@ -173,3 +173,18 @@ def test_damaged_line_is_refused_in_a_query(tmp_path: Path) -> None:
     path.write_bytes(b"reference,name\nc-1,Ada\n\0\0,\n")
     with pytest.raises(ConfigurationError, match="line 3: the row contains NUL characters"):
         list(sources.read(path, query="SELECT * FROM source"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize(
+    ("rows", "short", "unended"),
+    [("1,Ada,x\n", 0, 0), ("1,Ada\n2,Bo,y\n", 1, 0), ("1,Ada,x\n2,Bo,y", 0, 1), ("1,Ada,x\n2,Bo,", 0, 1)],
+)
+def test_missing_values_and_a_missing_line_break_are_counted(
+    rows: str, short: int, unended: int, encoding: str, tmp_path: Path
+) -> None:
+    (tmp_path / "c.csv").write_bytes((HEAD + rows).encode(encoding))
+    reader = sources.read(tmp_path / "c.csv")
+    assert all(row.draft is not None for row in reader)
+    assert (reader.notes.short_rows, reader.notes.unended_files) == (short, unended)
+    assert reader.notes.as_dict()["short_rows"] == short

@@ -286,11 +286,13 @@ def _classified(
             pass
         elif len(values) != width:
             problem = _width_problem(values, width, records)
+            notes.short_rows += problem is None and len(values) < width
         elif not values[-1].strip():
             problem = REMARK if reference is not None and is_remark(values) else None
         elif width > 1:
             problem = _continued(records, identifying)
         yield place, values, reference, problem
+    notes.unended_files += records.original != b"" and not records.original.endswith((b"\n", b"\r"))
 
 
 def _width_problem(values: list[str], width: int, records: CsvRecords) -> str | None:

@@ -52,6 +52,8 @@ class SourceNotes:
         footer_references: The references of these lines, if any. Customers with such a reference are not counted as
             missing from the source.
         repeated_headers: The number of skipped lines that repeat the column names.
+        short_rows: The number of rows with fewer values than columns, whose missing values count as empty cells.
+        unended_files: The number of files whose last line has no line break, so that its last value may be incomplete.
         near_duplicates: The number of references that differ from an earlier reference only in case, in the
             composition of characters or in invisible characters.
         near_duplicate_rows: The row numbers of the first of them: the earlier row and the later row.
@@ -72,6 +74,8 @@ class SourceNotes:
     footers: int = 0
     footer_references: set[str] = field(factory=set)
     repeated_headers: int = 0
+    short_rows: int = 0
+    unended_files: int = 0
     near_duplicates: int = 0
     near_duplicate_rows: list[tuple[int, int]] = field(factory=list)
     mapping: ColumnMapping | None = field(default=None, repr=False)
@@ -157,5 +161,7 @@ class SourceNotes:
             "lost_fields": self.lost,
             "footers": self.footers,
             "repeated_headers": self.repeated_headers,
+            "short_rows": self.short_rows,
+            "unended_files": self.unended_files,
             "near_duplicate_references": self.near_duplicates,
         }
