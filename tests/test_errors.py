@@ -30,6 +30,7 @@ from wonder_customers import (
     NotSentError,
     OutcomeUnknownError,
     Paydock,
+    RateLimitError,
     UnsupportedOperationError,
     Violation,
     WonderCustomersError,
@@ -174,6 +175,12 @@ def test_gateway_errors_keep_the_gateways_details() -> None:
     assert error.fields == {"phone": ("bad", "odd")}
     assert ConflictError("x", ids=["a"]).ids == AmbiguousReferenceError("x", ids=["a"]).ids == ("a",)
     assert InvalidResponseError("x", status=200).status == 200
+
+
+@pytest.mark.parametrize(("wait", "shown"), [(1.23456789, "after 1.2346 s."), (1e300, "later."), (None, "later.")])
+def test_rate_limit_error_shows_a_wait_of_at_most_a_day(wait: float | None, shown: str) -> None:
+    error = RateLimitError("no", retry_after=wait)
+    assert (error.hint, error.retry_after) == (f"Call again {shown}", wait)
 
 
 @pytest.mark.anyio

@@ -361,10 +361,7 @@ class ConflictError(GatewayError):
         """What to do next."""
         if self.operation == "create":
             return "Call upsert to update the existing customer, or use another reference."
-        return (
-            "If the reference is taken, use another reference. If another change of the customer is in progress, call"
-            " again."
-        )
+        return "If the reference is taken, use another. If another change of the customer is in progress, call again."
 
 
 class InvalidRequestError(GatewayError):
@@ -387,7 +384,8 @@ class RateLimitError(GatewayError):
     @property
     def hint(self) -> str:  # type: ignore[override]
         """What to do next."""
-        return "Call again later." if self.retry_after is None else f"Call again after {self.retry_after:g} s."
+        usable = 0 < (self.retry_after or 0) <= 86_400  # at most a day
+        return f"Call again after {self.retry_after:.5g} s." if usable else "Call again later."
 
 
 class GatewayUnavailableError(GatewayError):
