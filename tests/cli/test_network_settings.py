@@ -62,3 +62,20 @@ def test_commands_trust_the_authorities_of_the_environment(
         (folder / "empty.pem").touch()
         code, _, err = at_simulator("get", "monri", "c-1", WONDER_CUSTOMERS_CA_FILE=name, **tls)
         assert (code, "the file that WONDER_CUSTOMERS_CA_FILE names cannot be used: " in err) == (1, True)
+
+
+def test_webhook_is_sent_through_the_proxy_of_the_environment(at_simulator: Command, folder: Path) -> None:
+    (folder / "c.csv").write_text("reference,name\nc-1,Ada Lovelace\n")
+    seen: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        seen.append(peer.request())
+        peer.say(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+
+    words = ("sync", "c.csv", "--to", "monri", "--notify-url", "https://hooks.example/s3cr3t")
+    with RawServer(script) as proxy:
+        code, out, err = at_simulator(*words, WONDER_CUSTOMERS_PROXY=f"http://127.0.0.1:{proxy.port}")
+    assert code == 0
+    assert seen[0].startswith(b"CONNECT hooks.example:443 ")
+    assert "The result could not be sent to --notify-url: the proxy requires" in f"{out}{err}".replace("\n", " ")
+    assert "s3cr3t" not in f"{out}{err}"

@@ -16,7 +16,7 @@ from wonder_customers._support.loopback import is_encrypted_or_loopback
 from wonder_customers.bulk.private_files import replace_private
 from wonder_customers.cli.output import print_message
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.transports import select_transport
+from wonder_customers.transports import select_transport, transport_from_environment
 from wonder_customers.wire import Origin, SignedRequest, Timeouts, Transmission, TransportError
 
 __all__ = ["Monitor", "webhook"]
@@ -109,8 +109,11 @@ async def _post(url: str, body: bytes) -> str | None:
     )
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     request = SignedRequest(origin, "POST", target, headers, body, Timeouts(_WITHIN, _WITHIN, _WITHIN), _WITHIN)
-    transport, _ = select_transport(None, 1)
     transmission, problem = Transmission(), f"no response within {_WITHIN:g} seconds"
+    try:
+        transport, _ = select_transport(transport_from_environment(url, 1), 1)
+    except ConfigurationError as error:
+        return str(error)
     try:
         with anyio.move_on_after(_WITHIN):
             response = await transport.send(request, transmission)

@@ -2,25 +2,21 @@
 
 import os
 import signal
-import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from types import FrameType
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import anyio
 
-from wonder_customers._support.loopback import is_loopback
 from wonder_customers.bulk.sources.running import end_queries
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import SIGNALLED
 from wonder_customers.dialects.base import Account
-from wonder_customers.errors import ConfigurationError
 from wonder_customers.retry import RetryPolicy
-from wonder_customers.secret import Secret
 from wonder_customers.session import CustomerSession
+from wonder_customers.transports import transport_from_environment
 
 __all__ = ["new_session", "run", "run_with_session", "stop_signals"]
 
@@ -69,19 +65,8 @@ def _ending_queries() -> Iterator[None]:
 
 def new_session(account: Account, connections: int = 32, **how: Any) -> CustomerSession[Any]:
     """Return a session that uses the proxy and the certificate authorities that environment variables name."""
-    proxy, authorities = (os.environ.get(f"WONDER_CUSTOMERS_{name}") for name in ("PROXY", "CA_FILE"))
-    proxy = None if is_loopback(urlsplit(account.base_url).hostname or "") else proxy  # such as a simulator
-    if not proxy and not authorities:
-        return CustomerSession(account, max_connections=connections, **how)
-    from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415 - it imports httpx
-
-    try:
-        context = ssl.create_default_context(cafile=authorities) if authorities else None
-    except OSError as error:
-        reason = f"the file that WONDER_CUSTOMERS_CA_FILE names cannot be used: {error.strerror or error}"
-        raise ConfigurationError(reason) from None
-    options: dict[str, Any] = {"ssl_context": context, "proxy": Secret(proxy) if proxy else None}
-    return CustomerSession(account, transport=lambda: HttpxTransport(max_connections=connections, **options), **how)
+    transport = transport_from_environment(account.base_url, connections)
+    return CustomerSession(account, transport=transport, max_connections=connections, **how)
 
 
 def run_with_session(

@@ -1,16 +1,28 @@
 """The transports, which send requests to gateways, and the choice between them."""
 
+import os
+import ssl
 import sys
+from collections.abc import Callable, Mapping
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from types import FunctionType
 from typing import Any
+from urllib.parse import urlsplit
 
+from wonder_customers._support.loopback import is_loopback
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import Secret
 from wonder_customers.transports.network import running_on_asyncio
 from wonder_customers.transports.pool import check_max_connections
 from wonder_customers.wire import Transport
 
-__all__ = ["check_factory", "check_transport", "patched_library", "select_transport"]
+__all__ = [
+    "check_factory",
+    "check_transport",
+    "patched_library",
+    "select_transport",
+    "transport_from_environment",
+]
 
 
 def check_transport(transport: Any, max_connections: int) -> None:
@@ -79,6 +91,31 @@ def select_transport(transport: Any, max_connections: int) -> tuple[Transport, s
         made.reaches_origin = pooled  # others, such as MockTransport, do not open connections
         return made, f"HttpxTransport over {type(transport).__name__}"
     return _default(max_connections) if transport is None else (transport, type(transport).__name__)
+
+
+def transport_from_environment(
+    url: str, max_connections: int, variables: Mapping[str, str] = os.environ
+) -> Callable[[], Transport] | None:
+    """Return a function that returns the transport for `url` with the proxy and the authorities of the environment.
+
+    None if the environment has neither. Only the command line and the workers of its jobs use these variables.
+
+    Raises:
+        ConfigurationError: The file of the authorities cannot be used.
+    """
+    proxy, authorities = (variables.get(f"WONDER_CUSTOMERS_{name}") for name in ("PROXY", "CA_FILE"))
+    proxy = None if is_loopback(urlsplit(url).hostname or "") else proxy  # such as a simulator
+    if not proxy and not authorities:
+        return None
+    from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415 - it imports httpx
+
+    try:
+        context = ssl.create_default_context(cafile=authorities) if authorities else None
+    except OSError as error:
+        reason = f"the file that WONDER_CUSTOMERS_CA_FILE names cannot be used: {error.strerror or error}"
+        raise ConfigurationError(reason) from None
+    secret = Secret(proxy) if proxy else None
+    return lambda: HttpxTransport(max_connections=max_connections, ssl_context=context, proxy=secret)
 
 
 def _default(max_connections: int) -> tuple[Transport, str]:

@@ -13,7 +13,7 @@ from backends import TRIO_IN_LONG_TESTS
 from bulk.customers import HEADER, QUICK, AccountFactory, Jobs, collect, journal_rows, line, write_csv
 from bulk.distributed.in_process import InProcessBackend, distribute, left_behind, make_job, until
 
-from wonder_customers import BulkError, ConfigurationError, CustomerSession, Paydock
+from wonder_customers import BulkError, ConfigurationError, CustomerSession, Monri, Paydock
 from wonder_customers.bulk import Journal, Options, Outcome, Source, sync, verify
 from wonder_customers.bulk import report as reports
 from wonder_customers.bulk.distributed.coordinator import WorkerConfig
@@ -248,6 +248,18 @@ async def test_worker_with_wrong_settings_reports_the_reason(wrong: str, jobs: J
         await collect(job)
     assert job.exit_status == ("refused" if wrong == "credentials" else "workers")
     assert jobs.server.store.ledger("monri") == {}
+
+
+@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+async def test_workers_trust_the_authorities_of_their_environment(jobs: Jobs, tmp_path: Path) -> None:
+    write_csv(jobs.source, 3)
+    (tmp_path / "ca.pem").write_text(jobs.server.certificate_authority.pem)
+    variables = {**jobs.server.environment(), "MONRI_BASE_URL": jobs.server.tls()}
+    variables["WONDER_CUSTOMERS_CA_FILE"] = str(tmp_path / "ca.pem")
+    account, path = Monri.from_environment(variables), tmp_path / "tls.journal"
+    job, _ = await make_job(account, "monri", Source(str(jobs.source)), path, variables)
+    await collect(job)
+    assert (job.exit_status, len(jobs.server.store.ledger("monri"))) == ("finished", 3)
 
 
 class DyingWorkers(InProcessBackend):

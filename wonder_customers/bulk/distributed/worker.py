@@ -23,6 +23,7 @@ from wonder_customers.dialects import package
 from wonder_customers.errors import BulkError, ConfigurationError
 from wonder_customers.rate_limit import AdaptiveRateLimit, RateLimiter, RequestResult
 from wonder_customers.session import CustomerSession
+from wonder_customers.transports import transport_from_environment
 from wonder_customers.wire import Transmission
 
 __all__ = ["FencedRateLimit", "Worker", "digests_for"]
@@ -107,7 +108,10 @@ class Worker:
         await self._reach(self.coordinator.admit, account_mark(account, digests))
         limit = FencedRateLimit(self.rate_limit or AdaptiveRateLimit())
         connections = max(32, self.options.workers)
-        async with CustomerSession(account, rate_limit=limit, max_connections=connections) as session:
+        transport = transport_from_environment(account.base_url, connections, self.variables)
+        async with CustomerSession(
+            account, transport=transport, rate_limit=limit, max_connections=connections
+        ) as session:
             while True:
                 requested = clock.monotonic()
                 taken = await self._reach(self.coordinator.lease)
