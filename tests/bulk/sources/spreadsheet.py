@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from xml.sax.saxutils import escape
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
-__all__ = ["write_xlsx"]
+__all__ = ["with_parts", "write_xlsx"]
 
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -76,4 +76,14 @@ def write_xlsx(
                 f"xl/worksheets/sheet{number}.xml",
                 xml or f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>{lines}</sheetData>{merges}</worksheet>',
             )
+    return path
+
+
+def with_parts(path: Path, given: dict[str, bytes]) -> Path:
+    """Replace or add parts of a spreadsheet."""
+    with ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()} | given
+    with ZipFile(path, "w", ZIP_DEFLATED) as file:
+        for name, contents in parts.items():
+            file.writestr(name, contents)
     return path

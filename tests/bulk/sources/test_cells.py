@@ -1,13 +1,15 @@
-"""Property: every cell of a table is read as a person sees it, whatever its encoding, quoting and characters."""
+"""Cells: each is read as a person sees it, whatever its encoding, quoting and characters, or refused."""
 
 import csv
 import io
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from unicodedata import normalize
 
 import pytest
+from bulk.sources.read_rows import open_rows, read_draft, read_rows
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -102,26 +104,109 @@ def test_cells_are_read_as_a_person_sees_them(
     data=st.one_of(
         st.binary(max_size=80),
         st.text(st.sampled_from('abé",;\n\r\t{}[]:0123456789.eE+-\\ \0\ufeff'), max_size=80).map(str.encode),
-        st.text(st.sampled_from('reference,name\n"ab1{}[]: '), max_size=60).map(
-            lambda it: b"reference,name\n" + it.encode()
-        ),
+        st.text(st.sampled_from('reference,name\n"ab1{}[]: '), max_size=60).map(lambda it: f"{HEAD}{it}".encode()),
     ),
     name=st.sampled_from(["c.csv", "c.json", "c.jsonl", "c.xlsx", "c.csv.gz"]),
 )
 def test_any_bytes_are_read_or_refused(data: bytes, name: str, tmp_path: Path) -> None:
-    path = tmp_path / name
-    path.write_bytes(data)
-    try:
-        for row in sources.read(path):
+    with suppress(ConfigurationError):
+        for row in open_rows(tmp_path, data, name):
             assert (row.draft is None) != (row.problem is None)
-    except ConfigurationError:
-        pass
 
 
 @pytest.mark.parametrize(("column", "cell"), [("email", "<" + "a@" * 100_000), ("phone", "1" + " " * 200_000 + "x")])
 def test_long_invalid_cell_is_refused_quickly(column: str, cell: str, tmp_path: Path) -> None:
-    (tmp_path / "c.csv").write_text(f"reference,{column}\nr,{cell}\n")
     start = time.process_time()
-    (row,) = sources.read(tmp_path / "c.csv", mapping=ColumnMapping(several="first"))
-    assert row.problem is not None
+    problem = read_draft(tmp_path, f"reference,{column}\nr,{cell}\n", mapping=ColumnMapping(several="first"))
+    assert isinstance(problem, str)
     assert time.process_time() - start < 10  # a quadratic search takes minutes
+
+
+ERRORS = ["#WERT!", "#BEZUG!", "#VALEUR!", "#NAZWA?", "#¡DIV/0!", "#Н/Д", "#N/A", "#SPILL!"]
+LINKS = [
+    "mailto:k@x.test?subject=x",
+    "mailto:k@x.test?subject=A question",
+    "MAILTO: k@x.test",
+    "mailto:k@x.test",
+    "Ada <mailto:k@x.test>",
+    "Ada <k@x.test>",
+    "'k@x.test'",
+    "'Ada' <'k@x.test'>",
+    "k@x.test",
+]
+READ = [
+    *(("email", cell, "k@x.test") for cell in LINKS),
+    *(("email", cell, cell) for cell in ("o'neil@x.test", "ADA@X.TEST")),
+    *(("email", cell, None) for cell in ("N/A", "null", "n.a.", "NaN")),
+    *(("phone", cell, None) for cell in ("-", "N/A", "#REF!")),
+    *(("name", cell, None) for cell in (*ERRORS, "NULL", r"\N", "-", "nan")),
+]
+
+
+@pytest.mark.parametrize(("column", "cell", "value"), READ)
+def test_cell_is_read_without_additions_and_placeholders(
+    column: str, cell: str, value: str | None, tmp_path: Path
+) -> None:
+    draft = read_draft(tmp_path, f"reference,{column},city\n1,{cell},Zagreb\n")
+    assert (getattr(draft, column), draft.address.city) == (value, "Zagreb")
+
+
+@pytest.mark.parametrize("cell", ERRORS)
+def test_error_of_a_spreadsheet_is_not_a_reference(cell: str, tmp_path: Path) -> None:
+    assert read_rows(tmp_path, f"{HEAD}{cell},Ada\n")[0].reference is None
+
+
+SHORTENED = "a spreadsheet shortened this number"
+DECIMALS = "a program added decimals to this number"
+HIDDEN = "a spreadsheet wrote # for a value that is wider than its column; widen it and export again"
+REFUSED = [
+    *(("email", cell, "the value is not an e-mail") for cell in ("none@none", "not an email", "a@x..test", "k@x'y.z")),
+    *(("email", cell, "contains more than one e-mail address") for cell in ("a@x.test;b@x.test", "a@x.test, b@x.test")),
+    *(("phone", cell, "the value is not a phone number") for cell in ("0", "?!", "９１")),
+    *(("phone", cell, SHORTENED) for cell in ("4.5E+12", "3,85912E+11", "385912e11")),
+    *(("reference", cell, SHORTENED) for cell in ("8.52E+11", "1E+15", "3,85913E+11", "1.2345678E7", "1.0E12")),
+    *(
+        ("reference", cell, DECIMALS)
+        for cell in ("1001.0", "1001,00", "1001.0000", "12.00000", "1001.000", "1001,0000")
+    ),
+    *(("address.postcode", cell, SHORTENED) for cell in ("1,00E+04", "1.2345678E7", "1.0E12")),
+    *(("address.postcode", cell, DECIMALS) for cell in ("10000.0", "1001.0000", "12.00000", "1001.000", "1001,0000")),
+    *((it, "########", HIDDEN) for it in ("reference", "name", "email", "phone", "address.postcode", "metadata.since")),
+]
+
+
+@pytest.mark.parametrize(("column", "cell", "words"), REFUSED)
+def test_cell_that_a_program_changed_or_that_is_no_value_is_refused(
+    column: str, cell: str, words: str, tmp_path: Path
+) -> None:
+    reference = "" if column == "reference" else "reference,"
+    data = f'{reference}{column},description\n{"1," if reference else ""}"{cell}",x\n'
+    problem = read_draft(tmp_path, data)
+    assert problem.startswith(f"line 2, column {column}: ")
+    assert words in problem
+    assert cell not in problem
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "12E45678",
+        "1E10",
+        "7e3",
+        "12E4+5",
+        "00E1",
+        "123456789012345678901234",
+        "1.000",
+        "12.001",
+        "1.5",
+        "1.2.3",
+        "123.000",
+    ],
+)
+def test_id_that_looks_like_a_number_is_a_reference(cell: str, tmp_path: Path) -> None:
+    assert read_draft(tmp_path, f"{HEAD}{cell},Ada\n").reference == cell
+
+
+def test_excel_dates_are_kept_as_they_are_written(tmp_path: Path) -> None:
+    draft = read_draft(tmp_path, "reference,metadata.Since,metadata.until\nc-1,45123,01.02.2024\n")
+    assert draft.metadata == {"Since": "45123", "until": "01.02.2024"}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.sources.read_rows import read_drafts
+from bulk.sources.read_rows import QUERY, open_rows, read_drafts, read_rows
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources
@@ -52,19 +52,6 @@ def test_other_encodings_are_refused_with_a_suggestion_and_samples(
     assert f"line 2: {word}" in message
 
 
-@pytest.mark.parametrize(
-    ("name", "data", "expected"),
-    [
-        ("c.csv", b"reference\nm\xe9\x81\n", r"c\.csv is not valid cp1252\."),
-        ("c.csv.gz", gzip.compress(b"reference\nm\xe9\n")[:-9], r"c\.csv\.gz cannot be read: "),
-    ],
-    ids=["undefined byte", "incomplete file"],
-)
-def test_unreadable_file_of_a_query_is_refused(name: str, data: bytes, expected: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=expected):
-        read_drafts(tmp_path, data, name, encoding="cp1252", query="SELECT * FROM source")
-
-
 @pytest.mark.parametrize(("text", "encoding", "word"), FILES)
 @pytest.mark.parametrize("accepted", [True, False])
 def test_named_and_detected_encodings_are_read(
@@ -79,15 +66,13 @@ def test_named_and_detected_encodings_are_read(
     ("encoding", "how", "noted"),
     [("cp1250", "detect", {"c.csv": "cp1250"}), ("cp1250", "cp1250", {}), ("utf-8", "detect", {}), ("utf-8", None, {})],
 )
-@pytest.mark.parametrize("query", [None, "SELECT * FROM source"])
+@pytest.mark.parametrize("query", [None, QUERY])
 def test_detected_encoding_is_noted(
     encoding: str, how: str | None, noted: dict[str, str], query: str | None, tmp_path: Path
 ) -> None:
-    (tmp_path / "c.csv").write_bytes(CROATIAN.encode(encoding))
-    reader = sources.read(tmp_path / "c.csv", encoding=how, query=query)
+    reader = open_rows(tmp_path, CROATIAN.encode(encoding), encoding=how, query=query)
     list(reader)
-    assert reader.notes.encodings == noted
-    assert reader.notes.as_dict()["encodings"] == noted
+    assert reader.notes.encodings == reader.notes.as_dict()["encodings"] == noted
 
 
 def test_column_names_are_read_in_the_named_encoding(tmp_path: Path) -> None:
@@ -110,12 +95,6 @@ def test_words_without_foreign_characters_are_not_shown(tmp_path: Path) -> None:
     assert "385" not in str(caught.value)
 
 
-def test_encoding_is_checked_to_the_end_before_the_first_row(tmp_path: Path) -> None:
-    data = b"reference,name\n" + b"c-1,Ada\n" * 300_000 + b"c-2,Mari\xe6\n"
-    with pytest.raises(ConfigurationError, match=r"is not UTF-8 \(line 300002\)"):
-        names(tmp_path, gzip.compress(data), "c.csv.gz")
-
-
 def test_stray_byte_names_its_line_and_leaves_the_other_lines(tmp_path: Path) -> None:
     data = "reference,name\nc-1,Žofie\nc-2,Ana Mari".encode() + b"\xe6\nc-3,Ada\n" + "c-4,Željko\n".encode()
     assert names(tmp_path, data) == [
@@ -132,17 +111,9 @@ def test_stray_byte_names_its_line_and_leaves_the_other_lines(tmp_path: Path) ->
 
 
 def test_stray_byte_in_the_reference_leaves_the_row_without_one(tmp_path: Path) -> None:
-    path = tmp_path / "c.csv"
-    path.write_bytes("reference,name\nc-1,Žofie\nc-".encode() + b"\xff,Ada\n")
-    rows = list(sources.read(path))
-    assert rows[1].reference is None
-    assert (rows[1].problem or "").startswith("line 3, column reference: the value contains bytes")
-
-
-def test_stray_byte_in_the_column_names_is_refused(tmp_path: Path) -> None:
-    data = b"reference,name,Stra\xdfe\nc-1," + "Žofie\nc-2,Željko\n".encode()
-    with pytest.raises(ConfigurationError, match="line 1: the column names contain bytes that are not valid"):
-        names(tmp_path, data, unknown="ignore")
+    _, row = read_rows(tmp_path, "reference,name\nc-1,Žofie\nc-".encode() + b"\xff,Ada\n")
+    assert row.reference is None
+    assert row.problem.startswith("line 3, column reference: the value contains bytes")
 
 
 @pytest.mark.parametrize("encoding", WIDE)
@@ -154,36 +125,52 @@ def test_utf_16_without_byte_order_mark_and_utf_32_are_named(encoding: str, tmp_
     assert names(tmp_path, data, encoding="detect")[0] == "Ana Marić"
 
 
-def test_text_that_is_cut_off_is_refused_before_the_first_row(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"c\.csv is not valid utf-16 after line \d\. Correct"):
-        names(tmp_path, CROATIAN.encode("utf-16")[:-1])
+BEFORE_THE_FIRST_ROW: dict[str, tuple[str, bytes, dict[str, Any], str]] = {
+    "byte at the end": (
+        "c.csv.gz",
+        gzip.compress(b"reference,name\n" + b"c-1,Ada\n" * 300_000 + b"c-2,Mari\xe6\n"),
+        {},
+        r"is not UTF-8 \(line 300002\)",
+    ),
+    "stray byte in the column names": (
+        "c.csv",
+        b"reference,name,Stra\xdfe\nc-1," + "Žofie\nc-2,Željko\n".encode(),
+        {"unknown": "ignore"},
+        "line 1: the column names contain bytes that are not valid",
+    ),
+    "text that is cut off": (
+        "c.csv", CROATIAN.encode("utf-16")[:-1], {}, r"c\.csv is not valid utf-16 after line \d\. Correct"
+    ),
+    "other byte order mark": (
+        "c.csv", CROATIAN.encode("utf-8-sig"), {"encoding": "cp1250"}, "starts with the byte order mark of utf-8"
+    ),
+    **{
+        f"unknown encoding {it!r}": (
+            "c.csv", CROATIAN.encode(), {"encoding": it}, "is not the name of a text encoding"
+        )
+        for it in ("klingon", "base64", "", "a\0b")
+    },
+    **{
+        f"binary file {number} {how}": ("c.csv", data, how, r"c\.csv is not a text file")
+        for number, data in enumerate((b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"PK\x03\x04\x14\0\0\0\x08\0abc"))
+        for how in ({}, {"unknown": "ignore"}, {"encoding": "detect"})
+    },
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"PK\x03\x04\x14\0\0\0\x08\0abc"])
-@pytest.mark.parametrize("how", [{}, {"unknown": "ignore"}, {"encoding": "detect"}])
-def test_binary_file_is_refused(data: bytes, how: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"c\.csv is not a text file"):
-        names(tmp_path, data, **how)
-
-
-@pytest.mark.parametrize("encoding", ["klingon", "base64", "", "a\0b"])
-def test_unknown_encoding_is_refused(encoding: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="is not the name of a text encoding"):
-        names(tmp_path, CROATIAN.encode(), encoding=encoding)
-
-
-def test_encoding_that_contradicts_the_byte_order_mark_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="starts with the byte order mark of utf-8"):
-        names(tmp_path, CROATIAN.encode("utf-8-sig"), encoding="cp1250")
+@pytest.mark.parametrize("case", BEFORE_THE_FIRST_ROW)
+def test_encoding_is_checked_to_the_end_before_the_first_row(case: str, tmp_path: Path) -> None:
+    name, data, how, words = BEFORE_THE_FIRST_ROW[case]
+    with pytest.raises(ConfigurationError, match=words):
+        open_rows(tmp_path, data, name, **how)
 
 
 def test_second_file_of_a_folder_is_checked_before_the_first_row(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("reference,name\nc-1,Ada\n", encoding="utf-8")
     (tmp_path / "b.csv").write_bytes(CROATIAN.encode("cp1250"))
-    with pytest.raises(ConfigurationError, match=r"b\.csv is not UTF-8"):
-        sources.read(tmp_path)
-    with pytest.raises(ConfigurationError, match=r"b\.csv is not UTF-8"):
-        next(iter(Index(Source(str(tmp_path)))))
+    for use in (sources.read, lambda path: next(iter(Index(Source(str(path)))))):
+        with pytest.raises(ConfigurationError, match=r"b\.csv is not UTF-8"):
+            use(tmp_path)
 
 
 @pytest.mark.parametrize("encoding", ["cp1250", "utf-16-le"])
@@ -229,26 +216,8 @@ def test_utf_8_that_a_program_decoded_wrongly_is_refused(encoding: str, tmp_path
 
 def test_names_that_could_be_utf_8_by_chance_are_read(tmp_path: Path) -> None:
     texts = [
-        "WĘŻYK",
-        "KÓŁKO",
-        "MÍŠA",
-        "BĂŞESCU",
-        "BĚŽEC",
-        "RŮŽA",
-        "ĐŽ",
-        "Haščák",
-        "Đô",
-        "谢小校",
-        "小雪",
-        "王小明",
-        "茅台",
-        "Ві",
-        "Ні",
-        "Łódź",
-        "ÆØÅ",
-        "ŞİŞLİ",
-        "Việt",
-        "Αθήνα",
-    ]
+        "WĘŻYK", "KÓŁKO", "MÍŠA", "BĂŞESCU", "BĚŽEC", "RŮŽA", "ĐŽ", "Haščák", "Đô", "谢小校", "小雪", "王小明", "茅台", "Ві",
+        "Ні", "Łódź", "ÆØÅ", "ŞİŞLİ", "Việt", "Αθήνα",
+    ]  # fmt: skip
     rows = "".join(f"{number},{text}\n" for number, text in enumerate(texts))
     assert names(tmp_path, f"reference,name\n{rows}".encode()) == texts

@@ -1,13 +1,12 @@
 """Columns that belong together: a row uses those of one address, of one name and of one phone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.sources.read_rows import read_drafts, read_rows
-from bulk.sources.test_exports import shown
+from bulk.sources.read_rows import inspected, open_rows, read_draft, read_drafts, read_rows, shown, shown_as
 
-from wonder_customers.bulk import sources
 from wonder_customers.bulk.sources import ColumnMapping
 
 BERLIN = {"address.line1": "Weg 5", "address.city": "Berlin", "address.country": "DE", "address.postcode": "10115"}
@@ -48,9 +47,11 @@ PRESETS = {
 }
 
 
-def values(draft: Any, expected: dict[str, Any]) -> dict[str, Any]:
-    found = shown(draft)
-    return {name: found.get(name) for name in expected}
+def read(folder: Path, header: str, lines: Sequence[str], *, written: bool) -> list[Any]:
+    """Return the drafts, read with or without the mapping that the command `columns` writes."""
+    data = "\n".join([header, *lines])
+    (folder / "c.csv").write_text(data)
+    return read_drafts(folder, data, mapping=inspected(folder / "c.csv") if written else None)
 
 
 @pytest.mark.parametrize("program", PRESETS)
@@ -58,38 +59,23 @@ def values(draft: Any, expected: dict[str, Any]) -> dict[str, Any]:
 def test_row_of_a_known_export_has_one_address(program: str, written: bool, tmp_path: Path) -> None:
     names, start, parts, words = PRESETS[program]
     header = names.format(*(parts.replace("{} ", f"{word} ".lstrip()).replace("{}", word) for word in words))
-    first = f"Weg 5{FIRST}"
-    lines = [f"{start},{first},{SECOND}", f'{start},NULL,"=""""",-,,,,{SECOND}', f"{start},{NONE},{NONE}"]
-    how = written_mapping(tmp_path, header, lines) if written else {}
-    drafts = read_drafts(tmp_path, "\n".join([header, *lines]), **how)
-    assert values(drafts[0], BERLIN | EMPTY) == BERLIN | EMPTY
-    assert values(drafts[1], SAN_FRANCISCO) == SAN_FRANCISCO
-    assert drafts[2].address is None
-
-
-def written_mapping(folder: Path, header: str, lines: list[str]) -> dict[str, Any]:
-    """Return the mapping that the command `columns` writes."""
-    path = folder / "columns.csv"
-    path.write_text("\n".join([header, *lines]))
-    reader = sources.read(path, inspecting=True)
-    list(reader)
-    assert reader.notes.mapping is not None
-    (folder / "mapping.toml").write_text(reader.notes.mapping.to_toml())
-    path.unlink()
-    return {"mapping": sources.ColumnMapping.load(folder / "mapping.toml")}
+    lines = [f"{start},Weg 5{FIRST},{SECOND}", f'{start},NULL,"=""""",-,,,,{SECOND}', f"{start},{NONE},{NONE}"]
+    first, second, third = read(tmp_path, header, lines, written=written)
+    assert shown_as(first, BERLIN | EMPTY) == BERLIN | EMPTY
+    assert shown_as(second, SAN_FRANCISCO) == SAN_FRANCISCO
+    assert third.address is None
 
 
 def test_pair_of_countries_does_not_mix_two_addresses(tmp_path: Path) -> None:
-    drafts = read_drafts(
+    first, second = read_drafts(
         tmp_path,
         "Customer ID,Name,Billing Country,Mailing Street,Mailing City,Mailing Zip,Mailing Country,Phone\n"
         "1,Ada,Germany,Howard St,San Francisco,94105,United States,(415) 555-0123\n"
         "2,Bo,Germany,,,,,030 1234567\n",
     )
-    assert shown(drafts[0])["phone"] == "+14155550123"
-    expected = SAN_FRANCISCO | {"address.line2": None, "address.state": None}
-    assert values(drafts[0], expected) == expected
-    assert (shown(drafts[1])["phone"], drafts[1].address.country) == ("+49301234567", "DE")
+    expected = SAN_FRANCISCO | EMPTY | {"phone": "+14155550123"}
+    assert shown_as(first, expected) == expected
+    assert (shown(second)["phone"], second.address.country) == ("+49301234567", "DE")
 
 
 @pytest.mark.parametrize(
@@ -104,48 +90,62 @@ def test_phone_is_read_in_the_country_of_its_own_address(addresses: str, phone: 
     names = "First Name,Last Name,E-mail Address,Home Phone,Business Street,Business City,Business Country/Region"
     data = f"{names},Home Street,Home City,Home Country/Region\nAda,L,a@x.test,(415) 555-0123,{addresses}\n"
     for unsupported in ([], ["address"]):
-        (draft,) = read_drafts(tmp_path, data, unsupported=unsupported)
-        assert shown(draft)["phone"] == phone
+        assert shown(read_draft(tmp_path, data, unsupported=unsupported))["phone"] == phone
 
 
-def test_columns_without_a_word_belong_to_the_address_that_lacks_them(tmp_path: Path) -> None:
-    (draft,) = read_drafts(tmp_path, "Customer ID,Name,Street,City,Billing Country\n1,Ada,Weg 5,Berlin,Germany\n")
-    assert values(draft, EMPTY | {"address.line1": "Weg 5", "address.country": "DE"})["address.country"] == "DE"
+ONE_ADDRESS: dict[str, tuple[str, dict[str, Any]]] = {
+    "columns without a word belong to the address that lacks them": (
+        "Customer ID,Name,Street,City,Billing Country\n1,Ada,Weg 5,Berlin,Germany",
+        {"address.line1": "Weg 5", "address.city": "Berlin", "address.country": "DE"},
+    ),
+    "columns without a word belong to the only address": (
+        "Customer ID,Name,Physical Address,City,Country,Zip\n1,Ada,Weg 5,Berlin,Germany,10115", BERLIN
+    ),
+    "some columns without a word": (
+        "Customer ID,Name,Physical Address,Physical City,Country,Physical Zip\n1,Ada,Weg 5,Berlin,Germany,10115", BERLIN
+    ),
+    "street of a second address": (
+        "Kundennummer;Straße 1;PLZ 1;Straße 2;PLZ 2\n1;Weg 5;10115;Howard St;94105",
+        {"address.line1": "Weg 5", "address.line2": None, "address.postcode": "10115"},
+    ),
+    "second line of the street": (
+        "Kundennummer;Straße 1;Straße 2\n1;Weg 5;Hof 2", {"address.line1": "Weg 5", "address.line2": "Hof 2"}
+    ),
+    **{
+        f"house number that may be in {it}": (
+            f"id,name,{it},House number,City\n1,Ada,Ilica 1,1,Zagreb", {"address.line1": "Ilica 1"}
+        )
+        for it in ("Address", "Billing Address 1", "Morada", "Indirizzo")
+    },
+    "house number of another address": (
+        "id,name,Street,City,Shipping House number\n1,Ada,Damrak,Delft,1", {"address.line1": "Damrak"}
+    ),
+}  # fmt: skip
 
 
-def test_columns_without_a_word_belong_to_the_only_address(tmp_path: Path) -> None:
-    for names in ("Physical Address,City,Country,Zip", "Physical Address,Physical City,Country,Physical Zip"):
-        (draft,) = read_drafts(tmp_path, f"Customer ID,Name,{names}\n1,Ada,Weg 5,Berlin,Germany,10115\n")
-        assert values(draft, BERLIN) == BERLIN
+@pytest.mark.parametrize("case", ONE_ADDRESS)
+def test_columns_of_one_address_are_used(case: str, tmp_path: Path) -> None:
+    data, expected = ONE_ADDRESS[case]
+    assert shown_as(read_draft(tmp_path, data, unknown="ignore"), expected) == expected
 
 
-def test_columns_of_a_mapping_are_combined_as_they_are_listed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("together", "line1"), [(None, "Howard St"), (True, None)])
+def test_columns_of_a_mapping_are_combined_as_they_are_listed(
+    together: bool | None, line1: str | None, tmp_path: Path
+) -> None:
     data = "reference,Billing Street,Billing City,Home Street,Home City\n1,,Berlin,Howard St,San Francisco\n"
     fields = {
         f"address.{field}": {"first": [f"Billing {name}", f"Home {name}"]}
         for field, name in (("line1", "Street"), ("city", "City"))
     }
-    for together, line1 in ((None, "Howard St"), (True, None)):
-        mapping = sources.ColumnMapping(fields=fields, keep_together=together)
-        (draft,) = read_drafts(tmp_path, data, mapping=mapping)
-        assert (draft.address.line1, draft.address.city) == (line1, "Berlin")
-
-
-def test_street_of_a_second_address_is_not_a_second_line(tmp_path: Path) -> None:
-    data = "Kundennummer;Straße 1;PLZ 1;Straße 2;PLZ 2\n1;Weg 5;10115;Howard St;94105\n"
-    (draft,) = read_drafts(tmp_path, data, unknown="ignore")
-    assert (draft.address.line1, draft.address.line2, draft.address.postcode) == ("Weg 5", None, "10115")
-    (draft,) = read_drafts(tmp_path, "Kundennummer;Straße 1;Straße 2\n1;Weg 5;Hof 2\n")
-    assert (draft.address.line1, draft.address.line2) == ("Weg 5", "Hof 2")
+    draft = read_draft(tmp_path, data, mapping=ColumnMapping(fields=fields, keep_together=together))
+    assert (draft.address.line1, draft.address.city) == (line1, "Berlin")
 
 
 def test_country_of_the_phone_is_counted_once(tmp_path: Path) -> None:
-    path = tmp_path / "c.csv"
-    path.write_text(
-        "First Name,Last Name,E-mail Address,Business Phone,Business Street,Business Country,Home Street,Home Country\n"
-        "Ada,L,a@x.test,030 1234567,Weg 5,Germany,Howard St,United States\n"
-    )
-    reader = sources.read(path)
+    names = "First Name,Last Name,E-mail Address,Business Phone,Business Street,Business Country,Home Street"
+    line = "Ada,L,a@x.test,030 1234567,Weg 5,Germany,Howard St,United States"
+    reader = open_rows(tmp_path, f"{names},Home Country\n{line}\n")
     assert [shown(row.draft)["phone"] for row in reader] == ["+49301234567"]
     assert reader.notes.changes["Business Country", "country"] == 1
 
@@ -169,8 +169,7 @@ NAMES = {
 @pytest.mark.parametrize("written", [False, True])
 def test_row_has_one_name(case: str, written: bool, tmp_path: Path) -> None:
     header, lines, expected = NAMES[case]
-    how = written_mapping(tmp_path, header, lines) if written else {}
-    drafts = read_drafts(tmp_path, "\n".join([header, *lines]), **how)
+    drafts = read(tmp_path, header, lines, written=written)
     assert [it.name or f"{it.first_name} {it.last_name}" for it in drafts] == expected
     assert not any(it.name and (it.first_name or it.last_name) for it in drafts)
 
@@ -192,9 +191,7 @@ PHONES = {
 @pytest.mark.parametrize("written", [False, True])
 def test_parts_of_a_phone_are_joined(line: str, written: bool, tmp_path: Path) -> None:
     header = f"{XERO},MobileNumber,MobileAreaCode,MobileCountryCode"
-    lines = [f"Ada,1,a@x.test,Weg 1,{line}"]
-    how = written_mapping(tmp_path, header, lines) if written else {}
-    (draft,) = read_drafts(tmp_path, "\n".join([header, *lines]), **how)
+    (draft,) = read(tmp_path, header, [f"Ada,1,a@x.test,Weg 1,{line}"], written=written)
     assert (draft.phone and draft.phone.e164()) == PHONES[line]
 
 
@@ -217,20 +214,8 @@ HOUSE_NUMBERS = {
 
 
 @pytest.mark.parametrize("data", HOUSE_NUMBERS)
-def test_house_number_is_joined_with_the_street(data: str, tmp_path: Path) -> None:
-    (draft,) = read_drafts(tmp_path, data)
+@pytest.mark.parametrize("written", [False, True])
+def test_house_number_is_joined_with_the_street(data: str, written: bool, tmp_path: Path) -> None:
+    header, line = data.split("\n")
+    (draft,) = read(tmp_path, header, [line], written=written)
     assert draft.address.line1 == HOUSE_NUMBERS[data]
-    reader = sources.read(tmp_path / "c.csv", inspecting=True)
-    assert [row.draft for row in sources.read(tmp_path / "c.csv", mapping=reader.notes.mapping)] == [draft]
-
-
-@pytest.mark.parametrize("name", ["Address", "Billing Address 1", "Morada", "Indirizzo"])
-def test_house_number_is_not_joined_with_an_address_that_may_contain_it(name: str, tmp_path: Path) -> None:
-    (draft,) = read_drafts(tmp_path, f"id,name,{name},House number,City\n1,Ada,Ilica 1,1,Zagreb", unknown="ignore")
-    assert draft.address.line1 == "Ilica 1"
-
-
-def test_house_number_of_another_address_is_not_joined(tmp_path: Path) -> None:
-    data = "id,name,Street,City,Shipping House number\n1,Ada,Damrak,Delft,1"
-    (draft,) = read_drafts(tmp_path, data, unknown="ignore")
-    assert draft.address.line1 == "Damrak"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from bulk.sources.read_rows import read_drafts, read_rows
+from bulk.sources.read_rows import QUERY, inspected, open_rows, read_draft, read_drafts, read_rows
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources
@@ -42,20 +42,23 @@ ENVELOPES: dict[str, Any] = {
 }
 
 
+def parquet(path: Path) -> Path:
+    """Copy a JSON file to a Parquet file, and return its path."""
+    duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (FROM '{path}') TO '{path.with_suffix('.parquet')}'")
+    return path.with_suffix(".parquet")
+
+
 @pytest.mark.parametrize(("rows", "mapping"), [(ROWS, None), (MAPPED, MAPPING)], ids=["named", "mapped"])
 @pytest.mark.parametrize("kind", ["query", "parquet"])
 def test_structures_are_read_like_objects(
     rows: list[dict[str, Any]], mapping: dict[str, str] | None, kind: str, tmp_path: Path
 ) -> None:
-    duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
     expected = read_rows(tmp_path, json.dumps(rows), "c.json", mapping=mapping)
     assert [row.problem for row in expected] == [None] * len(rows)
-    path, query = tmp_path / "c.json", "SELECT * FROM source"
-    if kind == "parquet":
-        with duckdb.connect() as connection:
-            connection.execute(f"COPY (FROM '{path}') TO '{tmp_path / 'c.parquet'}'")
-        path = tmp_path / "c.parquet"
-    source = Source(str(path), mapping or {}, query=query if kind == "query" else None)
+    path = parquet(tmp_path / "c.json") if kind == "parquet" else tmp_path / "c.json"
+    source = Source(str(path), mapping or {}, query=QUERY if kind == "query" else None)
     assert [row.draft for row in source.read()] == [row.draft for row in expected]
     assert [row.draft for part in Index(source, 1) for row in part.read()] == [row.draft for row in expected]
 
@@ -75,9 +78,24 @@ def test_message_about_nested_rows_has_a_command_that_extracts_them(
         assert [it.removeprefix("cust-") for it in references if it] == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("rows", [MAPPED, MAPPED[:1]])
-def test_message_about_an_object_says_how_its_values_are_mapped(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"'attributes.who' is an object: map its values with .*\.KEY'"):
+OBJECT = r"'attributes.who' is an object: map its values with .*\.KEY'"
+REFUSED = {
+    "objects": (MAPPED, OBJECT),
+    "one object": (MAPPED[:1], OBJECT),
+    "name inside an object": (
+        [{"id": "1", "fields": {"name": "Ada", "last_name": "Li"}}], "'fields.name' may be the full name or the first"
+    ),
+    "list of objects": (
+        [{"reference": "1", "name": "Ada", "phones": [{"number": "1"}] * 2}],
+        r"'phones' is a list.* such as the first: jq -c '\.\[\] \| \.phones \|= \.\[:1\]' FILE > customers\.jsonl$",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_message_about_nested_columns_says_how_they_are_read(case: str, tmp_path: Path) -> None:
+    rows, words = REFUSED[case]
+    with pytest.raises(ConfigurationError, match=words):
         read_rows(tmp_path, json.dumps(rows), "c.json")
 
 
@@ -85,17 +103,12 @@ def test_message_about_an_object_says_how_its_values_are_mapped(rows: list[dict[
 def test_inspection_lists_the_values_of_objects(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_text(json.dumps([{**row, "metadata": {"visit": {"day": "1"}}} for row in MAPPED]))
-    if kind == "parquet":
-        duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
-        with duckdb.connect() as connection:
-            connection.execute(f"COPY (FROM '{path}') TO '{tmp_path / 'c.parquet'}'")
-        path = tmp_path / "c.parquet"
+    path = parquet(path) if kind == "parquet" else path
     with closing(sources.read(path, inspecting=True)) as reader:
-        inspected = reader.notes
-    metadata = "metadata.visit" if kind == "json" else "metadata"
-    assert list(inspected.columns) == ["attributes.mail", "attributes.who.first", "id", metadata]
-    assert inspected.mapping is not None
-    mapping = evolve(inspected.mapping, columns={**inspected.mapping.columns, "attributes.mail": "email"})
+        metadata = "metadata.visit" if kind == "json" else "metadata"
+        assert list(reader.notes.columns) == ["attributes.mail", "attributes.who.first", "id", metadata]
+        given: Any = reader.notes.mapping
+    mapping = evolve(given, columns={**given.columns, "attributes.mail": "email"})
     drafts = [row.draft for row in sources.read(path, mapping=mapping)]
     assert [it and (it.reference, it.email, it.metadata) for it in drafts] == [
         (row["id"], row["attributes"]["mail"], {"visit": {"day": "1"}}) for row in MAPPED
@@ -145,7 +158,7 @@ LISTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("case", LISTS)
 def test_objects_and_lists_of_the_interfaces_of_programs_are_read(case: str, tmp_path: Path) -> None:
     row, expected = LISTS[case]
-    (draft,) = read_drafts(tmp_path, json.dumps([row]), "c.json", unknown="ignore")
+    draft = read_draft(tmp_path, json.dumps([row]), "c.json", unknown="ignore")
     at = draft.address
     found = {
         "name": f"{draft.first_name} {draft.last_name}",
@@ -156,40 +169,59 @@ def test_objects_and_lists_of_the_interfaces_of_programs_are_read(case: str, tmp
     assert (draft.reference, found) == ("7", found | expected)
 
 
-def test_name_inside_an_object_beside_a_last_name_may_be_the_first_name(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"'fields.name' may be the full name or the first name"):
-        read_rows(tmp_path, json.dumps([{"id": "1", "fields": {"name": "Ada", "last_name": "Li"}}]), "c.json")
+STATE = {"reference": "1", "state": "disabled"}
+ADDRESSES: dict[str, tuple[dict[str, Any], tuple[str, str | None]]] = {
+    "state of the account": ({**STATE, "address": {"line1": "1", "city": "X"}}, ("X", None)),
+    "state of the account and of the address": (
+        {**STATE, "default_address": {"city": "Austin", "province": "Texas"}}, ("Austin", "Texas")
+    ),
+    "state beside other parts": (
+        {"reference": "1", "address.city": "Perth", "postal_code": "6000", "state": "WA"}, ("Perth", "WA")
+    ),
+    "address inside billing": ({"reference": "1", "billing": {"address": {"city": "Zagreb"}}}, ("Zagreb", None)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ADDRESSES)
+def test_city_and_state_of_an_address_are_read(case: str, tmp_path: Path) -> None:
+    row, expected = ADDRESSES[case]
+    address = read_draft(tmp_path, json.dumps(row), "c.jsonl", unknown="ignore").address
+    assert (address.city, address.state) == expected
 
 
 def test_row_whose_customer_is_an_object_says_how_its_values_are_mapped(tmp_path: Path) -> None:
     data = json.dumps([{"customer": {"id": "1", "name": "Ada"}}])
-    (problem,) = read_drafts(tmp_path, data, "c.json")
     hint = "'customer' is an object: map its values with names such as 'customer.KEY'"
-    assert problem == f"line 1: the row has no reference. {hint}"
-    (draft,) = read_drafts(tmp_path, data, "c.json", mapping={"customer.id": "reference", "customer.name": "name"})
-    assert draft.name == "Ada"
+    assert read_draft(tmp_path, data, "c.json") == f"line 1: the row has no reference. {hint}"
+    mapping = {"customer.id": "reference", "customer.name": "name"}
+    assert read_draft(tmp_path, data, "c.json", mapping=mapping).name == "Ada"
 
 
 @pytest.mark.parametrize("emptied", [[], None])
 def test_emptied_list_is_an_empty_column_of_its_field(emptied: Any, tmp_path: Path) -> None:
-    data = json.dumps([{"reference": "1", "phones": emptied, "emails": emptied, "address": {}, "addresses": emptied}])
-    (tmp_path / "c.json").write_text(data)
-    with closing(sources.read(tmp_path / "c.json")) as reader:
+    row = {"reference": "1", "phones": emptied, "emails": emptied, "address": {}, "addresses": emptied}
+    with closing(open_rows(tmp_path, json.dumps([row]), "c.json")) as reader:
         assert {paths for paths, _ in reader.notes.columns.values()} == {("reference",), ("phone",), ("email",)}
 
 
-@pytest.mark.parametrize("mapping", [{"phones": ""}, {"Phones": "", "phones": ""}])
-def test_list_that_the_mapping_leaves_out_is_not_read(mapping: dict[str, str], tmp_path: Path) -> None:
-    (draft,) = read_drafts(tmp_path, json.dumps([{"reference": "1", "phones": [NUMBER]}]), "c.json", mapping=mapping)
-    assert draft.phone is None
+TWO_LISTS = {"phones": [NUMBER], "phone_numbers": [NUMBER]}
 
 
-def test_message_about_a_list_of_objects_has_a_command_that_keeps_the_first(tmp_path: Path) -> None:
-    rows = json.dumps([{"reference": "1", "name": "Ada", "phones": [NUMBER, NUMBER]}])
-    with pytest.raises(ConfigurationError, match="'phones' is a list") as caught:
-        read_rows(tmp_path, rows, "c.json")
-    command = shlex.split(str(caught.value).partition("such as the first: ")[2])
-    assert command == ["jq", "-c", ".[] | .phones |= .[:1]", "FILE", ">", "customers.jsonl"]
+@pytest.mark.parametrize(
+    ("lists", "how", "phone"),
+    [
+        ({"phones": [NUMBER]}, {"mapping": {"phones": ""}}, None),
+        ({"phones": [NUMBER]}, {"mapping": {"Phones": "", "phones": ""}}, None),
+        (TWO_LISTS, {"unknown": "ignore"}, None),
+        (TWO_LISTS, {"mapping": {"phone_numbers": ""}}, "+385912345678"),
+    ],
+    ids=["left out", "left out twice", "two with the same meaning", "one of two left out"],
+)
+def test_list_that_is_left_out_or_ambiguous_is_not_read(
+    lists: dict[str, Any], how: dict[str, Any], phone: str | None, tmp_path: Path
+) -> None:
+    draft = read_draft(tmp_path, json.dumps([{"reference": "1", "name": "Ada", **lists}]), "c.json", **how)
+    assert (draft.phone and draft.phone.e164()) == phone
 
 
 TABLE = {"reference": ["1", "2", "3"], "name": ["Ada", "Bo", "Cy"]}
@@ -218,62 +250,27 @@ def test_a_later_row_that_contains_only_lists_does_not_end_the_file(tmp_path: Pa
     assert (first.problem, second.problem, third.problem) == (None, "line 2: the row has no reference", None)
 
 
-@pytest.mark.parametrize(
-    ("how", "phone"), [({"unknown": "ignore"}, None), ({"mapping": {"phone_numbers": ""}}, "+385912345678")]
-)
-def test_one_of_two_lists_with_the_same_meaning_is_not_chosen(
-    how: dict[str, Any], phone: str | None, tmp_path: Path
-) -> None:
-    rows = [{"reference": "1", "name": "Ada", "phones": [NUMBER], "phone_numbers": [NUMBER]}]
-    (draft,) = read_drafts(tmp_path, json.dumps(rows), "c.json", **how)
-    assert (draft.phone and draft.phone.e164()) == phone
-
-
 def test_mapping_of_an_inspected_file_reads_keys_that_are_null_or_empty(tmp_path: Path) -> None:
     parts: list[dict[str, Any]] = [
         {"phones": [], "address": None, "tags": None}, {"phones": [NUMBER], "address": {"city": "Zagreb"}, "tags": "a"},
         {"phones": None, "address": {"city": "Split"}, "tags": None},
     ]  # fmt: skip
-    path = tmp_path / "c.json"
-    path.write_text(json.dumps([{"reference": str(it), **part, "shop": None} for it, part in enumerate(parts)]))
-    with closing(sources.read(path, inspecting=True)) as reader:
-        mapping = (list(reader), reader.notes.mapping)[1]
-    expected = [row.draft for row in sources.read(path, unknown="ignore")]
-    assert [it and it.phone and it.phone.e164() for it in expected] == [None, "+385912345678", None]
-    assert [row.draft for row in sources.read(path, mapping=mapping)] == expected
+    rows = [{"reference": str(it), **part, "shop": None} for it, part in enumerate(parts)]
+    expected = read_drafts(tmp_path, json.dumps(rows), "c.json", unknown="ignore")
+    assert [it.phone and it.phone.e164() for it in expected] == [None, "+385912345678", None]
+    mapping = inspected(tmp_path / "c.json")
+    assert read_drafts(tmp_path, json.dumps(rows), "c.json", mapping=mapping) == expected
 
 
-@pytest.mark.parametrize("page", ['{"results": [], "next": null}', '{\n  "meta": {},\n  "data": []\n}'])
-def test_a_page_without_customers_has_no_rows(page: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("page", "rows"),
+    [
+        ('{"results": [], "next": null}', 0),
+        ('{\n  "meta": {},\n  "data": []\n}', 0),
+        ('{"reference": "1", "tags": []}', 1),  # a customer with an empty list
+    ],
+)
+def test_page_without_customers_has_no_rows(page: str, rows: int, tmp_path: Path) -> None:
     (tmp_path / "1.json").write_text(json.dumps({"data": ROWS}))
     (tmp_path / "2.json").write_text(page)
-    assert len(list(sources.read(tmp_path))) == len(ROWS)
-
-
-def test_an_empty_list_of_a_customer_is_not_a_page(tmp_path: Path) -> None:
-    (draft,) = read_drafts(tmp_path, '{"reference": "1", "tags": []}', "c.json", unknown="ignore")
-    assert draft.reference == "1"
-
-
-def test_state_of_an_account_is_not_the_state_of_its_address(tmp_path: Path) -> None:
-    row = {"reference": "1", "state": "disabled", "default_address": {"city": "Austin", "province": "Texas"}}
-    (draft,) = read_drafts(
-        tmp_path,
-        json.dumps({**row, "default_address": None, "address": {"line1": "1", "city": "X"}}),
-        "d.jsonl",
-        unknown="ignore",
-    )
-    assert draft.address.state is None
-    (draft,) = read_drafts(tmp_path, json.dumps(row), "c.jsonl", unknown="ignore")
-    assert (draft.address.city, draft.address.state) == ("Austin", "Texas")
-
-
-def test_state_beside_other_parts_of_the_address_is_its_state(tmp_path: Path) -> None:
-    (draft,) = read_drafts(tmp_path, "reference,address.city,postal_code,state\n1,Perth,6000,WA\n")
-    assert (draft.address.city, draft.address.postcode, draft.address.state) == ("Perth", "6000", "WA")
-
-
-def test_address_inside_billing_is_the_address(tmp_path: Path) -> None:
-    data = json.dumps([{"reference": "c-1", "billing": {"address": {"city": "Zagreb"}}}])
-    (draft,) = read_drafts(tmp_path, data, "c.json", unknown="ignore")
-    assert draft.address.city == "Zagreb"
+    assert len(list(sources.read(tmp_path, unknown="ignore"))) == len(ROWS) + rows

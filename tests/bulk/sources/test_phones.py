@@ -1,10 +1,11 @@
 """Phones of a file: one number is read, and a cell that is not exactly one number is refused."""
 
 from pathlib import Path
+from typing import Any
 
 import phonenumbers
 import pytest
-from bulk.sources.read_rows import read_drafts
+from bulk.sources.read_rows import open_rows, read_draft, read_drafts
 
 from wonder_customers._support.phone_numbers import readings
 from wonder_customers.bulk import sources
@@ -33,6 +34,7 @@ READ = [
     ("00385912345678", Phone(None, "00385912345678")),
     ("385912345678", Phone(None, "385912345678")),
     ("+385 (0)91 234 5678", Phone("+385", "912345678")),
+    ("tel:+385912345678", Phone("+385", "912345678")),
     ("+385 91 234 56 78", Phone("+385", "912345678")),
     ("+49 30 / 123456", Phone("+49", "30123456")),
     ("+49 30 123456-78", Phone("+49", "3012345678")),
@@ -56,29 +58,44 @@ def test_cell_that_is_not_one_phone_is_refused_with_the_reason(
 
 @pytest.mark.parametrize(("text", "phone"), READ)
 def test_one_phone_is_read_as_it_is(text: str, phone: Phone, tmp_path: Path) -> None:
-    assert [draft.phone for draft in read_drafts(tmp_path, f'reference,name,phone\nf-1,Ada,"{text}"\n')] == [phone]
+    assert read_draft(tmp_path, f'reference,name,phone\nf-1,Ada,"{text}"\n').phone == phone
+
+
+@pytest.mark.parametrize(
+    ("text", "country"),
+    [("00385 91 234 5678", "HR"), ("0011 385 91 234 5678", "AU"), ("+385 91 234 5678", "HR")],
+)
+def test_phone_with_an_international_prefix_is_read(text: str, country: str, tmp_path: Path) -> None:
+    assert read_draft(tmp_path, f"reference,phone,country\n1,{text},{country}\n").phone.e164() == "+385912345678"
+
+
+@pytest.mark.parametrize("cell", ["0912345678 0912345679", "385912345678 385912345679", "091234567 098765432"])
+def test_two_phones_separated_by_a_space_are_refused(cell: str, tmp_path: Path) -> None:
+    problem = read_draft(tmp_path, f"reference,phone,country\n1,{cell},HR\n")
+    assert problem.startswith("line 2, column phone: the value has too many digits")
+
+
+def phones(reader: Any) -> list[Phone | None]:
+    return [row.draft and row.draft.phone for row in reader]
 
 
 def test_national_phones_that_stay_unchanged_are_counted_with_a_masked_example(tmp_path: Path) -> None:
     rows = "f-1,091 234 5678,\nf-2,0912345679,\nf-3,12,HR\nf-4,+385912345678,\nf-5,091 234 5670,HR\n"
-    (tmp_path / "c.csv").write_text("reference,phone.number,address.country\n" + rows)
-    reader = sources.read(tmp_path / "c.csv")
-    phones = [row.draft.phone for row in reader if row.draft is not None]
-    assert phones[2:] == [Phone(None, "12"), Phone("+385", "912345678"), Phone("+385", "912345670")]
+    reader = open_rows(tmp_path, f"reference,phone.number,address.country\n{rows}")
+    assert phones(reader)[2:] == [Phone(None, "12"), Phone("+385", "912345678"), Phone("+385", "912345670")]
     assert reader.notes.national == {
         ("phone.number", NO_COUNTRY): (2, "999 999 9999"),
         ("phone.number", NOT_VALID): (1, "99"),
     }
     assert reader.notes.as_dict()["national_phones"][0]["values"] == 2
     reader = sources.read(tmp_path / "c.csv", mapping=sources.ColumnMapping(default_country="HR"))
-    assert [row.draft.phone.number for row in reader if row.draft and row.draft.phone][:2] == ["912345678", "912345679"]
+    assert phones(reader)[:2] == [Phone("+385", "912345678"), Phone("+385", "912345679")]
     assert [reason for _, reason in reader.notes.national] == [NOT_VALID]
 
 
 def test_first_filled_phone_of_several_recognised_columns_is_used(tmp_path: Path) -> None:
     data = "Kundennummer;Telefon;Mobil\n1;+49301234567;+491711234567\n2;;+491711234568\n3;;\n"
-    phones = [draft.phone for draft in read_drafts(tmp_path, data)]
-    assert phones == [Phone("+49", "301234567"), Phone("+49", "1711234568"), None]
+    assert phones(open_rows(tmp_path, data)) == [Phone("+49", "301234567"), Phone("+49", "1711234568"), None]
 
 
 def test_unknown_country_that_is_not_sent_does_not_make_a_row_invalid(tmp_path: Path) -> None:
@@ -109,15 +126,13 @@ def test_number_that_lost_its_plus_never_becomes_another_number(kind: str) -> No
 
 def test_number_with_two_readings_stays_unchanged_and_is_counted(tmp_path: Path) -> None:
     rows = "p1,4915123456789,DE\np2,491701234567,DE\np3,0491 5123456,DE\np4,468123456,SE\n"
-    (tmp_path / "c.csv").write_text("reference,phone,address.country\n" + rows)
-    reader = sources.read(tmp_path / "c.csv")
-    assert [row.draft and row.draft.phone for row in reader] == [
-        Phone("+49", "15123456789"),
-        Phone("+49", "1701234567"),
-        Phone("+49", "4915123456"),
-        Phone(None, "468123456"),
-    ]
+    reader = open_rows(tmp_path, f"reference,phone,address.country\n{rows}")
+    german = [Phone("+49", it) for it in ("15123456789", "1701234567", "4915123456")]
+    assert phones(reader) == [*german, Phone(None, "468123456")]
     assert reader.notes.national == {("phone", AMBIGUOUS): (1, "999999999")}
+    reader = open_rows(tmp_path, "reference,phone.dial_code,phone.number\nf-1,+46,468123456\n")
+    assert phones(reader) == [Phone("+46", "468123456")]
+    assert reader.notes.national == {("phone.number", AMBIGUOUS): (1, "999999999")}
 
 
 CODES = [
@@ -137,26 +152,15 @@ CODES = [
 def test_calling_code_is_sent_once_and_only_with_a_number(
     code: str, number: str, phone: Phone | str | None, tmp_path: Path
 ) -> None:
-    (tmp_path / "c.csv").write_text(f"reference,name,phone.dial_code,phone.number\nf-1,Ada,{code},{number}\n")
-    reader = sources.read(tmp_path / "c.csv")
+    reader = open_rows(tmp_path, f"reference,name,phone.dial_code,phone.number\nf-1,Ada,{code},{number}\n")
     (row,) = reader
     if isinstance(phone, str):
-        assert row.problem is not None
         assert row.problem.startswith("line 2, column phone.number: ")
         assert phone in row.problem
         return
-    assert row.draft is not None
-    assert row.draft.phone == phone
     changed = phone is None or not number.startswith("091")
     column = "phone.number" if number else "phone.dial_code"
-    assert dict(reader.notes.changes) == ({(column, "phone"): 1} if changed else {})
-
-
-def test_number_that_may_repeat_its_calling_code_is_counted(tmp_path: Path) -> None:
-    (tmp_path / "c.csv").write_text("reference,phone.dial_code,phone.number\nf-1,+46,468123456\n")
-    reader = sources.read(tmp_path / "c.csv")
-    assert [row.draft and row.draft.phone for row in reader] == [Phone("+46", "468123456")]
-    assert reader.notes.national == {("phone.number", AMBIGUOUS): (1, "999999999")}
+    assert (row.draft.phone, reader.notes.changes) == (phone, {(column, "phone"): 1} if changed else {})
 
 
 FOREIGN = {
@@ -177,10 +181,6 @@ FOREIGN = {
 def test_mobile_number_of_another_country_without_plus_is_not_a_national_number(
     text: str, country: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "c.csv").write_text(f"reference,name,phone,address.country\nf-1,Ada,{text},{country}\n")
-    reader = sources.read(tmp_path / "c.csv")
-    (row,) = reader
-    assert row.draft is not None
-    assert row.draft.phone is not None
-    assert row.draft.phone == Phone.parse(FOREIGN[text, country] or text)
+    reader = open_rows(tmp_path, f"reference,name,phone,address.country\nf-1,Ada,{text},{country}\n")
+    assert phones(reader) == [Phone.parse(FOREIGN[text, country] or text)]
     assert list(reader.notes.national) == ([] if FOREIGN[text, country] else [("phone", AMBIGUOUS)])
