@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.sources.read_rows import read_draft, read_drafts, read_rows
+from bulk.sources.read_rows import open_rows, read_draft, read_drafts, read_rows
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk.distributed.partition import Index
@@ -113,6 +113,20 @@ def test_untidy_row_is_read_or_refused(case: str, tmp_path: Path) -> None:
     data, found = UNTIDY[case]
     for draft, expected in zip(read_drafts(tmp_path, data), found, strict=True):
         assert expected in draft if isinstance(draft, str) else draft.name == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize(
+    ("rows", "short", "unended"),
+    [("1,Ada,x\n", 0, 0), ("1,Ada\n2,Bo,y\n", 1, 0), ("1,Ada,x\n2,Bo,y", 0, 1), ("1,Ada,x\n2,Bo,", 0, 1)],
+)
+def test_missing_values_and_a_missing_line_break_are_counted(
+    rows: str, short: int, unended: int, encoding: str, tmp_path: Path
+) -> None:
+    reader = open_rows(tmp_path, f"reference,name,description\n{rows}".encode(encoding))
+    assert all(row.draft is not None for row in reader)
+    assert (reader.notes.short_rows, reader.notes.unended_files) == (short, unended)
+    assert reader.notes.as_dict()["short_rows"] == short
 
 
 def test_value_of_more_than_16_megabytes_is_refused(tmp_path: Path) -> None:
