@@ -115,3 +115,17 @@ def test_missing_package_is_reported_with_the_install_command(module: str) -> No
     assert done.stderr == (
         f"wonder-customers: the command line requires {module}. Run: pip install 'wonder-customers[cli]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("sync c.csv --too monri", "`sync` requires --to, and does not have the option --too."),
+        ("sync c.csv --to monri --worker 3", "Unknown option: --worker. Did you mean --workers?"),
+        ("get monri --ref c-1", "Unknown option: --ref. Did you mean --reference?"),
+        ("plan c.csv --to monri --report r.json", "Unknown option: --report. "),
+    ],
+)
+def test_wrong_option_gets_a_similar_name_as_suggestion(words: str, expected: str, command: Command) -> None:
+    code, _, err = command(*words.split())
+    assert (code, expected in err, "Did you" in err) == (1, True, "Did you" in expected), err

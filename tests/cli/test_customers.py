@@ -160,6 +160,19 @@ def test_delete_says_what_happened_to_the_customer(
         assert json.loads(out)["deleted"] is True
 
 
+@pytest.mark.parametrize("gateway", ["monri", "paydock"])
+def test_delete_looks_the_reference_up(command: Command, variables: Variables, gateway: str) -> None:
+    customer = created(gateway, variables, CustomerDraft(reference="by ref/1", name="Ada"))
+    words = ("delete", gateway, "--reference", "by ref/1")
+    code, out, _ = command(*words, "--json", env=variables)
+    assert (code, json.loads(out)["id"]) == (0, customer.id)
+    assert command(*words, env=variables)[0] == 2  # an earlier deletion
+    code, _, err = command(*words, customer.id, env=variables)
+    assert (code, "`delete` accepts ID or --reference, not both" in err) == (1, True)
+    code, _, err = command("delete", "wonder", "--reference", "x", env=variables)
+    assert (code, err.endswith("Nothing was sent.\n")) == (1, True)
+
+
 def test_unsupported_operation_is_reported(command: Command, variables: Variables) -> None:
     code, out, err = command("delete", "wonder", "some-id", env=variables)
     assert (code, out) == (1, "")

@@ -12,7 +12,7 @@ from bulk.customers import write_csv
 from cli.conftest import Command, start
 
 from wonder_customers.cli import progress
-from wonder_customers.cli.exit_codes import FAILED, SUCCESS
+from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
 from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -288,6 +288,15 @@ def test_usage_errors(words: list[str], expected: str, terminal: Terminal) -> No
     code, text = terminal.run(*words)
     assert code == 1
     assert expected in text
+
+
+def test_source_instead_of_a_journal_is_refused_with_the_names_of_its_journals(
+    at_simulator: Command, folder: Path
+) -> None:
+    write_csv(folder / "c.csv", 1)
+    assert at_simulator("sync", "c.csv", "--to", "monri")[0] == SUCCESS
+    code, _, err = at_simulator("status", "c.csv")
+    assert (code, err.endswith(" Journals of c.csv: c.csv.monri.journal.\n")) == (USAGE, True), err
 
 
 def test_journal_without_its_key_is_refused(terminal: Terminal) -> None:

@@ -5,11 +5,21 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, CycloptsPanel, Group, MissingArgumentError, Parameter, UnusedCliTokensError
+from cyclopts import (
+    App,
+    CycloptsError,
+    CycloptsPanel,
+    Group,
+    MissingArgumentError,
+    Parameter,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 
 from wonder_customers._support.installed_version import installed_version
 from wonder_customers._support.printable import printable
@@ -105,10 +115,18 @@ def _usage_problem(error: CycloptsError) -> str:
     """Return what is wrong with the arguments."""
     command = "`" + " ".join(error.command_chain or ()) + "`"
     if isinstance(error, MissingArgumentError) and error.keyword is None and error.argument is not None:
-        return f"{command} requires {error.argument.name}."
+        unknown = [it for it in error.unused_tokens or () if it.startswith("-")]
+        also = f", and does not have the option {unknown[0]}" if unknown else ""
+        return f"{command} requires {error.argument.name}{also}."
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         return f"{command} does not accept the argument {error.unused_tokens[0]!r}."
     text = str(error).partition(" Available commands:")[0]  # an incomplete list
+    if isinstance(error, UnknownOptionError):
+        without, _, suggested = text.partition(" Did you mean ")
+        given, name = (error.token.keyword or error.token.value).lstrip("-"), suggested.strip("-?")
+        # cyclopts compares the hyphens too, so that it suggests names that are not similar.
+        if not name.startswith(given) and SequenceMatcher(None, given, name).ratio() < 0.6:
+            text = without
     return f"{text} `plan` shows what `sync` would do." if text == "Unknown option: --dry-run." else text
 
 

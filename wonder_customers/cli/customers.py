@@ -21,19 +21,13 @@ __all__ = ["delete", "get", "list"]
 _FULL_WIDTH: Final = 110
 """The terminal width, in columns, from which a list shows all its columns."""
 
+CustomerId = Annotated[str | None, Parameter(help="The customer's id at the gateway.")]
+CustomerReference = Annotated[str | None, Parameter(help="Your own id for the customer, given instead of ID.")]
 
-def get(
-    gateway: Gateway,
-    id: Annotated[str | None, Parameter(help="The customer's id at the gateway.")] = None,
-    /,
-    *,
-    reference: Annotated[str | None, Parameter(help="Your own id for the customer, given instead of ID.")] = None,
-    json: Json = False,
-) -> None:
+
+def get(gateway: Gateway, id: CustomerId = None, /, *, reference: CustomerReference = None, json: Json = False) -> None:
     """Show one customer, by the gateway's id or by your reference."""
-    if (id is None) == (reference is None):
-        problem = "requires GATEWAY and ID or --reference" if id is None else "accepts ID or --reference, not both"
-        raise ConfigurationError(f"`get` {problem}")
+    _check_one("get", id, reference)
     if id is not None:
         customer = run_with_session(gateway, lambda session: session.get(id))
     else:
@@ -86,26 +80,36 @@ def list(  # noqa: A001 - the name of the command
 
 
 def delete(
-    gateway: Gateway, id: Annotated[str, Parameter(help="The customer's id at the gateway.")], /, *, json: Json = False
+    gateway: Gateway, id: CustomerId = None, /, *, reference: CustomerReference = None, json: Json = False
 ) -> None:
     """Delete (Monri) or archive (Paydock) a customer. Wonder's API has no such operation."""
+    _check_one("delete", id, reference)
     result = "deleted or archived"
 
     async def remove(session: CustomerSession[Any]) -> None:
-        nonlocal result
+        nonlocal result, id
         result = getattr(session.account.dialect(), "deletion_result", result)
-        await session.delete(id)
+        if id is None and "delete" not in session.account.dialect().unsupported_operations:
+            id = (await session.get_by_reference(str(reference))).id  # noqa: A001 - the name of the argument
+        await session.delete(str(id))
 
     try:
         run_with_session(gateway, remove)
     except KeyboardInterrupt:
-        command = f"wonder-customers get {gateway} {quote(id)}"
+        customer = f"--reference {quote(str(reference))}" if id is None else quote(id)
+        command = f"wonder-customers get {gateway} {customer}"
         print_message(f"The customer may have been {result}. To check, run: `{command}`.", "yellow")
         raise
     if json:
         json_line({"gateway": gateway, "id": id, "deleted": True, "result": result})
     else:
         print_message(f"{gateway}: the customer {id} was {result}.")
+
+
+def _check_one(command: str, id: str | None, reference: str | None) -> None:
+    if (id is None) == (reference is None):
+        problem = "requires GATEWAY and ID or --reference" if id is None else "accepts ID or --reference, not both"
+        raise ConfigurationError(f"`{command}` {problem}")
 
 
 def _conditions(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import sqlite3
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from glob import escape
 from itertools import repeat
 from pathlib import Path
 from types import NoneType
@@ -102,7 +103,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise ConfigurationError(f"{path} cannot be used as a journal: {error}.{_advice(error)}") from None
+        raise ConfigurationError(f"{path} cannot be used as a journal: {error}.{_advice(error, path)}") from None
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be used as a journal: {error.strerror} ({error.filename or path}). Check the path and the"
@@ -126,9 +127,13 @@ def writing(path: Path, effect: str) -> Iterator[None]:
         raise BulkError(f"the journal {path} could not be written: {error}. {effect}{_advice(error)}") from None
 
 
-def _advice(error: Exception) -> str:
+def _advice(error: Exception, source: Path | None = None) -> str:
     # Errors of the module itself have no code.
-    return _ADVICE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    found = [] if source is None else sorted(it.name for it in source.parent.glob(f"{escape(source.name)}.*.journal"))
+    if code == sqlite3.SQLITE_NOTADB and source is not None and found:
+        return f" Journals of {source.name}: {', '.join(found)}."
+    return _ADVICE.get(code, "")
 
 
 def check_file(path: Path, *, may_be_new: bool = False) -> None:
