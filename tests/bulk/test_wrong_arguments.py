@@ -104,6 +104,9 @@ async def test_paths_that_cannot_exist_are_refused(tmp_path: Path) -> None:
     journal, path = Journal.open(tmp_path / "j", gateway="monri", endpoint=account.base_url), tmp_path / ("x" * 300)
     with pytest.raises(ConfigurationError, match="cannot be used as a journal: File name too long"):
         Journal.existing(path)
+    for read in (Journal.existing, sources.read, sources.ColumnMapping.load):
+        with pytest.raises(ConfigurationError, match=r"the path 'c\\udcff' is not UTF-8"):
+            read("c\udcff")
     async with CustomerSession(account) as session:
         for it, message in ((path, "cannot be written: File name too long"), ("/", "already exists")):
             with pytest.raises(ConfigurationError, match=message):

@@ -47,6 +47,8 @@ def checked_path(path: str | Path) -> Path:
     check_type("path", path, (str, PathLike), "a str or a Path")
     if "\0" in str(path):
         raise ConfigurationError("path must not contain a null character")
+    if any("\ud800" <= it <= "\udfff" for it in str(path)):
+        raise ConfigurationError(f"the path {str(path)!a} is not UTF-8. Rename the file or its folder.")
     return Path(path)
 
 

@@ -160,6 +160,8 @@ def test_formulas_outside_the_sheet_that_is_read_need_no_results(tmp_path: Path)
         ('table:formula="of:=[.A1]>1" office:value-type="string"><text:p>x</text:p>', ""),
         ('office:value-type="string"><text:p>A<text:tab/>B</text:p>', "tabs or line breaks in cells"),
         ('office:value-type="string"><text:p>A<text:line-break/>B</text:p>', "tabs or line breaks in cells"),
+        ('office:value-type="string" table:number-rows-spanned="2"><text:p>x</text:p>', "cells merged with cells"),
+        ('office:value-type="string" table:number-rows-spanned="1"><text:p>x</text:p>', ""),
     ],
 )
 def test_cells_of_an_ods_file_that_would_be_lost_are_refused(cell: str, lost: str, tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ _LOST = {
         + rb"""\s+office:value-type=)"""
     ): "formulas without results, so their cells would be read as empty",
     re.compile(rb"<text:(?:tab|line-break)\b"): "tabs or line breaks in cells, which would be lost",
+    re.compile(rb"""\stable:number-rows-spanned=["'](?!1["'])"""): "cells merged with cells below them, which would be"
+    " read as empty",
 }
 """The patterns and descriptions of what cannot be read. The result of a formula may be an empty string."""
 _MANY = 50_000_000
