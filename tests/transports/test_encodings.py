@@ -1,12 +1,16 @@
 """Content codings and sizes of response bodies."""
 
 import gzip
+import json
 import zlib
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
+from attrs import evolve
+from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, wonder_customer
+from mock_gateway import ACCOUNTS
 
 from raw_sockets import Peer, RawServer
 from wonder_customers import (
@@ -126,3 +130,44 @@ async def test_write_with_an_incomplete_body_is_sent_again_and_then_refused(kind
                     with pytest.raises(InvalidRequestError, match="an active contract"):
                         await write
     assert len(written) == 4
+
+
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+@pytest.mark.parametrize(
+    ("charset", "codec"),
+    [
+        ("ISO-8859-1", "latin-1"),
+        ('"windows-1250"', "cp1250"),
+        ("utf-16", "utf-16"),
+        ("utf-16", "utf-16-be"),
+        ("UTF-16LE", "utf-16-le"),
+        ("iso-8859-1", "utf-8"),  # the wrong charset
+    ],
+)
+async def test_body_is_read_in_the_charset_of_its_content_type(
+    kind: Callable[..., Any], gateway: str, charset: str, codec: str
+) -> None:
+    customer = {
+        "wonder": wonder_customer(name="Jürgen"),
+        "monri": monri_customer(name="Jürgen"),
+        "paydock": paydock_customer(first_name="Jürgen"),
+    }[gateway]
+    head = f"Content-Type: application/json; Charset={charset}\r\n".encode()
+    body = json.dumps(customer, ensure_ascii=False).encode(codec)
+    with RawServer(serving(head, body, [])) as server:
+        account: Any = ACCOUNTS[gateway]()
+        account = evolve(account, base_url=f"http://127.0.0.1:{server.port}")
+        async with CustomerSession(account, transport=kind, retry=QUICK) as session:
+            found = await session.get(HEX24 if gateway == "paydock" else UUID)
+            assert session.stats().drift == ({} if codec == "utf-8" else {f"{gateway}.(body)": 1})
+    assert "Jürgen" in {found.name, found.first_name}
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-99", "utf-16", "rot13", "utf-7"])
+async def test_body_that_its_charset_does_not_decode_is_refused(kind: Callable[..., Any], charset: str) -> None:
+    head = f"Content-Type: application/json; charset={charset}\r\n".encode()
+    with RawServer(serving(head, BODY.replace(b"r-1", b"\xe9-1"), [])) as server:
+        account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
+        async with CustomerSession(account, transport=kind, retry=QUICK) as session:
+            with pytest.raises(InvalidResponseError):
+                await session.get("c-1")

@@ -20,6 +20,7 @@ from wonder_customers._support.wait_queue import DividedSlots
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.base import AccessToken, Call
 from wonder_customers.dialects.drift import Drift
+from wonder_customers.dialects.json import with_utf8_body
 from wonder_customers.dialects.responses import checked_sender
 from wonder_customers.errors import (
     AuthenticationError,
@@ -308,6 +309,7 @@ class AttemptRunner:
         self, call_context: CallContext, call: Call[Any], response: HttpResponse, request_id: str
     ) -> AttemptResult:
         drift.start()
+        response = with_utf8_body(response)
         found: tuple[Drift, ...] = ()
         try:
             try:

@@ -102,5 +102,6 @@ def _checked_headers(headers: object) -> tuple[Header, ...]:
                 " starts nor ends with a space"
             )
         for place, problem in () if _TRACING.search(name) else find_card_data({name: _MIXED.sub("", value)}):
-            raise ConfigurationError(f"headers: {place or 'a name'} {problem}, which must not be sent")
+            hint = " If it is another number, join it with a letter, such as id-1234." if "number" in problem else ""
+            raise ConfigurationError(f"headers: {place or 'a name'} {problem}, which must not be sent.{hint}")
     return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())

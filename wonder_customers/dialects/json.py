@@ -3,13 +3,24 @@
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
+from attrs import evolve
 
 from wonder_customers.dialects import drift
+from wonder_customers.wire import HttpResponse
 
-__all__ = ["DEPTH", "MOST_VALUES", "UnreadableJsonError", "deeper_than", "parse_json", "parse_source_json"]
+__all__ = [
+    "DEPTH",
+    "MOST_VALUES",
+    "UnreadableJsonError",
+    "deeper_than",
+    "parse_json",
+    "parse_source_json",
+    "with_utf8_body",
+]
 
 DEPTH: Final = 64
 """Maximum number of nested levels in a document."""
@@ -24,11 +35,33 @@ _ESCAPES: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+_OTHER_CHARSET: Final = re.compile(
+    r"""charset\s*=\s*["']?((?:iso-8859-\d+|windows-125\d|utf-16(?:le|be)?)(?![\w-]))""", re.IGNORECASE
+)
 _REPRESENTABLE: Final = range(-(2**63), 2**64)
 
 
 class UnreadableJsonError(ValueError):
     """A JSON document was refused. The message contains no values."""
+
+
+def with_utf8_body(response: HttpResponse) -> HttpResponse:
+    """Return a response whose body is in UTF-8, if it is in the charset of its Content-Type."""
+    found = _OTHER_CHARSET.search(response.headers.get("content-type", ""))
+    if found is None:
+        return response
+    body, charset = response.body, found[1].lower()
+    with suppress(UnicodeDecodeError):
+        if b"\0" not in body:  # JSON in UTF-16 contains null bytes
+            body.decode()
+            return response  # some servers send UTF-8 with another charset
+    if charset == "utf-16" and body.startswith(b"\0"):
+        charset = "utf-16be"
+    with suppress(UnicodeDecodeError, LookupError):  # not every number of ISO 8859 is a character set
+        text = body.decode(charset).removeprefix("\ufeff")
+        drift.report("(body)", "UTF-8", charset)
+        return evolve(response, body=text.encode())
+    return response
 
 
 def parse_json(body: bytes, *, repair: bool = False) -> Any:
