@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import anyio
 import pytest
-from gateway_responses import HEX24, UUID
+import trio
+from gateway_responses import HEX24, UUID, monri_customer
 from mock_gateway import ACCOUNTS, SECRET_KEY, MockGateway, Session, json_response, monri, paydock, read_empty_list
 
 from wonder_customers import (
@@ -94,6 +95,22 @@ async def test_session_cannot_be_opened_twice() -> None:
     with pytest.raises(SessionClosedError, match="opened only once"):
         async with session:
             raise AssertionError("the session must not open")
+
+
+def test_session_works_on_trio_as_a_guest_of_asyncio() -> None:
+    async def use() -> str:
+        async with MockGateway(json_response(200, monri_customer())).session(ACCOUNTS["monri"]()) as session:
+            return (await session.get(UUID)).id
+
+    async def host() -> str:
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[Any] = loop.create_future()
+        trio.lowlevel.start_guest_run(
+            use, run_sync_soon_threadsafe=loop.call_soon_threadsafe, done_callback=result.set_result
+        )
+        return str((await result).unwrap())
+
+    assert asyncio.run(host()) == UUID
 
 
 @EACH_OPERATION

@@ -267,6 +267,8 @@ class CustomerSession(Generic[AnyAccount_co]):
     ) -> Listing:
         """Return the customers as an async iterator. Collect them before you delete any: deletions shift the pages.
 
+        On trio, leave a loop early only inside ``async with session.list() as customers``.
+
         Args:
             limit: Customers per request, 1 to 1000; None for the gateway's default.
             cursor: The `Page.cursor` of an earlier page, to continue after that page; None for the first page.

@@ -39,6 +39,9 @@ async def sleep(seconds: float) -> None:
 def running_loop() -> object:
     """Return an object that identifies the running event loop; None outside of an event loop."""
     # anyio's token works on every event loop, but reading it takes ten times as long, and every call does it.
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():  # perhaps as a guest of asyncio
+        return current_token().native_token
     try:
         return sys.modules["asyncio"].get_running_loop()
     except (KeyError, RuntimeError):
