@@ -1,4 +1,4 @@
-"""Marks that choose the event loops of a test; without one, a test marked ``anyio`` runs on asyncio and on trio."""
+"""Marks that choose the event loops of a test; without one, an asynchronous test runs on asyncio and on trio."""
 
 import pytest
 

@@ -119,7 +119,13 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """Run every test marked ``anyio`` on both event loops."""
+    """Run every asynchronous test on both event loops."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["wonder", "paydock", "monri"])
+def gateway(request: pytest.FixtureRequest) -> str:
+    """Run a test for each gateway."""
     return str(request.param)
 
 

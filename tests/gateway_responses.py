@@ -4,6 +4,7 @@ from typing import Any
 
 UUID = "4b281da4-d145-4233-b957-2018cf9aa0fb"
 HEX24 = "5f0c2f7a9b1e8d00deadbeef"
+IDS = {"wonder": UUID, "paydock": HEX24, "monri": UUID}
 
 
 def wonder_customer(**changes: Any) -> dict[str, Any]:

@@ -23,12 +23,13 @@ Session = CustomerSession[Any]
 SessionCall = Callable[[Session], Awaitable[Any]]
 """A call of a session's method."""
 
-ScriptedResponse = httpx.Response | Callable[[httpx.Request], httpx.Response]
+ScriptedResponse = httpx.Response | Callable[[httpx.Request], httpx.Response] | Any
+"""A response, a function that returns it, its status and body, or the body of a response with HTTP 200."""
 
 
 @cache
-def private_key() -> str:
-    """Return the RSA key that all tests share, because generating one is slow."""
+def private_key(number: int = 0) -> str:
+    """Return an RSA key, which all tests share, because generating one is slow."""
     key = generate_private_key(public_exponent=65537, key_size=2048)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
@@ -80,7 +81,11 @@ class MockGateway:
         if not self.responses:
             raise AssertionError(f"unexpected request: {request.method} {request.url.path}")
         response = self.responses.pop(0)
-        return response(request) if callable(response) else response
+        if callable(response):
+            return response(request)
+        if isinstance(response, httpx.Response):
+            return response
+        return json_response(*response) if isinstance(response, tuple) else json_response(200, response)
 
     @property
     def lines(self) -> list[str]:
@@ -92,8 +97,12 @@ class MockGateway:
         """The parsed JSON bodies of the requests, None for an empty body."""
         return [json.loads(request.content) if request.content else None for request in self.requests]
 
-    def session(self, account: Account, **policy: Any) -> Session:
-        """Return a session connected to this gateway, with one attempt per call unless `policy` changes it."""
+    def session(self, account: Account | str, **policy: Any) -> Session:
+        """Return a session connected to this gateway, with one attempt per call unless `policy` changes it.
+
+        The account may be the name of its gateway.
+        """
+        account = ACCOUNTS[account]() if isinstance(account, str) else account
         retry = RetryPolicy(**{"attempts": 1, "base": 0.0, "throttle_base": 0.0, "confirmation_window": 0.0} | policy)
         return CustomerSession(account, retry=retry, transport=self.transport())
 

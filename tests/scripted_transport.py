@@ -6,11 +6,9 @@ from typing import Any
 import anyio
 import orjson
 from attrs import define, field
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from gateway_responses import monri_customer
 
-from wonder_customers import CustomerDraft, Monri, Paydock, Phone, RetryPolicy, Wonder
+from wonder_customers import CustomerDraft, Monri, Paydock, Phone, RetryPolicy
 from wonder_customers._core.account_state import AccountState
 from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.context import AccountContext
@@ -54,8 +52,15 @@ NO_RESPONSE = no_response(sent=True)
 STALE_CONNECTION = no_response(sent=True, stale=True)
 
 
+class WithoutConnections:
+    """A transport that has nothing to close. A subclass defines `send`."""
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
 @define(eq=False, slots=False)
-class Script:
+class Script(WithoutConnections):
     """A transport that runs its steps in order, and repeats the last one when `endless` is true.
 
     Each request takes `takes` seconds of `clock`.
@@ -82,9 +87,6 @@ class Script:
             return response if isinstance(response, HttpResponse) else await response
         finally:
             self.concurrent -= 1
-
-    async def aclose(self) -> None:
-        """Do nothing."""
 
     def lines(self) -> list[str]:
         """Return the lines of the requests that were sent."""
@@ -174,13 +176,6 @@ def use_real_time(it: Harness) -> Harness:
     it.executor.waits.clock, it.executor.waits.sleep = anyio.current_time, anyio.sleep
     it.executor.order.locks.unconfirmed.clock = anyio.current_time
     return it
-
-
-def wonder_account() -> Wonder:
-    """Return an account with a new RSA key."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return Wonder("d900da8b-6e16-4a85-8a66-05d29ac53f24", key.private_bytes(*form).decode())
 
 
 CREATED = respond(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))

@@ -2,7 +2,8 @@
 
 import traceback
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from error_checks import EACH_GATEWAY, visible_text
+from error_checks import visible_text
 from mock_gateway import APP_ID, private_key
 
 from wonder_customers import ConfigurationError, Monri, Paydock, Secret, Wonder
@@ -67,30 +68,26 @@ def test_credential_of_another_type_is_rejected(place: str, value: Any) -> None:
         ACCOUNT_WITH[place](value)
 
 
-def test_none_is_rejected_as_a_credential() -> None:
-    none: Any = None
-    for kind, given in ((Wonder, (none, private_key())), (Wonder, (APP_ID, none)), (Monri, (none, "t"))):
-        with pytest.raises(ConfigurationError, match=r"not NoneType\. Check the variable|app_id"):
-            kind(*given)
+NONE: Any = None
+BAD_ACCOUNTS: dict[str, tuple[Callable[[], Any], str]] = {
+    "wonder without an id": (lambda: Wonder(NONE, private_key()), "app_id"),
+    "wonder without a key": (lambda: Wonder(APP_ID, NONE), r"not NoneType\. Check the variable"),
+    "monri without a key": (lambda: Monri(NONE, "t"), r"not NoneType\. Check the variable"),
+    "slash in the id": (lambda: Wonder("a/20260101000000", private_key()), "slash"),
+    "paydock without a credential": (Paydock, "exactly one of secret_key and access_token"),
+    "paydock with both": (lambda: Paydock(HIDDEN, access_token=HIDDEN), "exactly one of secret_key and access_token"),
+    **{
+        f"auth {auth!r}": (partial(Monri, HIDDEN, HIDDEN, auth=cast("Any", auth)), "auth must be")
+        for auth in ("basic", "", None, "Digest", ["oauth"])
+    },
+}
 
 
-def test_app_id_with_a_slash_is_rejected() -> None:
-    with pytest.raises(ConfigurationError, match="slash"):
-        Wonder("a/20260101000000", private_key())
-
-
-def test_paydock_requires_exactly_one_credential() -> None:
-    both: dict[str, Any] = {"secret_key": HIDDEN, "access_token": HIDDEN}
-    for given in ({}, both):
-        with pytest.raises(ConfigurationError, match="exactly one of secret_key and access_token") as caught:
-            Paydock(**given)
-        assert HIDDEN not in visible_text(caught.value)
-
-
-def test_monri_rejects_unknown_auth_modes() -> None:
-    for auth in ("basic", "", None, "Digest", ["oauth"]):
-        with pytest.raises(ConfigurationError, match="auth must be"):
-            Monri("key", "token", auth=auth)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("make", "words"), BAD_ACCOUNTS.values(), ids=BAD_ACCOUNTS)
+def test_invalid_account_is_rejected_and_shows_no_credential(make: Callable[[], Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        make()
+    assert HIDDEN not in visible_text(caught.value)
 
 
 def _pem(key: Any, *, encryption: KeySerializationEncryption | None = None, form: str = "PKCS8") -> str:
@@ -150,6 +147,9 @@ BAD_URLS: dict[str, Any] = {
     "http to another machine by address": "http://192.0.2.1/",
     "http to a host that begins with localhost": "http://localhost.evil.example/",
     "http to a host that begins with 127.0.0.1": "http://127.0.0.1.evil.example/",
+    "http to a private address": "http://10.0.0.1/",
+    "http to all addresses": "http://0.0.0.0/",
+    "http to an IPv6 address": "http://[::2]/",
     "user": f"https://user@{HIDDEN}.example/",
     "user and password": f"https://user:{HIDDEN}@gateway.example/",
     "user on loopback": f"http://user:{HIDDEN}@127.0.0.1/",
@@ -185,7 +185,6 @@ ACCOUNT_AT: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@EACH_GATEWAY
 @pytest.mark.parametrize("url", BAD_URLS.values(), ids=BAD_URLS)
 def test_invalid_base_url_is_rejected_and_not_shown(gateway: str, url: Any) -> None:
     with pytest.raises(ConfigurationError, match="base_url") as caught:
@@ -214,7 +213,6 @@ def test_base_url_with_a_path_of_the_documentation_is_rejected(gateway: str, url
         ACCOUNT_AT[gateway](url)
 
 
-@EACH_GATEWAY
 @pytest.mark.parametrize(
     "url",
     [
@@ -236,7 +234,6 @@ def test_base_url_accepts_https_and_loopback_http(gateway: str, url: str) -> Non
     assert ACCOUNT_AT[gateway](url).base_url == url
 
 
-@EACH_GATEWAY
 def test_missing_environment_variables_are_named_and_values_not_shown(gateway: str) -> None:
     for variables in ({}, {"MONRI_MERCHANT_KEY": HIDDEN, "WONDER_PRIVATE_KEY": HIDDEN}):
         with pytest.raises(ConfigurationError, match=f"{gateway.upper()}_") as caught:
@@ -262,7 +259,6 @@ VARIABLES = {
 ACCOUNT_CLASSES: dict[str, Any] = {"wonder": Wonder, "paydock": Paydock, "monri": Monri}
 
 
-@EACH_GATEWAY
 @pytest.mark.parametrize("variables", [None, 5, HIDDEN, [HIDDEN], dict], ids=lambda it: type(it).__name__)
 def test_environment_must_be_a_mapping(gateway: str, variables: Any) -> None:
     with pytest.raises(ConfigurationError, match="mapping of strings, such as") as caught:

@@ -5,13 +5,14 @@ from typing import Any
 import anyio
 import pytest
 from attrs import define
+from backends import ASYNCIO_ONLY
 
 from wonder_customers import AdaptiveRateLimit, RequestResult
 from wonder_customers._support import clock
 from wonder_customers._support.request_meter import RequestMeter
 from wonder_customers.wire import Transmission
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+pytestmark = ASYNCIO_ONLY
 
 
 @define(eq=False)

@@ -100,25 +100,16 @@ def test_every_error_is_exported_by_the_package() -> None:
 
 
 @pytest.mark.parametrize("kind", SHIPPED)
-def test_pickled_error_keeps_all_fields(kind: type[WonderCustomersError]) -> None:
-    error = full(kind)
-    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        again = pickle.loads(pickle.dumps(error, protocol))
-        assert type(again) is kind
-        assert str(again) == str(error)
-        assert again.args == error.args
-        assert vars(again) == vars(error)
-        if kind.__init__ is not WonderCustomersError.__init__:
-            assert vars(again)
-
-
-@pytest.mark.parametrize("kind", SHIPPED)
-def test_copied_error_keeps_fields_and_notes(kind: type[WonderCustomersError]) -> None:
+def test_copied_and_pickled_error_keeps_its_fields_and_notes(kind: type[WonderCustomersError]) -> None:
     error = full(kind)
     error.add_note("row 7")
-    for again in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
-        assert vars(again) == vars(error)
+    pickled = (pickle.loads(pickle.dumps(error, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1))
+    for again in (copy.copy(error), copy.deepcopy(error), *pickled):
+        assert type(again) is kind
+        assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
         assert again.__notes__ == ["row 7"]
+        if kind.__init__ is not WonderCustomersError.__init__:
+            assert len(vars(again)) > 1
 
 
 @pytest.mark.parametrize("kind", CALLS)
@@ -156,15 +147,11 @@ def test_message_of_one_attempt_and_of_an_error_without_facts() -> None:
     assert str(NotFoundError("gone")).startswith("call: gone (0 attempts in 0.00 s). Nothing was applied.")
 
 
-def test_violation_message_names_field_wire_field_and_limit() -> None:
-    assert str(Violation("address.city", "city", "must be text")) == "address.city: must be text"
-    assert str(Violation("address", None, "no such field")) == "address: no such field"
-
-
 def test_invalid_record_error_lists_all_violations_in_order() -> None:
     error = InvalidRecordError("monri", [Violation("a", "A", "x"), Violation("b", None, "y")])
     assert str(error) == "monri does not accept this input: a (sent as A): x; b: y. Nothing was changed."
     assert [it.field for it in error.violations] == ["a", "b"]
+    assert str(Violation("address.city", "city", "must be text")) == "address.city: must be text"
 
 
 def test_gateway_errors_keep_the_gateways_details() -> None:
@@ -183,11 +170,10 @@ def test_rate_limit_error_shows_a_wait_of_at_most_a_day(wait: float | None, show
     assert (error.hint, error.retry_after) == (f"Call again {shown}", wait)
 
 
-@pytest.mark.anyio
 async def test_resolve_looks_up_by_id_before_reference_and_returns_none_if_absent() -> None:
     held = {"status": "approved", "uuid": UUID, "merchant_customer_id": "35"}
-    wire = MockGateway(json_response(200, held), json_response(200, held), json_response(404, {}))
-    async with wire.session(ACCOUNTS["monri"]()) as session:
+    wire = MockGateway(held, held, json_response(404, {}))
+    async with wire.session("monri") as session:
         by_id = OutcomeUnknownError("x", operation="update", id=UUID, reference="35")
         by_reference = OutcomeUnknownError("x", operation="create", reference="35")
         first, second = await session.resolve(by_id), await session.resolve(by_reference)
@@ -200,20 +186,18 @@ async def test_resolve_looks_up_by_id_before_reference_and_returns_none_if_absen
     ]
 
 
-@pytest.mark.anyio
 async def test_resolve_after_token_write_lists_payment_tokens() -> None:
     body = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": [{"_id": "s"}]}}}
-    wire = MockGateway(json_response(200, body))
-    async with wire.session(ACCOUNTS["paydock"]()) as session:
+    wire = MockGateway(body)
+    async with wire.session("paydock") as session:
         found = await session.resolve_payment_tokens(OutcomeUnknownError("x", id=HEX24))
     assert [it.token for it in found] == ["s"]
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("method", ["resolve", "resolve_payment_tokens"])
 async def test_errors_are_resolved_only_with_their_account(method: str) -> None:
     held = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": []}}}
-    wire = MockGateway(json_response(503, None), *[json_response(200, held)] * 5)
+    wire = MockGateway(json_response(503, None), *[held] * 5)
     async with wire.session(Paydock("tenant-a")) as session:
         tenant = session.for_account(Paydock("tenant-b"))
         with pytest.raises(OutcomeUnknownError) as caught:
@@ -233,42 +217,38 @@ async def test_errors_are_resolved_only_with_their_account(method: str) -> None:
         assert await getattr(later, method)(error) is not None
 
 
-@pytest.mark.anyio
 async def test_resolve_without_id_and_reference_raises_and_sends_nothing() -> None:
     wire = MockGateway()
     error = OutcomeUnknownError("x", operation="create")
-    async with wire.session(ACCOUNTS["monri"]()) as session:
+    async with wire.session("monri") as session:
         with pytest.raises(OutcomeUnknownError) as caught:
             await session.resolve(error)
     assert caught.value is error
     assert wire.requests == []
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("method", ["resolve", "resolve_payment_tokens"])
 async def test_resolve_whose_read_fails_raises_the_unconfirmed_write_again(method: str) -> None:
     wire = MockGateway(json_response(503, None))
     error = OutcomeUnknownError("no response arrived", operation="update", applied="unknown", id=UUID)
-    async with wire.session(ACCOUNTS["monri"](), attempts=1) as session:
+    async with wire.session("monri", attempts=1) as session:
         with pytest.raises(OutcomeUnknownError) as caught:
             await getattr(session, method)(error)
     assert caught.value is error
     assert (type(error.__cause__), error.applied) == (GatewayUnavailableError, "unknown")
 
 
-@pytest.mark.anyio
 async def test_resolve_reports_that_several_customers_have_the_reference() -> None:
     page = {"status": 200, "error": None, "resource": {"data": [{"_id": it * 24, "reference": "35"} for it in "ab"]}}
-    wire = MockGateway(json_response(200, page))
-    async with wire.session(ACCOUNTS["paydock"]()) as session:
+    wire = MockGateway(page)
+    async with wire.session("paydock") as session:
         with pytest.raises(AmbiguousReferenceError):
             await session.resolve(OutcomeUnknownError("x", operation="create", reference="35"))
 
 
-@pytest.mark.anyio
 async def test_error_of_a_call_pickles_with_its_history() -> None:
     wire = MockGateway(json_response(503, None), json_response(503, None, X_Request_ID="from-gateway"))
-    async with wire.session(ACCOUNTS["monri"](), attempts=2) as session:
+    async with wire.session("monri", attempts=2) as session:
         with pytest.raises(CallError) as caught:
             await session.get(UUID)
     error = caught.value

@@ -44,8 +44,6 @@ from wonder_customers.events import (
     Waiting,
 )
 
-pytestmark = pytest.mark.anyio
-
 ROUTE = "/v2/customers/{uuid}"
 REFERENCE_ROUTE = "/v2/merchants/customers/{merchant_customer_id}"
 

@@ -19,8 +19,6 @@ from wonder_customers.testing.simulated import CustomerSimulator
 from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
-pytestmark = pytest.mark.anyio
-
 GATEWAYS = ("wonder", "paydock", "monri")
 
 
@@ -38,7 +36,6 @@ async def _probe(account: Account, **options: Any) -> ProbeReport:
         return await probe(session, **options)
 
 
-@pytest.mark.parametrize("gateway", GATEWAYS)
 async def test_probe_finds_no_difference_in_the_documented_gateway(
     gateway: str, customer_simulator: CustomerSimulator
 ) -> None:
@@ -89,7 +86,6 @@ async def test_probe_reports_the_enabled_quirk(gateway: str, quirk: str, custome
     assert report.failed == {}
 
 
-@pytest.mark.parametrize("gateway", GATEWAYS)
 async def test_probe_with_all_quirks_cleans_up_and_reports_shapes_and_no_values(
     gateway: str, customer_simulator: CustomerSimulator
 ) -> None:
@@ -116,7 +112,6 @@ async def test_account_outside_of_the_sandbox_is_refused_before_a_request(
             await probe(session)
 
 
-@pytest.mark.parametrize("gateway", GATEWAYS)
 async def test_production_probe_sends_reads_only(gateway: str, customer_simulator: CustomerSimulator) -> None:
     async with customer_simulator.session(gateway) as session:
         await probe(session)
@@ -154,7 +149,6 @@ def test_command_prints_the_checks_and_writes_the_report(
     assert run(["probe", "paydock"]) == 1
 
 
-@pytest.mark.parametrize("gateway", GATEWAYS)
 @pytest.mark.parametrize(
     "body",
     [None, [], [None], 5, {"data": None}, {"data": {"customer": None, "payment_tokens": 1}}, {"resource": None}],
@@ -178,7 +172,6 @@ def test_refused_second_create_at_wonder_is_not_reported_as_another_customer() -
     assert check.see(seen) == "HTTP 400, read as InvalidRequestError"
 
 
-@pytest.mark.parametrize("gateway", GATEWAYS)
 def test_checks_name_facts_of_the_gateways_page(gateway: str) -> None:
     name = dialects.package(gateway).__name__
     assert {check.fact for check in GatewayChecks.of(name).checks} <= {fact.name for fact in facts_of(name)}

@@ -18,8 +18,6 @@ from wonder_customers._support import clock
 from wonder_customers.rate_limit import spacing
 from wonder_customers.wire import Transmission
 
-pytestmark = pytest.mark.anyio
-
 
 @define(eq=False)
 class VirtualTime:

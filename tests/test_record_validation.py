@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from attrs import fields_dict
-from error_checks import EACH_GATEWAY, invalid_record_error, visible_text
+from error_checks import invalid_record_error, visible_text
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS
 
@@ -80,8 +80,6 @@ EVERYTHING_WRONG = {
 }
 
 
-@EACH_GATEWAY
-@pytest.mark.anyio
 async def test_invalid_draft_lists_every_violation(gateway: str) -> None:
     for name in ("create", "upsert"):
         error = await invalid_record_error(gateway, lambda session, name=name: getattr(session, name)(WRONG))  # type: ignore[misc]
@@ -115,8 +113,6 @@ WRONG_TYPES: Any = CustomerDraft(
 )
 
 
-@EACH_GATEWAY
-@pytest.mark.anyio
 async def test_draft_with_wrong_types_names_every_field(gateway: str) -> None:
     error = await invalid_record_error(gateway, lambda session: session.create(WRONG_TYPES))
     named = {it.field.partition(".")[0] for it in error.violations}
@@ -124,8 +120,6 @@ async def test_draft_with_wrong_types_names_every_field(gateway: str) -> None:
     assert "private" not in str(error)
 
 
-@EACH_GATEWAY
-@pytest.mark.anyio
 async def test_invalid_patch_is_rejected(gateway: str) -> None:
     patches = [
         CustomerPatch(email="private@" + "x" * 300),
@@ -139,7 +133,6 @@ async def test_invalid_patch_is_rejected(gateway: str) -> None:
         assert "private" not in visible_text(error)
 
 
-@pytest.mark.anyio
 async def test_wonder_required_fields_cannot_be_cleared() -> None:
     for field in ("name", "phone", "reference"):
         patch = CustomerPatch(**{field: None})
@@ -165,7 +158,6 @@ METADATA["recursive"] = _loop
 
 
 @pytest.mark.parametrize("metadata", METADATA.values(), ids=METADATA)
-@pytest.mark.anyio
 async def test_metadata_that_json_cannot_represent_is_rejected(metadata: Any) -> None:
     error = await invalid_record_error("monri", lambda session: session.create(CustomerDraft(metadata=metadata)))
     assert [(it.field, it.wire_field) for it in error.violations] == [("metadata", "metadata")]
@@ -190,7 +182,6 @@ def test_invalid_card_lists_every_violation_without_values() -> None:
     assert "private" not in shown.replace("gateway_id='private'", "")
 
 
-@pytest.mark.parametrize("gateway", sorted(ACCOUNTS))
 def test_payload_of_an_invalid_draft_contains_the_invalid_value(gateway: str) -> None:
     dialect, long = ACCOUNTS[gateway]().dialect(), "x" * 300
     assert long in dialect.payload(CustomerDraft(reference="c-1", email=long)).values()

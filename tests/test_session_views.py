@@ -26,8 +26,6 @@ from wonder_customers import (
 )
 from wonder_customers.simulator import SimulatorServer
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_view_uses_less_than_two_kilobytes(simulator: SimulatorServer) -> None:
     async with session(simulator, "monri") as it:

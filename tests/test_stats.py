@@ -5,11 +5,11 @@ from typing import Any
 import anyio
 import attrs
 import pytest
-from fault_injection.sessions import GATEWAYS, fresh, session
+from fault_injection.sessions import fresh, session
 from gateway_responses import HEX24, UUID
 from mock_gateway import paydock
 
-from scripted_transport import NO_RESPONSE, draft, make_harness, respond
+from scripted_transport import NO_RESPONSE, WithoutConnections, draft, make_harness, respond
 from wonder_customers import (
     CustomerPatch,
     CustomerSession,
@@ -20,10 +20,7 @@ from wonder_customers import (
 )
 from wonder_customers.simulator import SimulatorServer
 
-pytestmark = pytest.mark.anyio
 
-
-@pytest.mark.parametrize("gateway", GATEWAYS)
 async def test_stats_count_calls_and_requests(gateway: str, simulator: SimulatorServer) -> None:
     before = simulator.faults.requests.total()
     async with session(simulator, gateway, max_connections=3) as it:
@@ -80,12 +77,9 @@ async def test_stats_show_waiting_calls_and_requests(simulator: SimulatorServer)
 
 
 async def test_transport_without_connection_stats() -> None:
-    class Plain:
+    class Plain(WithoutConnections):
         async def send(self, signed_request: object, transmission: object) -> Any:
             raise AssertionError
-
-        async def aclose(self) -> None:
-            """Do nothing."""
 
     async with CustomerSession(paydock(), transport=Plain()) as it:
         assert it.stats().connections is None

@@ -32,8 +32,6 @@ from wonder_customers.contrib.logs import log_events
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.transports.httpx import HttpxTransport
 
-pytestmark = pytest.mark.anyio
-
 USUAL = {"message", "taskName"}
 CALL = {"event", "call", "gateway", "operation"}
 ATTEMPT = CALL | {"method", "route", "number", "request"}

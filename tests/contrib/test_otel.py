@@ -54,8 +54,6 @@ from opentelemetry.trace import SpanKind, StatusCode  # noqa: E402
 
 from wonder_customers.contrib.otel import Metrics, Spans  # noqa: E402
 
-pytestmark = pytest.mark.anyio
-
 FIND = "GET /v2/merchants/customers/{merchant_customer_id}"
 OURS = "wonder_customers."
 

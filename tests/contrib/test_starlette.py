@@ -152,7 +152,6 @@ def monri_app(seen: list[Any], **options: Any) -> Starlette:
     return app
 
 
-@pytest.mark.anyio
 async def test_lifespan_opens_one_session_and_closes_it() -> None:
     seen: list[CustomerSession[Any]] = []
     left: list[str] = []
@@ -173,7 +172,6 @@ async def test_lifespan_opens_one_session_and_closes_it() -> None:
     assert repr(seen[0]) == "<CustomerSession paydock closed>"
 
 
-@pytest.mark.anyio
 async def test_account_is_created_in_a_thread_or_by_an_async_function() -> None:
     threads: list[int] = []
 
@@ -194,7 +192,6 @@ async def test_account_is_created_in_a_thread_or_by_an_async_function() -> None:
     assert threads != [threading.get_ident()]
 
 
-@pytest.mark.anyio
 async def test_task_of_the_lifespan_uses_the_session() -> None:
     """A background task starts with the app, reads a customer, and ends before the session is closed."""
     failed: list[str] = []
@@ -216,7 +213,6 @@ async def test_task_of_the_lifespan_uses_the_session() -> None:
     assert failed == ["paydock"]
 
 
-@pytest.mark.anyio
 async def test_missing_lifespan_error_names_the_fix() -> None:
     request = Request({"type": "http", "state": {}})
     with pytest.raises(ConfigurationError, match=r"lifespan=customer_lifespan\(…\).*of a mounted app is not run"):
@@ -231,7 +227,6 @@ def connected(disconnects: anyio.Event) -> Request:
     return Request({"type": "http"}, receive)
 
 
-@pytest.mark.anyio
 async def test_client_disconnect_cancels_work() -> None:
     gone, cancelled = anyio.Event(), anyio.Event()
 
@@ -247,7 +242,6 @@ async def test_client_disconnect_cancels_work() -> None:
     assert cancelled.is_set()
 
 
-@pytest.mark.anyio
 async def test_finished_work_returns_its_result_or_raises_its_error() -> None:
     async def fails() -> None:
         raise NotFoundError("unknown") from LookupError("cause")
@@ -310,7 +304,6 @@ def test_websocket_is_closed_after_an_error(endpoint: Any, code: int, reason: st
     assert (caught.value.code, caught.value.reason) == (code, reason)
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("kind", "status"), [(ConfigurationError, 500), (SessionClosedError, 503), (ClientDisconnected, 499)]
 )

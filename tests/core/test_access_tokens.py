@@ -7,20 +7,17 @@ import pytest
 from attrs import evolve
 from gateway_responses import UUID
 
-from scripted_transport import CREATED, Step, draft, make_harness, respond
+from scripted_transport import CREATED, Step, draft, hang, make_harness, respond, use_real_time
 from wonder_customers import (
     AuthenticationError,
     CallError,
+    DeadlineExceededError,
     GatewayUnavailableError,
     Monri,
-    NotSentError,
     RetryPolicy,
     Secret,
 )
-from wonder_customers._core.credentials import SharedValue
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
-
-pytestmark = pytest.mark.anyio
 
 
 def token_response(token: str) -> Step:
@@ -45,13 +42,6 @@ async def test_second_refused_token_raises_authentication_error() -> None:
     assert len(it.script.sent) == 4
 
 
-async def test_failed_token_request_raises_its_error() -> None:
-    it = make_harness(respond(401, {"message": "no such client"}), account=ACCOUNT)
-    with pytest.raises(AuthenticationError) as caught:
-        await it.create(draft())
-    assert caught.value.applied == "no"
-
-
 async def test_token_is_renewed_at_the_exact_renewal_time() -> None:
     it = make_harness(FIRST, CREATED, CREATED, SECOND, CREATED, account=ACCOUNT)
     for seconds, fetched in ((0, 1), (809, 1), (1, 2)):
@@ -70,29 +60,6 @@ async def test_dropping_an_older_token_keeps_the_current_one() -> None:
     assert it.script.lines().count("POST /v2/oauth") == 1
     tokens.drop(tokens._value)
     assert tokens._value is None
-
-
-async def test_waiting_callers_share_the_failure_of_the_token_endpoint() -> None:
-    fetched = 0
-
-    async def fetch() -> Any:
-        nonlocal fetched
-        fetched += 1
-        await anyio.sleep(0.05)
-        raise NotSentError("the token endpoint is down")
-
-    cache, errors = SharedValue[Any](anyio.current_time), list[Exception]()
-
-    async def call() -> None:
-        try:
-            await cache.get(fetch)
-        except NotSentError as error:
-            errors.append(error)
-
-    async with anyio.create_task_group() as group:
-        for _ in range(100):
-            group.start_soon(call)
-    assert (fetched, len(errors), len({id(it) for it in errors})) == (1, 100, 100)
 
 
 async def test_waiting_callers_share_a_failure_that_is_not_retried() -> None:
@@ -144,3 +111,24 @@ async def test_waiting_callers_do_not_share_the_failure_of_a_caller_that_made_fe
         hanging.set()
     assert [type(error) for error in failed] == [GatewayUnavailableError]
     assert it.script.lines() == ["POST /v2/oauth", "POST /v2/oauth", f"GET /v2/customers/{UUID}"]
+
+
+WITHOUT_TOKEN = r"^monri get: the request was not sent: the credentials were not available before the deadline \("
+
+
+async def test_wait_for_a_token_ends_with_the_deadline_of_its_caller() -> None:
+    it = use_real_time(make_harness(hang(sent=True), endless=True, account=Monri("k", "t", auth="oauth")))
+
+    async def young(*, task_status: Any) -> None:
+        it.account_context.policy = RetryPolicy(deadline=5)
+        task_status.started()
+        with anyio.move_on_after(30):
+            await it.get(UUID)
+
+    async with anyio.create_task_group() as group:
+        await group.start(young)
+        await anyio.wait_all_tasks_blocked()
+        it.account_context.policy = RetryPolicy(deadline=0.3)
+        with anyio.fail_after(120), pytest.raises(DeadlineExceededError, match=WITHOUT_TOKEN):
+            await it.get(UUID)
+        group.cancel_scope.cancel()

@@ -24,8 +24,6 @@ from wonder_customers.dialects.base import Steps, send
 from wonder_customers.retry import Evidence
 from wonder_customers.wire import HttpResponse, Transmission, TransportError
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.parametrize("larger", [False, True])
 async def test_large_response_is_decoded_in_a_thread_even_if_the_call_is_cancelled_then(larger: bool) -> None:
@@ -61,26 +59,28 @@ def broken(*, sent: bool, status: int | None = None, retryable: bool = True) -> 
 
 
 @pytest.mark.parametrize(
-    ("operation", "step", "error", "attempts"),
+    ("operation", "step", "error", "attempts", "applied"),
     [
-        ("get", broken(sent=False), NotSentError, 3),
-        ("get", broken(sent=False, retryable=False), NotSentError, 1),
-        ("get", broken(sent=True), NoResponseError, 3),
-        ("get", broken(sent=True, status=200), NoResponseError, 3),
-        ("get", broken(sent=True, status=200, retryable=False), InvalidResponseError, 1),
-        ("create", broken(sent=True), OutcomeUnknownError, 1),
-        ("create", broken(sent=True, status=201), InvalidResponseError, 1),
+        ("get", broken(sent=False), NotSentError, 3, "no"),
+        ("get", broken(sent=False, retryable=False), NotSentError, 1, "no"),
+        ("get", broken(sent=True), NoResponseError, 3, "no"),
+        ("get", broken(sent=True, status=200), NoResponseError, 3, "no"),
+        ("get", broken(sent=True, status=200, retryable=False), InvalidResponseError, 1, "no"),
+        ("create", broken(sent=False), NotSentError, 3, "no"),
+        ("create", broken(sent=True), OutcomeUnknownError, 1, "unknown"),
+        ("create", broken(sent=True, status=201), InvalidResponseError, 1, "yes"),
     ],
 )
 async def test_error_without_response_names_its_request(
-    operation: str, step: Any, error: type[CallError], attempts: int
+    operation: str, step: Any, error: type[CallError], attempts: int, applied: str
 ) -> None:
     it = make_harness(step, endless=True)
     with pytest.raises(error) as caught:
         await (it.get(UUID) if operation == "get" else it.create(draft(reference=None)))
     sent = dict(it.script.sent[-1].headers)[b"X-Request-ID"].decode()
-    assert (caught.value.request_id, len(it.script.sent)) == (sent, attempts)
+    assert (caught.value.request_id, caught.value.attempts, len(it.script.sent)) == (sent, attempts, attempts)
     assert (caught.value.hint == "Check the cable.") == (error is NotSentError)
+    assert (caught.value.applied, caught.value.gateway, caught.value.operation) == (applied, "monri", operation)
 
 
 async def test_job_receives_the_result_of_each_request() -> None:

@@ -8,6 +8,7 @@ import anyio
 import pytest
 from core.monri_responses import KEY
 from gateway_responses import UUID
+from mock_gateway import wonder
 
 from scripted_transport import (
     CREATED,
@@ -26,10 +27,7 @@ from wonder_customers import (
     NoResponseError,
     OutcomeUnknownError,
     RetryPolicy,
-    Wonder,
 )
-
-pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(
@@ -129,8 +127,8 @@ async def test_lookup_wait_beyond_the_deadline_is_not_started() -> None:
     assert it.clock.waits == []
 
 
-async def test_confirmation_window_equal_to_the_deadline_is_not_waited_for(wonder: Wonder) -> None:
-    it = make_harness(NO_RESPONSE, endless=True, account=wonder, policy=RetryPolicy(deadline=10, attempts=1))
+async def test_confirmation_window_equal_to_the_deadline_is_not_waited_for() -> None:
+    it = make_harness(NO_RESPONSE, endless=True, account=wonder(), policy=RetryPolicy(deadline=10, attempts=1))
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft())
     it.account_context.policy = RetryPolicy(deadline=5, attempts=1)

@@ -9,8 +9,6 @@ import pytest
 
 from scripted_transport import CREATED, draft, make_harness, respond
 
-pytestmark = pytest.mark.anyio
-
 _TYPE_CHECK = typing._type_check.__code__  # type: ignore[attr-defined]
 
 

@@ -11,14 +11,12 @@ from contextvars import ContextVar
 import anyio
 import pytest
 from gateway_responses import HEX24, UUID
-from mock_gateway import MockGateway, json_response, paydock
+from mock_gateway import MockGateway, paydock
 
 from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, draft, make_harness
 from wonder_customers import ConfigurationError, CustomerSession, InvalidRecordError
 from wonder_customers._core.observers import ObserverGroup
 from wonder_customers.events import AttemptEnded, CallStarted, Event, SessionEnded, SessionStarted, WaitEnded
-
-pytestmark = pytest.mark.anyio
 
 CUSTOMER = {"status": 200, "error": None, "resource": {"type": "customer", "data": {"_id": HEX24, "reference": "35"}}}
 
@@ -26,7 +24,7 @@ CUSTOMER = {"status": 200, "error": None, "resource": {"type": "customer", "data
 class TestSessions:
     async def test_session_events_occur_once_and_not_for_views(self) -> None:
         events: list[Event] = []
-        wire = MockGateway(json_response(200, CUSTOMER))
+        wire = MockGateway(CUSTOMER)
         it = CustomerSession(paydock(), transport=wire.transport(), observers=[events.append])
         async with it, it.for_account(paydock()) as view:
             await view.get(HEX24)

@@ -37,8 +37,6 @@ from wonder_customers._core.observers import ObserverGroup
 from wonder_customers.events import Event, Waiting
 from wonder_customers.wire import Transmission
 
-pytestmark = pytest.mark.anyio
-
 
 @define(eq=False)
 class ScriptedLimit:

@@ -8,13 +8,13 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
+from anyio.lowlevel import checkpoint
+from mock_gateway import wonder
 
 from wonder_customers import CustomerDraft, CustomerSession, Phone, RetryPolicy, Wonder
 from wonder_customers._core import attempt
 from wonder_customers._core.signing import SignerPool
 from wonder_customers.dialects.wonder import WonderDialect
-
-pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def respond(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"code": 200, "data": {"customer": customer}})
 
 
-def opened(wonder: Wonder, response: Any = respond, **policy: Any) -> CustomerSession[Wonder]:
-    return CustomerSession(wonder, retry=RetryPolicy(**policy), transport=httpx.MockTransport(response))
+def opened(response: Any = respond, **policy: Any) -> CustomerSession[Wonder]:
+    return CustomerSession(wonder(), retry=RetryPolicy(**policy), transport=httpx.MockTransport(response))
 
 
 async def slow(request: httpx.Request) -> httpx.Response:
@@ -47,10 +47,10 @@ async def slow(request: httpx.Request) -> httpx.Response:
 
 
 async def test_concurrent_calls_sign_in_one_thread_per_core(
-    wonder: Wonder, signers: list[int], monkeypatch: pytest.MonkeyPatch
+    signers: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempt, "SignerPool", partial(SignerPool, 2))
-    async with opened(wonder, slow) as it, anyio.create_task_group() as group:
+    async with opened(slow) as it, anyio.create_task_group() as group:
         for number in range(8):
             group.start_soon(it.get_by_reference, f"ref-{number}")
     here = threading.get_ident()
@@ -59,7 +59,7 @@ async def test_concurrent_calls_sign_in_one_thread_per_core(
     assert 1 <= len(set(signers) - {here}) <= 2
 
 
-async def test_event_loop_runs_between_two_signatures(wonder: Wonder, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_event_loop_runs_between_two_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
     iterations, signed = 0, []
     headers = WonderDialect.headers
 
@@ -75,7 +75,7 @@ async def test_event_loop_runs_between_two_signatures(wonder: Wonder, monkeypatc
 
     monkeypatch.setattr(attempt, "SignerPool", partial(SignerPool, 1))
     monkeypatch.setattr(WonderDialect, "headers", noted)
-    async with opened(wonder, slow) as it, anyio.create_task_group() as group:
+    async with opened(slow) as it, anyio.create_task_group() as group:
         async with anyio.create_task_group() as calls:
             group.start_soon(count)
             for number in range(8):
@@ -86,7 +86,7 @@ async def test_event_loop_runs_between_two_signatures(wonder: Wonder, monkeypatc
     assert max(map(signed.count, signed)) <= 2
 
 
-async def test_call_cancelled_while_signing_sends_nothing(wonder: Wonder, signers: list[int]) -> None:
+async def test_call_cancelled_while_signing_sends_nothing(signers: list[int]) -> None:
     sent: list[httpx.Request] = []
 
     async def hang(request: httpx.Request) -> httpx.Response:
@@ -94,7 +94,7 @@ async def test_call_cancelled_while_signing_sends_nothing(wonder: Wonder, signer
         await anyio.sleep_forever()
         raise AssertionError
 
-    async with opened(wonder, hang) as it, anyio.create_task_group() as group:
+    async with opened(hang) as it, anyio.create_task_group() as group:
         group.start_soon(it.get_by_reference, "ref-1")
         await anyio.wait_all_tasks_blocked()
         with anyio.CancelScope() as scope:
@@ -106,7 +106,7 @@ async def test_call_cancelled_while_signing_sends_nothing(wonder: Wonder, signer
 
 
 async def test_second_concurrent_call_signs_in_a_thread_and_a_later_single_call_inline(
-    wonder: Wonder, signers: list[int], monkeypatch: pytest.MonkeyPatch
+    signers: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempt, "SignerPool", partial(SignerPool, 2))
 
@@ -114,7 +114,7 @@ async def test_second_concurrent_call_signs_in_a_thread_and_a_later_single_call_
         await anyio.wait_all_tasks_blocked()
         return respond(request)
 
-    async with opened(wonder, slow) as it:
+    async with opened(slow) as it:
         for _ in range(2):
             async with anyio.create_task_group() as group:
                 group.start_soon(it.get_by_reference, "ref-1")
@@ -122,3 +122,72 @@ async def test_second_concurrent_call_signs_in_a_thread_and_a_later_single_call_
             await it.get_by_reference("ref-1")
     here = threading.get_ident()
     assert [signer == here for signer in signers] == [True, False, True] * 2
+
+
+class BlockingSigner:
+    """Signatures made in threads wait for `release`; those made inline return at once. Both are recorded."""
+
+    def __init__(self) -> None:
+        self.inline, self.in_threads = list[int](), list[int]()
+        self._loop, self._released = threading.get_ident(), threading.Event()
+
+    def sign(self, number: int) -> int:
+        if threading.get_ident() == self._loop:
+            self.inline.append(number)
+        else:
+            self.in_threads.append(number)
+            assert self._released.wait(60)
+        return number
+
+    def release(self) -> None:
+        self._released.set()
+
+
+async def until_busy(signer: BlockingSigner, threads: int) -> None:
+    with anyio.fail_after(120):
+        while len(signer.in_threads) < threads:
+            await checkpoint()
+
+
+async def test_single_core_signs_inline() -> None:
+    signer, pool = BlockingSigner(), SignerPool(1)
+    assert [await pool.make(partial(signer.sign, number)) for number in range(3)] == signer.inline == [0, 1, 2]
+
+
+async def test_one_thread_per_core_and_the_rest_inline() -> None:
+    signer, pool = BlockingSigner(), SignerPool(2)
+    for _ in range(2):
+        async with anyio.create_task_group() as group:
+            for number in range(2):
+                group.start_soon(pool.make, partial(signer.sign, number))
+            await until_busy(signer, 2)
+            assert [await pool.make(partial(signer.sign, number)) for number in (7, 8)] == [7, 8]
+            signer.release()
+        assert (sorted(signer.in_threads), signer.inline) == ([0, 1], [7, 8]), "each round starts with free threads"
+        signer = BlockingSigner()
+
+
+async def test_signature_is_made_inline_if_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    signer, pool = BlockingSigner(), SignerPool(2)
+    signer.release()
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert [await pool.make(partial(signer.sign, number)) for number in range(3)] == [0, 1, 2]
+
+
+async def test_pool_does_not_wait_for_busy_threads_of_the_program() -> None:
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    signer, pool = BlockingSigner(), SignerPool(2)
+    signer.release()
+    borrowers = [object() for _ in range(int(limiter.available_tokens))]
+    for borrower in borrowers:
+        limiter.acquire_on_behalf_of_nowait(borrower)
+    try:
+        with anyio.fail_after(120):
+            assert await pool.make(partial(signer.sign, 1)) == 1
+    finally:
+        for borrower in borrowers:
+            limiter.release_on_behalf_of(borrower)
+    assert signer.in_threads == [1]

@@ -7,21 +7,17 @@ import orjson
 import pytest
 from core.monri_responses import CREATE, FIND, OTHER
 from gateway_responses import UUID, monri_customer, wonder_customer
+from mock_gateway import wonder
+from transports.sending import session_with
 
-from raw_sockets import Peer, RawServer
+from raw_sockets import Peer
 from scripted_transport import CREATED, NOT_FOUND, PAYDOCK, Step, draft, make_harness, respond
 from wonder_customers import (
     ConflictError,
     CustomerDraft,
     CustomerPatch,
-    CustomerSession,
     InvalidResponseError,
-    Monri,
-    RetryPolicy,
-    Wonder,
 )
-
-pytestmark = pytest.mark.anyio
 
 UNREADABLE = {
     "201 without a body": respond(201),
@@ -95,8 +91,8 @@ async def test_create_about_another_customer_is_not_looked_up_and_delays_the_nex
 
 
 @ENDS
-async def test_create_at_wonder_delays_a_different_create(end: Step, wonder: Wonder) -> None:
-    it = make_harness(end, respond(200, wonder_customer(name="Grace")), account=wonder)
+async def test_create_at_wonder_delays_a_different_create(end: Step) -> None:
+    it = make_harness(end, respond(200, wonder_customer(name="Grace")), account=wonder())
     with pytest.raises(InvalidResponseError) as caught:
         await it.create(draft())
     assert (caught.value.applied, caught.value.mismatch) == ("unknown", False)
@@ -130,13 +126,10 @@ async def test_writes_over_sockets(kind: Callable[..., Any], first: bytes) -> No
             usual = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
             peer.say(first if seen[-1] == b"POST" and seen.count(b"POST") <= 2 else usual)
 
-    with RawServer(script) as server:
-        account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
-        policy = RetryPolicy(confirmation_window=0.3)
-        async with CustomerSession(account, transport=kind, retry=policy) as session:
-            assert (await session.raw.create(CustomerDraft(reference="r-1", name="Ada"))).recovered
-            with pytest.raises(InvalidResponseError) as caught:
-                await session.update(UUID, CustomerPatch(name="Grace"))
-            assert caught.value.applied == "unknown"
-            assert (await session.raw.update(UUID, CustomerPatch(name="Ada"))).elapsed > 0.2
+    async with session_with(script, kind, confirmation_window=0.3) as session:
+        assert (await session.raw.create(CustomerDraft(reference="r-1", name="Ada"))).recovered
+        with pytest.raises(InvalidResponseError) as caught:
+            await session.update(UUID, CustomerPatch(name="Grace"))
+        assert caught.value.applied == "unknown"
+        assert (await session.raw.update(UUID, CustomerPatch(name="Ada"))).elapsed > 0.2
     assert seen == [b"POST", b"GET", b"POST", b"POST"]

@@ -11,8 +11,6 @@ from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, pay
 from scripted_transport import NO_RESPONSE, NOT_FOUND, PAYDOCK, draft, make_harness, respond
 from wonder_customers import ConflictError, CustomerPatch, OutcomeUnknownError, RetryPolicy
 
-pytestmark = pytest.mark.anyio
-
 ONCE = RetryPolicy(attempts=1)
 HELD = {"_id": HEX24, "reference": "r-1", "first_name": "Ada"}
 DELETED = paydock_customer(**HELD, archived=True)

@@ -17,7 +17,6 @@ from wonder_customers._core import write_locks
 from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks, shared_locks
 from wonder_customers._support.clock import running_loop
 
-pytestmark = pytest.mark.anyio
 KEY = ("merchant", "reference", "ref-1")
 
 

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from core.monri_responses import CREATE, DOWN, FIND, KEY, OTHER
 from gateway_responses import UUID, monri_customer, wonder_customer
+from mock_gateway import wonder
 
 from scripted_transport import CONNECTION_REFUSED, CREATED, NO_RESPONSE, draft, make_harness, no_response, respond
 from wonder_customers import (
@@ -20,34 +21,24 @@ from wonder_customers import (
     OutcomeUnknownError,
     RetryPolicy,
     StopSignal,
-    Wonder,
 )
 from wonder_customers.dialects.base import LockCustomer, Steps
 from wonder_customers.testing.factories import make_source
 from wonder_customers.wire import HttpResponse, Transmission
 
-pytestmark = pytest.mark.anyio
 
-
-async def test_writes_for_one_reference_are_serialized() -> None:
-    it = make_harness(CREATED, endless=True)
+@pytest.mark.parametrize(("references", "concurrent"), [(["r-1"] * 5, 1), ([f"r-{it}" for it in range(5)], 5)])
+async def test_writes_for_one_reference_are_serialized(references: list[str], concurrent: int) -> None:
+    it = make_harness(respond(200, monri_customer(merchant_customer_id=None)), endless=True)
     async with anyio.create_task_group() as group:
-        for _ in range(5):
-            group.start_soon(it.create, draft())
-    assert it.script.most_concurrent == 1
-
-
-async def test_writes_for_different_references_are_concurrent() -> None:
-    it = make_harness(respond(200, monri_customer()), endless=True)
-    async with anyio.create_task_group() as group:
-        for number in range(5):
-            group.start_soon(it.create, draft(reference=f"r-{number}"))
-    assert it.script.most_concurrent == 5
+        for reference in references:
+            group.start_soon(it.create, draft(reference=reference))
+    assert it.script.most_concurrent == concurrent
 
 
 @pytest.mark.parametrize(("name", "wait"), [("Grace", 10.0), ("Ada", 0.0)], ids=["newer", "identical"])
-async def test_newer_write_waits_for_the_confirmation_window(name: str, wait: float, wonder: Wonder) -> None:
-    it = make_harness(*[NO_RESPONSE] * 3, respond(200, wonder_customer(name=name)), account=wonder)
+async def test_newer_write_waits_for_the_confirmation_window(name: str, wait: float) -> None:
+    it = make_harness(*[NO_RESPONSE] * 3, respond(200, wonder_customer(name=name)), account=wonder())
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft())
     before = it.clock.now
@@ -83,8 +74,8 @@ async def test_update_by_id_waits_for_an_unconfirmed_create_of_its_reference() -
     assert it.clock.now == until
 
 
-async def test_confirmation_window_longer_than_the_deadline_sends_nothing(wonder: Wonder) -> None:
-    it = make_harness(NO_RESPONSE, endless=True, account=wonder, policy=RetryPolicy(deadline=5, attempts=1))
+async def test_confirmation_window_longer_than_the_deadline_sends_nothing() -> None:
+    it = make_harness(NO_RESPONSE, endless=True, account=wonder(), policy=RetryPolicy(deadline=5, attempts=1))
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft())
     it.account_context.policy = RetryPolicy(deadline=0.5, attempts=1)
@@ -102,8 +93,8 @@ async def test_recovered_create_does_not_delay_the_next_write() -> None:
     assert it.clock.now == before
 
 
-async def test_cancelled_write_is_unconfirmed(wonder: Wonder) -> None:
-    it = make_harness(account=wonder)
+async def test_cancelled_write_is_unconfirmed() -> None:
+    it = make_harness(account=wonder())
 
     async def hang(signed_request: object, transmission: object) -> object:
         transmission.sent = True  # type: ignore[attr-defined]
@@ -135,6 +126,26 @@ async def test_write_with_known_outcome_is_not_unconfirmed(end: Any) -> None:
     with suppress(CallError):  # other tests check the error
         await it.create(draft())
     assert it.executor.order.locks.unconfirmed.remaining([KEY], b"other") == 0
+
+
+@pytest.mark.parametrize(("id", "window"), [(UUID.upper(), 10.0), (UUID, 0.5)], ids=["case of the id", "short window"])
+async def test_different_update_waits_for_the_window_of_an_unconfirmed_one(id: str, window: float) -> None:
+    it = make_harness(NO_RESPONSE, CREATED, policy=RetryPolicy(attempts=1, confirmation_window=window))
+    with pytest.raises(OutcomeUnknownError):
+        await it.update(id, CustomerPatch(name="Ada"))
+    await it.update(UUID, CustomerPatch(name="Grace"))
+    assert it.clock.waits == [window]
+
+
+async def test_unconfirmed_write_expires_and_is_removed() -> None:
+    it = make_harness(NO_RESPONSE, policy=RetryPolicy(attempts=1))
+    with pytest.raises(OutcomeUnknownError):
+        await it.update(UUID, CustomerPatch(name="Ada"))
+    it.clock.now += 10
+    unconfirmed = it.executor.order.locks.unconfirmed
+    assert unconfirmed.remaining([(1, "id", UUID)], b"other") == 0
+    unconfirmed.add([KEY], b"two", 10)
+    assert list(unconfirmed._writes) == [KEY]
 
 
 async def test_read_without_response_is_not_unconfirmed() -> None:
@@ -201,14 +212,6 @@ async def test_operation_that_waits_for_an_id_keeps_the_lock_of_its_reference() 
         it.executor.order.locks.release((1, "id", UUID))
 
 
-async def test_short_confirmation_window_is_waited_for() -> None:
-    it = make_harness(NO_RESPONSE, CREATED, policy=RetryPolicy(attempts=1, confirmation_window=0.5))
-    with pytest.raises(OutcomeUnknownError):
-        await it.update(UUID, CustomerPatch(name="Ada"))
-    await it.update(UUID, CustomerPatch(name="Grace"))
-    assert it.clock.waits == [0.5]
-
-
 async def test_write_with_renewed_token_can_be_unconfirmed() -> None:
     token = {"access_token": "t", "expires_in": 900, "status": "approved"}
     it = make_harness(
@@ -221,23 +224,7 @@ async def test_write_with_renewed_token_can_be_unconfirmed() -> None:
     assert it.executor.order.locks.unconfirmed.remaining([(1, "id", UUID)], b"other") == 10
 
 
-async def test_unconfirmed_write_expires() -> None:
-    it = make_harness(NO_RESPONSE, policy=RetryPolicy(attempts=1))
-    with pytest.raises(OutcomeUnknownError):
-        await it.update(UUID, CustomerPatch(name="Ada"))
-    it.clock.now += 10
-    assert it.executor.order.locks.unconfirmed.remaining([(1, "id", UUID)], b"other") == 0
-
-
-async def test_expired_unconfirmed_writes_are_removed() -> None:
-    unconfirmed = make_harness().executor.order.locks.unconfirmed
-    unconfirmed.add([KEY], b"one", 10)
-    unconfirmed.clock.now += 10  # type: ignore[attr-defined]
-    unconfirmed.add([(1, "id", UUID)], b"two", 10)
-    assert list(unconfirmed._writes) == [(1, "id", UUID)]
-
-
-async def test_wonder_update_holds_the_lock_of_the_reference(wonder: Wonder) -> None:
+async def test_wonder_update_holds_the_lock_of_the_reference() -> None:
     held: list[bool] = []
 
     def written(signed_request: object, transmission: Transmission) -> HttpResponse:
@@ -246,39 +233,62 @@ async def test_wonder_update_holds_the_lock_of_the_reference(wonder: Wonder) -> 
         return HttpResponse(200, {}, response_body)
 
     response_body = orjson.dumps(wonder_customer(name="Grace"))
-    it = make_harness(respond(200, wonder_customer()), written, account=wonder)
+    it = make_harness(respond(200, wonder_customer()), written, account=wonder())
     await it.update(UUID, CustomerPatch(name="Grace"))
     assert [request.method for request in it.script.sent] == ["GET", "POST"]
     assert held == [True]
 
 
-async def test_wonder_update_reads_again_after_a_concurrent_write(wonder: Wonder) -> None:
+async def test_wonder_update_reads_again_after_a_concurrent_write() -> None:
     def meanwhile(signed_request: Any, transmission: Transmission) -> Any:
         it.executor.order.locks.acquire_nowait(KEY)
         it.executor.order.locks.release(KEY)
         return respond(200, wonder_customer(email="old@example.org"))(signed_request, transmission)
 
     newer = respond(200, wonder_customer(email="new@example.org"))
-    it = make_harness(meanwhile, newer, newer, account=wonder)
+    it = make_harness(meanwhile, newer, newer, account=wonder())
     await it.update(UUID, CustomerPatch(name="Ada"))
     assert [request.method for request in it.script.sent] == ["GET", "GET", "POST"]
     assert b"new@example.org" in it.script.sent[2].body
 
 
-async def test_update_with_a_known_reference_reads_the_customer_once(wonder: Wonder) -> None:
-    it = make_harness(respond(200, wonder_customer()), endless=True, account=wonder)
+async def test_update_with_a_known_reference_reads_the_customer_once() -> None:
+    it = make_harness(respond(200, wonder_customer()), endless=True, account=wonder())
     for _ in range(2):
         await it.update(UUID, CustomerPatch(name="Ada"))
     assert [line.partition(" ")[0] for line in it.script.lines()] == ["GET", "POST"] * 2
 
 
-async def test_upsert_by_reference_waits_for_an_unconfirmed_payment_token(wonder: Wonder) -> None:
+async def test_upsert_by_reference_waits_for_an_unconfirmed_payment_token() -> None:
     # The late token could become the default again.
-    it = make_harness(respond(200, wonder_customer()), NO_RESPONSE, respond(200, wonder_customer()), account=wonder)
+    it = make_harness(respond(200, wonder_customer()), NO_RESPONSE, respond(200, wonder_customer()), account=wonder())
     await it.upsert(draft())  # shows that the reference and the id belong to one customer
-    steps = it.dialect.create_payment_token(UUID, make_source(wonder))
+    steps = it.dialect.create_payment_token(UUID, make_source(wonder()))
     with pytest.raises(OutcomeUnknownError):
         await it.executor.run(it.account_context, "create_payment_token", steps, ("id", UUID))
     before = it.clock.now
     await it.upsert(draft())
     assert it.clock.now - before == pytest.approx(10.0)
+
+
+async def test_earlier_attempt_stays_unconfirmed_after_a_later_success() -> None:
+    it = make_harness(NO_RESPONSE, no_response(sent=True, status=200), CREATED)
+    await it.update(UUID, CustomerPatch(name="Ada"))
+    assert it.executor.order.locks.unconfirmed.remaining([(1, "id", UUID)], b"other") > 9
+
+
+async def test_lost_body_does_not_confirm_an_equal_earlier_write() -> None:
+    it = make_harness(NO_RESPONSE, no_response(sent=True, status=201), CREATED, policy=RetryPolicy(attempts=1))
+    with pytest.raises(OutcomeUnknownError):
+        await it.update(UUID, CustomerPatch(name="Ada"))
+    await it.update(UUID, CustomerPatch(name="Ada"))
+    assert it.executor.order.locks.unconfirmed.remaining([(1, "id", UUID)], b"other") > 9
+
+
+async def test_equal_write_with_a_shorter_window_does_not_shorten_the_wait() -> None:
+    it = make_harness(NO_RESPONSE, NO_RESPONSE, policy=RetryPolicy(attempts=1, confirmation_window=50))
+    for window in (50, 2):
+        it.account_context.policy = RetryPolicy(attempts=1, confirmation_window=window)
+        with pytest.raises(OutcomeUnknownError):
+            await it.update(UUID, CustomerPatch(name="Ada"))
+    assert it.executor.order.locks.unconfirmed.remaining([(1, "id", UUID)], b"other") == pytest.approx(50)

@@ -9,8 +9,9 @@ import httpx
 import orjson
 import pytest
 from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, paydock_list
+from mock_gateway import APP_ID, private_key, wonder
 
-from scripted_transport import NO_RESPONSE, draft, make_harness, respond, wonder_account
+from scripted_transport import NO_RESPONSE, WithoutConnections, draft, make_harness, respond
 from wonder_customers import (
     CustomerPatch,
     CustomerSession,
@@ -26,10 +27,8 @@ from wonder_customers.testing import CustomerSimulator
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError
 
-pytestmark = pytest.mark.anyio
 
-
-class SlowGateway:
+class SlowGateway(WithoutConnections):
     """A Monri with one customer; a write with an email that starts with ``old`` is applied slowly."""
 
     def __init__(self) -> None:
@@ -50,9 +49,6 @@ class SlowGateway:
         transmission.status = 200
         body = monri_customer(merchant_customer_id="r-1") | sent
         return HttpResponse(200, {}, orjson.dumps(body))
-
-    async def aclose(self) -> None:
-        """Do nothing."""
 
 
 async def test_update_by_id_follows_an_upsert_by_reference() -> None:
@@ -81,7 +77,7 @@ async def test_unconfirmed_write_is_known_to_other_sessions_of_the_process() -> 
         assert anyio.current_time() - began > 0.1
 
 
-class LateSearch:
+class LateSearch(WithoutConnections):
     """A Paydock whose search finds a customer only from the third time on."""
 
     def __init__(self) -> None:
@@ -96,9 +92,6 @@ class LateSearch:
             body = paydock_list(held) if self.searches > 2 else paydock_list()
         self.created += signed_request.method == "POST" and signed_request.target == "/v1/customers"
         return HttpResponse(200, {}, orjson.dumps(body))
-
-    async def aclose(self) -> None:
-        """Do nothing."""
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -135,10 +128,10 @@ def test_base_url_in_another_spelling_is_the_same_merchant() -> None:
     assert first == second != other.raw._account_context.merchant
 
 
-def test_two_credentials_of_one_merchant_share_the_order_of_writes(wonder: Wonder) -> None:
+def test_two_credentials_of_one_merchant_share_the_order_of_writes() -> None:
     pairs: list[tuple[Monri | Wonder, Monri | Wonder]] = [
         (Monri("key", "merchant-token"), Monri("rotated-key", "merchant-token")),
-        (wonder, wonder_account()),
+        (wonder(), Wonder(APP_ID, private_key(1))),
         (Monri("key", "merchant-token"), Monri("key", "merchant-token", auth="oauth")),
     ]
     for accounts in pairs:
@@ -160,27 +153,6 @@ async def test_functions_that_return_mocks_do_not_share_the_order_of_writes() ->
         async with CustomerSession(Monri("k", "t"), transport=partial(returned, mock)) as session:
             merchants += [it.raw._account_context.merchant for it in (session, session.with_options(deadline=1))]
     assert merchants[0] == merchants[1] != merchants[2] == merchants[3]
-
-
-async def test_closed_session_sends_no_retry() -> None:
-    gateway = SlowGateway()
-    gateway.lost = True
-    errors: list[Exception] = []
-
-    async def call(session: CustomerSession[Monri]) -> None:
-        try:
-            await session.get(UUID)
-        except Exception as error:  # noqa: BLE001 - the type is checked below
-            errors.append(error)
-
-    async with anyio.create_task_group() as group:
-        policy = RetryPolicy(attempts=9, base=0.2)
-        async with CustomerSession(Monri("k", "t"), transport=gateway, retry=policy) as session:
-            group.start_soon(call, session)
-            await anyio.wait_all_tasks_blocked()
-            sent = len(gateway.requests)
-    assert len(gateway.requests) == sent
-    assert "the session was closed" in str(errors[0])
 
 
 async def test_lookups_count_for_the_rate_limit_and_waits_are_reported() -> None:

@@ -5,12 +5,10 @@ from typing import Any
 
 import pytest
 from examples import DRAFT
-from gateway_responses import HEX24, UUID
-from mock_gateway import ACCOUNTS, MockGateway, Session, SessionCall, json_response
+from gateway_responses import IDS
+from mock_gateway import MockGateway, Session, SessionCall, json_response
 
 from wonder_customers import CallError, CustomerPatch
-
-IDS = {"wonder": UUID, "paydock": HEX24, "monri": UUID}
 
 
 async def failure(
@@ -19,7 +17,7 @@ async def failure(
     """Return the error of a get, or of another operation, with these responses."""
     wire = MockGateway(*(json_response(status, body, **headers) for status, body in answers))
     call: SessionCall = operation or (lambda session: session.get(IDS[gateway]))
-    async with wire.session(ACCOUNTS[gateway]()) as session:
+    async with wire.session(gateway) as session:
         with pytest.raises(CallError) as caught:
             await call(session)
     assert wire.responses == []

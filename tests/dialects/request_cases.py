@@ -1,34 +1,24 @@
-"""An operation with its responses and the requests that it must send, and checks of its result."""
+"""An operation, the requests that it must send with their responses, and checks of its result."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import frozen
+from gateway_responses import HEX24, UUID
 from mock_gateway import Session
 
 from wonder_customers import Customer
 
-
-@frozen
-class Case:
-    """An operation: the responses of the gateway, and the requests that must have been sent."""
-
-    call: Callable[[Session], Awaitable[Any]]
-    answers: tuple[tuple[int, Any], ...]
-    lines: tuple[str, ...]
-    bodies: tuple[Any, ...]
-    result: Callable[[Any], bool]
+RequestAndResponse = tuple[str, Any, Any]
+"""The line of a request, its body, and the body of the response, which may be a pair of a status and a body."""
 
 
-def single(
-    call: Callable[[Session], Awaitable[Any]], line: str, answer: Any, result: Callable[[Any], bool], sent: Any = None
-) -> Case:
-    """Return an operation of one request, which the gateway answers with HTTP 200."""
-    return Case(call, ((200, answer),), (line,), (sent,), result)
+def returns_customer(it: Any) -> bool:
+    return isinstance(it, Customer) and it.id in {UUID, HEX24}
 
 
-def returns_customer(id: str) -> Callable[[Any], bool]:
-    return lambda it: isinstance(it, Customer) and it.id == id
+def returns_nothing(it: Any) -> bool:
+    return it is None
 
 
 def returns_tokens(*tokens: str) -> Callable[[Any], bool]:
@@ -37,3 +27,20 @@ def returns_tokens(*tokens: str) -> Callable[[Any], bool]:
 
 def returns_token(token: str, state: str | None) -> Callable[[Any], bool]:
     return lambda it: (it.token, it.state) == (token, state)
+
+
+@frozen
+class Case:
+    """An operation, its exchanges with the gateway, and whether its result is right."""
+
+    call: Callable[[Session], Awaitable[Any]]
+    exchanges: tuple[RequestAndResponse, ...]
+    result: Callable[[Any], bool] = returns_customer
+
+
+def case(
+    call: Callable[[Session], Awaitable[Any]],
+    *exchanges: RequestAndResponse,
+    result: Callable[[Any], bool] = returns_customer,
+) -> Case:
+    return Case(call, exchanges, result)

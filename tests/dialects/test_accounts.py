@@ -1,13 +1,15 @@
-"""The environment variables of accounts, and the files that they name."""
+"""Accounts: their environment variables, the files that these name, and functions that return secrets."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-from error_checks import EACH_GATEWAY, visible_text
+from attrs import evolve
+from error_checks import visible_text
 
-from wonder_customers import ConfigurationError, Monri, Wonder
+from wonder_customers import ConfigurationError, Monri, Paydock, Secret, Wonder
 from wonder_customers.dialects import names, package
+from wonder_customers.secret import secrets_of
 from wonder_customers.testing import CustomerSimulator
 
 HIDDEN = "s3cr3t-k3y"
@@ -23,7 +25,6 @@ def as_files(variables: dict[str, str], folder: Path, end: str = "\n") -> dict[s
     return found
 
 
-@EACH_GATEWAY
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"], ids=["none", "LF", "CRLF", "two LF"])
 def test_account_is_read_from_files(gateway: str, end: str, tmp_path: Path) -> None:
     with CustomerSimulator() as simulated:
@@ -100,3 +101,38 @@ def test_every_gateway_reads_files(tmp_path: Path) -> None:
     for gateway in names():
         with pytest.raises(ConfigurationError):
             package(gateway).ACCOUNT.from_environment({f"{gateway.upper()}_BASE_URL_FILE": str(tmp_path)})
+
+
+SECRET_FIELDS = ("merchant_key", "private_key", "secret_key", "access_token")
+
+
+def failing() -> str:
+    raise AssertionError("only a session calls it")
+
+
+@pytest.mark.parametrize(
+    "account", [Monri(failing, failing), Paydock(failing), Paydock(access_token=failing), Wonder("app", failing)]
+)
+def test_account_hides_the_function_and_cannot_reveal_the_secret(account: Any) -> None:
+    assert "failing" not in repr(account)
+    assert account == evolve(account)
+    assert hash(account) == hash(evolve(account))
+    assert secrets_of(account) in {(), (Secret("app"),)}
+    with pytest.raises(ConfigurationError, match="only a session calls it"):
+        next(it for name in SECRET_FIELDS if (it := getattr(account, name, None))).reveal()
+
+
+def test_unhashable_function_is_refused() -> None:
+    class Unhashable:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self) -> str:
+            return "key"
+
+    with pytest.raises(ConfigurationError, match="must be hashable"):
+        Paydock(Unhashable())
+
+
+def test_signing_without_a_session_needs_the_key() -> None:
+    with pytest.raises(ConfigurationError, match="only a session calls it"):
+        Wonder("app", failing).sign(b"message")

@@ -14,8 +14,6 @@ from wonder_customers.dialects.monri import codec as monri
 from wonder_customers.dialects.paydock import codec as paydock
 from wonder_customers.dialects.wonder import codec as wonder
 
-pytestmark = pytest.mark.anyio
-
 EQUAL: list[tuple[str, Any, Any]] = [
     ("email", "Ada.Lovelace@Example.COM ", "ada.lovelace@example.com"),
     ("name", "Ada  Lovelace ", "Ada Lovelace"),

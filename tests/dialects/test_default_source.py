@@ -10,8 +10,6 @@ from mock_gateway import MockGateway, json_response, paydock
 from wonder_customers import BankAccountSource, CustomerDraft, CustomerPatch, CustomerSession, InvalidResponseError
 from wonder_customers.testing.simulated import CustomerSimulator
 
-pytestmark = pytest.mark.anyio
-
 OLD, NEW = "5f0c2f7a9b1e8d0000000001", "5f0c2f7a9b1e8d0000000002"
 BANK = BankAccountSource("123456789", "Ada Lovelace", bsb="012-345")
 KEEPING = evolve(paydock(), keep_default_source=True)
@@ -50,8 +48,7 @@ async def test_default_that_the_gateway_replaced_anyway_is_restored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "shown"),
-    [(json_response(400, {"error": "no"}), "refused"), (_customer(NEW), "shows another default")],
+    ("response", "shown"), [(json_response(400, {"error": "no"}), "refused"), (_customer(NEW), "shows another default")]
 )
 async def test_default_that_cannot_be_restored_is_an_error_that_says_applied(response: Any, shown: str) -> None:
     mock = MockGateway(_customer(OLD), _customer(NEW), response)
@@ -67,6 +64,6 @@ async def test_default_that_cannot_be_restored_is_an_error_that_says_applied(res
 async def test_added_source_is_the_default_if_others_were_added_at_the_same_time(order: tuple[str, str]) -> None:
     sources = [{"_id": it} for it in order]
     after = json_response(200, paydock_customer(default_source=NEW, payment_sources=sources))
-    mock = MockGateway(json_response(200, paydock_customer()), after)
-    async with mock.session(paydock()) as session:
+    mock = MockGateway(paydock_customer(), after)
+    async with mock.session("paydock") as session:
         assert (await session.create_payment_token(HEX24, BANK)).token == NEW

@@ -1,12 +1,9 @@
 """The facts about gateways, from which the pages' tables are generated."""
 
-import pytest
-
-from wonder_customers.dialects import names, package
+from wonder_customers.dialects import package
 from wonder_customers.dialects.facts import Confidence, facts_of
 
 
-@pytest.mark.parametrize("gateway", names())
 def test_facts_have_sources_and_every_confidence(gateway: str) -> None:
     facts = facts_of(package(gateway).__name__)
     assert len(facts) > 15

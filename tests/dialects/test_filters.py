@@ -119,7 +119,6 @@ def test_invalid_strings_are_refused(texts: dict[str, str]) -> None:
         WonderFilter.parse({"created_at__lt": "yesterday"})
 
 
-@pytest.mark.anyio
 async def test_filter_of_another_gateway_is_refused_before_sending() -> None:
     other: dict[str, Any] = {"wonder": PaydockFilter(search="Ada"), "paydock": WonderFilter(name="Ada")}
     for gateway, wrong in other.items():
@@ -142,7 +141,6 @@ async def create_three(session: CustomerSession[Any]) -> list[str]:
     return ids
 
 
-@pytest.mark.anyio
 async def test_wonder_filters_select_customers(account: AccountFactory) -> None:
     async with CustomerSession(account("wonder")) as session:
         ids = await create_three(session)
@@ -170,7 +168,6 @@ async def test_wonder_filters_select_customers(account: AccountFactory) -> None:
             assert await references(session, found) == expected, found.query()
 
 
-@pytest.mark.anyio
 async def test_paydock_filters_select_customers(account: AccountFactory) -> None:
     async with CustomerSession(account("paydock")) as session:
         ids = await create_three(session)
@@ -195,7 +192,6 @@ async def test_paydock_filters_select_customers(account: AccountFactory) -> None
         assert [it.reference async for it in session.list(filter=newest)] == ["b", "a"]
 
 
-@pytest.mark.anyio
 async def test_email_is_compared_on_every_page(account: AccountFactory) -> None:
     async with CustomerSession(account("paydock")) as session:
         for number in range(5):

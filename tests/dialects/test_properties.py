@@ -4,7 +4,6 @@ import json
 from typing import Any
 from urllib.parse import unquote
 
-import pytest
 from gateway_responses import HEX24, UUID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,8 +18,6 @@ from wonder_customers import (
 )
 from wonder_customers.dialects.base import Call, LockCustomer
 from wonder_customers.wire import HttpResponse
-
-GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
 
 
 def _calls(steps: Any) -> Call[Any]:
@@ -44,7 +41,6 @@ def _stored(gateway: str, sent: dict[str, Any]) -> dict[str, Any]:
     return {**dict.fromkeys(golden("monri", "create_response")), "status": "approved", "uuid": UUID, **sent}
 
 
-@GATEWAY
 @given(data=st.data())
 def test_valid_draft_is_returned_by_a_gateway_that_stores_it(gateway: str, data: st.DataObject) -> None:
     draft = data.draw(DRAFTS[gateway])
@@ -63,7 +59,6 @@ def test_valid_draft_is_returned_by_a_gateway_that_stores_it(gateway: str, data:
     assert customer.address == (None if draft.address == Address() else draft.address)
 
 
-@GATEWAY
 @given(text=references(100))
 def test_value_in_a_path_does_not_change_the_path(gateway: str, text: str) -> None:
     dialect = ACCOUNTS[gateway]().dialect()
@@ -85,7 +80,6 @@ def test_value_in_a_path_does_not_change_the_path(gateway: str, text: str) -> No
         assert not set(query) & set("#+ ?/")
 
 
-@GATEWAY
 @given(text=st.text(st.characters()))
 def test_any_text_as_id_is_sent_or_refused(gateway: str, text: str) -> None:
     dialect = ACCOUNTS[gateway]().dialect()

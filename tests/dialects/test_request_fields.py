@@ -168,7 +168,6 @@ def _texts(name: str) -> list[tuple[Table, str]]:
 EACH_TABLE = pytest.mark.parametrize("name", TABLES)
 
 
-@pytest.mark.parametrize("gateway", DOCUMENTS)
 def test_field_rules_match_the_documented_request_fields(gateway: str) -> None:
     facts = DOCUMENTS[gateway]
     if gateway == "paydock":

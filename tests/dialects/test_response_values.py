@@ -14,8 +14,6 @@ from wonder_customers.dialects.paydock import codec as paydock
 from wonder_customers.dialects.tolerant_reader import MissingFieldError
 from wonder_customers.dialects.wonder import codec as wonder
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.parametrize(
     ("text", "expected"),

@@ -7,14 +7,12 @@ import pytest
 from attrs import evolve
 from gateway_responses import HEX24, monri_customer, paydock_customer, paydock_list
 from mock_gateway import ACCOUNTS as MOCKED
-from mock_gateway import MockGateway, json_response
+from mock_gateway import MockGateway, json_response, wonder
 
-from scripted_transport import CREATED, MONRI, NOT_FOUND, PAYDOCK, draft, make_harness, respond, wonder_account
+from scripted_transport import CREATED, MONRI, NOT_FOUND, PAYDOCK, draft, make_harness, respond
 from wonder_customers import ConflictError, CustomerDraft, CustomerPatch, InvalidRequestError, InvalidResponseError
 from wonder_customers.bulk import Options, sync
 from wonder_customers.testing import CustomerSimulator
-
-pytestmark = pytest.mark.anyio
 
 ABSENT = {"monri": NOT_FOUND, "paydock": respond(200, paydock_list())}
 ACCOUNTS: dict[str, Any] = {"monri": MONRI, "paydock": PAYDOCK}
@@ -22,7 +20,7 @@ ACCOUNTS: dict[str, Any] = {"monri": MONRI, "paydock": PAYDOCK}
 
 async def test_refused_upsert_is_never_a_missing_customer_at_wonder() -> None:
     with pytest.raises(InvalidRequestError):
-        await make_harness(respond(404, {"message": "Not found"}), account=wonder_account()).upsert(draft())
+        await make_harness(respond(404, {"message": "Not found"}), account=wonder()).upsert(draft())
 
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)

@@ -9,12 +9,10 @@ from attrs import evolve
 from dialects.failures import failure
 from examples import DRAFT
 from gateway_responses import UUID
-from mock_gateway import ACCOUNTS, MockGateway, json_response
+from mock_gateway import MockGateway, json_response
 
 from wonder_customers import CustomerPatch, InvalidRecordError, InvalidResponseError, Phone
 from wonder_customers.testing import CustomerSimulator
-
-pytestmark = pytest.mark.anyio
 
 HELD = {"uuid": UUID, "reference_number": "35", "name": "Ada", "dial_code": "+852", "phone": "12345678"}
 TOKEN = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
@@ -27,7 +25,7 @@ def found(**changed: Any) -> tuple[int, Any]:
 async def written(held: dict[str, Any], patch: CustomerPatch) -> dict[str, Any]:
     """Return the customer that an update sends."""
     wire = MockGateway(*[json_response(*found(**held)) for _ in range(3)])
-    async with wire.session(ACCOUNTS["wonder"]()) as session:
+    async with wire.session("wonder") as session:
         await session.update(UUID, patch)
     sent: httpx.Request = wire.requests[-1]
     body: dict[str, Any] = json.loads(sent.content)["customer"]
@@ -123,6 +121,6 @@ async def test_number_with_another_calling_code_is_refused() -> None:
 )
 async def test_numbers_are_compared_with_their_dial_code(sent: Phone, held: tuple[Any, str], equal: bool) -> None:
     wire = MockGateway(json_response(*found(dial_code=held[0], phone=held[1])))
-    async with wire.session(ACCOUNTS["wonder"]()) as session:
+    async with wire.session("wonder") as session:
         different = session.compare(evolve(DRAFT, name="Ada", phone=sent), await session.get(UUID)).different
     assert (different == ()) == equal

@@ -1,7 +1,9 @@
-"""Every block of the documentation runs; each page has its own simulator."""
+"""Every block of the documentation runs, and the files and tests that pages name exist."""
 
+import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pages import ROOT, Page, blocks, extras_offered
@@ -47,3 +49,49 @@ def test_quick_start_lists_all_extras() -> None:
     page = (DOCS / "quick-start.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `([\w-]+)` \| ", page, re.MULTILINE))
     assert listed == extras_offered() - {"dev", "docs", "fuzz"}
+
+
+def _figures() -> Any:
+    spec = importlib.util.spec_from_file_location("figures", ROOT / "docs" / "figures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_path_of_a_traced_upsert_has_at_most_twelve_files_and_is_listed() -> None:
+    figures = _figures()
+    traced = figures.path_of_a_call()
+    assert len(traced) <= 12, traced
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## The path of a call")[2].partition("<!-- end -->")[0]
+    assert [line.split("`")[1] for line in section.splitlines() if line[:1].isdecimal()] == traced
+
+
+PROMISES = "".join((ROOT / "docs" / it).read_text(encoding="utf-8") for it in ("security.md", "retention.md"))
+
+
+TESTS = sorted(set(re.findall(r"`([\w/]+\.py(?:::\w+)?)`", PROMISES)))
+
+
+def test_security_page_names_tests() -> None:
+    assert len(TESTS) > 50
+
+
+def test_each_promise_has_tests() -> None:
+    tables = re.findall(r"(?m)^\| promise \| test \|\n\|---\|---\|\n((?:\|.*\n)+)", PROMISES)
+    rows = [line for table in tables for line in table.splitlines()]
+    assert [line for line in rows if not re.search(r"`[\w/]+\.py(?:::\w+)?` \|$", line)] == []
+    sections = [it for it in re.split(r"(?m)^## ", PROMISES)[1:] if "**You must protect**" in it]
+    assert [it.partition("\n")[0] for it in sections if "| promise | test |" not in it] == []
+
+
+def test_named_tests_exist() -> None:
+    missing = []
+    for name in TESTS:
+        path, _, function = name.partition("::")
+        file = ROOT / "tests" / path
+        if not file.is_file() or (function and f"def {function}(" not in file.read_text(encoding="utf-8")):
+            missing.append(name)
+    assert missing == []

@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import anyio
 import attrs
-import pytest
 from backends import TRIO_IN_LONG_TESTS
 from fault_injection.sessions import POLICY, fresh, session
 
@@ -22,8 +21,6 @@ from wonder_customers.events import (
     SessionStarted,
 )
 from wonder_customers.simulator import SimulatorServer
-
-pytestmark = pytest.mark.anyio
 
 FAULTS = ("read_close", "read_hang", "truncated_body", "server_error", "rate_limited", "headers_rst")
 

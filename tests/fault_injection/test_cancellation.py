@@ -14,8 +14,6 @@ from fault_injection.sessions import fresh, session, until
 from wonder_customers import CustomerSession, Monri, RetryPolicy, dialects
 from wonder_customers.simulator import SimulatorServer
 
-pytestmark = pytest.mark.anyio
-
 FILES = Path("/proc/self/fd")
 Cancel = Callable[[CustomerSession[Monri], str, random.Random], Awaitable[int]]
 

@@ -12,8 +12,6 @@ from fault_injection.sessions import GATEWAYS, fresh, names, session
 from wonder_customers import CallError, CustomerDraft, InvalidResponseError, OutcomeUnknownError, RetryPolicy, dialects
 from wonder_customers.simulator import SimulatorServer
 
-pytestmark = pytest.mark.anyio
-
 # No fault here makes a call wait, so on a busy machine too no time limit may end one.
 POLICY = RetryPolicy(
     attempts=60,

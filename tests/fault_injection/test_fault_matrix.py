@@ -24,8 +24,6 @@ from wonder_customers import (
 )
 from wonder_customers.simulator import SimulatorServer
 
-pytestmark = pytest.mark.anyio
-
 
 @frozen
 class Fault:

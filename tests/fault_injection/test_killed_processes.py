@@ -48,7 +48,6 @@ async def _lives(machine: Machine) -> None:
     await machine.check()
 
 
-@pytest.mark.parametrize("gateway", GATEWAYS)
 @pytest.mark.parametrize(
     "least", [100, pytest.param(2000, marks=pytest.mark.long), pytest.param(100_000, marks=pytest.mark.nightly)]
 )
@@ -151,8 +150,6 @@ def test_all_interleavings_of_a_small_model(world: str, gateway: str, faults: in
     assert runs > 2
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("gateway", GATEWAYS)
 async def test_second_attempt_of_a_killed_run_does_not_undo_a_later_run(gateway: str, tmp_path: Path) -> None:
     """A lookup confirms one attempt of the killed run. The other one is applied after the row was changed."""
     decisions = ["run 1: POST late", "kill after sending", "land 0"]

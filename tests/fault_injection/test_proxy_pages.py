@@ -19,12 +19,9 @@ from wonder_customers import (
 from wonder_customers.bulk import Options, plan, verify
 from wonder_customers.simulator.server import SimulatorServer
 
-pytestmark = pytest.mark.anyio
-
 Account = Callable[[str], Any]
 ROW = draft(1)
 DELETING = pytest.mark.parametrize("gateway", ["paydock", "monri"])
-EVERY = pytest.mark.parametrize("gateway", ["wonder", "paydock", "monri"])
 
 
 def answer_with_pages(server: SimulatorServer, method: str, times: int | None = None, **facts: Any) -> None:
@@ -55,7 +52,6 @@ async def test_page_in_place_of_a_search_never_leads_to_a_create(
 
 
 @pytest.mark.parametrize("status", [404, 410])
-@EVERY
 async def test_list_is_never_answered_with_not_found(
     gateway: str, status: int, account: Account, server: SimulatorServer
 ) -> None:
@@ -66,7 +62,6 @@ async def test_list_is_never_answered_with_not_found(
                 await call()
 
 
-@EVERY
 async def test_read_that_gets_a_page_names_the_proxy(gateway: str, account: Account, server: SimulatorServer) -> None:
     async with CustomerSession(account(gateway), retry=QUICK) as session:
         with pytest.raises(NotFoundError) as caught:
@@ -159,7 +154,6 @@ async def test_row_that_a_firewall_blocks_fails_and_does_not_stop_the_job(
     assert len(server.store.ledger("monri")) == 59
 
 
-@EVERY
 async def test_page_with_http_403_does_not_refuse_the_credentials(
     gateway: str, account: Account, server: SimulatorServer
 ) -> None:
@@ -170,7 +164,6 @@ async def test_page_with_http_403_does_not_refuse_the_credentials(
     assert not caught.value.certain
 
 
-@EVERY
 async def test_plan_and_verification_fail_instead_of_counting_customers_as_missing(
     gateway: str, account: Account, server: SimulatorServer
 ) -> None:

@@ -174,7 +174,6 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("backend", ["asyncio", pytest.param("trio", marks=pytest.mark.long)])
-@pytest.mark.parametrize("gateway", ["wonder", "paydock", "monri"])
 @pytest.mark.parametrize(
     "steps", [75, pytest.param(8_000, marks=pytest.mark.long), pytest.param(17_000, marks=pytest.mark.nightly)]
 )

@@ -10,8 +10,9 @@ from typing import Any
 import anyio
 import httpx
 import orjson
-from attrs import define, field
+from attrs import define, field, frozen
 
+from scripted_transport import WithoutConnections
 from wonder_customers import RetryPolicy, dialects
 from wonder_customers._core.account_state import AccountState
 from wonder_customers._core.attempt import AttemptRunner
@@ -30,7 +31,7 @@ LATEST = 0.9
 
 
 @define(eq=False, slots=False)
-class Network:
+class Network(WithoutConnections):
     """Delivers requests to the gateway, or simulates a fault.
 
     Attributes:
@@ -67,141 +68,113 @@ class Network:
         await anyio.lowlevel.checkpoint()
         self.sent.append(signed_request.method)
         kind, fraction = self.plan.pop(0) if self.plan else ("good", 0.0)
-        behaviour: Callable[[Network, SignedRequest, Transmission, float], Awaitable[HttpResponse]] = KINDS[kind]
-        return await behaviour(self, signed_request, transmission, fraction)
-
-    async def aclose(self) -> None:
-        """Do nothing."""
+        return await KINDS[kind](Sending(self, signed_request, transmission, fraction))
 
 
-async def good(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
-    return await net.deliver(signed_request, transmission)
+@frozen
+class Sending:
+    """A request that is being sent."""
+
+    net: Network
+    request: SignedRequest
+    transmission: Transmission
+    fraction: float
+
+    async def deliver(self, transmission: Transmission | None = None) -> HttpResponse:
+        return await self.net.deliver(self.request, transmission or self.transmission)
+
+    def land_later(self) -> None:
+        self.net.late.append((self.net.now + self.fraction * self.net.confirmation_window * LATEST, self.request))
 
 
-async def not_sent(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
+async def good(it: Sending) -> HttpResponse:
+    return await it.deliver()
+
+
+async def not_sent(it: Sending) -> HttpResponse:
     raise TransportError("refused")
 
 
-async def lost_before(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
-    transmission.sent = True
+async def lost_before(it: Sending) -> HttpResponse:
+    it.transmission.sent = True
     raise TransportError("the request was lost")
 
 
-async def stale(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
-    transmission.sent = transmission.stale = True
+async def stale(it: Sending) -> HttpResponse:
+    it.transmission.sent = it.transmission.stale = True
     raise TransportError("the connection was stale")
 
 
-async def lost_after(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
-    await net.deliver(signed_request, Transmission())
-    transmission.sent = True
+async def lost_after(it: Sending) -> HttpResponse:
+    await it.deliver(Transmission())
+    it.transmission.sent = True
     raise TransportError("the response was lost")
 
 
-async def body_lost(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
-    await net.deliver(signed_request, transmission)
+async def body_lost(it: Sending) -> HttpResponse:
+    await it.deliver()
     raise TransportError("the body was lost")
 
 
-async def late(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
-    transmission.sent = True
-    net.late.append((net.now + fraction * net.confirmation_window * LATEST, signed_request))
+async def late(it: Sending) -> HttpResponse:
+    it.transmission.sent = True
+    it.land_later()
     raise TransportError("the request is lost")
 
 
-async def twice(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
-    response = await net.deliver(signed_request, transmission)
+async def twice(it: Sending) -> HttpResponse:
+    response = await it.deliver()
     # Paydock creates another customer for the second of two equal creates, and a client cannot prevent a proxy from
     # sending it.
-    if not signed_request.target.endswith("/v1/customers"):
-        await net.deliver(signed_request, Transmission())
+    if not it.request.target.endswith("/v1/customers"):
+        await it.deliver(Transmission())
     return response
 
 
-def _respond(transmission: Transmission, status: int) -> HttpResponse:
-    transmission.sent, transmission.status, transmission.headers = True, status, {}
+def _respond(it: Sending, status: int) -> HttpResponse:
+    it.transmission.sent, it.transmission.status, it.transmission.headers = True, status, {}
     return HttpResponse(status, {}, orjson.dumps({"message": "made up"}))
 
 
-async def throttled(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
-    return _respond(transmission, 429)
+async def throttled(it: Sending) -> HttpResponse:
+    return _respond(it, 429)
 
 
-async def broken_before(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
-    return _respond(transmission, 503)
+async def broken_before(it: Sending) -> HttpResponse:
+    return _respond(it, 503)
 
 
-async def broken_after(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
-    await net.deliver(signed_request, Transmission())
-    return _respond(transmission, 500)
+async def broken_after(it: Sending) -> HttpResponse:
+    await it.deliver(Transmission())
+    return _respond(it, 500)
 
 
-async def _cancelled(net: Network, transmission: Transmission, *, sent: bool) -> HttpResponse:
-    transmission.sent = sent
-    net.cancel()
+async def _cancelled(it: Sending, *, sent: bool) -> HttpResponse:
+    it.transmission.sent = sent
+    it.net.cancel()
     await anyio.lowlevel.checkpoint()
     raise TransportError("the caller could not be cancelled")
 
 
-async def cancelled_before(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
-    return await _cancelled(net, transmission, sent=False)
+async def cancelled_before(it: Sending) -> HttpResponse:
+    return await _cancelled(it, sent=False)
 
 
-async def cancelled_after(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
-    await net.deliver(signed_request, Transmission())
-    return await _cancelled(net, transmission, sent=True)
+async def cancelled_after(it: Sending) -> HttpResponse:
+    await it.deliver(Transmission())
+    return await _cancelled(it, sent=True)
 
 
-async def cancelled_late(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
-) -> HttpResponse:
-    net.late.append((net.now + fraction * net.confirmation_window * LATEST, signed_request))
-    return await _cancelled(net, transmission, sent=True)
+async def cancelled_late(it: Sending) -> HttpResponse:
+    it.land_later()
+    return await _cancelled(it, sent=True)
 
 
-KINDS: dict[str, Any] = {
+KINDS: dict[str, Callable[[Sending], Awaitable[HttpResponse]]] = {
     behaviour.__name__: behaviour
     for behaviour in (
-        good,
-        not_sent,
-        lost_before,
-        lost_after,
-        late,
-        body_lost,
-        stale,
-        twice,
-        throttled,
-        broken_before,
-        broken_after,
-        cancelled_before,
-        cancelled_after,
-        cancelled_late,
+        *(good, not_sent, lost_before, lost_after, late, body_lost, stale, twice),
+        *(throttled, broken_before, broken_after, cancelled_before, cancelled_after, cancelled_late),
     )
 }
 

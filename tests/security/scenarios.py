@@ -17,7 +17,7 @@ import cattrs
 import httpx
 import orjson
 from gateway_responses import HEX24, UUID
-from mock_gateway import ACCOUNTS, MockGateway, golden, json_response, monri_oauth, private_key
+from mock_gateway import MockGateway, golden, json_response, monri_oauth, private_key
 from security.bulk_scenarios import cards_in_files, failed_query, missing_header, sync_commands
 from security.canary_values import (
     CARD,
@@ -257,7 +257,7 @@ async def _garbled(context: ScenarioContext) -> None:
 
 
 async def _receive(context: ScenarioContext, gateway: str, body: bytes) -> None:
-    async with MockGateway(json_response(200, body)).session(ACCOUNTS[gateway]()) as session:
+    async with MockGateway(body).session(gateway) as session:
         await context.attempt(lambda: session.raw.get(UUID))
 
 
@@ -286,7 +286,7 @@ async def _masked(context: ScenarioContext) -> None:
     monri = {"status": "approved", "data": [{"token": "t", **card}]}
     paydock = {"status": 200, "resource": {"data": {"_id": HEX24, "payment_sources": [{"_id": "t", **card}]}}}
     for gateway, body in (("wonder", wonder), ("monri", monri), ("paydock", paydock)):
-        async with MockGateway(json_response(200, body)).session(ACCOUNTS[gateway]()) as session:
+        async with MockGateway(body).session(gateway) as session:
             (token,) = await session.list_payment_tokens(HEX24)
             context.output.add(repr(token), repr(token.card), str(attrs.asdict(token.card)) if token.card else "")
             assert token.card is not None

@@ -17,7 +17,7 @@ from attrs import fields_dict
 from bulk.customers import write_csv
 from hypothesis import given
 from hypothesis import strategies as st
-from mock_gateway import ACCOUNTS, MockGateway, json_response
+from mock_gateway import MockGateway
 
 from wonder_customers import (
     Address,
@@ -185,12 +185,11 @@ DRAFTS: dict[str, CustomerDraft] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("gateway", ACCOUNTS)
 @pytest.mark.parametrize("draft", DRAFTS.values(), ids=[it.replace(" ", "-") for it in DRAFTS])
 def test_card_data_in_a_text_is_not_sent(gateway: str, draft: CustomerDraft) -> None:
     async def attempt() -> None:
-        mock = MockGateway(json_response(200, {}))
-        async with mock.session(ACCOUNTS[gateway]()) as session:
+        mock = MockGateway({})
+        async with mock.session(gateway) as session:
             calls: list[Callable[[], Any]] = [
                 lambda: session.create(draft),
                 lambda: session.upsert(draft),
@@ -208,14 +207,13 @@ def test_card_data_in_a_text_is_not_sent(gateway: str, draft: CustomerDraft) -> 
     asyncio.run(attempt())
 
 
-@pytest.mark.parametrize("gateway", ACCOUNTS)
 @pytest.mark.parametrize("number", [CARD, "4929 7359 2614 0832", f"c-{CARD}"])
 def test_card_number_in_an_id_is_not_sent(gateway: str, number: str) -> None:
     source = WonderCard if gateway == "wonder" else CardSource
 
     async def attempt() -> None:
-        mock = MockGateway(json_response(200, {}))
-        async with mock.session(ACCOUNTS[gateway]()) as session:
+        mock = MockGateway({})
+        async with mock.session(gateway) as session:
             calls: list[Callable[[], Any]] = [
                 lambda: session.get(number),
                 lambda: session.get_by_reference(number),

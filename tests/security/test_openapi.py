@@ -13,7 +13,6 @@ import httpx
 import pytest
 from fault_injection.sessions import fresh
 from hypothesis import HealthCheck, Phase, given, settings
-from mock_gateway import ACCOUNTS
 from security import entry_points
 from starlette.responses import Response
 
@@ -27,7 +26,6 @@ from wonder_customers.simulator.gateway import json_response
 from wonder_customers.simulator.openapi import document
 from wonder_customers.wire import HttpRequest, HttpResponse
 
-GATEWAYS = pytest.mark.parametrize("gateway", ACCOUNTS)
 HIDDEN = {"/svc/payment/api/v1/echo", "/svc/payment/api/v1/openapi/echo", "/svc/payment/3ds/{verify_uuid}"}
 """Routes that are not documented: Wonder's connection test and the 3-D Secure page."""
 
@@ -60,7 +58,6 @@ def _documented(published: Any) -> set[tuple[str, str]]:
     }
 
 
-@GATEWAYS
 def test_simulator_publishes_the_document_with_its_url(simulator: SimulatorServer, gateway: str) -> None:
     response = httpx.get(f"{simulator.origin}/_simulator/openapi/{gateway}.json", verify=False)
     assert response.status_code == 200
@@ -68,12 +65,10 @@ def test_simulator_publishes_the_document_with_its_url(simulator: SimulatorServe
     assert httpx.get(f"{simulator.origin}/_simulator/openapi/unknown.json", verify=False).status_code == 404
 
 
-@GATEWAYS
 def test_document_lists_exactly_the_served_endpoints(simulator: SimulatorServer, gateway: str) -> None:
     assert _documented(_document(simulator, gateway)) == _served(simulator, gateway)
 
 
-@GATEWAYS
 def test_document_covers_every_request_of_the_library(simulator: SimulatorServer, gateway: str) -> None:
     published = _document(simulator, gateway)
     known = {(method, re.compile(re.escape(path).replace(r"\{\}", "[^/]+"))) for method, path in _documented(published)}
@@ -102,7 +97,6 @@ def _requests(gateway: str) -> Any:
                 continue
 
 
-@GATEWAYS
 def test_document_references_resolve_and_operations_name_their_source(simulator: SimulatorServer, gateway: str) -> None:
     published = _document(simulator, gateway)
     for reference in _references(published):
@@ -151,7 +145,6 @@ fuzzed = pytest.mark.skipif(find_spec("schemathesis") is None, reason="the extra
 
 @pytest.mark.long
 @fuzzed
-@GATEWAYS
 @pytest.mark.parametrize("mode", ["positive", "negative"])
 @pytest.mark.filterwarnings("default")  # raised by libraries of schemathesis
 def test_simulator_responses_match_the_document(simulator: SimulatorServer, gateway: str, mode: str) -> None:

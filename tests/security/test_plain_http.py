@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,11 @@ from gateway_responses import HEX24
 from raw_sockets import OK, Peer, RawServer
 from wonder_customers import ConfigurationError, CustomerSession, NotSentError, Paydock, RetryPolicy
 from wonder_customers.simulator import SimulatorServer
-from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.transports.network import check_peer
 from wonder_customers.wire import TransportError
 
-pytestmark = pytest.mark.anyio
-
 ONE_ATTEMPT = RetryPolicy(attempts=1, base=0.0, confirmation_window=0.0)
-BOTH = pytest.mark.parametrize("kind", [HttpxTransport, AsyncioTransport])
 
 
 @pytest.fixture
@@ -59,14 +55,13 @@ def received(own_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tupl
         yield server.port, requests
 
 
-@BOTH
 @ASYNCIO_ONLY
 async def test_name_below_localhost_that_leads_elsewhere_receives_nothing(
     kind: Callable[..., Any], received: tuple[int, list[bytes]]
 ) -> None:
     port, requests = received
     account = Paydock("sk-hidden", base_url=f"http://gateway.localhost:{port}/v1/")
-    async with aclosing(kind()) as transport, CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
+    async with CustomerSession(account, retry=ONE_ATTEMPT, transport=kind) as it:
         with pytest.raises(NotSentError, match="plain http is allowed only to this machine") as caught:
             await it.get(HEX24)
     assert caught.value.applied == "no"
@@ -76,9 +71,9 @@ async def test_name_below_localhost_that_leads_elsewhere_receives_nothing(
 @ASYNCIO_ONLY
 async def test_plain_http_is_not_sent_through_a_proxy_of_another_machine(received: tuple[int, list[bytes]]) -> None:
     port, requests = received
-    transport = HttpxTransport(proxy=f"http://gateway.localhost:{port}")
+    transport = partial(HttpxTransport, proxy=f"http://gateway.localhost:{port}")
     account = Paydock("sk-hidden", base_url="http://127.0.0.1:1/v1/")
-    async with aclosing(transport), CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
+    async with CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
         with pytest.raises(NotSentError, match="plain http is allowed only to this machine"):
             await it.get(HEX24)
     assert not any(requests)
@@ -100,9 +95,9 @@ async def test_https_proxy_gets_the_ssl_context_of_the_transport(
     with RawServer(script) as proxy:
         context = simulator.certificate_authority.client_context()
         context.keylog_filename = None  # type: ignore[assignment]  # typeshed allows only a path
-        transport = HttpxTransport(proxy=f"https://127.0.0.1:{proxy.port}", ssl_context=context)
+        transport = partial(HttpxTransport, proxy=f"https://127.0.0.1:{proxy.port}", ssl_context=context)
         account = Paydock("sk-hidden", base_url="https://gateway.localhost/v1/")
-        async with aclosing(transport), CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
+        async with CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
             with pytest.raises(NotSentError, match="the proxy refused the connection"):
                 await it.get(HEX24)
             context.check_hostname = False

@@ -17,8 +17,6 @@ from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.rate_limit import RequestResult
 from wonder_customers.wire import Transmission
 
-pytestmark = pytest.mark.anyio
-
 CANARIES = Canaries({"password": "Pqzxwv-database"})
 FILES = {
     "broken.json": f'[{{"reference": "r-1", "name": "{NAME}"}}, {{"email": "{EMAIL}'.encode(),
@@ -81,7 +79,7 @@ async def test_refused_password_of_a_shared_limit(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("function", [plan, verify])
 async def test_failed_lookup(function: Any) -> None:
     refusal = json_response(422, {"status": "invalid-request", "message": "no"})
-    async with MockGateway(refusal, refusal).session(ACCOUNTS["monri"]()) as session:
+    async with MockGateway(refusal, refusal).session("monri") as session:
         with pytest.raises(WonderCustomersError) as caught:
             await function(session, [canary_draft("monri", f"r-{number}") for number in (1, 2)])
     assert found_in(caught.value) == set()
@@ -89,7 +87,7 @@ async def test_failed_lookup(function: Any) -> None:
 
 async def test_failed_row() -> None:
     refusal = json_response(422, {"status": "invalid-request", "message": "no"})
-    session = MockGateway(refusal).session(ACCOUNTS["monri"]())
+    session = MockGateway(refusal).session("monri")
     async with session, sync(session, [canary_draft("monri", "r-1")]) as job:
         (outcome,) = [it async for it in job]
     assert outcome.error is not None
@@ -139,7 +137,7 @@ async def test_error_of_the_caller_keeps_its_frames_only(function: Any) -> None:
 
     async def run() -> None:
         drafts = [canary_draft("monri", "r-1")]
-        async with MockGateway().session(ACCOUNTS["monri"]()) as session:
+        async with MockGateway().session("monri") as session:
             if function is plan:
                 await plan(session, drafts, options=Options(inspect=inspect))
             async with sync(session, drafts, options=Options(inspect=inspect)) as job:

@@ -5,7 +5,6 @@ import json
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import aclosing
 from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
@@ -35,10 +34,6 @@ from wonder_customers.dialects import package
 from wonder_customers.dialects.codec import make_converter, make_reader, register_reader
 from wonder_customers.secret import concealed, secrets_of, without_frames
 from wonder_customers.simulator import SimulatorServer
-from wonder_customers.transports.asyncio import AsyncioTransport
-from wonder_customers.transports.httpx import HttpxTransport
-
-pytestmark = pytest.mark.anyio
 
 
 def _files(error: BaseException) -> list[str]:
@@ -59,7 +54,7 @@ async def test_error_in_a_mock_transport_keeps_its_frame() -> None:
 
 
 async def test_traceback_of_a_library_error_has_only_public_frames() -> None:
-    async with MockGateway(json_response(404, {"message": "x"})).session(ACCOUNTS["monri"]()) as session:
+    async with MockGateway(json_response(404, {"message": "x"})).session("monri") as session:
         with pytest.raises(NotFoundError) as caught:
             await session.get(UUID)
     names = [frame.f_code.co_name for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
@@ -177,7 +172,7 @@ async def test_traceback_locals_hide_filters_and_tokens() -> None:
         lambda it: it.create_payment_token(HEX24, CARD_SOURCE),
     ]
     for call in calls:
-        async with MockGateway(json_response(500, None)).session(ACCOUNTS["paydock"]()) as session:
+        async with MockGateway(json_response(500, None)).session("paydock") as session:
             with pytest.raises(Exception, match="HTTP 500") as caught:
                 await call(session)
         trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
@@ -213,10 +208,8 @@ def _slots(kind: type) -> tuple[str, ...]:
     return (found,) if isinstance(found, str) else tuple(found)
 
 
-@pytest.mark.parametrize("kind", [AsyncioTransport, HttpxTransport])
 @pytest.mark.parametrize("status", [404, 500])
-@pytest.mark.parametrize("gateway", ["paydock", "monri", "wonder"])
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@ASYNCIO_ONLY
 async def test_attributes_of_frames_do_not_lead_to_requests(
     simulator: SimulatorServer, gateway: str, status: int, kind: Any
 ) -> None:
@@ -234,13 +227,12 @@ async def test_attributes_of_frames_do_not_lead_to_requests(
     if gateway != "monri":
         calls.append(lambda it: it.create_payment_token(HEX24 if gateway == "paydock" else UUID, card))
         calls.append(lambda it: anext(it.list(filter=canary_filter(gateway))))
-    async with aclosing(kind()) as transport:
-        retry = RetryPolicy(attempts=1, confirmation_window=0.01)
-        async with CustomerSession(account, transport=transport, retry=retry) as session:
-            for call in calls:
-                with pytest.raises(CallError) as caught:
-                    await call(session)
-                assert_frames_hold_no_request(caught.value, canaries)
+    retry = RetryPolicy(attempts=1, confirmation_window=0.01)
+    async with CustomerSession(account, transport=kind, retry=retry) as session:
+        for call in calls:
+            with pytest.raises(CallError) as caught:
+                await call(session)
+            assert_frames_hold_no_request(caught.value, canaries)
     simulator.faults.clear()
 
 
@@ -255,8 +247,6 @@ def assert_frames_hold_no_request(error: BaseException | None, canaries: Canarie
 
 
 @ASYNCIO_ONLY
-@pytest.mark.parametrize("kind", [AsyncioTransport, HttpxTransport])
-@pytest.mark.parametrize("gateway", ["paydock", "monri", "wonder"])
 async def test_frames_of_interrupted_calls_do_not_lead_to_requests(
     simulator: SimulatorServer, gateway: str, kind: Any
 ) -> None:
@@ -269,17 +259,14 @@ async def test_frames_of_interrupted_calls_do_not_lead_to_requests(
         lambda it: it.request("POST", "/v1/other", json={"email": EMAIL}),
         lambda it: it.raw.page(10, None, canary_filter(gateway)),
     ]
-    async with aclosing(kind()) as transport:
-        for policy, seconds in (
-            (RetryPolicy(), 0.05),
-            (RetryPolicy(deadline=0.06, confirmation_window=0.01, attempts=1), 60),
-        ):
-            async with CustomerSession(account, transport=transport, retry=policy) as session:
-                for call in calls:
-                    with pytest.raises((TimeoutError, CallError)) as caught:
-                        async with asyncio.timeout(seconds):
-                            await call(session)
-                    assert_frames_hold_no_request(caught.value, canaries)
+    short = RetryPolicy(deadline=0.06, confirmation_window=0.01, attempts=1)
+    for policy, seconds in ((RetryPolicy(), 0.05), (short, 60)):
+        async with CustomerSession(account, transport=kind, retry=policy) as session:
+            for call in calls:
+                with pytest.raises((TimeoutError, CallError)) as caught:
+                    async with asyncio.timeout(seconds):
+                        await call(session)
+                assert_frames_hold_no_request(caught.value, canaries)
     simulator.faults.clear()
 
 

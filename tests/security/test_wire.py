@@ -5,19 +5,20 @@ import socket
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager, nullcontext, suppress
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import httpx
 import httpx2
-import orjson
 import pytest
 from attrs import evolve
 from backends import ASYNCIO_ONLY
 from fault_injection.sessions import fresh, until
-from gateway_responses import HEX24, UUID
-from mock_gateway import ACCOUNTS, MockGateway, json_response
+from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, wonder_customer
+from mock_gateway import ACCOUNTS, MockGateway
 
 from raw_sockets import Peer, RawServer
 from wonder_customers import (
@@ -33,23 +34,10 @@ from wonder_customers import (
     Secret,
 )
 from wonder_customers.simulator import SimulatorServer
-from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.transports.tls import default_context
 
-pytestmark = pytest.mark.anyio
-
 ONE_ATTEMPT = RetryPolicy(attempts=1, base=0.0, confirmation_window=0.0)
-TRANSPORTS = pytest.mark.parametrize("kind", [HttpxTransport, AsyncioTransport])
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["gateway.example", "127.0.0.1.gateway.example", "localhost.gateway.example", "10.0.0.1", "0.0.0.0", "[::2]"],
-)
-def test_plain_http_is_rejected_for_other_hosts(host: str) -> None:
-    with pytest.raises(ConfigurationError, match="must be an https URL"):
-        Paydock("k", base_url=f"http://{host}/v1/")
 
 
 # TLS
@@ -79,7 +67,6 @@ def tls_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[str | None]]
         thread.join(2)
 
 
-@TRANSPORTS
 @ASYNCIO_ONLY
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
 async def test_tls_1_1_server_receives_no_request(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
@@ -94,10 +81,8 @@ async def test_tls_1_1_server_receives_no_request(simulator: SimulatorServer, ki
             permissive.wrap_socket(plain, server_hostname="127.0.0.1").close()
         until(lambda: seen == ["TLSv1.1"])  # the server accepts a permissive client
         account = Paydock("k", base_url=f"https://127.0.0.1:{port}/v1/")
-        async with (
-            aclosing(kind(ssl_context=simulator.certificate_authority.client_context())) as transport,
-            CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it,
-        ):
+        transport = partial(kind, ssl_context=simulator.certificate_authority.client_context())
+        async with CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
             with pytest.raises(NotSentError):
                 await it.get(HEX24)
         until(lambda: seen == ["TLSv1.1", None])
@@ -116,22 +101,16 @@ def test_default_context_verifies_certificates_and_logs_no_keys(
     assert len(context.get_ca_certs()) > 50
 
 
-@TRANSPORTS
 @ASYNCIO_ONLY
 async def test_certificate_for_another_host_is_rejected(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     port = simulator.tls().rpartition(":")[2]
     seen = sum(simulator.faults.requests.values())
-    for host, valid in (("127.0.0.1", True), ("localhost", False)):
+    transport = partial(kind, ssl_context=simulator.certificate_authority.client_context())
+    for host, end in (("127.0.0.1", nullcontext()), ("localhost", pytest.raises(NotSentError))):
         account = Paydock(simulator.environment()["PAYDOCK_SECRET_KEY"], base_url=f"https://{host}:{port}/v1/")
-        async with (
-            aclosing(kind(ssl_context=simulator.certificate_authority.client_context())) as transport,
-            CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it,
-        ):
-            if valid:
+        async with CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
+            with end:
                 await it.create(fresh("paydock"))
-            else:
-                with pytest.raises(NotSentError):
-                    await it.create(fresh("paydock"))
     assert sum(simulator.faults.requests.values()) == seen + 1
 
 
@@ -145,7 +124,6 @@ def changed(*, ciphers: str = "", **settings: Any) -> ssl.SSLContext:
     return context
 
 
-@TRANSPORTS
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -165,7 +143,6 @@ def test_insecure_ssl_context_is_rejected(kind: Callable[..., Any], make: Callab
         kind(ssl_context=make())
 
 
-@TRANSPORTS
 @ASYNCIO_ONLY
 async def test_ssl_context_changed_to_insecure_is_rejected(
     simulator: SimulatorServer, kind: Callable[..., Any]
@@ -206,7 +183,6 @@ OPERATIONS: dict[str, Callable[[CustomerSession[Any]], Awaitable[Any]]] = {
 }
 
 
-@TRANSPORTS
 @ASYNCIO_ONLY
 async def test_redirect_is_not_followed(kind: Callable[..., Any]) -> None:
     received: list[bytes] = []
@@ -220,24 +196,19 @@ async def test_redirect_is_not_followed(kind: Callable[..., Any]) -> None:
 
     with RawServer(script) as server:
         account = Paydock("k", base_url=f"http://127.0.0.1:{server.port}/v1/")
-        async with (
-            aclosing(kind()) as transport,
-            CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it,
-        ):
-            for call in OPERATIONS.values():
-                for status in STATUSES:
-                    with pytest.raises(
-                        InvalidResponseError, match=rf"redirect \(HTTP {status}\), which is not followed"
-                    ):
-                        await call(it)
+        async with CustomerSession(account, retry=ONE_ATTEMPT, transport=kind) as it:
+            for call, status in product(OPERATIONS.values(), STATUSES):
+                words = rf"redirect \(HTTP {status}\), which is not followed"
+                with pytest.raises(InvalidResponseError, match=words):
+                    await call(it)
     assert len(received) == (len(OPERATIONS) + 1) * len(STATUSES)  # the create is looked up
     assert all(b" /v1/customers" in request.partition(b"\r\n")[0] for request in received)
 
 
-CUSTOMER = {
-    "wonder": {"uuid": UUID, "reference_number": "35", "name": "Ada", "dial_code": "+44", "phone": "7911123456"},
-    "paydock": {"_id": HEX24, "reference": "35", "first_name": "Ada"},
-    "monri": {"uuid": UUID, "merchant_customer_id": "35", "name": "Ada"},
+CUSTOMER: dict[str, Callable[..., dict[str, Any]]] = {
+    "wonder": partial(wonder_customer, reference_number="35"),
+    "paydock": partial(paydock_customer, reference="35", first_name="Ada"),
+    "monri": partial(monri_customer, merchant_customer_id="35", name="Ada", deleted=None),
 }
 ID_FIELDS = {
     "wonder": ("uuid", "reference_number"),
@@ -245,15 +216,6 @@ ID_FIELDS = {
     "monri": ("uuid", "merchant_customer_id"),
 }
 OTHER = {"id": "11111111-2222-4333-8444-555555555555", "reference": "53"}
-
-
-def envelope(gateway: str, customer: dict[str, Any]) -> bytes:
-    bodies = {
-        "wonder": {"code": 200, "data": {"customer": customer}},
-        "paydock": {"status": 200, "resource": {"data": customer}},
-        "monri": {"status": "approved", **customer},
-    }
-    return orjson.dumps(bodies[gateway])
 
 
 CALLS: dict[str, tuple[str, Callable[[CustomerSession[Any], str], Awaitable[Any]]]] = {
@@ -288,17 +250,16 @@ async def test_response_about_another_customer_is_rejected(gateway: str, operati
     kind, call = CALLS[operation]
     name = ID_FIELDS[gateway][kind == "reference"]
     customer_id = HEX24 if gateway == "paydock" else UUID
-    right, wrong = CUSTOMER[gateway], CUSTOMER[gateway] | {name: OTHER[kind]}
     if (gateway, operation) == ("wonder", "check_payment_token"):
-        bodies = [orjson.dumps({"code": 200, "data": {"payment_token": {"token": OTHER["id"]}}})]
+        bodies: list[Any] = [{"code": 200, "data": {"payment_token": {"token": OTHER["id"]}}}]
     elif (gateway, operation) == ("monri", "list_payment_tokens"):
         tokens = [{"token": "t", "customer_uuid": UUID}, {"token": "u", "customer_uuid": OTHER["id"]}]
-        bodies = [orjson.dumps({"status": "approved", "data": tokens})]
+        bodies = [{"status": "approved", "data": tokens}]
     else:
-        bodies = [envelope(gateway, wrong)]
+        bodies = [CUSTOMER[gateway](**{name: OTHER[kind]})]
     if (gateway, operation) == ("wonder", "update"):  # the read before the write is checked as well
-        bodies = [envelope(gateway, right), *bodies]
-    async with MockGateway(*(json_response(200, body) for body in bodies)).session(ACCOUNTS[gateway]()) as session:
+        bodies = [CUSTOMER[gateway](), *bodies]
+    async with MockGateway(*bodies).session(gateway) as session:
         with pytest.raises(InvalidResponseError, match=r"another (customer|payment token)") as caught:
             await call(session, customer_id)
     written = "yes" if (gateway, operation) == ("wonder", "update") else "unknown"
@@ -306,12 +267,11 @@ async def test_response_about_another_customer_is_rejected(gateway: str, operati
 
 
 @ASYNCIO_ONLY
-@pytest.mark.parametrize("gateway", ACCOUNTS)
 async def test_ids_compare_without_regard_to_case(gateway: str) -> None:
     customer_id = (HEX24 if gateway == "paydock" else UUID).upper()
     reads = 2 if gateway == "wonder" else 1
-    wire = MockGateway(*[json_response(200, envelope(gateway, CUSTOMER[gateway]))] * (1 + reads + 1))
-    async with wire.session(ACCOUNTS[gateway]()) as session:
+    wire = MockGateway(*[CUSTOMER[gateway]()] * (1 + reads + 1))
+    async with wire.session(gateway) as session:
         assert (await session.get(customer_id)).id == customer_id.lower()
         assert (await session.update(customer_id, CustomerPatch(email="a@example.org"))).id == customer_id.lower()
         if gateway != "wonder":
@@ -321,7 +281,6 @@ async def test_ids_compare_without_regard_to_case(gateway: str) -> None:
 # Proxies
 
 
-@TRANSPORTS
 @ASYNCIO_ONLY
 async def test_environment_proxies_are_ignored(
     simulator: SimulatorServer, kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
@@ -338,10 +297,10 @@ async def test_environment_proxies_are_ignored(
         context = simulator.certificate_authority.client_context()
         key = simulator.environment()["PAYDOCK_SECRET_KEY"]
         for origin in (simulator.origin, simulator.tls()):
-            async with aclosing(kind(ssl_context=context)) as transport:
-                account = Paydock(key, base_url=f"{origin}/v1/")
-                async with CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
-                    await it.create(fresh("paydock"))
+            account = Paydock(key, base_url=f"{origin}/v1/")
+            transport = partial(kind, ssl_context=context)
+            async with CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
+                await it.create(fresh("paydock"))
         assert proxy.connections == 1
 
 
@@ -356,8 +315,8 @@ async def test_configured_proxy_is_used(simulator: SimulatorServer) -> None:
         url = f"http://user:pass@127.0.0.1:{proxy.port}"
         account = Monri("k", "t", base_url="https://gateway.localhost")
         for given in (url, Secret(url)):
-            made = HttpxTransport(proxy=given)
-            async with aclosing(made), CustomerSession(account, retry=ONE_ATTEMPT, transport=made) as it:
+            made = partial(HttpxTransport, proxy=given)
+            async with CustomerSession(account, retry=ONE_ATTEMPT, transport=made) as it:
                 with pytest.raises(NotSentError, match="the proxy requires a user name and password"):
                     await it.get(UUID)
     assert [request.split(b" ")[:2] for request in received] == [[b"CONNECT", b"gateway.localhost:443"]] * 2

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import aclosing
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -30,7 +29,7 @@ def cancelled(context: ScenarioContext) -> None:
 async def _cancelled(context: ScenarioContext, kind: type[Any]) -> None:
     for gateway in GATEWAYS:
         context.simulator.faults.add("read_hang", gateway=gateway, times=1, applied=False)
-        async with aclosing(kind()) as transport, _session(context, gateway, transport, RetryPolicy()) as session:
+        async with _session(context, gateway, kind, RetryPolicy()) as session:
             with anyio.move_on_after(0.05):
                 try:
                     await session.create(canary_draft(gateway, "r-cancelled"))
@@ -76,7 +75,7 @@ async def _broken(context: ScenarioContext) -> None:
             Monri(KEY, "t", base_url="https://gateway.example"),
         ):
             for kind in (HttpxTransport, AsyncioTransport):
-                async with aclosing(kind()) as transport, CustomerSession(account, transport=transport) as session:
+                async with CustomerSession(account, transport=kind) as session:
                     await context.attempt(lambda it=session: it.create(canary_draft("paydock", "r-1")))  # type: ignore[misc]
     finally:
         if before is None:
@@ -95,10 +94,7 @@ async def _illegal_header(context: ScenarioContext) -> None:
     for kind in (HttpxTransport, AsyncioTransport):
         account = Paydock("k", base_url=f"{context.simulator.origin}/v1/")
         object.__setattr__(account, "secret_key", Secret(f"{KEY}\n"))
-        async with (
-            aclosing(kind()) as transport,
-            CustomerSession(account, transport=transport, retry=SHORT_TIMEOUTS) as session,
-        ):
+        async with CustomerSession(account, transport=kind, retry=SHORT_TIMEOUTS) as session:
             await context.attempt(lambda it=session: it.create(canary_draft("paydock", "r-1")))  # type: ignore[misc]
 
 

@@ -28,11 +28,18 @@ def read_all(connection: socket.socket) -> bytes:
     return received
 
 
-def read_response(connection: socket.socket) -> http.client.HTTPResponse:
-    """Read the headers of one response."""
-    response = http.client.HTTPResponse(connection)
-    response.begin()
-    return response
+def answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """Return the status, the headers and the body of one response."""
+    with closing(http.client.HTTPResponse(connection)) as response:
+        response.begin()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+
+
+def exchange(server: SimulatorServer, request: bytes = b"") -> bytes:
+    """Send a request, by default a create, and return everything until the server closes the connection."""
+    with connect(server) as connection:
+        connection.sendall(request or create(server))
+        return read_all(connection)
 
 
 def created(server: SimulatorServer) -> int:
@@ -43,6 +50,4 @@ def status_of(server: SimulatorServer) -> int:
     """Create a customer on a new connection, and return the status of the response."""
     with connect(server) as connection:
         connection.sendall(create(server))
-        with closing(read_response(connection)) as response:
-            response.read()
-            return response.status
+        return answer(connection)[0]

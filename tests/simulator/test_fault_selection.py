@@ -6,8 +6,9 @@ from collections import Counter
 from contextlib import closing
 from typing import Any
 
+import httpx
 import pytest
-from simulator.raw_http import connect, create, created, read_response, status_of
+from simulator.raw_http import answer, connect, create, created, status_of
 
 from wonder_customers.simulator import SimulatorServer
 
@@ -55,9 +56,8 @@ def test_seed_makes_probability_reproducible(server: SimulatorServer) -> None:
 def test_faults_by_header(server: SimulatorServer) -> None:
     with connect(server) as connection:
         connection.sendall(create(server, "r", "X-Simulator-Fault: rate_limited; retry_after=7"))
-        with closing(read_response(connection)) as response:
-            assert (response.status, response.getheader("retry-after")) == (429, "7")
-            response.read()
+        status, headers, _ = answer(connection)
+        assert (status, headers["retry-after"]) == (429, "7")
         connection.sendall(create(server, "r", "x-simulator-fault: server_error;status=502;applied=true"))
         assert connection.recv(65536).startswith(b"HTTP/1.1 502")
         for wrong, text in (
@@ -66,9 +66,9 @@ def test_faults_by_header(server: SimulatorServer) -> None:
             ("read_close; applied=maybe", "applied must be true or false"),
         ):
             connection.sendall(create(server, "r", f"x-simulator-fault: {wrong}"))
-            with closing(read_response(connection)) as response:
-                assert response.status == 400
-                assert text in json.loads(response.read())["message"]
+            status, _, body = answer(connection)
+            assert status == 400
+            assert text in json.loads(body)["message"]
         connection.sendall(create(server))
         assert connection.recv(65536).startswith(b"HTTP/1.1 201")
     assert server.faults.seen == ["rate_limited", "server_error"]
@@ -115,20 +115,39 @@ def test_faults_over_http(server: SimulatorServer) -> None:
     ("arguments", "text"),
     [
         ({"name": "nonsense"}, "choose from refuse, blackhole"),
+        ({"name": "x" * 10_000}, "unknown fault"),
         ({"name": "drip", "speed": 1}, "drip has no parameter speed; its parameters are: interval"),
         ({"name": "bad_chunk", "speed": 1}, "bad_chunk has no parameter speed; it has no parameters"),
         ({"name": "drip", "interval": "slow"}, "drip: interval must be a number from 0 to 60, not 'slow'"),
         ({"name": "drip", "interval": None}, "drip: interval must be a number from 0 to 60, not None"),
+        ({"name": "drip", "interval": 1e9}, "from 0 to 60"),
+        ({"name": "huge_headers", "size": 300_000_000}, "from 0 to 1,000,000"),
         ({"name": "server_error", "status": 503.5}, "server_error: status must be an integer from 400 to 599"),
+        ({"name": "server_error", "status": 99999}, "from 400 to 599"),
         ({"name": "rate_limited", "applied": True}, "applied cannot be set"),
+        ({"name": "rate_limited", "retry_after": "1\r\nX-Injected: 1"}, "retry_after must be"),
+        ({"name": "rate_limited", "retry_after": ["1"]}, "retry_after must be"),
         ({"name": "accept_rst", "gateway": "monri"}, "before a request is read"),
+        ({"name": "drip", "applied": "yes"}, "applied must be true or false"),
+        ({"name": "drip", "gateway": {}}, "gateway must be a string"),
         ({"name": "drip", "times": 0}, "times must be an integer from 1"),
+        ({"name": "drip", "times": 1.5}, "times must be an integer"),
         ({"name": "drip", "path": 1}, "path must be a string"),
+        ({"name": "drip", "path": "x" * 201}, "path must be a string of at most 200"),
+        ({"name": "drip", "probability": "often"}, "probability must be a number from 0 to 1"),
+        ({"name": "drip", "probability": True}, "probability must be a number"),
+        ({"name": "drip", "seed": [1]}, "seed must be an integer"),
     ],
+    ids=lambda it: str(it)[:60] if isinstance(it, dict) else "",
 )
-def test_invalid_faults_raise_value_error(server: SimulatorServer, arguments: dict[str, Any], text: str) -> None:
+def test_invalid_fault_is_refused_in_python_and_over_http(
+    server: SimulatorServer, arguments: dict[str, Any], text: str
+) -> None:
     with pytest.raises(ValueError, match=text):
         server.faults.add(**arguments)
+    refused = httpx.post(f"{server.origin}/_simulator/faults", json=arguments, trust_env=False, verify=False)
+    assert (refused.status_code, text in refused.json()["message"]) == (400, True)
+    assert len(refused.content) < 1000
     assert server.faults.active() == []
 
 

@@ -7,9 +7,10 @@ import zlib
 from contextlib import closing
 from typing import Any
 
+import httpx
 import pytest
 from fault_injection.sessions import until
-from simulator.raw_http import connect, create, created, read_all, read_response, status_of
+from simulator.raw_http import answer, connect, create, created, exchange, read_all, status_of
 
 from wonder_customers.simulator import FAULT_KINDS, SimulatorServer
 
@@ -33,10 +34,9 @@ def test_no_fault(server: SimulatorServer) -> None:
     with connect(server) as connection:
         for _ in range(3):
             connection.sendall(create(server))
-            with closing(read_response(connection)) as response:
-                assert response.status == 201
-                assert json.loads(response.read())["status"] == 201
-                assert response.getheader("x-correlation-id")
+            status, headers, body = answer(connection)
+            assert (status, json.loads(body)["status"]) == (201, 201)
+            assert headers["x-correlation-id"]
         connection.sendall(b"GET /v1/customers HTTP/1.0\r\n\r\n")
         assert read_all(connection).startswith(b"HTTP/1.1 403")
     assert created(server) == 3
@@ -98,9 +98,7 @@ def test_fault_accept_rst(server: SimulatorServer) -> None:
 @pytest.mark.parametrize("applied", [True, False])
 def test_fault_read_close(server: SimulatorServer, applied: bool) -> None:
     server.faults.add("read_close", applied=applied)
-    with connect(server) as connection:
-        connection.sendall(create(server))
-        assert read_all(connection) == b""
+    assert exchange(server) == b""
     assert created(server) == applied
 
 
@@ -119,9 +117,7 @@ def test_fault_headers_rst(server: SimulatorServer) -> None:
 @pytest.mark.parametrize("applied", [True, False])
 def test_fault_truncated_body(server: SimulatorServer, applied: bool) -> None:
     server.faults.add("truncated_body", applied=applied)
-    with connect(server) as connection:
-        connection.sendall(create(server))
-        status, headers, body = parts(read_all(connection))
+    status, headers, body = parts(exchange(server))
     assert status.startswith(b"HTTP/1.1 20")
     assert 0 < len(body) < int(headers["content-length"])
     assert created(server) == applied
@@ -132,8 +128,7 @@ def test_fault_drip(server: SimulatorServer) -> None:
     with connect(server) as connection:
         connection.sendall(create(server))
         begin = time.monotonic()
-        with closing(read_response(connection)) as response:
-            assert json.loads(response.read())["status"] == 201
+        assert json.loads(answer(connection)[2])["status"] == 201
         assert time.monotonic() - begin > 0.03
         connection.sendall(create(server))
         assert b"201" in connection.recv(65536)
@@ -141,9 +136,7 @@ def test_fault_drip(server: SimulatorServer) -> None:
 
 def test_fault_wrong_length(server: SimulatorServer) -> None:
     server.faults.add("wrong_length")
-    with connect(server) as connection:
-        connection.sendall(create(server))
-        _, headers, body = parts(read_all(connection))
+    _, headers, body = parts(exchange(server))
     assert int(headers["content-length"]) == len(body) + 10
     server.faults.add("wrong_length", difference=-5)
     with connect(server) as connection:
@@ -157,9 +150,7 @@ def test_fault_wrong_length(server: SimulatorServer) -> None:
 
 def test_fault_bad_chunk(server: SimulatorServer) -> None:
     server.faults.add("bad_chunk")
-    with connect(server) as connection:
-        connection.sendall(create(server))
-        _, headers, body = parts(read_all(connection))
+    _, headers, body = parts(exchange(server))
     assert headers["transfer-encoding"] == "chunked"
     assert "content-length" not in headers
     with pytest.raises(ValueError, match="invalid literal"):
@@ -171,9 +162,8 @@ def test_fault_gzip_bomb(server: SimulatorServer, size: int) -> None:
     server.faults.add("gzip_bomb")
     with connect(server) as connection:
         connection.sendall(create(server, "r", "Accept-Encoding: identity"))
-        with closing(read_response(connection)) as response:
-            assert response.getheader("content-encoding") == "gzip"
-            packed = response.read()
+        _, headers, packed = answer(connection)
+    assert headers["content-encoding"] == "gzip"
     assert 900_000 < len(packed) < 1_200_000
     assert int.from_bytes(packed[-4:], "little") == 1 << 30
     unpacker, unpacked = zlib.decompressobj(zlib.MAX_WBITS | 16), 0
@@ -185,10 +175,7 @@ def test_fault_gzip_bomb(server: SimulatorServer, size: int) -> None:
 
 def test_fault_huge_headers(server: SimulatorServer) -> None:
     server.faults.add("huge_headers")
-    with connect(server) as connection:
-        connection.sendall(create(server, "r", "Connection: close"))
-        received = read_all(connection)
-    head, _, body = received.partition(b"\r\n\r\n")
+    head, _, body = exchange(server, create(server, "r", "Connection: close")).partition(b"\r\n\r\n")
     assert len(head) > 200_000
     assert json.loads(body)["status"] == 201
 
@@ -198,10 +185,8 @@ def test_fault_rate_limited(server: SimulatorServer, retry_after: Any) -> None:
     server.faults.add("rate_limited", retry_after=retry_after)
     with connect(server) as connection:
         connection.sendall(create(server))
-        with closing(read_response(connection)) as response:
-            assert response.status == 429
-            assert response.getheader("retry-after") == (None if retry_after is None else str(retry_after))
-            response.read()
+        status, headers, _ = answer(connection)
+        assert (status, headers.get("retry-after")) == (429, None if retry_after is None else str(retry_after))
         assert created(server) == 0
         connection.sendall(create(server))
         assert connection.recv(65536).startswith(b"HTTP/1.1 201")
@@ -214,9 +199,7 @@ def test_fault_server_error(server: SimulatorServer, status: int, applied: bool 
     with connect(server) as connection:
         for _ in range(3):
             connection.sendall(create(server))
-            with closing(read_response(connection)) as response:
-                seen.append(response.status)
-                response.read()
+            seen.append(answer(connection)[0])
     assert seen == [status, status, 201]
     assert created(server) == (3 if applied else 1)
 
@@ -228,9 +211,7 @@ def test_expired_tls_cannot_be_injected(server: SimulatorServer) -> None:
 
 def test_zombie_is_applied_after_disconnect(server: SimulatorServer) -> None:
     server.faults.add("zombie", delay=0.5)
-    with connect(server) as connection:
-        connection.sendall(create(server))
-        assert read_all(connection) == b""
+    assert exchange(server) == b""
     assert created(server) == 0
     until(lambda: created(server) > 0)
     assert server.faults.requests["paydock", "POST", "/v1/customers"] == 1
@@ -238,9 +219,7 @@ def test_zombie_is_applied_after_disconnect(server: SimulatorServer) -> None:
 
 def test_pending_zombie_is_cancelled_on_stop(server: SimulatorServer) -> None:
     server.faults.add("zombie", delay=60)
-    with connect(server) as connection:
-        connection.sendall(create(server))
-        assert read_all(connection) == b""
+    assert exchange(server) == b""
     server.restart()
     assert created(server) == 0
 
@@ -249,17 +228,14 @@ def test_fault_duplicate(server: SimulatorServer) -> None:
     server.faults.add("duplicate")
     with connect(server) as connection:
         connection.sendall(create(server))
-        with closing(read_response(connection)) as response:
-            first = json.loads(response.read())["resource"]["data"]["_id"]
+        first = json.loads(answer(connection)[2])["resource"]["data"]["_id"]
     assert created(server) == 2
     assert server.store.created("paydock")[0] == first
 
 
 def test_fault_half_close_idle(server: SimulatorServer) -> None:
     server.faults.add("half_close_idle")
-    with connect(server) as connection:
-        connection.sendall(create(server))
-        status, headers, body = parts(read_all(connection))
+    status, headers, body = parts(exchange(server))
     assert status == b"HTTP/1.1 201 Created"
     assert "connection" not in headers
     assert len(body) == int(headers["content-length"])
@@ -269,9 +245,7 @@ def test_fault_stale_rst(server: SimulatorServer) -> None:
     server.faults.add("stale_rst")
     with connect(server) as connection:
         connection.sendall(create(server))
-        with closing(read_response(connection)) as response:
-            assert response.status == 201
-            response.read()
+        assert answer(connection)[0] == 201
         connection.sendall(create(server))
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
@@ -291,3 +265,12 @@ def test_faults_on_https(server: SimulatorServer) -> None:
     with closing(connection):
         connection.request("GET", "/v1/customers")
         assert connection.getresponse().status == 503
+
+
+def test_second_refuse_does_not_extend_the_first(server: SimulatorServer) -> None:
+    server.faults.add("refuse", times=None)
+    server.faults.add("refuse", times=None)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(server.origin, trust_env=False, verify=False)
+    server.faults.clear()
+    assert httpx.get(server.origin, trust_env=False, verify=False).status_code == 200

@@ -49,33 +49,6 @@ def test_admin_accepts_its_own_origin(server: SimulatorServer) -> None:
     assert admin(server, "POST", "faults", headers=headers, json={"name": "drip"}).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        ({"name": "huge_headers", "size": 300_000_000}, "from 0 to 1,000,000"),
-        ({"name": "drip", "interval": 1e9}, "from 0 to 60"),
-        ({"name": "drip", "probability": "often"}, "probability must be a number from 0 to 1"),
-        ({"name": "drip", "probability": True}, "probability must be a number"),
-        ({"name": "drip", "times": 1.5}, "times must be an integer"),
-        ({"name": "drip", "seed": [1]}, "seed must be an integer"),
-        ({"name": "drip", "path": ["/"]}, "path must be a string"),
-        ({"name": "drip", "path": "x" * 201}, "path must be a string of at most 200"),
-        ({"name": "drip", "gateway": {}}, "gateway must be a string"),
-        ({"name": "drip", "applied": "yes"}, "applied must be true or false"),
-        ({"name": "server_error", "status": 99999}, "from 400 to 599"),
-        ({"name": "rate_limited", "retry_after": "1\r\nX-Injected: 1"}, "retry_after must be"),
-        ({"name": "rate_limited", "retry_after": ["1"]}, "retry_after must be"),
-        ({"name": "x" * 10_000}, "unknown fault"),
-    ],
-)
-def test_admin_refuses_invalid_fault_values(server: SimulatorServer, body: dict[str, Any], text: str) -> None:
-    refused = admin(server, "POST", "faults", json=body)
-    assert refused.status_code == 400
-    assert text in refused.json()["message"]
-    assert len(refused.content) < 1000
-    assert server.faults.active() == []
-
-
 @pytest.mark.parametrize("body", [b"[" * 60_000, b"\xff", b"NaN", b'{"name":"drip","probability":NaN}', b"x" * 70_000])
 def test_admin_refuses_malformed_bodies(server: SimulatorServer, body: bytes) -> None:
     refused = admin(server, "POST", "faults", headers=JSON, content=body)

@@ -4,7 +4,6 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -243,11 +242,3 @@ def test_log_can_be_cleared(server: SimulatorServer, caller: Caller) -> None:
     caller.monri("GET", "/customers")
     assert [it["number"] for it in caller.client.get(address).json()["requests"]] == [2]
     assert caller.client.get(f"{address}/1").status_code == 404
-
-
-@pytest.mark.parametrize("values", [{"active": ["unknown"]}, {"active": "all"}, {"other": []}, []])
-def test_invalid_quirks_are_refused(server: SimulatorServer, values: Any) -> None:
-    server.quirks.add("id-name")
-    with pytest.raises(ValueError, match="quirk"):
-        server.quirks.change(values)
-    assert server.quirks.active == ("id-name",)

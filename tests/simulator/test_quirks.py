@@ -11,11 +11,9 @@ from wonder_customers.bulk import Options, migrate, sync, verify
 from wonder_customers.dialects import names, simulator
 from wonder_customers.dialects.base import Operation
 from wonder_customers.dialects.paydock.quirks import STALE_SECONDS
-from wonder_customers.simulator import Quirks
+from wonder_customers.simulator import Quirks, SimulatorServer
 from wonder_customers.testing.conformance import DialectConformance
 from wonder_customers.testing.simulated import CustomerSimulator
-
-pytestmark = pytest.mark.anyio
 
 
 def _known(gateway: str) -> list[str]:
@@ -115,3 +113,11 @@ def test_unknown_quirk_is_refused_with_the_known_names(customer_simulator: Custo
     assert customer_simulator.quirks.active == tuple(QUIRKS)
     customer_simulator.quirks.clear()
     assert customer_simulator.quirks.active == Quirks().active == ()
+
+
+@pytest.mark.parametrize("values", [{"active": ["unknown"]}, {"active": "all"}, {"other": []}, []])
+def test_invalid_quirks_are_refused(server: SimulatorServer, values: Any) -> None:
+    server.quirks.add("id-name")
+    with pytest.raises(ValueError, match="quirk"):
+        server.quirks.change(values)
+    assert server.quirks.active == ("id-name",)

@@ -4,14 +4,10 @@ import orjson
 import pytest
 
 from wonder_customers import CustomerDraft, Phone
-from wonder_customers.dialects import names
 from wonder_customers.simulator.cards import without_card_data
 from wonder_customers.testing import CustomerSimulator, make_draft
 
-pytestmark = pytest.mark.anyio
 
-
-@pytest.mark.parametrize("gateway", names())
 async def test_telephone_numbers_and_references_are_not_masked(
     gateway: str, customer_simulator: CustomerSimulator
 ) -> None:

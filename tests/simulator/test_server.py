@@ -2,22 +2,24 @@
 
 import asyncio
 import gc
-import http.client
 import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from simulator.raw_http import connect
+from simulator.raw_http import answer, connect, create
 
+from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
+from wonder_customers.simulator.fault_proxy import FaultProxy
+from wonder_customers.simulator.faults import Faults
+from wonder_customers.simulator.proxy_http import bound_socket
 
 NAMES = {
     "WONDER_BASE_URL",
@@ -39,11 +41,7 @@ def port_of(server: SimulatorServer) -> int:
 
 def exchange(connection: socket.socket, request: bytes = b"GET /v1/x HTTP/1.1\r\nHost: x\r\n\r\n") -> int:
     connection.sendall(request)
-    response = http.client.HTTPResponse(connection)
-    with closing(response):
-        response.begin()
-        response.read()
-        return response.status
+    return answer(connection)[0]
 
 
 def test_environment(shared_server: Any) -> None:
@@ -243,3 +241,73 @@ def test_chunked_bodies_and_expect(simulators: Any) -> None:
             connection.sendall(head + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
             assert connection.recv(65536).startswith(b"HTTP/1.1 100")
             assert exchange(connection, b"{}") == 201
+
+
+def ends(work: Callable[[], None], within: float) -> bool:
+    """Return whether the function ends; a blocked event loop cannot be interrupted from inside."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(within)
+    return not thread.is_alive()
+
+
+def test_proxy_closes_when_its_last_task_has_just_ended() -> None:
+    async def nothing() -> None:
+        pass
+
+    async def close_at_once() -> None:
+        front = FaultProxy(bound_socket("127.0.0.1", 0), ("127.0.0.1", 1), Faults(()), lambda path: ("", ""))
+        front.open()
+        front.spawn(nothing())
+        await asyncio.sleep(0)
+        await front.close()
+
+    assert ends(lambda: asyncio.run(close_at_once()), within=10)
+
+
+def test_stop_timeout_raises_runtime_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    going_on = threading.Event()
+
+    class Busy(SimulatorServer):
+        def busy(self) -> None:
+            self._running_loop().call_soon_threadsafe(going_on.wait)
+
+    it = Busy([dialects.simulator("monri")])
+    it.start()
+    thread = it._thread
+    assert thread is not None
+    it.busy()
+    with monkeypatch.context() as patched:
+        patched.setattr("wonder_customers.simulator.server._TIMEOUT", 0.1)
+        with pytest.raises(RuntimeError, match=r"did not stop within 0\.1 s, so its port may still be in use"):
+            it.stop()
+        it._thread = thread  # `tls` requires a server that is not stopped
+        with pytest.raises(TimeoutError, match=r"the server did not open an https origin within 0\.1 s"):
+            it.tls()
+    going_on.set()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_stop_is_fast_with_stalled_connections(server: SimulatorServer) -> None:
+    for name in ("blackhole", "read_hang", "drip"):
+        server.faults.add(name, gateway="paydock")
+    connections = [connect(server) for _ in range(4)]
+    for connection in connections[:3]:
+        connection.sendall(create(server))
+    server.faults.add("blackhole")
+    last = connect(server)
+    threads = threading.active_count()
+    begin = time.monotonic()
+    server.stop()
+    assert time.monotonic() - begin < 50
+    assert threading.active_count() == threads - 1
+    for connection in [*connections, last]:
+        connection.close()
+
+
+def test_certificate_of_a_host_name() -> None:
+    with SimulatorServer([dialects.simulator("monri")], host="localhost", faults=True) as server:
+        origin = server.tls()
+        with httpx.Client(verify=server.certificate_authority.client_context(), trust_env=False) as client:
+            assert client.get(origin).status_code == 200

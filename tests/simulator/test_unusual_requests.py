@@ -1,16 +1,16 @@
-"""Requests that this library never sends but other clients do."""
+"""Requests that this library never sends but other clients do: malformed, incomplete or unusual ones."""
 
 import socket
+from contextlib import suppress
 
 import httpx
 import pytest
-from simulator.raw_http import connect, read_all
+from simulator.raw_http import connect, create, created, read_all, status_of
 
-from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
 
 
-def exchange(server: SimulatorServer, request: bytes) -> bytes:
+def half_closed(server: SimulatorServer, request: bytes) -> bytes:
     """Send raw bytes and return everything until the server closes the connection."""
     with connect(server) as connection:
         connection.sendall(request)
@@ -31,27 +31,27 @@ def test_invalid_timestamp_is_unauthorized(server: SimulatorServer, moment: str)
 
 def test_incomplete_request_is_not_applied(server: SimulatorServer) -> None:
     head = b"POST /v2/customers HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
-    assert exchange(server, head + b'{"merchant_customer_id"') == b""
+    assert half_closed(server, head + b'{"merchant_customer_id"') == b""
     assert server.store.requests.total() == 0
 
 
 def test_head_response_has_no_body(server: SimulatorServer) -> None:
-    received = exchange(server, b"HEAD /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+    received = half_closed(server, b"HEAD /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
     assert received.startswith(b"HTTP/1.1 404")
     assert received.endswith(b"\r\n\r\n")
 
 
-def test_second_refuse_does_not_extend_the_first(server: SimulatorServer) -> None:
-    server.faults.add("refuse", times=None)
-    server.faults.add("refuse", times=None)
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(server.origin, trust_env=False, verify=False)
-    server.faults.clear()
-    assert httpx.get(server.origin, trust_env=False, verify=False).status_code == 200
+@pytest.mark.parametrize(
+    "nonsense", [b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET /v1/x HTTP/1.1\r\nHost"]
+)
+def test_malformed_requests_close_the_connection(server: SimulatorServer, nonsense: bytes) -> None:
+    with suppress(ConnectionResetError):
+        half_closed(server, nonsense)
+    assert status_of(server) == 201
 
 
-def test_certificate_of_a_host_name() -> None:
-    with SimulatorServer([dialects.simulator("monri")], host="localhost", faults=True) as server:
-        origin = server.tls()
-        with httpx.Client(verify=server.certificate_authority.client_context(), trust_env=False) as client:
-            assert client.get(origin).status_code == 200
+def test_client_disconnect_during_request(server: SimulatorServer) -> None:
+    with connect(server) as connection:
+        connection.sendall(create(server)[:-3])
+    assert status_of(server) == 201
+    assert created(server) == 1

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from attrs import evolve
 
+from scripted_transport import WithoutConnections
 from wonder_customers import (
     Address,
     ConfigurationError,
@@ -31,8 +32,6 @@ from wonder_customers.testing.factories import make_source
 from wonder_customers.testing.simulated import CustomerSimulator
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
-
-pytestmark = pytest.mark.anyio
 
 GATEWAYS = ("wonder", "paydock", "monri")
 COMMON_HEADERS = (b"Host", b"Accept", b"Accept-Encoding", b"Content-Type", b"User-Agent", b"X-Request-ID")
@@ -85,7 +84,6 @@ async def _record(gateway: str, simulated: CustomerSimulator, path: Path) -> lis
         return await _script(session)
 
 
-@pytest.mark.parametrize("gateway", GATEWAYS)
 async def test_cassette_replays_without_personal_data_and_credentials(
     gateway: str, customer_simulator: CustomerSimulator, tmp_path: Path
 ) -> None:
@@ -122,7 +120,7 @@ WRITTEN = (
 )
 
 
-class _Written:
+class _Written(WithoutConnections):
     """Responds with a body that is not compact JSON, and with headers in another order."""
 
     written = WRITTEN
@@ -131,9 +129,6 @@ class _Written:
         transmission.sent, transmission.status = True, 200
         transmission.headers = {"retry-after": "1", "content-type": "application/json"}
         return HttpResponse(200, transmission.headers, self.written)
-
-    async def aclose(self) -> None:
-        """Do nothing."""
 
 
 @pytest.mark.parametrize("body", [WRITTEN, b"\xef\xbb\xbf" + WRITTEN])
@@ -173,7 +168,7 @@ REFUSAL = {
 }
 
 
-class _Refusing:
+class _Refusing(WithoutConnections):
     """Returns a token, and refuses each write."""
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
@@ -181,9 +176,6 @@ class _Refusing:
         body = {"status": "approved", "access_token": "bearer", "expires_in": 900} if oauth else REFUSAL
         transmission.sent, transmission.status, transmission.headers = True, 200 if oauth else 400, {}
         return HttpResponse(transmission.status, {}, orjson.dumps(body))
-
-    async def aclose(self) -> None:
-        """Do nothing."""
 
 
 async def test_metadata_refusals_and_credentials_are_replaced(tmp_path: Path) -> None:
@@ -232,7 +224,6 @@ async def test_unreadable_response_is_recorded(tmp_path: Path, body: bytes) -> N
     assert b'"response"' in path.read_bytes()
 
 
-@pytest.mark.parametrize("gateway", GATEWAYS)
 async def test_credentials_that_a_refusal_repeats_are_replaced(tmp_path: Path, gateway: str) -> None:
     path, sent = tmp_path / "cassette.json", list[str]()
 

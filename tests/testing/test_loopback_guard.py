@@ -52,7 +52,6 @@ def test_guard_is_disabled_without_the_variable(monkeypatch: pytest.MonkeyPatch,
     loopback_guard.check("gateway.wonder.today")
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("own", [False, True], ids=["default transport", "own transport"])
 async def test_refused_calls_release_their_connection(refusals: list[str], own: bool) -> None:
     """Each refused call ends at once and releases the only connection."""

@@ -34,8 +34,6 @@ from wonder_customers.testing.factories import make_source
 from wonder_customers.testing.mock import MockedGateway
 from wonder_customers.testing.responses import STATUSES
 
-pytestmark = pytest.mark.anyio
-
 GATEWAYS = ("wonder", "paydock", "monri")
 DRAFT = make_draft(reference="mine/ä 1")
 CALLS: dict[Operation, Callable[[CustomerSession[Any], Any], Awaitable[Any]]] = {
@@ -147,7 +145,6 @@ REFUSALS: list[tuple[str, dict[str, Any], type[GatewayError], int]] = [
 ]
 
 
-@pytest.mark.parametrize("gateway", GATEWAYS)
 @pytest.mark.parametrize(("code", "facts", "kind", "status"), REFUSALS)
 async def test_refusals_use_the_gateway_format(
     gateway: str, code: str, facts: dict[str, Any], kind: type[GatewayError], status: int
@@ -377,6 +374,5 @@ async def test_message_about_a_request_that_no_helper_mocks() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"metadata": {}}, {"email": ""}, {"email": None}, {"id": ""}])
-@pytest.mark.parametrize("gateway", GATEWAYS)
 def test_empty_and_invalid_values_can_be_mocked(gateway: str, changes: dict[str, Any]) -> None:
     GatewayMock().gateway(gateway).get(**changes)

@@ -6,8 +6,6 @@ from wonder_customers import CallError, ConfigurationError, CustomerSession, Ret
 from wonder_customers.testing import CustomerSimulator, GatewayMock
 from wonder_customers.transports.httpx import HttpxTransport
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_assert_all_called_reports_missing_calls_and_routes() -> None:
     mock = GatewayMock()

@@ -1,13 +1,19 @@
 """Functions that send requests directly over a transport, and scripts for the server that receives them."""
 
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
+import trustme
+from attrs import evolve
+from mock_gateway import ACCOUNTS
 
 from raw_sockets import OK, Peer, RawServer
+from wonder_customers import CustomerSession, RetryPolicy
 from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Timeouts, Transmission, Transport, TransportError
 
 SOON = Timeouts(connect=0.5, read=0.5, write=0.5)
@@ -74,6 +80,28 @@ def hang(peer: Peer) -> None:
     """Read until the client closes the connection, and send nothing."""
     while peer.socket.recv(65536):
         pass
+
+
+@asynccontextmanager
+async def session_with(
+    script: Callable[[Peer], None], transport: Any, *, gateway: str = "monri", **policy: Any
+) -> AsyncIterator[Any]:
+    """Run a server, and open a session with it whose retries do not wait unless `policy` says so."""
+    with RawServer(script) as server:
+        made: Any = ACCOUNTS[gateway]()
+        account = evolve(made, base_url=f"http://127.0.0.1:{server.port}")
+        retry = RetryPolicy(**{"base": 0.0} | policy)
+        async with CustomerSession(account, transport=transport, retry=retry) as session:
+            yield session
+
+
+def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return the TLS contexts of a server on this machine and of its client."""
+    authority = trustme.CA()
+    server, client = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    return server, client
 
 
 @asynccontextmanager

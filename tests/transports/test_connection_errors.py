@@ -5,23 +5,21 @@ import ssl
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, aclosing
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
-import trustme
 from attrs import evolve
 from backends import ASYNCIO_ONLY
-from transports.sending import forever, response_to, send, signed_request
+from transports.sending import forever, response_to, send, signed_request, tls_contexts
 
 from raw_sockets import Peer, RawServer, dead_port
-from wonder_customers import CustomerSession, Monri, NotSentError, RetryPolicy
+from wonder_customers import CustomerDraft, CustomerSession, Monri, NotSentError, OutcomeUnknownError, RetryPolicy
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
-from wonder_customers.wire import Timeouts, TransportError
-
-pytestmark = pytest.mark.anyio
+from wonder_customers.wire import Origin, Timeouts, TransportError
 
 QUICK = RetryPolicy(base=0.01)
 
@@ -29,10 +27,7 @@ QUICK = RetryPolicy(base=0.01)
 async def failed_call(kind: Callable[..., Any], base_url: str, **options: Any) -> NotSentError:
     """Return the error of a call to `base_url`."""
     account = Monri("k", "t", base_url=base_url)
-    async with (
-        aclosing(kind(**options)) as transport,
-        CustomerSession(account, retry=QUICK, transport=transport) as session,
-    ):
+    async with CustomerSession(account, retry=QUICK, transport=partial(kind, **options)) as session:
         with pytest.raises(NotSentError) as caught:
             await session.get("c-1")
     return caught.value
@@ -165,10 +160,7 @@ async def test_lookup_succeeds_after_one_that_could_not_start_its_thread(
 
 
 async def test_server_that_selects_http_2_is_reported(kind: Callable[..., Any]) -> None:
-    authority = trustme.CA()
-    server_side, client_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    authority.issue_cert("127.0.0.1").configure_cert(server_side)
-    authority.configure_trust(client_side)
+    server_side, client_side = tls_contexts()
     for context in (server_side, client_side):
         context.set_alpn_protocols(["h2", "http/1.1"])
     requests = []
@@ -220,3 +212,42 @@ async def test_second_address_is_tried_when_the_first_does_not_respond(
             request = signed_request(port, host="two.localhost", timeouts=Timeouts(2, 2, 2))
             transmission, _ = await send(transport, request)
     assert transmission.status is not None
+
+
+async def test_broken_tls_record_leaves_the_outcome_unknown(kind: Callable[..., Any]) -> None:
+    server_side, client_side = tls_contexts()
+
+    def serve(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            inside = server_side.wrap_socket(connection.dup(), server_side=True)
+            inside.recv(65536)
+            connection.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+            inside.detach()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+        transport = kind(ssl_context=client_side)
+        account = Monri("k", "t", base_url=f"https://127.0.0.1:{listening.getsockname()[1]}")
+        async with CustomerSession(account, transport=transport) as session:
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await session.create(CustomerDraft(name="Ada"))
+        thread.join()
+    assert caught.value.applied == "unknown"
+    assert (transport.open_connections, transport.busy_connections) == (0, 0)
+
+
+@pytest.mark.parametrize("then", [Peer.reset, lambda peer: None, lambda peer: peer.socket.recv(1)])
+async def test_request_is_not_sent_if_the_proxy_does_not_connect(then: Callable[[Peer], None]) -> None:
+    def script(peer: Peer) -> None:
+        assert peer.request().startswith(b"CONNECT ")
+        then(peer)
+
+    with RawServer(script) as proxy:
+        transport = HttpxTransport(proxy=f"http://127.0.0.1:{proxy.port}")
+        request = evolve(signed_request(9), origin=Origin("https", "127.0.0.1", 9))
+        transmission, error = await send(transport, request)
+        await transport.aclose()
+    assert isinstance(error, TransportError)
+    assert not transmission.sent

@@ -30,8 +30,6 @@ from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.messages import MAX_BODY
 from wonder_customers.wire import HttpResponse, Timeouts, Transmission, Transport, TransportError
 
-pytestmark = pytest.mark.anyio
-
 Kind = Callable[..., Any]
 
 FAILURES: list[tuple[str, Callable[[Peer], None], int | None]] = [
@@ -50,9 +48,8 @@ FAILURES: list[tuple[str, Callable[[Peer], None], int | None]] = [
 
 @pytest.mark.parametrize(("name", "script", "status"), FAILURES, ids=[failure[0] for failure in FAILURES])
 async def test_failed_response_leaves_correct_evidence(
-    kind: Kind, name: str, script: Callable[[Peer], None], status: int | None
+    transport: Any, name: str, script: Callable[[Peer], None], status: int | None
 ) -> None:
-    transport = kind()
     with RawServer(script) as server:
         transmission, error = await send(transport, signed_request(server.port, method="POST", body=b"{}"))
     assert isinstance(error, TransportError), name
@@ -106,17 +103,15 @@ async def test_connection_is_kept_after_complete_response(kind: Kind) -> None:
     assert isinstance(transport, Transport)
 
 
-async def test_request_is_sent_byte_for_byte(kind: Kind) -> None:
+async def test_request_is_sent_byte_for_byte(transport: Any) -> None:
     received: list[bytes] = []
 
     def script(peer: Peer) -> None:
         received.append(peer.request())
         peer.say(OK)
 
-    transport = kind()
     with RawServer(script) as server:
         await send(transport, signed_request(server.port, method="POST", body=b'{"a":1}'))
-        await transport.aclose()
     head, _, body = received[0].partition(b"\r\n\r\n")
     assert head.split(b"\r\n")[0] == b"POST /v1/customers?a=%2F HTTP/1.1"
     assert body == b'{"a":1}'
@@ -126,22 +121,20 @@ async def test_request_is_sent_byte_for_byte(kind: Kind) -> None:
 @pytest.mark.parametrize(
     "head", [b"1.1 200 OK\r\nConnection: close", b"1.1 200 OK\r\nConnection: a, close", b"1.0 200 OK"]
 )
-async def test_connection_that_ends_after_a_response_is_replaced(kind: Kind, head: bytes) -> None:
-    transport = kind()
+async def test_connection_that_ends_after_a_response_is_replaced(transport: Any, head: bytes) -> None:
     with RawServer(once(b"HTTP/" + head + b"\r\nContent-Length: 2\r\n\r\n{}")) as server:
         for _ in range(3):
             assert (await response_to(transport, signed_request(server.port))).status == 200
             assert transport.open_connections == 0
 
 
-async def test_body_that_ends_with_the_connection_is_read(kind: Kind) -> None:
-    transport = kind()
+async def test_body_that_ends_with_the_connection_is_read(transport: Any) -> None:
     with RawServer(once(b"HTTP/1.1 200 OK\r\n\r\n", b"{", b"}")) as server:
         assert (await response_to(transport, signed_request(server.port))).body == b"{}"
         assert transport.open_connections == 0
 
 
-async def test_connection_closed_while_idle_is_not_reused(kind: Kind) -> None:
+async def test_connection_closed_while_idle_is_not_reused(transport: Any) -> None:
     closed = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -150,16 +143,14 @@ async def test_connection_closed_while_idle_is_not_reused(kind: Kind) -> None:
         peer.socket.close()
         closed.set()
 
-    transport = kind()
     with RawServer(script) as server:
         for _ in range(3):
             assert (await response_to(transport, signed_request(server.port))).status == 200
             assert await anyio.to_thread.run_sync(closed.wait, 60)
             closed.clear()
-        await transport.aclose()
 
 
-async def test_connection_closed_while_the_program_blocked_is_not_reused(kind: Kind) -> None:
+async def test_connection_closed_while_the_program_blocked_is_not_reused(transport: Any) -> None:
     closed = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -168,23 +159,20 @@ async def test_connection_closed_while_the_program_blocked_is_not_reused(kind: K
         peer.socket.close()
         closed.set()
 
-    transport = kind()
     with RawServer(script) as server:
         await send(transport, signed_request(server.port))
         closed.wait(60)
         time.sleep(1.1)  # noqa: ASYNC251 - the event loop must not see the end of the connection
         assert (await response_to(transport, signed_request(server.port))).status == 200
-        await transport.aclose()
 
 
-async def test_kept_connection_that_breaks_before_a_response_is_stale(kind: Kind) -> None:
+async def test_kept_connection_that_breaks_before_a_response_is_stale(transport: Any) -> None:
     def script(peer: Peer) -> None:
         peer.request()
         peer.say(OK)
         peer.request()
         peer.reset()
 
-    transport = kind()
     with RawServer(script) as server:
         await send(transport, signed_request(server.port))
         transmission, error = await send(transport, signed_request(server.port))
@@ -192,7 +180,7 @@ async def test_kept_connection_that_breaks_before_a_response_is_stale(kind: Kind
     assert (transmission.sent, transmission.stale) == (True, True)
 
 
-async def test_request_is_never_sent_twice(kind: Kind) -> None:
+async def test_request_is_never_sent_twice(transport: Any) -> None:
     requests: list[bytes] = []
 
     def script(peer: Peer) -> None:
@@ -201,7 +189,6 @@ async def test_request_is_never_sent_twice(kind: Kind) -> None:
         requests.append(peer.request())
         peer.reset()
 
-    transport = kind()
     with RawServer(script) as server:
         await send(transport, signed_request(server.port))
         await send(transport, signed_request(server.port))
@@ -248,7 +235,7 @@ async def test_closing_during_a_request_leaves_nothing_open(kind: Kind) -> None:
     assert (transport.open_connections, transport.busy_connections) == (0, 0)
 
 
-async def test_cookies_and_redirects_are_ignored(kind: Kind) -> None:
+async def test_cookies_and_redirects_are_ignored(transport: Any) -> None:
     received: list[bytes] = []
 
     def script(peer: Peer) -> None:
@@ -256,27 +243,22 @@ async def test_cookies_and_redirects_are_ignored(kind: Kind) -> None:
             received.append(request)
             peer.say(b"HTTP/1.1 302 Found\r\nLocation: /else\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n")
 
-    transport = kind()
     with RawServer(script) as server:
         for _ in range(2):
             assert (await response_to(transport, signed_request(server.port))).status == 302
-        await transport.aclose()
     assert len(received) == 2
     assert not any(b"cookie" in request.lower() or b"/else" in request for request in received)
 
 
-async def test_interim_responses_are_skipped(kind: Kind) -> None:
-    transport = kind()
+async def test_interim_responses_are_skipped(transport: Any) -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     with RawServer(once(interim + OK)) as server:
         transmission, response = await send(transport, signed_request(server.port))
-        await transport.aclose()
     assert isinstance(response, HttpResponse)
     assert (response.body, transmission.status, "link" in response.headers) == (b"{}", 200, False)
 
 
-async def test_protocol_switch_is_an_error(kind: Kind) -> None:
-    transport = kind()
+async def test_protocol_switch_is_an_error(transport: Any) -> None:
     with RawServer(once(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")) as server:
         transmission, error = await send(transport, signed_request(server.port))
     assert isinstance(error, TransportError)
@@ -285,15 +267,13 @@ async def test_protocol_switch_is_an_error(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 3, 7, 80])
-async def test_response_may_arrive_in_any_pieces(kind: Kind, pieces: int) -> None:
+async def test_response_may_arrive_in_any_pieces(transport: Any, pieces: int) -> None:
     whole = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
-    transport = kind()
     with RawServer(in_pieces(whole, -(-len(whole) // pieces))) as server:
         for _ in range(3):
             response = await response_to(transport, signed_request(server.port))
             assert (response.status, response.body) == (201, b"{}")
         assert server.connections == 1
-        await transport.aclose()
 
 
 NOT_HTTP: list[dict[str, Any]] = [
@@ -315,15 +295,13 @@ NOT_HTTP: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", NOT_HTTP)
-async def test_request_that_is_not_valid_http_is_not_sent(change: dict[str, Any], kind: Kind) -> None:
-    transport = kind()
+async def test_request_that_is_not_valid_http_is_not_sent(change: dict[str, Any], transport: Any) -> None:
     with RawServer(forever) as server:
         transmission, error = await send(transport, evolve(signed_request(server.port), **change))
         assert transmission == Transmission()
         assert str(error) == "the request line or a header is not valid HTTP"
         assert transport.open_connections == 0
         assert (await response_to(transport, signed_request(server.port))).status == 200
-        await transport.aclose()
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "32", None, 10_001])
@@ -334,29 +312,27 @@ def test_invalid_number_of_connections_is_rejected(kind: Kind, wrong: Any) -> No
         select_transport(httpx.MockTransport(lambda request: httpx.Response(200)), wrong)
 
 
-async def test_large_request_is_sent_completely(kind: Kind) -> None:
+async def test_large_request_is_sent_completely(transport: Any) -> None:
     received: list[bytes] = []
 
     def script(peer: Peer) -> None:
         received.append(peer.request())
         peer.say(OK)
 
-    transport, body = kind(), b"".join(b"%07d\n" % number for number in range(1_000_000))
+    body = b"".join(b"%07d\n" % number for number in range(1_000_000))
     with RawServer(script) as server:
         large = signed_request(server.port, method="POST", body=body, timeouts=Timeouts(60, 60, 60))
         response = await response_to(transport, large)
-        await transport.aclose()
     assert response.status == 200
     assert received[0].partition(b"\r\n\r\n")[2] == body
 
 
-async def test_large_request_that_is_not_read_ends_in_time(kind: Kind) -> None:
+async def test_large_request_that_is_not_read_ends_in_time(transport: Any) -> None:
     done = threading.Event()
 
     def script(peer: Peer) -> None:
         done.wait(60)
 
-    transport = kind()
     with RawServer(script) as server:
         large = signed_request(server.port, method="POST", body=b"x" * 30_000_000, timeouts=Timeouts(1, 0.2, 0.2))
         transmission, error = await send(transport, large)

@@ -14,8 +14,6 @@ from transports.sending import HEAD, forever, hang, send, signed_request
 from raw_sockets import OK, Peer, RawServer
 from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Timeouts, TransportTimeout
 
-pytestmark = pytest.mark.anyio
-
 PATIENT = Timeouts(60, 60, 60)
 
 
@@ -33,8 +31,7 @@ def trickle(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize(("script", "status"), [(hang, None), (trickle, 201)], ids=["no response", "slow response"])
-async def test_slow_response_ends_in_time(kind: Callable[..., Any], script: Any, status: int | None) -> None:
-    transport = kind()
+async def test_slow_response_ends_in_time(transport: Any, script: Any, status: int | None) -> None:
     with RawServer(script) as server:
         began = monotonic()
         transmission, end = await send(transport, within(0.2, server.port))
@@ -126,10 +123,7 @@ async def test_connection_that_becomes_free_too_late_is_not_used(kind: Callable[
 
 @pytest.mark.parametrize("seconds", [0, -1])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_no_connection_is_opened_after_the_deadline(
-    kind: Callable[..., Any], seconds: float, scheme: str
-) -> None:
-    transport = kind()
+async def test_no_connection_is_opened_after_the_deadline(transport: Any, seconds: float, scheme: str) -> None:
     with RawServer(hang) as server:
         request = evolve(within(seconds, server.port), origin=Origin(scheme, "127.0.0.1", server.port))
         with anyio.fail_after(120):
@@ -139,8 +133,7 @@ async def test_no_connection_is_opened_after_the_deadline(
 
 
 @pytest.mark.parametrize("seconds", [0.2, pytest.param(5.1, marks=pytest.mark.long)])
-async def test_slow_tls_handshake_ends_in_time(kind: Callable[..., Any], seconds: float) -> None:
-    transport = kind()
+async def test_slow_tls_handshake_ends_in_time(transport: Any, seconds: float) -> None:
     with RawServer(hang) as server:
         request = evolve(within(seconds, server.port), origin=Origin("https", "127.0.0.1", server.port))
         began = monotonic()

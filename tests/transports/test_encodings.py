@@ -3,16 +3,15 @@
 import gzip
 import json
 import zlib
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import httpx
 import pytest
-from attrs import evolve
-from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, wonder_customer
-from mock_gateway import ACCOUNTS
+from gateway_responses import IDS, monri_customer, paydock_customer, wonder_customer
+from transports.sending import session_with
 
-from raw_sockets import Peer, RawServer
+from raw_sockets import Peer
 from wonder_customers import (
     CustomerPatch,
     CustomerSession,
@@ -24,10 +23,7 @@ from wonder_customers import (
 )
 from wonder_customers.transports.messages import MAX_BODY
 
-pytestmark = pytest.mark.anyio
-
 BODY = b'{"uuid": "c-1", "merchant_customer_id": "r-1", "status": "approved"}'
-QUICK = RetryPolicy(base=0)
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -65,11 +61,8 @@ def serving(head: bytes, body: bytes, requests: list[bytes]) -> Callable[[Peer],
 )
 async def test_body_is_decoded(kind: Callable[..., Any], coding: str, encode: Callable[[bytes], bytes]) -> None:
     head = f"Content-Encoding: {coding}\r\n".encode()
-    async with aclosing(kind()) as transport:
-        with RawServer(serving(head, encode(BODY), [])) as server:
-            account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
-            async with CustomerSession(account, transport=transport, retry=QUICK) as session:
-                assert (await session.get("c-1")).reference == "r-1"
+    async with session_with(serving(head, encode(BODY), []), kind) as session:
+        assert (await session.get("c-1")).reference == "r-1"
 
 
 @pytest.mark.parametrize(
@@ -86,28 +79,22 @@ async def test_body_that_cannot_be_read_is_requested_once(
     kind: Callable[..., Any], head: bytes, body: bytes, words: str
 ) -> None:
     requests: list[bytes] = []
-    async with aclosing(kind()) as transport:
-        with RawServer(serving(head, body, requests)) as server:
-            account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
-            async with CustomerSession(account, transport=transport, retry=QUICK) as session:
-                with pytest.raises(InvalidResponseError, match=words):
-                    await session.get("c-1")
-                for write in (session.update("c-1", CustomerPatch(name="Ada")), session.delete("c-2")):
-                    with pytest.raises(InvalidResponseError, match=words) as caught:
-                        await write
-                    assert caught.value.applied == "unknown"
+    async with session_with(serving(head, body, requests), kind) as session:
+        with pytest.raises(InvalidResponseError, match=words):
+            await session.get("c-1")
+        for write in (session.update("c-1", CustomerPatch(name="Ada")), session.delete("c-2")):
+            with pytest.raises(InvalidResponseError, match=words) as caught:
+                await write
+            assert caught.value.applied == "unknown"
     assert len(requests) == 3
 
 
 async def test_damaged_gzip_bodies_end_with_an_error(kind: Callable[..., Any]) -> None:
     members = [gzip.compress(BODY) + gzip.compress(BODY)[:-9], gzip.compress(b"") * 1000 + gzip.compress(BODY)]
-    async with aclosing(kind()) as transport:
-        for body in members:
-            with RawServer(serving(b"Content-Encoding: gzip\r\n", body, [])) as server:
-                account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
-                async with CustomerSession(account, transport=transport, retry=QUICK) as session:
-                    with pytest.raises(NoResponseError, match="damaged or incomplete"):
-                        await session.get("c-1")
+    for body in members:
+        async with session_with(serving(b"Content-Encoding: gzip\r\n", body, []), kind) as session:
+            with pytest.raises(NoResponseError, match="damaged or incomplete"):
+                await session.get("c-1")
 
 
 async def test_write_with_an_incomplete_body_is_sent_again_and_then_refused(kind: Callable[..., Any]) -> None:
@@ -122,17 +109,42 @@ async def test_write_with_an_incomplete_body_is_sent_again_and_then_refused(kind
             if not complete:
                 return
 
-    async with aclosing(kind()) as transport:
-        with RawServer(script) as server:
-            account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
-            async with CustomerSession(account, transport=transport, retry=QUICK) as session:
-                for write in (session.update("c-1", CustomerPatch(name="Ada")), session.delete("c-2")):
-                    with pytest.raises(InvalidRequestError, match="an active contract"):
-                        await write
+    async with session_with(script, kind) as session:
+        for write in (session.update("c-1", CustomerPatch(name="Ada")), session.delete("c-2")):
+            with pytest.raises(InvalidRequestError, match="an active contract"):
+                await write
     assert len(written) == 4
 
 
-@pytest.mark.parametrize("gateway", ACCOUNTS)
+PIECE = b"x" * (1 << 20)
+
+
+class Endless(httpx.AsyncByteStream):
+    """A response body that never ends, and counts what was read of it."""
+
+    def __init__(self) -> None:
+        self.read, self.closed = 0, False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while not self.closed:
+            self.read += len(PIECE)
+            yield PIECE
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_endless_response_is_cut_off() -> None:
+    body = Endless()
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=body))
+    account = Monri("key", "token", base_url="http://127.0.0.1:9")
+    async with CustomerSession(account, transport=transport, retry=RetryPolicy(attempts=1)) as session:
+        with pytest.raises(InvalidResponseError, match="the response body is larger than 8,388,608 bytes"):
+            await session.get("c-1")
+    assert body.closed
+    assert body.read == MAX_BODY + len(PIECE)
+
+
 @pytest.mark.parametrize(
     ("charset", "codec"),
     [
@@ -154,20 +166,15 @@ async def test_body_is_read_in_the_charset_of_its_content_type(
     }[gateway]
     head = f"Content-Type: application/json; Charset={charset}\r\n".encode()
     body = json.dumps(customer, ensure_ascii=False).encode(codec)
-    with RawServer(serving(head, body, [])) as server:
-        account: Any = ACCOUNTS[gateway]()
-        account = evolve(account, base_url=f"http://127.0.0.1:{server.port}")
-        async with CustomerSession(account, transport=kind, retry=QUICK) as session:
-            found = await session.get(HEX24 if gateway == "paydock" else UUID)
-            assert session.stats().drift == ({} if codec == "utf-8" else {f"{gateway}.(body)": 1})
+    async with session_with(serving(head, body, []), kind, gateway=gateway) as session:
+        found = await session.get(IDS[gateway])
+        assert session.stats().drift == ({} if codec == "utf-8" else {f"{gateway}.(body)": 1})
     assert "Jürgen" in {found.name, found.first_name}
 
 
 @pytest.mark.parametrize("charset", ["iso-8859-99", "utf-16", "rot13", "utf-7"])
 async def test_body_that_its_charset_does_not_decode_is_refused(kind: Callable[..., Any], charset: str) -> None:
     head = f"Content-Type: application/json; charset={charset}\r\n".encode()
-    with RawServer(serving(head, BODY.replace(b"r-1", b"\xe9-1"), [])) as server:
-        account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
-        async with CustomerSession(account, transport=kind, retry=QUICK) as session:
-            with pytest.raises(InvalidResponseError):
-                await session.get("c-1")
+    async with session_with(serving(head, BODY.replace(b"r-1", b"\xe9-1"), []), kind) as session:
+        with pytest.raises(InvalidResponseError):
+            await session.get("c-1")

@@ -23,8 +23,6 @@ from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.transports.tls import default_context
 from wonder_customers.wire import Timeouts, Transmission
 
-pytestmark = pytest.mark.anyio
-
 
 async def until_closed(transport: Any, seconds: float = 120) -> None:
     """Wait until the transport has no connection, without sending anything."""
@@ -44,18 +42,17 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def test_idle_connection_is_closed_in_time(kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_connection_is_closed_in_time(transport: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "KEEP_ALIVE", 0.2)
-    async with aclosing(kind()) as transport:
-        with RawServer(forever) as server:
-            await response_to(transport, signed_request(server.port))
-            assert transport.idle_connections == 1
-            await until_closed(transport)
-            await anyio.sleep(0.05)  # the event loop closes the socket in its next iteration
-            assert "08" not in connected_sockets(server.port)
+    with RawServer(forever) as server:
+        await response_to(transport, signed_request(server.port))
+        assert transport.idle_connections == 1
+        await until_closed(transport)
+        await anyio.sleep(0.05)  # the event loop closes the socket in its next iteration
+        assert "08" not in connected_sockets(server.port)
 
 
-async def test_idle_connection_keeps_no_response(kind: Callable[..., Any]) -> None:
+async def test_idle_connection_keeps_no_response(transport: Any) -> None:
     name = b"".join(bytes([90 - number]) for number in range(20))  # a new object, and no part of another text
 
     def script(peer: Peer) -> None:
@@ -67,12 +64,11 @@ async def test_idle_connection_keeps_no_response(kind: Callable[..., Any]) -> No
         longer = (it for held in gc.get_objects() for it in gc.get_referents(held) if isinstance(it, bytes))
         return [it for it in longer if name in it and it != name]
 
-    async with aclosing(kind()) as transport:
-        with RawServer(script) as server:
-            response = await response_to(transport, signed_request(server.port))
-            assert kept() == [response.body]
-            del response
-            assert (transport.idle_connections, kept()) == (1, [])
+    with RawServer(script) as server:
+        response = await response_to(transport, signed_request(server.port))
+        assert kept() == [response.body]
+        del response
+        assert (transport.idle_connections, kept()) == (1, [])
 
 
 @ASYNCIO_ONLY
@@ -104,7 +100,7 @@ async def test_error_of_closing_a_connection_is_ignored(monkeypatch: pytest.Monk
                 await until_closed(transport, 20)
 
 
-async def test_connection_that_the_server_closes_is_closed(kind: Callable[..., Any]) -> None:
+async def test_connection_that_the_server_closes_is_closed(transport: Any) -> None:
     close = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -112,14 +108,13 @@ async def test_connection_that_the_server_closes_is_closed(kind: Callable[..., A
         peer.say(OK)
         close.wait(60)
 
-    async with aclosing(kind()) as transport:
-        with RawServer(script) as server:
-            await response_to(transport, signed_request(server.port))
-            assert (transport.open_connections, transport.idle_connections) == (1, 1)
-            close.set()
-            await until_closed(transport)
-            await anyio.sleep(0.05)  # the event loop closes the socket in its next iteration
-            assert "08" not in connected_sockets(server.port)
+    with RawServer(script) as server:
+        await response_to(transport, signed_request(server.port))
+        assert (transport.open_connections, transport.idle_connections) == (1, 1)
+        close.set()
+        await until_closed(transport)
+        await anyio.sleep(0.05)  # the event loop closes the socket in its next iteration
+        assert "08" not in connected_sockets(server.port)
 
 
 @pytest.mark.parametrize(
@@ -134,39 +129,34 @@ async def test_connection_that_the_server_closes_is_closed(kind: Callable[..., A
         (b"X-Other: 1", pool.KEEP_ALIVE),
     ],
 )
-async def test_keep_alive_header_is_followed(kind: Callable[..., Any], header: bytes, kept: float) -> None:
+async def test_keep_alive_header_is_followed(transport: Any, header: bytes, kept: float) -> None:
     def script(peer: Peer) -> None:
         while peer.request():
             peer.say(b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: 2\r\n\r\n{}" % header)
 
-    async with aclosing(kind()) as transport:
-        with RawServer(script) as server:
-            await response_to(transport, signed_request(server.port))
-            ((connection,),) = transport._idle.values()
-            assert abs(connection.due - connection.idle_since - kept) < 0.5
+    with RawServer(script) as server:
+        await response_to(transport, signed_request(server.port))
+        ((connection,),) = transport._idle.values()
+        assert abs(connection.due - connection.idle_since - kept) < 0.5
 
 
-async def test_keep_alive_of_zero_closes_the_connection(kind: Callable[..., Any]) -> None:
+async def test_keep_alive_of_zero_closes_the_connection(transport: Any) -> None:
     def script(peer: Peer) -> None:
         while peer.request():
             peer.say(b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=0\r\nContent-Length: 2\r\n\r\n{}")
 
-    async with aclosing(kind()) as transport:
-        with RawServer(script) as server:
-            await response_to(transport, signed_request(server.port))
-            assert transport.open_connections == 0
+    with RawServer(script) as server:
+        await response_to(transport, signed_request(server.port))
+        assert transport.open_connections == 0
 
 
-async def test_connection_is_replaced_after_its_maximum_age(
-    kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_connection_is_replaced_after_its_maximum_age(transport: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "MAX_AGE", 0.2)
-    async with aclosing(kind()) as transport:
-        with RawServer(forever) as server:
-            with anyio.fail_after(120):
-                while server.connections < 2:
-                    await response_to(transport, signed_request(server.port))
-                    await anyio.sleep(0.01)
+    with RawServer(forever) as server:
+        with anyio.fail_after(120):
+            while server.connections < 2:
+                await response_to(transport, signed_request(server.port))
+                await anyio.sleep(0.01)
 
 
 async def test_idle_connections_are_closed_while_others_are_used(

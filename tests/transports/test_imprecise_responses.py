@@ -4,14 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from transports.sending import forever, in_pieces, once, send, signed_request
+from transports.sending import forever, in_pieces, once, send, session_with, signed_request
 
 from raw_sockets import Peer, RawServer
-from wonder_customers import CustomerDraft, CustomerSession, Monri, RetryPolicy
+from wonder_customers import CustomerDraft
 from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.wire import HttpResponse, TransportError
-
-pytestmark = pytest.mark.anyio
 
 STATUS = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -55,25 +53,21 @@ async def test_unambiguous_response_is_read(kind: Callable[..., Any], name: str,
         await transport.aclose()
 
 
-async def test_spaces_around_a_header_value_do_not_belong_to_it(kind: Callable[..., Any]) -> None:
-    transport = kind()
+async def test_spaces_around_a_header_value_do_not_belong_to_it(transport: Any) -> None:
     with RawServer(once(STATUS + b"X-Total-Entries: \t 230 \t\r\nX: \r\n" + LENGTH + b"\r\n" + BODY)) as server:
         _, end = await send(transport, signed_request(server.port))
-        await transport.aclose()
     assert isinstance(end, HttpResponse), end
     assert (end.headers["x-total-entries"], end.headers["x"]) == ("230", "")
 
 
 @pytest.mark.parametrize("name", sorted(READABLE.keys() - ONLY_HTTPX))
-async def test_data_after_the_response_is_not_the_next_response(kind: Callable[..., Any], name: str) -> None:
+async def test_data_after_the_response_is_not_the_next_response(transport: Any, name: str) -> None:
     foreign = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nelse"
-    transport = kind()
     with RawServer(once(READABLE[name] + foreign, then=forever)) as server:
         for _ in range(2):
             _, end = await send(transport, signed_request(server.port))
             assert isinstance(end, HttpResponse)
             assert end.body == BODY
-        await transport.aclose()
     assert server.connections == 2
 
 
@@ -91,8 +85,7 @@ async def test_data_after_the_response_is_not_the_next_response(kind: Callable[.
     ],
     ids=["lengths", "list", "sign", "space", "nul", "identity", "prefix", "negative"],
 )
-async def test_ambiguous_response_is_refused(kind: Callable[..., Any], data: bytes) -> None:
-    transport = kind()
+async def test_ambiguous_response_is_refused(transport: Any, data: bytes) -> None:
     with RawServer(once(data)) as server:
         transmission, end = await send(transport, signed_request(server.port))
     assert isinstance(end, TransportError)
@@ -102,9 +95,8 @@ async def test_ambiguous_response_is_refused(kind: Callable[..., Any], data: byt
 
 @pytest.mark.parametrize("name", [name for name in READABLE if name != "capital letter in the coding"])
 @pytest.mark.parametrize("share", [0.3, 0.95], ids=["in the headers", "in the body"])
-async def test_part_of_an_imprecise_response_is_no_response(kind: Callable[..., Any], name: str, share: float) -> None:
+async def test_part_of_an_imprecise_response_is_no_response(transport: Any, name: str, share: float) -> None:
     data = READABLE[name]
-    transport = kind()
     with RawServer(once(data[: int(len(data) * share)])) as server:
         _, end = await send(transport, signed_request(server.port))
     assert isinstance(end, TransportError)
@@ -136,17 +128,13 @@ async def test_write_whose_response_breaks_off_is_looked_up(kind: Callable[..., 
                 return
             peer.say(STATUS + b"Content-Length: %d\r\n\r\n%b" % (len(made), made))
 
-    policy = RetryPolicy(base=0, confirmation_window=5)
-    with RawServer(script) as server:
-        account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
-        async with CustomerSession(account, transport=kind, retry=policy) as session:
-            response = await session.raw.create(CustomerDraft(reference="c-1", name="Ada"))
+    async with session_with(script, kind, confirmation_window=5) as session:
+        response = await session.raw.create(CustomerDraft(reference="c-1", name="Ada"))
     assert response.recovered
     assert methods == [b"POST", b"GET"]
 
 
-async def test_response_without_length_ends_with_the_connection(kind: Callable[..., Any]) -> None:
-    transport = kind()
+async def test_response_without_length_ends_with_the_connection(transport: Any) -> None:
     with RawServer(once(STATUS.replace(b"\r", b"") + b"X: a\n\n" + BODY)) as server:
         _, end = await send(transport, signed_request(server.port))
     assert isinstance(end, HttpResponse)

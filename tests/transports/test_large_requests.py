@@ -18,8 +18,6 @@ from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import HttpResponse, Timeouts
 
-pytestmark = pytest.mark.anyio
-
 ONCE = RetryPolicy(attempts=1, deadline=0.5, read_timeout=0.2, write_timeout=0.2, confirmation_window=0.1)
 METADATA = {f"k{number}": "x" * 400 for number in range(2300)}
 """Almost a megabyte: more than the system buffers for a server that does not read."""
@@ -27,9 +25,8 @@ METADATA = {f"k{number}": "x" * 400 for number in range(2300)}
 
 @pytest.mark.parametrize("fault", ["blackhole", "accept_rst"])
 async def test_large_request_that_is_not_read_ends_in_time_with_its_outcome(
-    simulator: SimulatorServer, kind: Callable[..., Any], fault: str
+    simulator: SimulatorServer, transport: Any, fault: str
 ) -> None:
-    transport = kind()
     draft = evolve(fresh("monri"), metadata=METADATA)
     async with aclosing(transport), session(simulator, "monri", ONCE, transport=transport) as it:
         simulator.faults.add(fault, times=None)

@@ -57,7 +57,6 @@ def test_send_that_cannot_be_awaited_is_rejected(kind: type[Own]) -> None:
         CustomerSession(monri(), transport=kind(FOUND))
 
 
-@pytest.mark.anyio
 async def test_regular_function_may_return_an_awaitable() -> None:
     async with CustomerSession(monri(), transport=Delegating(FOUND), retry=ONCE) as session:
         assert (await session.get("1")).reference == "c-1"
@@ -73,7 +72,6 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("transport", "words"), WRONG, ids=["None", "a dictionary", "at once", "status", "text"])
-@pytest.mark.anyio
 async def test_invalid_result_is_no_response_to_a_read_and_unknown_for_a_write(transport: Own, words: str) -> None:
     async with CustomerSession(monri(), transport=transport, retry=ONCE) as session:
         with pytest.raises(NoResponseError, match=words):

@@ -13,8 +13,6 @@ from raw_sockets import RawServer, dead_port
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import HttpResponse
 
-pytestmark = pytest.mark.anyio
-
 
 async def body_of_response(transport: HttpxTransport, port: int) -> bytes:
     _, response = await send(transport, signed_request(port))

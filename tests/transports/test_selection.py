@@ -23,9 +23,6 @@ from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.transports.tls import default_context
 
-pytestmark = pytest.mark.anyio
-
-
 ACCOUNT = Monri("key", "token", base_url="http://127.0.0.1:9")
 CUSTOMER = {"uuid": "c-1", "merchant_customer_id": "r-1", "status": "approved"}
 
@@ -201,12 +198,10 @@ async def test_class_is_a_factory(kind: Callable[..., Any], simulator: Simulator
     assert transport.open_connections == 0
 
 
-async def test_transport_given_as_an_instance_stays_open(kind: Callable[..., Any], simulator: SimulatorServer) -> None:
-    transport = kind()
+async def test_transport_given_as_an_instance_stays_open(transport: Any, simulator: SimulatorServer) -> None:
     async with session(simulator, "monri", transport=transport) as it:
         await it.create(fresh("monri"))
     assert transport.open_connections == 1
-    await transport.aclose()
 
 
 @pytest.mark.parametrize("result", [None, 5, "https://example.org"])
@@ -257,8 +252,7 @@ async def test_httpx_client_is_rejected() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @ASYNCIO_ONLY
-async def test_forked_process_cannot_use_an_open_session(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
-    transport = kind()
+async def test_forked_process_cannot_use_an_open_session(simulator: SimulatorServer, transport: Any) -> None:
     async with session(simulator, "monri", transport=transport) as it:
         made = await it.create(fresh("monri"))
         requests = sum(simulator.faults.requests.values())
@@ -275,7 +269,6 @@ async def test_forked_process_cannot_use_an_open_session(simulator: SimulatorSer
         assert os.waitstatus_to_exitcode(status) == 0
         assert sum(simulator.faults.requests.values()) == requests
         assert (await it.get(made.id)).id == made.id
-    await transport.aclose()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")

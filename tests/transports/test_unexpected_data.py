@@ -7,15 +7,12 @@ from typing import Any
 
 import anyio
 import pytest
-import trustme
 from attrs import evolve
-from transports.sending import send, signed_request
+from transports.sending import send, signed_request, tls_contexts
 
 from raw_sockets import OK, Peer, RawServer
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import HttpResponse, Origin, SignedRequest
-
-pytestmark = pytest.mark.anyio
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
 FOREIGN = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nelse"
@@ -102,11 +99,8 @@ async def test_data_without_a_request_is_discarded(kind: Callable[..., Any]) -> 
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
 def contexts(request: pytest.FixtureRequest) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Return the TLS contexts of the server and of the client."""
-    authority = trustme.CA()
-    theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    theirs, ours = tls_contexts()
     theirs.maximum_version, ours.minimum_version = request.param, ssl.TLSVersion.TLSv1_2
-    authority.issue_cert("127.0.0.1").configure_cert(theirs)
-    authority.configure_trust(ours)
     return theirs, ours
 
 

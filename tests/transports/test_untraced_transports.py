@@ -15,8 +15,6 @@ from wonder_customers import CustomerDraft, CustomerSession, OutcomeUnknownError
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import Origin, SignedRequest, Timeouts, Transmission, TransportTimeout
 
-pytestmark = pytest.mark.anyio
-
 LIBRARIES = pytest.mark.parametrize("library", [httpx, httpx2])
 Gateway = Callable[[], Awaitable[None]]
 
