@@ -20,7 +20,6 @@ from benchmarks.overhead import Idle
 from wonder_customers import CustomerSession
 from wonder_customers._core.account_state import AccountState
 from wonder_customers._core.context import AccountContext, CallContext
-from wonder_customers._core.waits import Waits
 from wonder_customers.contrib.logs import log_events
 from wonder_customers.contrib.otel import Metrics, Spans
 from wonder_customers.dialects.base import Call
@@ -90,7 +89,7 @@ def _nothing(event: Event) -> None:
 def _unwatched() -> Callable[[], None]:
     """Return the part of a call that serves observers, for a session without observers: counting calls."""
     dialect, state, response = account(1).dialect(), AccountState(RetryBudget(500)), Response(None, 200, {})
-    context = CallContext(AccountContext(dialect, 1, state), "get", Waits(), 0.0, 60.0, 0)
+    context = CallContext(AccountContext(dialect, 1, state), "get", 0.0, 60.0)
     call = Call(HttpRequest("GET", "/", "/"), Replay.READ, str)
 
     def seam() -> None:

@@ -12,6 +12,7 @@ import pytest
 from chromium import Browser
 from hypothesis import HealthCheck, settings
 
+from scripted_transport import replacement
 from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.testing import CustomerSimulator
@@ -57,6 +58,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(10_000)
     gc.enable()
+
+
+def pytest_runtest_teardown() -> None:
+    replacement.close()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -1,6 +1,7 @@
 """A transport with scripted results, and a clock that advances only when the executor waits."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from typing import Any
 
 import anyio
@@ -14,8 +15,8 @@ from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.context import AccountContext
 from wonder_customers._core.credentials import AccountCredentials
 from wonder_customers._core.executor import Executor
-from wonder_customers._core.waits import Waits
-from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks, WriteOrder
+from wonder_customers._core.write_locks import WriteLocks, WriteOrder
+from wonder_customers._support.clock import replaced_by
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.provided_secrets import provided_secrets
 from wonder_customers.retry import RetryBudget
@@ -93,14 +94,14 @@ class Script(WithoutConnections):
         return [f"{it.method} {it.target}" for it in self.sent]
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class Clock:
     """A clock that advances only when the executor waits."""
 
     now: float = 1000.0
     waits: list[float] = field(factory=list)
 
-    def __call__(self) -> float:
+    def clock(self) -> float:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
@@ -155,26 +156,30 @@ MONRI = Monri("key-of-the-merchant", "token-of-the-merchant")
 PAYDOCK = Paydock("secret-key-of-the-merchant")
 
 
+replacement = ExitStack()
+"""The replacement of the clock by that of the last harness. `conftest` closes it after each test."""
+
+
 def make_harness(
     *steps: Step, account: Account = MONRI, policy: RetryPolicy | None = None, endless: bool = False
 ) -> Harness:
     policy = policy or RetryPolicy()
     clock = Clock()
     script = Script(list(steps), clock, endless=endless)
-    waits = Waits(clock, clock.sleep)
-    order = WriteOrder(WriteLocks(UnconfirmedWrites(clock)))
+    replacement.close()
+    replacement.enter_context(replaced_by(clock))
+    order = WriteOrder(WriteLocks())
     runner = AttemptRunner(script, order, wall=lambda: 1_700_000_000.0)
-    executor = Executor(runner, order, waits, draw=lambda: 0.5)
+    executor = Executor(runner, order, draw=lambda: 0.5)
     dialect = account.dialect()
     fetched = provided_secrets(account) or dialect.token_call() is not None
-    state = AccountState(RetryBudget(policy.budget), AccountCredentials(clock) if fetched else None)
+    state = AccountState(RetryBudget(policy.budget), AccountCredentials() if fetched else None)
     return Harness(script, executor, AccountContext(dialect, 1, state, policy, source=account), clock)
 
 
 def use_real_time(it: Harness) -> Harness:
-    """Switch the harness to the clock of the event loop."""
-    it.executor.waits.clock, it.executor.waits.sleep = anyio.current_time, anyio.sleep
-    it.executor.order.locks.unconfirmed.clock = anyio.current_time
+    """Switch from the clock of the harness to the real clock."""
+    replacement.close()
     return it
 
 

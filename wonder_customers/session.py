@@ -13,7 +13,6 @@ from wonder_customers._core.executor import Executor
 from wonder_customers._core.listing import Listing
 from wonder_customers._core.operations import RawOperations, SessionState, expect
 from wonder_customers._core.view_settings import SessionOptions, ViewSettings
-from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteLocks, WriteOrder
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.capabilities import AnySource, DeletesCustomers, StoresPaymentTokens
@@ -81,7 +80,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         check_transport(transport, max_connections)
         order = WriteOrder(WriteLocks())
         runner = AttemptRunner(None, order, strict, rate_limit)
-        executor = Executor(runner, order, Waits(), observers=arguments.observer_group(observers))
+        executor = Executor(runner, order, observers=arguments.observer_group(observers))
         shared = SessionState(executor, policy, transport, max_connections, arguments.check_app_info(app_info))
         self._bind(account, shared, ViewSettings(policy), owner=True)
 

@@ -378,8 +378,8 @@ async def test_wait_for_the_rate_limit_ends_when_the_request_is_permitted(kept: 
         return CREATED(signed_request, transmission)
 
     it = observed(make_harness(answer, answer), kept)
-    with no_waits() as skipped:
-        it.executor.waits.clock, it.executor.runner.rate_limit = skipped.clock, RateLimit(1, per=7.0)
+    with no_waits():
+        it.executor.runner.rate_limit = RateLimit(1, per=7.0)
         await it.get(UUID)
         await it.get(UUID)
     ((_, (count, seconds)),) = kept.metrics()["wonder_customers.wait.duration"]

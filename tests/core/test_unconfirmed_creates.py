@@ -126,14 +126,14 @@ async def test_deadline_ends_lookups() -> None:
 
 
 @pytest.mark.parametrize("how", ["closed", "stopped"])
-async def test_no_lookup_is_sent_after_the_end_of_the_session_or_job(how: str) -> None:
+async def test_no_lookup_is_sent_after_the_end_of_the_session_or_job(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     it = make_harness(NO_RESPONSE)
     it.account_context.stop = stop = StopSignal()
 
     async def end(seconds: float) -> None:
         it.executor.runner.closed, stop.is_set = how == "closed", how == "stopped"
 
-    it.executor.waits.sleep = end
+    monkeypatch.setattr(it.clock, "sleep", end)
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft())
     assert it.script.lines() == [CREATE]

@@ -15,6 +15,7 @@ from backends import ASYNCIO_ONLY
 
 from wonder_customers._core import write_locks
 from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks, shared_locks
+from wonder_customers._support import clock
 from wonder_customers._support.clock import running_loop
 
 KEY = ("merchant", "reference", "ref-1")
@@ -113,10 +114,10 @@ async def test_lock_granted_to_a_cancelled_task_is_released() -> None:
 
 
 def test_unconfirmed_writes_are_bounded_and_take_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    writes = UnconfirmedWrites(lambda: now[0])
+    now, writes = 0.0, UnconfirmedWrites()
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
     for number in range(10_000):
-        now[0] += 0.01
+        now += 0.01
         writes.add([("m", "id", str(number))], b"body", 1.0)
     assert len(writes) <= 110
     assert len(writes._order) <= 110

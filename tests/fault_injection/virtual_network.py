@@ -18,8 +18,8 @@ from wonder_customers._core.account_state import AccountState
 from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.context import AccountContext
 from wonder_customers._core.executor import Executor
-from wonder_customers._core.waits import Waits
-from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks, WriteOrder
+from wonder_customers._core.write_locks import WriteLocks, WriteOrder
+from wonder_customers._support.clock import replaced_by
 from wonder_customers.retry import RetryBudget
 from wonder_customers.simulator import Store, build_app
 from wonder_customers.transports.httpx import HttpxTransport
@@ -192,7 +192,7 @@ class World:
     async def run(self, operation: str, *arguments: Any, subject: tuple[str, str]) -> Any:
         """Run one operation; return `CANCELLED` if it was cancelled."""
         result: list[Any] = []
-        with anyio.CancelScope() as scope:
+        with replaced_by(self.network), anyio.CancelScope() as scope:
             self.network.cancel = scope.cancel
             steps = getattr(self.account_context.dialect, operation)(*arguments)
             result.append((await self.executor.run(self.account_context, operation, steps, subject)).record)
@@ -209,9 +209,8 @@ def new_world(gateway: str) -> World:
     app = httpx.ASGITransport(build_app([simulator], store))
     network = Network(HttpxTransport(transport=app), POLICY.confirmation_window)
     account = dialects.package(gateway).ACCOUNT.from_environment(simulator.environment(ORIGIN))
-    waits = Waits(network.clock, network.sleep)
-    order = WriteOrder(WriteLocks(UnconfirmedWrites(network.clock)))
-    executor = Executor(AttemptRunner(network, order), order, waits, draw=lambda: 0.5)
+    order = WriteOrder(WriteLocks())
+    executor = Executor(AttemptRunner(network, order), order, draw=lambda: 0.5)
     account_context = AccountContext(account.dialect(), 1, AccountState(RetryBudget(POLICY.budget)), POLICY)
     return World(gateway, store, network, executor, account_context)
 

@@ -2,15 +2,16 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from hashlib import blake2b
 from threading import RLock
 from typing import Any, Final
-from weakref import ref
+from weakref import WeakValueDictionary
 
 from attrs import define, field, fields
 
 from wonder_customers._core.credentials import AccountCredentials
+from wonder_customers._support import clock
 from wonder_customers.dialects.base import Account, Dialect
 from wonder_customers.dialects.provided_secrets import ProvidedSecret, provided_secrets
 from wonder_customers.retry import RetryBudget
@@ -75,7 +76,7 @@ class Counts:
 _COUNTERS: Final = tuple(it.name for it in fields(Counts))
 
 
-@define(eq=False, weakref_slot=True)
+@define(eq=False)
 class AccountState:
     """The state shared by all views of one account."""
 
@@ -83,27 +84,22 @@ class AccountState:
     credentials: AccountCredentials | None = None  # None: nothing is fetched
     origin: Origin | None = None
     counts: Counts = field(factory=Counts)
+    removed: Counts = field(factory=Counts)  # the sums of the counters of removed states
     connections: int = 0  # slots in use
 
-
-class _Reference(ref[AccountState]):
-    """A weak reference to an account's state, with its counters."""
-
-    __slots__ = ("counts", "key")
-    key: Hashable
-    counts: Counts
+    def __del__(self) -> None:
+        self.removed.add(self.counts)
 
 
 @define(eq=False)
 class AccountStates:
     """The states of a session's accounts."""
 
-    clock: Callable[[], float]
     budget: int
     several: bool = False  # whether there has been more than one state at a time
-    _states: dict[Hashable, "_Reference"] = field(factory=dict)
+    _states: WeakValueDictionary[Hashable, AccountState] = field(factory=WeakValueDictionary)
     _recent: OrderedDict[AccountState, float] = field(factory=OrderedDict)
-    _gone: Counts = field(factory=Counts)
+    _removed: Counts = field(factory=Counts)
     changing: RLock = field(factory=RLock)  # reentrant, because the garbage collector may run other code meanwhile
 
     def __len__(self) -> int:
@@ -113,16 +109,14 @@ class AccountStates:
         """Return the state of an account. Create the state if necessary."""
         # The representation shows every value that is not secret, such as the scope of an access token.
         key = identity(account, repr(account))
-        known = self._states.get(key)
-        found = None if known is None else known()
+        found = self._states.get(key)
         if found is None:
             fetched = provided_secrets(account) or dialect.token_call() is not None
-            credentials = AccountCredentials(self.clock) if fetched else None
-            found = AccountState(RetryBudget(self.budget), credentials, dialect.origin)
-            self._states[key] = reference = _Reference(found, self._forget)
-            reference.key, reference.counts = key, found.counts
+            credentials = AccountCredentials() if fetched else None
+            found = AccountState(RetryBudget(self.budget), credentials, dialect.origin, removed=self._removed)
+            self._states[key] = found
             self.several = self.several or len(self._states) > 1
-        now = self.clock()
+        now = clock.monotonic()
         self._recent[found] = now
         self._recent.move_to_end(found)
         while len(self._recent) > _MOST or next(iter(self._recent.values())) < now - _KEPT:
@@ -134,18 +128,14 @@ class AccountStates:
         with self.changing:
             self._recent.clear()
 
-    def _forget(self, reference: "_Reference") -> None:
-        self._gone.add(reference.counts)
-        if self._states.get(reference.key) is reference:
-            del self._states[reference.key]
-
     def _present(self) -> list[AccountState]:
-        return [state for reference in list(self._states.values()) if (state := reference()) is not None]
+        # Not `values`, because another thread may create a view meanwhile.
+        return [state for reference in self._states.valuerefs() if (state := reference()) is not None]
 
     def totals(self) -> Counts:
         """Return the sums of the counters, including the counters of removed states."""
         total = Counts()
-        for counts in (self._gone, *(it.counts for it in self._present())):
+        for counts in (self._removed, *(it.counts for it in self._present())):
             total.add(counts)
         return total
 

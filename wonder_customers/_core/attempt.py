@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from wonder_customers._core.credentials import Signer
 from wonder_customers._core.permits import request_result, wait_for_permit
 from wonder_customers._core.signing import SignerPool
 from wonder_customers._core.write_locks import WriteOrder
+from wonder_customers._support import clock
 from wonder_customers._support.rate_limit_headers import rate_limit_headers
 from wonder_customers._support.unique_ids import UniqueIds
 from wonder_customers._support.wait_queue import DividedSlots
@@ -60,6 +62,8 @@ _WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})
 """Methods whose requests have a length even without a body: some servers refuse others with HTTP 411."""
 _LARGE: Final = 128 * 1024
 """Longer response bodies, in bytes, are decoded in a thread."""
+_NO_LIMIT: Final = nullcontext()
+"""For transports that observe the time limit themselves."""
 
 
 @define(eq=False)
@@ -133,53 +137,41 @@ class AttemptRunner:
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, signer: Signer
     ) -> AttemptResult:
         """Make one attempt with `signer`."""
-        if self.closed:
-            self._check_open()
-        clock, account = call_context.waits.clock, call_context.account_context.account
-        began = clock()
-        remaining = call_context.deadline - began
-        transmission = Transmission(on_leave=self._check_open)
+        self._check_open()
+        account = call_context.account_context.account
+        began = permitted = clock.monotonic()
+        transmission, result, missing = Transmission(on_leave=self._check_open), None, None
         account.counts.attempts += 1
         call_context.begin_attempt(call, number)
         try:
-            if remaining > 0 and self.rate_limit is None and self.slots.acquire_nowait(account):
+            if began >= call_context.deadline:
+                missing = "the deadline passed"
+            elif self.rate_limit is not None or not self.slots.acquire_nowait(account):
+                missing = await wait_for_permit(self.slots, self.rate_limit, call_context, transmission)
+                permitted = clock.monotonic()
+            if missing is None:
                 try:
+                    remaining = call_context.deadline - permitted
                     result = await self._sign_and_send(call_context, call, transmission, remaining, signer)
                 finally:
                     self.slots.release(account)
+                    if self.rate_limit is not None:
+                        elapsed = clock.monotonic() - permitted
+                        self.rate_limit.release(transmission, request_result(result, elapsed))
             else:
-                result = await self._send_when_permitted(call_context, call, transmission, remaining, signer)
+                result = AttemptResult(Evidence.NOT_SENT, error=call_context.not_sent(missing))
         except BaseException as error:
             self.order.mark_unconfirmed(call_context, call, keys, transmission)
-            call_context.break_attempt(call, transmission, error, clock() - began)
+            call_context.break_attempt(call, transmission, error, clock.monotonic() - began)
             raise
         if result.response is None and (result.evidence in UNCONFIRMED or result.error.applied == "unknown"):
             self.order.mark_unconfirmed(call_context, call, keys, transmission)
         if result.drift:
             call_context.report_drift(result.drift)
-        call_context.end_attempt(call, transmission, result, clock() - began)
+        call_context.end_attempt(call, transmission, result, clock.monotonic() - began)
         stop = call_context.account_context.stop
         if stop is not None and stop.observe is not None:
             stop.observe(result.evidence, result.error)
-        return result
-
-    async def _send_when_permitted(
-        self, call_context: CallContext, call: Call[Any], transmission: Transmission, remaining: float, signer: Signer
-    ) -> AttemptResult:
-        if remaining <= 0:
-            late = DeadlineExceededError("the request was not sent: the deadline passed")
-            return AttemptResult(Evidence.NOT_SENT, error=late)
-        missing = await wait_for_permit(self.slots, self.rate_limit, call_context, transmission)
-        if missing is not None:
-            return AttemptResult(Evidence.NOT_SENT, error=call_context.not_sent(missing))
-        began, result = call_context.waits.clock(), None
-        try:
-            result = await self._sign_and_send(call_context, call, transmission, call_context.deadline - began, signer)
-        finally:
-            self.slots.release(call_context.account_context.account)
-            if self.rate_limit is not None:
-                elapsed = call_context.waits.clock() - began
-                self.rate_limit.release(transmission, request_result(result, elapsed))
         return result
 
     async def _sign_and_send(
@@ -190,14 +182,22 @@ class AttemptRunner:
         failure: TransportError | None = None
         self._in_progress += 1
         try:
-            slow = call.signed and account_context.dialect.signs_slowly and self._in_progress > 1
-            if self._ends_in_time and not slow:
-                signed = self._signed(account_context, call, remaining, unique, signer)
-                response = await self._transmit(signed, transmission)
-            else:
-                with anyio.move_on_after(remaining):
+            in_thread = call.signed and account_context.dialect.signs_slowly and self._in_progress > 1
+            with _NO_LIMIT if self._ends_in_time and not in_thread else anyio.move_on_after(remaining):
+                if in_thread:
+                    self._signers = self._signers or SignerPool()
                     make = partial(self._signed, account_context, call, remaining, unique, signer)
-                    response = await self._transmit(await self._in_thread(make) if slow else make(), transmission)
+                    signed = await self._signers.make(make)
+                else:
+                    signed = self._signed(account_context, call, remaining, unique, signer)
+                if transmission.renew is not None:
+                    await transmission.leave()
+                self._check_open()  # the request may have waited for a slot, a permit or its signature
+                assert self.transport is not None  # noqa: S101 - selected when the session was opened
+                sending: Any = self.transport.send(signed, transmission)
+                if not hasattr(sending, "__await__"):
+                    raise _unusable(f"{type(sending).__name__} instead of an awaitable", transmission)
+                response = _checked(await sending, transmission)
         except TransportTimeout:
             pass
         except TransportError as error:
@@ -211,30 +211,6 @@ class AttemptRunner:
         else:
             result = self._without_response(call_context, call, transmission, failure, request_id)
         return result if result.response is not None else _redacted(result, call, call_context, transmission)
-
-    async def _transmit(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """Send a signed request over the transport."""
-        assert self.transport is not None  # noqa: S101 - selected when the session was opened
-        if transmission.renew is not None:
-            await transmission.leave()
-        if self.closed:  # while the request waited for a slot, a permit or its signature
-            self._check_open()
-        sending: Any = self.transport.send(signed_request, transmission)
-        if not hasattr(sending, "__await__"):
-            transmission.sent = True
-            raise TransportError(f"the transport's `send` returned {type(sending).__name__} instead of an awaitable")
-        response: Any = await sending
-        if isinstance(response, HttpResponse):
-            status: Any = response.status
-            body: Any = response.body
-            if isinstance(status, int) and isinstance(body, (bytes, bytearray)):
-                return response
-            kinds = f"{type(status).__name__} and {type(body).__name__}"
-            problem = f"the status and the body of the transport's HttpResponse are {kinds}, not int and bytes"
-        else:
-            problem = f"the transport's `send` returned {type(response).__name__} instead of HttpResponse"
-        transmission.sent = True
-        raise TransportError(problem)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -252,10 +228,6 @@ class AttemptRunner:
             headers += ((b"Content-Length", b"%d" % len(request.body)),)
         timeouts = account_context.timeouts_within(remaining)
         return SignedRequest(dialect.origin, request.method, request.target, headers, request.body, timeouts, remaining)
-
-    async def _in_thread(self, sign: Callable[[], SignedRequest]) -> SignedRequest:
-        self._signers = self._signers or SignerPool()
-        return await self._signers.make(sign)
 
     def _without_response(
         self,
@@ -325,9 +297,26 @@ class AttemptRunner:
             if isinstance(error, (NotFoundError, PermissionDeniedError)):
                 error = checked_sender(error, response, deletion=call.not_found_is_success)
             return AttemptResult(_evidence(error), None, error, wait, request_id, found)
-        elapsed = call_context.waits.clock() - call_context.started
-        success = Response(record, response.status, response.headers, request_id, 1, elapsed)
+        success = Response(record, response.status, response.headers, request_id, 1, call_context.elapsed())
         return AttemptResult(Evidence.RESPONSE, success, NO_ERROR, None, request_id, found)
+
+
+def _checked(response: Any, transmission: Transmission) -> HttpResponse:
+    """Return the result of a transport. Raise `TransportError` if it is unusable."""
+    if not isinstance(response, HttpResponse):
+        raise _unusable(f"{type(response).__name__} instead of HttpResponse", transmission)
+    status: Any = response.status
+    body: Any = response.body
+    if not isinstance(status, int) or not isinstance(body, (bytes, bytearray)):
+        kinds = f"{type(status).__name__} and {type(body).__name__}"
+        raise _unusable(f"an HttpResponse whose status and body are {kinds}, not int and bytes", transmission)
+    return response
+
+
+def _unusable(result: str, transmission: Transmission) -> TransportError:
+    """Return the error for a transport that returned `result`. The request may have been sent."""
+    transmission.sent = True
+    return TransportError(f"the transport's `send` returned {result}")
 
 
 def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> InvalidResponseError:

@@ -14,7 +14,8 @@ from attrs import define, field
 from wonder_customers._core.account_state import AccountState
 from wonder_customers._core.credentials import TRANSIENT, Signer
 from wonder_customers._core.redaction import Redactor, secret_words
-from wonder_customers._core.waits import StopSignal, Waits
+from wonder_customers._core.waits import StopSignal
+from wonder_customers._support import clock
 from wonder_customers._support.http_dates import parse_http_date
 from wonder_customers.dialects.base import Call, Dialect
 from wonder_customers.dialects.drift import Drift
@@ -119,12 +120,11 @@ class CallContext:
 
     account_context: AccountContext
     operation: str
-    waits: Waits
-    started: float  # on the clock of `waits`, as is the deadline
+    started: float  # on the monotonic clock, as is the deadline
     deadline: float
-    locks_before: int  # an earlier value of `WriteLocks.released`
-    secrets: tuple[Secret, ...] = ()  # used so far
     record: object = None  # the argument of the operation, whose values are redacted
+    secrets: tuple[Secret, ...] = ()  # fetched so far
+    locks_before: int = 0  # an earlier value of `WriteLocks.released`
     requests: int = 0  # started so far
     wrote: bool = False  # whether a write was applied
     unconfirmed: bool = False  # whether a write may have been applied
@@ -141,13 +141,17 @@ class CallContext:
 
     def remaining(self) -> float:
         """Return the seconds left before the deadline."""
-        return self.deadline - self.waits.clock()
+        return self.deadline - clock.monotonic()
+
+    def elapsed(self) -> float:
+        """Return the seconds since the start of the operation."""
+        return clock.monotonic() - self.started
 
     async def pause(self, reason: "Reason | None", seconds: float) -> bool:
         """Wait for `seconds`. Return False if the stop signal is set."""
         stop = self.account_context.stop
         with self.waiting(reason, seconds), self.interruptible():
-            await self.waits.sleep(seconds)
+            await clock.sleep(seconds)
         return stop is None or not stop.is_set
 
     def interruptible(self) -> AbstractContextManager[None]:
@@ -175,7 +179,7 @@ class CallContext:
         error.gateway = error.gateway or self.account_context.dialect.gateway
         error.operation = error.operation or self.operation
         error.history = tuple(starmap(self._record, self.ended))
-        error.elapsed = self.waits.clock() - self.started
+        error.elapsed = self.elapsed()
         _OWNERS[error] = self.account_context.owner
         return error
 
@@ -197,13 +201,13 @@ class CallContext:
         if self.observer is not None:
             self.observer.ended(None, self.applied, self.requests, response.elapsed, recovered=response.recovered)
 
-    def fail(self, error: BaseException, applied: Applied, now: float) -> None:
+    def fail(self, error: BaseException, applied: Applied) -> None:
         """Count and report that the operation failed or was cancelled."""
         name = error_name(error)
         failed = self.account_context.account.counts.failed
         failed[name] = failed.get(name, 0) + 1
         if self.observer is not None:
-            self.observer.ended(name, applied, self.requests, now - self.started, recovered=False)
+            self.observer.ended(name, applied, self.requests, self.elapsed(), recovered=False)
 
     def begin_attempt(self, call: Call[Any], number: int) -> None:
         """Count and report the start of a request."""
@@ -232,7 +236,8 @@ class CallContext:
     def redactor(self, request: HttpRequest) -> Redactor:
         """Return the redactor for the response to `request`."""
         # The gateway may repeat values of the whole call, such as the stored name in the response to a lookup.
-        return Redactor(request, self.secrets, self.record, (it[0] for it in self.ended))
+        secrets = (*self.account_context.hidden, *self.secrets)
+        return Redactor(request, secrets, self.record, (it[0] for it in self.ended))
 
     def _redacted_id(self, request: HttpRequest, result: AttemptResult) -> str | None:
         if result.response is None or result.request_id is None:
@@ -258,7 +263,7 @@ class CallContext:
         """Return a context manager that reports its body as a wait."""
         if self.observer is None or reason is None:
             return nullcontext()
-        return self.observer.waiting(reason, seconds, self.account_context.account.budget.tokens, self.waits.clock)
+        return self.observer.waiting(reason, seconds, self.account_context.account.budget.tokens)
 
     def begin_lookup(self) -> None:
         """Report the start of a lookup."""

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 from attrs import define, evolve, field, frozen
 
-from wonder_customers._support.clock import running_loop
+from wonder_customers._support import clock
 from wonder_customers.dialects.base import AccessToken, Account, Call, Dialect
 from wonder_customers.dialects.provided_secrets import ProvidedSecret, provided_secrets, with_secrets
 from wonder_customers.dialects.responses import as_authentication
@@ -48,7 +48,6 @@ _MARGIN: Final = 0.1
 class SharedValue(Generic[T]):
     """A value that is fetched once for all callers, until it expires or is dropped."""
 
-    clock: Callable[[], float]
     _lock: anyio.Lock = field(factory=anyio.Lock)
     _value: T | None = None
     _until: float = 0.0
@@ -58,10 +57,10 @@ class SharedValue(Generic[T]):
 
     async def get(self, fetch: Callable[[], Awaitable[tuple[T, float]]], limits: Limits = (1, 0.0)) -> T:
         """Return the value. `fetch` returns a new value and its lifetime, within `limits`."""
-        if self._value is None or self.clock() >= self._until:
+        if self._value is None or clock.monotonic() >= self._until:
             failures = self._failures
             async with self._lock:
-                if self._value is None or self.clock() >= self._until:
+                if self._value is None or clock.monotonic() >= self._until:
                     failure = None if self._failures == failures else self._failure
                     # The limits of another caller may have allowed fewer attempts.
                     fewer = self._limits[0] < limits[0] or self._limits[1] < limits[1] - _SIMILAR
@@ -73,7 +72,7 @@ class SharedValue(Generic[T]):
         return self._value
 
     async def _renew(self, fetch: Callable[[], Awaitable[tuple[T, float]]]) -> None:
-        requested = self.clock()
+        requested = clock.monotonic()
         try:
             self._value, lifetime = await fetch()
         except DeadlineExceededError:
@@ -116,14 +115,10 @@ class _Provided:
 class AccountCredentials:
     """The fetched credentials of one account, shared by all of its views."""
 
-    clock: Callable[[], float]
-    _provided: SharedValue[_Provided] = field(init=False)
-    _tokens: SharedValue[Secret] = field(init=False)
+    _provided: SharedValue[_Provided] = field(factory=SharedValue)
+    _tokens: SharedValue[Secret] = field(factory=SharedValue)
     _refused: dict[str, Secret] | None = None
     _running: list[str] = field(factory=list)
-
-    def __attrs_post_init__(self) -> None:
-        self._provided, self._tokens = SharedValue(self.clock), SharedValue(self.clock)
 
     async def signer(
         self, known: Signer, send: SendTokenCall, started: float, limits: Limits, refused: Signer | None = None
@@ -194,7 +189,7 @@ class AccountCredentials:
         found = await anyio.to_thread.run_sync(dialect, limiter=limiter) if slow else dialect()
         if isinstance(found, str):
             raise _not_provided(f"a function of the account returned an invalid value: {found}")
-        return _Provided(values, {account: found}, self.clock() if values == self._refused else -inf), inf
+        return _Provided(values, {account: found}, clock.monotonic() if values == self._refused else -inf), inf
 
 
 async def _token(send: SendTokenCall, signer: Signer) -> AccessToken:
@@ -235,7 +230,7 @@ async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimit
 
 def _is_cancelled() -> bool:
     """Return whether the current task is cancelled, and not only a task that the function awaited."""
-    if not hasattr(running_loop(), "create_future"):  # trio: no task receives the cancellation of another one
+    if not hasattr(clock.running_loop(), "create_future"):  # trio: no task receives the cancellation of another one
         return True
     task = sys.modules["asyncio"].current_task()
     return task is None or task.cancelling() > 0 or anyio.current_effective_deadline() == -inf

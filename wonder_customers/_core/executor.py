@@ -7,7 +7,7 @@ from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve
 
 from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.context import (
@@ -20,8 +20,8 @@ from wonder_customers._core.context import (
     as_unconfirmed,
     write_keys,
 )
-from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteOrder
+from wonder_customers._support import clock
 from wonder_customers.dialects.base import Call, LockCustomer, Operation, Steps
 from wonder_customers.errors import (
     AmbiguousReferenceError,
@@ -60,27 +60,26 @@ _NOT_RETRIED: Final = {
 _CLOSED: Final = "; the request was not retried, because the session was closed"
 
 
-@frozen
-class _Progress:
-    """The failed attempts at one request."""
+@define(eq=False)
+class _FailedRequest:
+    """A request whose attempts have failed so far."""
 
+    context: CallContext
+    call: Call[Any]
+    keys: Sequence[Key]  # of its locks
+    result: AttemptResult  # of the last attempt
     attempts: int = 0
     throttled: int = 0  # attempts that ended with HTTP 429
     cost: int = 0  # retry tokens taken
     unconfirmed: bool = False  # whether one of the attempts may have been applied
     resent: bool = False  # whether the write was sent once more after a lookup did not find it
 
-    def failed(self, evidence: Evidence) -> "_Progress":
-        """Return the progress after another failed attempt."""
-        return evolve(
-            self,
-            attempts=self.attempts + 1,
-            throttled=self.throttled + (evidence is Evidence.THROTTLED),
-            unconfirmed=self.unconfirmed or evidence in UNCONFIRMED,
-        )
-
-
-_START: Final = _Progress()
+    def add(self, result: AttemptResult) -> None:
+        """Record another failed attempt."""
+        self.result = result
+        self.attempts += 1
+        self.throttled += result.evidence is Evidence.THROTTLED
+        self.unconfirmed |= result.evidence in UNCONFIRMED
 
 
 @define(eq=False)
@@ -89,7 +88,6 @@ class Executor:
 
     runner: AttemptRunner
     order: WriteOrder
-    waits: Waits
     draw: Callable[[], float] = random.random  # from 0 to 1
     observers: "ObserverGroup | None" = None
 
@@ -102,21 +100,19 @@ class Executor:
         record: object = None,
     ) -> Response[T]:
         """Run an operation. `subject` is the customer to lock: ``("reference", …)`` or ``("id", …)``."""
-        start = self.waits.clock()
-        deadline = start + account_context.policy.deadline
-        released, secrets = self.order.locks.released, account_context.hidden
-        call_context = CallContext(account_context, operation, self.waits, start, deadline, released, secrets, record)
+        start = clock.monotonic()
+        call_context = CallContext(account_context, operation, start, start + account_context.policy.deadline, record)
         call_context.begin(self.observers)
         try:
             if subject is not None:
                 await self.order.lock_subject(call_context, subject)
-                call_context.locks_before = self.order.locks.released
+            call_context.locks_before = self.order.locks.released
             response = await self._walk(call_context, steps, subject)
         except CallError as error:
             ended = self._ended(call_context, error, subject)
             raise ended from ended.__cause__
         except BaseException as error:
-            call_context.fail(error, call_context.applied, self.waits.clock())
+            call_context.fail(error, call_context.applied)
             raise
         else:
             call_context.succeed(response)
@@ -138,7 +134,7 @@ class Executor:
         if cause is not None:
             cause.__traceback__ = None
         error.__traceback__ = None
-        call_context.fail(error, error.applied, self.waits.clock())
+        call_context.fail(error, error.applied)
         return error
 
     async def _walk(
@@ -165,8 +161,7 @@ class Executor:
         except StopIteration as end:
             if call_context.requests == 1 and end.value is last.record:
                 return last  # the response of the only request
-            elapsed = self.waits.clock() - call_context.started
-            counts = (call_context.requests, elapsed, last.recovered, call_context.late_attempt)
+            counts = (call_context.requests, call_context.elapsed(), last.recovered, call_context.late_attempt)
             return Response(end.value, last.status, last.headers, last.request_id, *counts)
         except CallError as error:
             call_context.complete(error)
@@ -180,56 +175,60 @@ class Executor:
             found = await self._prepare_write(call_context, call, keys)
             if found is not None:
                 return found
-        progress, result = _START, None
+        failed: _FailedRequest | None = None
         while True:
             try:
-                result = await self.runner.run(call_context, call, keys, progress.attempts + 1, self.perform)
+                number = 1 if failed is None else failed.attempts + 1
+                result = await self.runner.run(call_context, call, keys, number, self.perform)
             except SessionClosedError:
-                if result is not None:  # the result of an earlier attempt
-                    raise self._failure(call_context, call, progress, result, _CLOSED) from None
+                if failed is not None:
+                    raise self._failure(failed, _CLOSED) from None
                 if call_context.applied == "no":
                     raise
                 # A `CallError`, because an earlier request of the operation was or may have been applied.
                 closed = NotSentError("the request was not sent: the session was closed")
                 closed.hint = "Open a new session."
                 raise closed from None
-            response = result.response or _deleted_before(call, progress, result)
+            response = result.response
             if response is None:
-                progress = progress.failed(result.evidence)
-                if result.evidence is Evidence.RESPONSE:  # needs no decision: the refusal is final
-                    raise self._failure(call_context, call, progress, result)
-                response, progress = await self._recover(call_context, call, keys, progress, result)
+                failed = failed or _FailedRequest(call_context, call, keys, result)
+                failed.add(result)
+                response = await self._recover(failed)
             if response is not None:
                 budget = call_context.account_context.account.budget
                 if budget.tokens < budget.size:
-                    budget.give_back(progress.cost)
+                    budget.give_back(0 if failed is None else failed.cost)
                 if is_write:
                     call_context.mark_confirmed()
                 self.order.link(call_context, response.record, created=call.replay is Replay.LOOKUP)
                 return response
 
-    async def _recover(
-        self, call_context: CallContext, call: Call[T], keys: Sequence[Key], progress: _Progress, result: AttemptResult
-    ) -> tuple[Response[T] | None, _Progress]:
-        """After a failed attempt, look up the write, wait, or raise the error."""
-        decision = self._decide(call_context, call, progress, result)
+    async def _recover(self, failed: _FailedRequest) -> Response[Any] | None:
+        """Look up a write, wait until the request may be sent again, or raise the error."""
+        result = failed.result
+        if failed.unconfirmed and failed.call.not_found_is_success and isinstance(result.error, NotFoundError):
+            # An earlier attempt has deleted the customer.
+            return Response(None, result.error.status, {}, result.request_id, recovered=True)
+        decision = self._decide(failed, result.evidence)
         absent = False
         if isinstance(decision, Resolve):
-            found = await self._resolve(call_context, call, keys, progress, result)
-            if found is not None or result.evidence in _RESPONDED:
-                if found is None:
-                    raise self._failure(call_context, call, progress, result)
-                return found, progress
+            found = await self._resolve(failed)
+            if found is not None:
+                return found
+            if result.evidence in _RESPONDED:
+                raise self._failure(failed)
             absent = True
-            decision = self._decide(call_context, call, progress, evolve(result, evidence=Evidence.ABSENT))
+            decision = self._decide(failed, Evidence.ABSENT)
         if isinstance(decision, Retry) and not self.runner.closed:
-            call_context.account_context.account.counts.retries += 1
-            call_context.account_context.account.budget.take(decision.cost)
+            account = failed.context.account_context.account
+            account.counts.retries += 1
+            account.budget.take(decision.cost)
             reason: Reason = "throttled" if result.evidence is Evidence.THROTTLED else "retry"
-            if await call_context.pause(reason, decision.after) and not self.runner.closed:
-                cost, resent = progress.cost + decision.cost, progress.resent or absent
-                return None, evolve(progress, cost=cost, resent=resent)
-        raise self._failure(call_context, call, progress, result, self._note(decision))
+            if await failed.context.pause(reason, decision.after) and not self.runner.closed:
+                failed.cost += decision.cost
+                failed.resent |= absent
+                return None
+        raise self._failure(failed, self._note(decision))
 
     def _note(self, decision: Decision) -> str:
         """Return the note about retries for an error message."""
@@ -237,23 +236,24 @@ class Executor:
             return _NOT_RETRIED.get(decision.because, "")
         return _CLOSED if self.runner.closed else "; the request was not retried, because the stop signal was set"
 
-    def _decide(
-        self, call_context: CallContext, call: Call[Any], progress: _Progress, result: AttemptResult
-    ) -> Decision:
+    def _decide(self, failed: _FailedRequest, evidence: Evidence) -> Decision:
+        if evidence is Evidence.RESPONSE:
+            return Raise()  # a refusal is final, such as the 404 before each create of an upsert
+        context, call = failed.context, failed.call
         state = RetryState(
-            result.evidence,
+            evidence,
             call.replay,
-            progress.attempts,
-            call_context.remaining(),
-            call_context.account_context.account.budget.tokens,
-            retry_after=result.retry_after,
+            failed.attempts,
+            context.remaining(),
+            context.account_context.account.budget.tokens,
+            retry_after=failed.result.retry_after,
             draw=self.draw(),
             findable=call.lookup is not None,
-            unconfirmed=progress.unconfirmed,
-            resent=progress.resent,
-            throttled=progress.throttled,
+            unconfirmed=failed.unconfirmed,
+            resent=failed.resent,
+            throttled=failed.throttled,
         )
-        return decide(call_context.account_context.policy, state)
+        return decide(context.account_context.policy, state)
 
     async def _prepare_write(self, call_context: CallContext, call: Call[T], keys: Sequence[Key]) -> Response[T] | None:
         """Wait until a write may be sent, or return an earlier write's response."""
@@ -298,41 +298,38 @@ class Executor:
 
     # Lookups
 
-    async def _resolve(
-        self, call_context: CallContext, call: Call[T], keys: Sequence[Key], progress: _Progress, result: AttemptResult
-    ) -> Response[T] | None:
+    async def _resolve(self, failed: _FailedRequest) -> Response[Any] | None:
         """Look up the effect of a write, several times if necessary."""
-        waits = lookup_schedule(call_context.account_context.policy.confirmation_window)
+        context, result = failed.context, failed.result
+        waits = lookup_schedule(context.account_context.policy.confirmation_window)
         at_once = result.evidence in _RESPONDED
         minimum = 0.0 if at_once else result.retry_after or 0.0
         for planned in chain((0.0,), waits) if at_once else waits:
             wait, minimum = max(planned, minimum), 0.0
-            if wait >= call_context.remaining():
-                raise self._failure(call_context, call, progress, result)
-            if not await call_context.pause("confirmation" if wait else None, wait) or self.runner.closed:
-                raise self._failure(call_context, call, progress, result, self._lookup_note())
-            found = await self._look_up_after(call_context, call, progress, result)
+            if wait >= context.remaining():
+                raise self._failure(failed)
+            if not await context.pause("confirmation" if wait else None, wait) or self.runner.closed:
+                raise self._failure(failed, self._lookup_note())
+            found = await self._look_up_after(failed)
             if found is not None:
-                if call.replay is Replay.LOOKUP:
+                if failed.call.replay is Replay.LOOKUP:
                     # Only for creates: another attempt at an update, even of an earlier call, may still be in progress.
-                    self.order.locks.unconfirmed.confirm(keys)
+                    self.order.locks.unconfirmed.confirm(failed.keys)
                 return found
         return None
 
-    async def _look_up_after(
-        self, call_context: CallContext, call: Call[T], progress: _Progress, result: AttemptResult
-    ) -> Response[T] | None:
+    async def _look_up_after(self, failed: _FailedRequest) -> Response[Any] | None:
         """Look up the write once, after a failed attempt."""
-        oldest = self.waits.clock() - call_context.started + _CLOCK_TOLERANCE
+        certain, oldest = failed.result.evidence is Evidence.BODY_LOST, failed.context.elapsed() + _CLOCK_TOLERANCE
         try:
-            return await self._look_up(call_context, call, certain=result.evidence is Evidence.BODY_LOST, oldest=oldest)
+            return await self._look_up(failed.context, failed.call, certain=certain, oldest=oldest)
         except SessionClosedError:
-            raise self._failure(call_context, call, progress, result, self._lookup_note()) from None
+            raise self._failure(failed, self._lookup_note()) from None
         except CallError as error:
             if isinstance(error, AmbiguousReferenceError) or (isinstance(error, ConflictError) and not error.status):
                 raise  # what the lookup found, and not a refusal of the lookup
             without_frames(error)
-            raise self._failure(call_context, call, progress, result, self._lookup_note()) from error
+            raise self._failure(failed, self._lookup_note()) from error
 
     def _lookup_note(self) -> str:
         """Return the note about a closed session for the error of a write that was not looked up."""
@@ -364,37 +361,26 @@ class Executor:
             if certain:
                 error.applied = "yes"
             raise
-        if certain or call.mismatches is None:  # certain: the write was applied
-            return evolve(response, recovered=True)
-        differing, held = call.mismatches(response.record), cast("Customer", response.record)
-        if differing or age_of(held, response.headers) > oldest:
-            how = f"differs in these fields: {', '.join(differing)}" if differing else "was created before this call"
-            reason = f"a customer with this reference exists ({held.id}), but {how}"
-            raise call_context.complete(ConflictError(reason, ids=(held.id,), reference=call.reference))
+        if not certain and call.mismatches is not None:  # certain: the write was applied
+            differing, held = call.mismatches(response.record), cast("Customer", response.record)
+            if differing or age_of(held, response.headers) > oldest:
+                fields = ", ".join(differing)
+                how = f"differs in these fields: {fields}" if differing else "was created before this call"
+                reason = f"a customer with this reference exists ({held.id}), but {how}"
+                raise call_context.complete(ConflictError(reason, ids=(held.id,), reference=call.reference))
         return evolve(response, recovered=True)
 
-    # Errors
-
-    def _failure(
-        self, call_context: CallContext, call: Call[Any], progress: _Progress, result: AttemptResult, note: str = ""
-    ) -> CallError:
+    def _failure(self, failed: _FailedRequest, note: str = "") -> CallError:
         """Complete and return the error that ends a call."""
-        error = result.error
+        call, error = failed.call, failed.result.error
         if note:
             error.reason += note
             error.args = (error.reason,)
         if call.replay is Replay.READ:
             error.applied = "no"
-        elif progress.unconfirmed and error.applied != "yes":
+        elif failed.unconfirmed and error.applied != "yes":
             error = as_unconfirmed(error, {})
-        error.attempts = progress.attempts
+        error.attempts = failed.attempts
         error.reference = error.reference or call.reference
         error.id = error.id or call.id
-        return call_context.complete(error)
-
-
-def _deleted_before(call: Call[Any], progress: _Progress, result: AttemptResult) -> Response[Any] | None:
-    """Return the response of a deletion that an earlier attempt applied, else None."""
-    if progress.unconfirmed and call.not_found_is_success and isinstance(result.error, NotFoundError):
-        return Response(None, result.error.status, {}, result.request_id, recovered=True)
-    return None
+        return failed.context.complete(error)

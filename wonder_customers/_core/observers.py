@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
+from wonder_customers._support import clock
 from wonder_customers.dialects.drift import Drift
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.events import (
@@ -136,14 +137,14 @@ class CallObserver:
         self._notify(AttemptEnded(self._call, self._attempt, outcome, status, applied, error, elapsed, request_id))
 
     @contextmanager
-    def waiting(self, reason: Reason, seconds: float, tokens: int, clock: Callable[[], float]) -> Iterator[None]:
+    def waiting(self, reason: Reason, seconds: float, tokens: int) -> Iterator[None]:
         """Report the body of the ``with`` block as a wait."""
-        wait, began = Waiting(self._call, reason, seconds, tokens), clock()
+        wait, began = Waiting(self._call, reason, seconds, tokens), clock.monotonic()
         self._notify(wait)
         try:
             yield
         finally:
-            self._notify(WaitEnded(self._call, wait, clock() - began))
+            self._notify(WaitEnded(self._call, wait, clock.monotonic() - began))
 
     def response_drift(self, found: Drift, count: int) -> None:
         """Report a field of a response that differs from the gateway's documentation."""

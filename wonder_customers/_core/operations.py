@@ -80,7 +80,7 @@ class SessionState:
     _contexts: list[AccountContext] = field(factory=list)  # created before the session was opened
 
     def __attrs_post_init__(self) -> None:
-        self.accounts = AccountStates(self.executor.waits.clock, self.policy.budget)
+        self.accounts = AccountStates(self.policy.budget)
 
     def open(self) -> None:
         """Open the session on the running event loop."""

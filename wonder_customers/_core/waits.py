@@ -1,4 +1,4 @@
-"""The waits of a session, and the signal that ends them."""
+"""The signal that ends the waits of calls."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,6 @@ from typing import Any
 import anyio
 from attrs import define, field
 
-from wonder_customers._support import clock as system_clock
 from wonder_customers.errors import CallError
 
 
@@ -44,11 +43,3 @@ class StopSignal:
                 yield
             finally:
                 self.ends.discard(scope.cancel)
-
-
-@define(eq=False)
-class Waits:
-    """The clock and the sleep function of a session."""
-
-    clock: Callable[[], float] = system_clock.monotonic  # seconds
-    sleep: Callable[[float], Any] = system_clock.sleep

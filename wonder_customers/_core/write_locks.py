@@ -1,7 +1,7 @@
 """The locks of customers, and the writes that may still be applied."""
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from threading import RLock
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -10,7 +10,7 @@ from attrs import define, field
 
 from wonder_customers._core.account_state import digest
 from wonder_customers._core.context import CallContext, Key, customer_key
-from wonder_customers._support import clock as system_clock
+from wonder_customers._support import clock
 from wonder_customers._support.wait_queue import WaitQueue
 from wonder_customers.dialects.base import Call, LockCustomer
 from wonder_customers.errors import DeadlineExceededError
@@ -30,7 +30,6 @@ _LINKS: Final = 10_000
 class UnconfirmedWrites:
     """The writes that may still be applied, by customer."""
 
-    clock: Callable[[], float] = system_clock.monotonic
     _writes: dict[Key, tuple[bytes, float]] = field(factory=dict)
     _order: deque[tuple[Key, float]] = field(factory=deque)
     _created: OrderedDict[Key, tuple[str, float]] = field(factory=OrderedDict)
@@ -43,7 +42,7 @@ class UnconfirmedWrites:
 
     def add(self, keys: Iterable[Key], body: bytes, seconds: float) -> None:
         """Record that a write with `body` may still be applied within the next `seconds`."""
-        now = self.clock()
+        now = clock.monotonic()
         with self._changing:
             for key in keys:
                 # An equal write of a session with a longer confirmation window may still be applied later.
@@ -70,14 +69,14 @@ class UnconfirmedWrites:
         """Return the seconds until writes with other bodies than `body` can no longer be applied."""
         if not self._writes:
             return 0.0
-        now, same = self.clock(), None if body is None else digest(body)
+        now, same = clock.monotonic(), None if body is None else digest(body)
         found = [self._writes.get(key) for key in keys]
         return max((it[1] - now for it in found if it is not None and it[0] != same), default=0.0)
 
     def add_created(self, key: Key, id: str, seconds: float) -> None:
         """Record that a customer was created, which a search may not show within the next `seconds`."""
         with self._changing:
-            self._created[key] = id, self.clock() + seconds
+            self._created[key] = id, clock.monotonic() + seconds
             self._created.move_to_end(key)
             if len(self._created) > _LINKS:
                 self._created.popitem(last=False)
@@ -85,7 +84,7 @@ class UnconfirmedWrites:
     def created(self, key: Key) -> str | None:
         """Return the id of a customer that was created recently; None if no search can be late."""
         found, until = self._created.get(key, (None, 0.0))
-        return found if until > self.clock() else None
+        return found if until > clock.monotonic() else None
 
     def clear(self) -> None:
         """Remove all writes."""
@@ -172,7 +171,7 @@ def shared_locks(loop: Any) -> WriteLocks:
     if found is None:
         # Tasks that were waiting when their loop was closed refer to the loop, so it would never be freed.
         for other in [reference() for reference in _BY_LOOP.keyrefs()]:
-            if system_clock.is_closed(other):
+            if clock.is_closed(other):
                 _BY_LOOP.pop(other, None)
         found = _BY_LOOP[loop] = WriteLocks(UNCONFIRMED_WRITES)
     return found
