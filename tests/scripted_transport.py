@@ -94,7 +94,7 @@ class Script(WithoutConnections):
         return [f"{it.method} {it.target}" for it in self.sent]
 
 
-@define(eq=False, slots=False)
+@define(eq=False)
 class Clock:
     """A clock that advances only when the executor waits."""
 

@@ -133,7 +133,7 @@ async def test_no_lookup_is_sent_after_the_end_of_the_session_or_job(monkeypatch
     async def end(seconds: float) -> None:
         it.executor.runner.closed, stop.is_set = how == "closed", how == "stopped"
 
-    monkeypatch.setattr(it.clock, "sleep", end)
+    monkeypatch.setattr("wonder_customers._support.clock.sleep", end)
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft())
     assert it.script.lines() == [CREATE]

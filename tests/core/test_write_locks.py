@@ -176,8 +176,8 @@ async def test_oldest_links_releases_and_created_customers_are_removed(monkeypat
     monkeypatch.setattr(write_locks, "_LINKS", 2)
     it = WriteLocks()
     for number in (1, 2, 1, 3):
-        it.link("merchant", f"ref-{number}", f"id-{number}")
         key = ("merchant", "id", f"id-{number}")
+        it.link(key, ("merchant", "reference", f"ref-{number}"))
         assert it.acquire_nowait(key)
         it.release(key)
         it.unconfirmed.add_created(("merchant", "reference", f"ref-{number}"), f"id-{number}", 60)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final
 
@@ -62,8 +61,6 @@ _WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})
 """Methods whose requests have a length even without a body: some servers refuse others with HTTP 411."""
 _LARGE: Final = 128 * 1024
 """Longer response bodies, in bytes, are decoded in a thread."""
-_NO_LIMIT: Final = nullcontext()
-"""For transports that observe the time limit themselves."""
 
 
 @define(eq=False)
@@ -137,7 +134,8 @@ class AttemptRunner:
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, signer: Signer
     ) -> AttemptResult:
         """Make one attempt with `signer`."""
-        self._check_open()
+        if self.closed:
+            self._check_open()
         account = call_context.account_context.account
         began = permitted = clock.monotonic()
         transmission, result, missing = Transmission(on_leave=self._check_open), None, None
@@ -182,22 +180,14 @@ class AttemptRunner:
         failure: TransportError | None = None
         self._in_progress += 1
         try:
-            in_thread = call.signed and account_context.dialect.signs_slowly and self._in_progress > 1
-            with _NO_LIMIT if self._ends_in_time and not in_thread else anyio.move_on_after(remaining):
-                if in_thread:
-                    self._signers = self._signers or SignerPool()
+            slow = call.signed and account_context.dialect.signs_slowly and self._in_progress > 1
+            if self._ends_in_time and not slow:
+                signed = self._signed(account_context, call, remaining, unique, signer)
+                response = await self._transmit(signed, transmission)
+            else:
+                with anyio.move_on_after(remaining):
                     make = partial(self._signed, account_context, call, remaining, unique, signer)
-                    signed = await self._signers.make(make)
-                else:
-                    signed = self._signed(account_context, call, remaining, unique, signer)
-                if transmission.renew is not None:
-                    await transmission.leave()
-                self._check_open()  # the request may have waited for a slot, a permit or its signature
-                assert self.transport is not None  # noqa: S101 - selected when the session was opened
-                sending: Any = self.transport.send(signed, transmission)
-                if not hasattr(sending, "__await__"):
-                    raise _unusable(f"{type(sending).__name__} instead of an awaitable", transmission)
-                response = _checked(await sending, transmission)
+                    response = await self._transmit(await self._in_thread(make) if slow else make(), transmission)
         except TransportTimeout:
             pass
         except TransportError as error:
@@ -211,6 +201,30 @@ class AttemptRunner:
         else:
             result = self._without_response(call_context, call, transmission, failure, request_id)
         return result if result.response is not None else _redacted(result, call, call_context, transmission)
+
+    async def _transmit(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        """Send a signed request over the transport."""
+        assert self.transport is not None  # noqa: S101 - selected when the session was opened
+        if transmission.renew is not None:
+            await transmission.leave()
+        if self.closed:  # while the request waited for a slot, a permit or its signature
+            self._check_open()
+        sending: Any = self.transport.send(signed_request, transmission)
+        if not hasattr(sending, "__await__"):
+            transmission.sent = True
+            raise TransportError(f"the transport's `send` returned {type(sending).__name__} instead of an awaitable")
+        response: Any = await sending
+        if isinstance(response, HttpResponse):
+            status: Any = response.status
+            body: Any = response.body
+            if isinstance(status, int) and isinstance(body, (bytes, bytearray)):
+                return response
+            kinds = f"{type(status).__name__} and {type(body).__name__}"
+            problem = f"the status and the body of the transport's HttpResponse are {kinds}, not int and bytes"
+        else:
+            problem = f"the transport's `send` returned {type(response).__name__} instead of HttpResponse"
+        transmission.sent = True
+        raise TransportError(problem)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -228,6 +242,10 @@ class AttemptRunner:
             headers += ((b"Content-Length", b"%d" % len(request.body)),)
         timeouts = account_context.timeouts_within(remaining)
         return SignedRequest(dialect.origin, request.method, request.target, headers, request.body, timeouts, remaining)
+
+    async def _in_thread(self, sign: Callable[[], SignedRequest]) -> SignedRequest:
+        self._signers = self._signers or SignerPool()
+        return await self._signers.make(sign)
 
     def _without_response(
         self,
@@ -297,26 +315,9 @@ class AttemptRunner:
             if isinstance(error, (NotFoundError, PermissionDeniedError)):
                 error = checked_sender(error, response, deletion=call.not_found_is_success)
             return AttemptResult(_evidence(error), None, error, wait, request_id, found)
-        success = Response(record, response.status, response.headers, request_id, 1, call_context.elapsed())
+        elapsed = clock.monotonic() - call_context.started
+        success = Response(record, response.status, response.headers, request_id, 1, elapsed)
         return AttemptResult(Evidence.RESPONSE, success, NO_ERROR, None, request_id, found)
-
-
-def _checked(response: Any, transmission: Transmission) -> HttpResponse:
-    """Return the result of a transport. Raise `TransportError` if it is unusable."""
-    if not isinstance(response, HttpResponse):
-        raise _unusable(f"{type(response).__name__} instead of HttpResponse", transmission)
-    status: Any = response.status
-    body: Any = response.body
-    if not isinstance(status, int) or not isinstance(body, (bytes, bytearray)):
-        kinds = f"{type(status).__name__} and {type(body).__name__}"
-        raise _unusable(f"an HttpResponse whose status and body are {kinds}, not int and bytes", transmission)
-    return response
-
-
-def _unusable(result: str, transmission: Transmission) -> TransportError:
-    """Return the error for a transport that returned `result`. The request may have been sent."""
-    transmission.sent = True
-    return TransportError(f"the transport's `send` returned {result}")
 
 
 def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> InvalidResponseError:

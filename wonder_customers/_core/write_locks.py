@@ -1,7 +1,7 @@
 """The locks of customers, and the writes that may still be applied."""
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from threading import RLock
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -109,11 +109,10 @@ class WriteLocks:
         """Number of tasks that wait for a lock."""
         return sum(len(queue) for queue in list(self._locks.values()) if queue is not None)
 
-    def link(self, merchant: Hashable, reference: str, id: str) -> None:
-        """Record that a reference and an id belong to the same customer."""
-        key = customer_key(merchant, "id", id)
-        self._links[key] = merchant, "reference", reference
-        self._links.move_to_end(key)
+    def link(self, id: Key, reference: Key) -> None:
+        """Record that the keys belong to the same customer."""
+        self._links[id] = reference
+        self._links.move_to_end(id)
         if len(self._links) > _LINKS:
             self._links.popitem(last=False)
 
@@ -248,10 +247,10 @@ class WriteOrder:
         """Record the reference and the id of `record`, if it is a customer, and whether a search may not find it."""
         if isinstance(record, Customer) and record.reference is not None:
             context = call_context.account_context
-            self.locks.link(context.merchant, record.reference, record.id)
+            reference: Key = context.merchant, "reference", record.reference
+            self.locks.link(customer_key(context.merchant, "id", record.id), reference)
             if created and context.dialect.search_is_late:
-                key = customer_key(context.merchant, "reference", record.reference)
-                self.locks.unconfirmed.add_created(key, record.id, context.policy.confirmation_window)
+                self.locks.unconfirmed.add_created(reference, record.id, context.policy.confirmation_window)
 
     def mark_unconfirmed(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], transmission: Transmission

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, Protocol
 
 import anyio
@@ -20,20 +21,15 @@ class Clock(Protocol):
         """Return when `seconds` have passed on `clock`."""
 
 
+# Not `time.monotonic` itself, which freezegun replaces: rate limits outlive a test. The time of the event loop is not
+# used, because reading it is several times slower.
+monotonic: Callable[[], float] = partial(time.monotonic)
+"""Return the time of the current clock in seconds."""
+sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+"""Sleep for some seconds on the current clock."""
+
+_SYSTEM: Final = monotonic, sleep
 _replacements: list[Clock] = []
-_SYSTEM: Final = (time.monotonic,)  # in a tuple, where freezegun does not replace it; rate limits outlive a test
-
-
-def monotonic() -> float:
-    """Return the time of the current clock in seconds."""
-    # The time of the event loop is not used, because reading it is several times slower.
-    return _replacements[-1].clock() if _replacements else _SYSTEM[0]()
-
-
-async def sleep(seconds: float) -> None:
-    """Sleep for `seconds` on the current clock."""
-    wait: Callable[[float], Awaitable[None]] = _replacements[-1].sleep if _replacements else anyio.sleep
-    await wait(seconds)
 
 
 def running_loop() -> object:
@@ -60,7 +56,14 @@ def is_closed(loop: Any) -> bool:
 def replaced_by(replacement: Clock) -> Iterator[None]:
     """Use `replacement` as the clock of all sessions of this process inside the block."""
     _replacements.append(replacement)
+    _use_latest()
     try:
         yield
     finally:
         _replacements.remove(replacement)
+        _use_latest()
+
+
+def _use_latest() -> None:
+    global monotonic, sleep
+    monotonic, sleep = (_replacements[-1].clock, _replacements[-1].sleep) if _replacements else _SYSTEM
