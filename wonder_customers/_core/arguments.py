@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 
@@ -54,10 +54,8 @@ def checked_path(path: str | Path) -> Path:
 
 def checked_policy(retry: object) -> RetryPolicy:
     """Return `retry`, or the default policy for None. Raise `ConfigurationError` for another type."""
-    policy = RetryPolicy() if retry is None else retry
-    if not isinstance(policy, RetryPolicy):
-        raise ConfigurationError(f"retry must be a RetryPolicy, not {_kind(policy)}")
-    return policy
+    check_type("retry", retry, (RetryPolicy, type(None)), "a RetryPolicy")
+    return cast("RetryPolicy | None", retry) or RetryPolicy()
 
 
 def _kind(value: object) -> str:
@@ -73,21 +71,11 @@ def check_rate_limit(limit: object) -> None:
 
 def check_app_info(text: object) -> str | None:
     """Return `text`. Raise `ConfigurationError` if it is invalid in a ``User-Agent`` header."""
-    if text is None:
-        return None
-    if isinstance(text, str) and len(text) <= _LONGEST and _APP_INFO.fullmatch(text):
+    if text is None or (isinstance(text, str) and len(text) <= _LONGEST and _APP_INFO.fullmatch(text)):
         return text
-    if not isinstance(text, str):
-        found = f"not {type(text).__name__}"
-    elif len(text) > _LONGEST:
-        found = f"not {len(text)} characters"
-    elif odd := re.search(r"[^ -~]", text):
-        found = f"without {odd[0]!a}"
-    else:
-        found = "not empty, and without a space at its start, at its end or after another space"
     raise ConfigurationError(
-        f"app_info must be a str of 1 to {_LONGEST} printable ASCII characters, such as 'shop/3.1' or"
-        f" 'shop/3.1 (billing)', {found}"
+        f"app_info must be a str of 1 to {_LONGEST} printable ASCII characters, with single spaces only between words,"
+        " such as 'shop/3.1' or 'shop/3.1 (billing)'"
     )
 
 

@@ -265,15 +265,10 @@ class CallContext:
             return nullcontext()
         return self.observer.waiting(reason, seconds, self.account_context.account.budget.tokens)
 
-    def begin_lookup(self) -> None:
-        """Report the start of a lookup."""
-        if self.observer is not None:
-            self.observer.lookup_started()
-
-    def end_lookup(self, *, found: bool = False, error: BaseException | None = None) -> None:
-        """Report the end of a lookup."""
-        if self.observer is not None:
-            self.observer.lookup_ended(None if error is None else error_name(error), found=found)
+    def looking_up(self) -> AbstractContextManager[list[Any]]:
+        """Return a context manager that counts and reports its body as a lookup. The body adds what it finds."""
+        self.account_context.account.counts.lookups += 1
+        return nullcontext([]) if self.observer is None else self.observer.looking_up(error_name)
 
 
 def check_owner(error: CallError, account_context: AccountContext) -> None:

@@ -338,37 +338,26 @@ class Executor:
     async def _look_up(
         self, call_context: CallContext, call: Call[T], *, certain: bool, oldest: float = inf
     ) -> Response[T] | None:
-        """Look up the record of a write, and report the lookup."""
-        call_context.account_context.account.counts.lookups += 1
-        call_context.begin_lookup()
-        try:
-            found = await self._find(call_context, call, certain=certain, oldest=oldest)
-        except BaseException as error:
-            call_context.end_lookup(error=error)
-            raise
-        call_context.end_lookup(found=found is not None)
-        return found
-
-    async def _find(
-        self, call_context: CallContext, call: Call[T], *, certain: bool, oldest: float
-    ) -> Response[T] | None:
+        """Look up the record of a write."""
         assert call.lookup is not None  # noqa: S101 - the decision resolves only writes with a lookup
-        try:
-            response = await self._walk(call_context, call.lookup())
-        except NotFoundError:
-            return None
-        except AmbiguousReferenceError as error:
-            if certain:
-                error.applied = "yes"
-            raise
-        if not certain and call.mismatches is not None:  # certain: the write was applied
-            differing, held = call.mismatches(response.record), cast("Customer", response.record)
-            if differing or age_of(held, response.headers) > oldest:
-                fields = ", ".join(differing)
-                how = f"differs in these fields: {fields}" if differing else "was created before this call"
-                reason = f"a customer with this reference exists ({held.id}), but {how}"
-                raise call_context.complete(ConflictError(reason, ids=(held.id,), reference=call.reference))
-        return evolve(response, recovered=True)
+        with call_context.looking_up() as found:
+            try:
+                response = await self._walk(call_context, call.lookup())
+            except NotFoundError:
+                return None
+            except AmbiguousReferenceError as error:
+                if certain:
+                    error.applied = "yes"
+                raise
+            if not certain and call.mismatches is not None:  # certain: the write was applied
+                differing, held = call.mismatches(response.record), cast("Customer", response.record)
+                if differing or age_of(held, response.headers) > oldest:
+                    fields = ", ".join(differing)
+                    how = f"differs in these fields: {fields}" if differing else "was created before this call"
+                    reason = f"a customer with this reference exists ({held.id}), but {how}"
+                    raise call_context.complete(ConflictError(reason, ids=(held.id,), reference=call.reference))
+            found.append(response)
+            return evolve(response, recovered=True)
 
     def _failure(self, failed: _FailedRequest, note: str = "") -> CallError:
         """Complete and return the error that ends a call."""

@@ -113,7 +113,6 @@ class CallObserver:
     _notify: Callable[[Event], None]
     _call: CallStarted
     _attempt: AttemptStarted | None = None
-    _lookup: LookupStarted | None = None
     _request_id: str | None = None
 
     def attempt(self, request: HttpRequest, number: int, request_number: int) -> None:
@@ -150,15 +149,19 @@ class CallObserver:
         """Report a field of a response that differs from the gateway's documentation."""
         self._notify(ResponseDrift(self._call, found.field, found.expected, found.found, count))
 
-    def lookup_started(self) -> None:
-        """Report the start of a lookup."""
-        self._lookup = LookupStarted(self._call)
-        self._notify(self._lookup)
-
-    def lookup_ended(self, error: str | None, *, found: bool) -> None:
-        """Report the end of a lookup."""
-        assert self._lookup is not None  # noqa: S101 - its start was reported
-        self._notify(LookupEnded(self._call, self._lookup, found, error))
+    @contextmanager
+    def looking_up(self, error_name: Callable[[BaseException], str]) -> Iterator[list[Any]]:
+        """Report the body of the ``with`` block as a lookup. The body adds what it finds."""
+        lookup, error = LookupStarted(self._call), None
+        found: list[Any] = []
+        self._notify(lookup)
+        try:
+            yield found
+        except BaseException as raised:
+            error = error_name(raised)
+            raise
+        finally:
+            self._notify(LookupEnded(self._call, lookup, bool(found), error))
 
     def ended(self, error: str | None, applied: Applied, requests: int, elapsed: float, *, recovered: bool) -> None:
         """Report that the operation ended."""

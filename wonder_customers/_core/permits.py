@@ -1,9 +1,10 @@
 """The wait for a connection slot and a permit of the rate limit."""
 
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from math import inf
+from types import coroutine
 from typing import Any, Final
 
 import anyio
@@ -49,7 +50,7 @@ async def _wait_for_rate_limit(
             f"rate_limit.acquire must be an async method, but it returned {type(acquiring).__name__}. Nothing was sent."
         )
     with ExitStack() as wait:
-        await _Watched(acquiring, lambda: wait.enter_context(_reported_wait(call_context, within)))
+        await _watched(acquiring.__await__(), lambda: wait.enter_context(_reported_wait(call_context, within)))
     if transmission.valid_until < inf:
         transmission.renew = partial(_renew, rate_limit, call_context, transmission)
 
@@ -87,28 +88,19 @@ def request_result(result: AttemptResult | None, elapsed: float) -> RequestResul
     return RequestResult("failed" if result.evidence in _FAILED else "ok", elapsed, result.retry_after)
 
 
-class _Watched:
-    """Awaits `inner`, and calls `on_wait` if `inner` does not complete at once."""
-
-    __slots__ = ("_inner", "_on_wait")
-
-    def __init__(self, inner: Awaitable[None], on_wait: Callable[[], object]) -> None:
-        self._inner, self._on_wait = inner, on_wait
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        steps = self._inner.__await__()
-        resume, on_wait = partial(steps.send, None), self._on_wait
-        while True:
-            try:
-                signal = resume()
-            except StopIteration:
-                return
+@coroutine
+def _watched(awaiting: Generator[Any, Any, None], on_wait: Callable[[], object]) -> Generator[Any, Any, None]:
+    """Await an awaitable, and call `on_wait` if it does not complete at once."""
+    resume, waits = partial(awaiting.send, None), False
+    while True:
+        try:
+            signal = resume()
+        except StopIteration:
+            return
+        if not waits:
             on_wait()
-            on_wait = _do_nothing
-            try:
-                resume = partial(steps.send, (yield signal))
-            except BaseException as error:  # noqa: BLE001 - every exception of the event loop belongs to the awaitable
-                resume = partial(steps.throw, error)
-
-
-def _do_nothing() -> None: ...
+            waits = True
+        try:
+            resume = partial(awaiting.send, (yield signal))
+        except BaseException as error:  # noqa: BLE001 - every exception of the event loop belongs to the awaitable
+            resume = partial(awaiting.throw, error)
