@@ -299,7 +299,9 @@ def test_limit_is_used_by_one_event_loop_at_a_time(kind: Callable[[], Any]) -> N
         limit.release(transmission, RequestResult("ok", 0.1))
 
 
-@pytest.mark.parametrize("kind", [partial(RateLimit, 100), partial(AdaptiveRateLimit, 100)])
+@pytest.mark.parametrize(
+    "kind", [partial(RateLimit, 100), partial(RateLimit, 1, per=0.05), partial(AdaptiveRateLimit, 100)]
+)
 def test_limit_forgets_the_tasks_of_a_closed_event_loop(kind: Callable[[], Any]) -> None:
     limit, loop = kind(), asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)  # called when the garbage collector finds the tasks
