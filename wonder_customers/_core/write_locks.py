@@ -1,7 +1,8 @@
 """The locks of customers, and the writes that may still be applied."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from threading import RLock
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -30,8 +31,7 @@ _LINKS: Final = 10_000
 class UnconfirmedWrites:
     """The writes that may still be applied, by customer."""
 
-    _writes: dict[Key, tuple[bytes, float]] = field(factory=dict)
-    _order: deque[tuple[Key, float]] = field(factory=deque)
+    _writes: OrderedDict[Key, tuple[bytes, float]] = field(factory=OrderedDict)
     _created: OrderedDict[Key, tuple[str, float]] = field(factory=OrderedDict)
     # Event loops in several threads use the object. Reentrant, because the garbage collector may close a call, which
     # adds its write, while this thread adds another.
@@ -47,23 +47,18 @@ class UnconfirmedWrites:
             for key in keys:
                 # An equal write of a session with a longer confirmation window may still be applied later.
                 until = max(now + seconds, self._writes.get(key, (b"", 0.0))[1])
-                self._writes[key] = (digest(body), until)
-                self._order.append((key, until))
-            self._prune(now)
-
-    def _prune(self, now: float) -> None:
-        # Up to four old entries are removed for each new write, so the table contains few expired writes.
-        for _ in range(4):
-            if not self._order or (self._order[0][1] > now and len(self._order) <= _MOST):
-                return
-            key, until = self._order.popleft()
-            if self._writes.get(key, (b"", 0.0))[1] == until:
-                self._writes.pop(key, None)
+                self._writes[key] = digest(body), until
+                self._writes.move_to_end(key)
+            # Up to four old writes are removed for each new write, so the table contains few expired writes.
+            for key, (_, until) in list(islice(self._writes.items(), 4)):
+                if until <= now or len(self._writes) > _MOST:
+                    del self._writes[key]
 
     def confirm(self, keys: Iterable[Key]) -> None:
         """Remove the writes with `keys`."""
-        for key in keys:
-            self._writes.pop(key, None)
+        with self._changing:
+            for key in keys:
+                self._writes.pop(key, None)
 
     def remaining(self, keys: Iterable[Key], body: bytes | None) -> float:
         """Return the seconds until writes with other bodies than `body` can no longer be applied."""
@@ -89,7 +84,6 @@ class UnconfirmedWrites:
     def clear(self) -> None:
         """Remove all writes."""
         self._writes.clear()
-        self._order.clear()
         self._created.clear()
 
 
