@@ -7,11 +7,12 @@ import pytest
 
 from wonder_customers import CustomerSession, Monri, Paydock, Secret
 from wonder_customers._core.account_state import AccountState, AccountStates, identity
+from wonder_customers._support import clock
 
 
-def test_accounts_without_views_are_forgotten() -> None:
-    now = 0.0
-    states = AccountStates(lambda: now, 500)
+def test_accounts_without_views_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, states = 0.0, AccountStates(500)
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
 
     def made(number: int) -> AccountState:
         account = Monri("key", f"token-{number}", auth="oauth")
@@ -30,7 +31,7 @@ def test_accounts_without_views_are_forgotten() -> None:
 
 
 def test_accounts_are_identified_by_their_values() -> None:
-    states = AccountStates(lambda: 0.0, 500)
+    states = AccountStates(500)
     accounts: list[Any] = [
         Monri("a", "bc"),
         Monri("ab", "c"),
@@ -43,7 +44,7 @@ def test_accounts_are_identified_by_their_values() -> None:
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_views_can_be_created_in_several_threads(*, closed: bool) -> None:
+def test_views_can_be_created_in_several_threads(monkeypatch: pytest.MonkeyPatch, *, closed: bool) -> None:
     """Web frameworks call functions that are not async in threads, such as one that selects a tenant."""
     order: list[str] = []
     account = Monri("key", "token")
@@ -57,14 +58,14 @@ def test_views_can_be_created_in_several_threads(*, closed: bool) -> None:
 
     other = threading.Thread(target=change, args=["second"], kwargs={"close": closed})
 
-    def clock() -> float:  # called while the first view is created
+    def now() -> float:  # called while the first view is created
         if other.ident is None:
             other.start()
             other.join(0.05)
         return 0.0
 
     session = CustomerSession(account)
-    session._shared.accounts.clock = clock
+    monkeypatch.setattr(clock, "monotonic", now)
     change("first")
     other.join()
     assert order == ["first", "second"]

@@ -75,7 +75,7 @@ async def test_timeouts_are_limited_by_the_remaining_time() -> None:
 @pytest.mark.parametrize(("remaining", "sent"), [(-1.0, 0), (0.0, 0), (0.5, 1)])
 async def test_request_is_sent_until_the_deadline(remaining: float, sent: int) -> None:
     it = make_harness(CREATED)
-    context = CallContext(it.account_context, "get", it.executor.waits, it.clock.now, it.clock.now + remaining, 0)
+    context = CallContext(it.account_context, "get", it.clock.now, it.clock.now + remaining)
     late = pytest.raises(DeadlineExceededError, match="the request was not sent: the deadline passed")
     with nullcontext() if sent else late:
         await it.executor.perform(context, next(it.dialect.get(UUID)))

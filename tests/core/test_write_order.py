@@ -155,7 +155,7 @@ async def test_read_without_response_is_not_unconfirmed() -> None:
     assert it.executor.order.locks.unconfirmed._writes == {}
 
 
-async def test_stop_signal_ends_the_wait_for_an_unconfirmed_write() -> None:
+async def test_stop_signal_ends_the_wait_for_an_unconfirmed_write(monkeypatch: pytest.MonkeyPatch) -> None:
     it = make_harness(NO_RESPONSE, policy=RetryPolicy(attempts=1))
     it.account_context.stop = stop = StopSignal()
     with pytest.raises(OutcomeUnknownError):
@@ -164,7 +164,7 @@ async def test_stop_signal_ends_the_wait_for_an_unconfirmed_write() -> None:
     async def end(seconds: float) -> None:
         stop.is_set = True
 
-    it.executor.waits.sleep = end
+    monkeypatch.setattr("wonder_customers._support.clock.sleep", end)
     with pytest.raises(NotSentError, match="the stop signal was set"):
         await it.update(UUID, CustomerPatch(name="Grace"))
     assert len(it.script.sent) == 1

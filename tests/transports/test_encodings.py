@@ -51,7 +51,6 @@ def serving(head: bytes, body: bytes, requests: list[bytes]) -> Callable[[Peer],
         ("UTF8", bytes),
         ("gzip", gzip.compress),
         ("x-gzip", gzip.compress),
-        ("gzip", lambda body: gzip.compress(body[:9]) + gzip.compress(b"") + gzip.compress(body[9:])),
         ("gzip", lambda body: gzip.compress(body) + bytes(9)),
         ("deflate", zlib.compress),
         ("deflate", raw_deflate),
@@ -71,9 +70,8 @@ async def test_body_is_decoded(kind: Callable[..., Any], coding: str, encode: Ca
         (b"Content-Encoding: br\r\n", b"\x0b\x02\x80{}\x03", "neither gzip nor deflate"),
         (b"", b"x" * (MAX_BODY + 1), "larger than 8,388,608 bytes"),
         (b"Content-Encoding: gzip\r\n", gzip.compress(b" " * (MAX_BODY + 1)), "larger than 8,388,608 bytes"),
-        (b"Content-Encoding: gzip\r\n", gzip.compress(b" " * (MAX_BODY // 2 + 1)) * 2, "larger than 8,388,608 bytes"),
     ],
-    ids=["brotli", "too large", "too large after decoding", "too large after decoding two members"],
+    ids=["brotli", "too large", "too large after decoding"],
 )
 async def test_body_that_cannot_be_read_is_requested_once(
     kind: Callable[..., Any], head: bytes, body: bytes, words: str
@@ -89,12 +87,10 @@ async def test_body_that_cannot_be_read_is_requested_once(
     assert len(requests) == 3
 
 
-async def test_damaged_gzip_bodies_end_with_an_error(kind: Callable[..., Any]) -> None:
-    members = [gzip.compress(BODY) + gzip.compress(BODY)[:-9], gzip.compress(b"") * 1000 + gzip.compress(BODY)]
-    for body in members:
-        async with session_with(serving(b"Content-Encoding: gzip\r\n", body, []), kind) as session:
-            with pytest.raises(NoResponseError, match="damaged or incomplete"):
-                await session.get("c-1")
+async def test_incomplete_gzip_body_ends_with_an_error(kind: Callable[..., Any]) -> None:
+    async with session_with(serving(b"Content-Encoding: gzip\r\n", gzip.compress(BODY)[:-9], []), kind) as session:
+        with pytest.raises(NoResponseError, match="damaged or incomplete"):
+            await session.get("c-1")
 
 
 async def test_write_with_an_incomplete_body_is_sent_again_and_then_refused(kind: Callable[..., Any]) -> None:
