@@ -6,8 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
+from attrs import define
+from bulk.customers import write_csv
 
 from wonder_customers.cli.app import run
 from wonder_customers.dialects import names
@@ -99,7 +103,52 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return call
 
 
+@define(eq=False)
+class Terminal:
+    """Runs command lines in a new folder, with the variables of the simulator."""
+
+    folder: Path
+    server: SimulatorServer
+    command: Command
+    variables: dict[str, str]
+
+    def run(self, *words: str, **more: str) -> tuple[int, str, str]:
+        """Run a command line with further variables; return its exit code, standard output and standard error."""
+        return self.command(*words, env=self.variables | more)
+
+    def ends(self, code: int, *words: str, **more: str) -> str:
+        """Run a command line that ends with `code`, and return all of its output on one line."""
+        found, out, err = self.run(*words, **more)
+        assert found == code, f"{out}{err}"
+        return " ".join(f"{out}{err}".split())
+
+    def sync(self, gateway: str, rows: int = 3) -> str:
+        """Send a new file ``c.csv`` of `rows` customers, and return the name of its journal."""
+        write_csv(self.folder / "c.csv", rows)
+        self.ends(0, "sync", "c.csv", "--to", gateway)
+        return f"c.csv.{gateway}.journal"
+
+    def change(self, old: str, new: str, name: str = "c.csv") -> None:
+        """Replace a text in a file."""
+        path = self.folder / name
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+
+    def json(self, name: str) -> Any:
+        """Return the contents of a JSON file."""
+        return orjson.loads((self.folder / name).read_bytes())
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        """Return the objects in a file of JSON lines."""
+        return [orjson.loads(line) for line in (self.folder / name).read_bytes().splitlines()]
+
+
 @pytest.fixture
-def at_simulator(command: Command, server: SimulatorServer, folder: Path) -> Command:
+def terminal(command: Command, server: SimulatorServer, folder: Path) -> Terminal:
+    """Run command lines in a new folder, with the variables of the simulator."""
+    return Terminal(folder, server, command, server.environment() | {"COLUMNS": "160"})
+
+
+@pytest.fixture
+def at_simulator(terminal: Terminal) -> Command:
     """Run a command line in a new folder, with the variables of the simulator and further variables."""
-    return lambda *words, **more: command(*words, env=server.environment() | {"COLUMNS": "160"} | more)
+    return terminal.run

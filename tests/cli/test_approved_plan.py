@@ -2,43 +2,40 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from bulk.customers import write_csv
-from cli.conftest import Command
+from cli.conftest import Terminal
 
 from wonder_customers.cli.exit_codes import SUCCESS, USAGE
 from wonder_customers.simulator.server import SimulatorServer
 
 
-def test_saved_plan_is_carried_out_and_a_changed_file_is_refused(
-    at_simulator: Command, server: SimulatorServer, folder: Path
-) -> None:
-    def run(*words: str) -> tuple[int, str, str]:
-        return at_simulator(*words, "--to", "monri")
+def test_saved_plan_is_carried_out_and_a_changed_file_is_refused(terminal: Terminal) -> None:
+    def run(code: int, name: str, *words: str) -> str:
+        return terminal.ends(code, name, "c.csv", "--to", "monri", *words)
 
+    folder, ledger = terminal.folder, partial(terminal.server.store.ledger, "monri")
     write_csv(folder / "c.csv", 4)
-    code, _, err = run("plan", "c.csv", "--save", "first.plan")
-    assert (code, "The plan was written to first.plan." in err) == (SUCCESS, True), err
+    assert "The plan was written to first.plan." in run(SUCCESS, "plan", "--save", "first.plan")
     # A journal would mean that a job has started, and the first job at production asks for a confirmation.
     assert sorted(it.name for it in folder.iterdir()) == ["c.csv", "c.csv.monri.journal.key", "first.plan"]
     write_csv(folder / "c.csv", 4, version="2")
-    code, _, err = run("sync", "c.csv", "--approved", "first.plan")
-    assert (code, "would make now: contents (changed)." in err, server.store.ledger("monri")) == (USAGE, True, {}), err
+    assert "would make now: contents (changed)." in run(USAGE, "sync", "--approved", "first.plan")
+    assert ledger() == {}
     write_csv(folder / "c.csv", 4)
-    code, _, err = run("sync", "c.csv", "--approved", "first.plan", "--empty", "keep")
-    assert (code, "--empty (own in the plan, now keep)" in err) == (USAGE, True), err
-    assert run("sync", "c.csv", "--approved", "first.plan")[0] == SUCCESS
-    assert len(server.store.ledger("monri")) == 4
-    source = folder / "c.csv"
-    source.write_text(source.read_text().replace("ada.1@example.com", "eve@example.org"))
-    code, out, err = run("plan", "c.csv", "--diff", "--save", "second plan")
-    assert (code, "--approved 'second plan'" in err) == (SUCCESS, True), err
-    assert "    email: axx.9@xxxxxxx.xxx → exx@xxxxxxx.xxx" in out
-    assert run("sync", "c.csv", "--approved", "second plan")[0] == SUCCESS
-    code, _, err = run("sync", "c.csv", "--approved", "second plan")
-    assert (code, "would make now: journal (changed)." in err) == (USAGE, True)
+    text = run(USAGE, "sync", "--approved", "first.plan", "--empty", "keep")
+    assert "--empty (own in the plan, now keep)" in text
+    run(SUCCESS, "sync", "--approved", "first.plan")
+    assert len(ledger()) == 4
+    terminal.change("ada.1@example.com", "eve@example.org")
+    text = run(SUCCESS, "plan", "--diff", "--save", "second plan")
+    assert "--approved 'second plan'" in text
+    assert " email: axx.9@xxxxxxx.xxx → exx@xxxxxxx.xxx" in text
+    run(SUCCESS, "sync", "--approved", "second plan")
+    assert "would make now: journal (changed)." in run(USAGE, "sync", "--approved", "second plan")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="requires a limit on the size of files")
@@ -61,18 +58,15 @@ def test_plan_that_does_not_fit_on_the_disk_is_reported_and_removed(
     assert not (folder / "a.plan").exists()
 
 
-def test_plan_in_a_missing_folder_is_refused(at_simulator: Command, folder: Path) -> None:
-    write_csv(folder / "c.csv", 4)
-    code, _, err = at_simulator("plan", "c.csv", "--to", "monri", "--journal", "no/j", "--save", "a.plan")
-    assert (code, "no/j cannot be used as a journal: No such file or directory" in err) == (USAGE, True)
+REFUSED = {
+    "plan --journal no/j --save a.plan": "no/j cannot be used as a journal: No such file or directory",
+    "sync --approved x --on ray": "cannot be used with --on",
+    "plan --save x --simulator": "--save requires a journal",
+}
 
 
-def test_approved_plan_is_refused_on_ray_and_without_a_kept_journal(
-    command: Command, at_simulator: Command, folder: Path
-) -> None:
-    write_csv(folder / "c.csv", 4)
-    words = ("c.csv", "--to", "paydock")
-    code, _, err = at_simulator("sync", *words, "--approved", "x", "--on", "ray")
-    assert (code, "cannot be used with --on" in err) == (USAGE, True)
-    code, _, err = command("plan", *words, "--save", "x", "--simulator")
-    assert (code, "--save requires a journal" in err) == (USAGE, True)
+@pytest.mark.parametrize("words", REFUSED)
+def test_plan_without_a_place_or_a_kept_journal_is_refused(words: str, terminal: Terminal) -> None:
+    write_csv(terminal.folder / "c.csv", 4)
+    name, *options = words.split()
+    assert REFUSED[words] in terminal.ends(USAGE, name, "c.csv", "--to", "monri", *options)

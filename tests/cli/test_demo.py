@@ -18,7 +18,7 @@ import anyio
 import phonenumbers
 import pytest
 from attrs import evolve
-from cli.conftest import COMMAND, Command
+from cli.conftest import COMMAND
 from rich.console import Console
 
 from wonder_customers import Address, Customer, Phone
@@ -33,7 +33,7 @@ from wonder_customers.cli.demo.gateway_run import (
 )
 from wonder_customers.cli.demo.people import COLUMNS, Person, people
 from wonder_customers.cli.demo.report import print_report
-from wonder_customers.cli.exit_codes import SUCCESS, USAGE
+from wonder_customers.cli.exit_codes import SUCCESS
 
 DEMO = [*COMMAND, "demo"]
 ROWS = 60
@@ -235,11 +235,6 @@ def printed(result: GatewayResult, persons: Sequence[Person]) -> tuple[bool, str
     written = StringIO()
     good = print_report(Console(width=60, file=written), persons, [result])
     return good, written.getvalue()
-
-
-def test_unknown_quirk_is_reported_once(command: Command) -> None:
-    code, _, err = command("demo", "--quirks", "nope")
-    assert (code, err.startswith("wonder-customers: --quirks: ")) == (USAGE, True)
 
 
 @pytest.mark.long

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 from bulk.customers import EARLIER_FORMAT, write_csv
-from cli.conftest import Command
+from cli.conftest import Terminal
 
 from wonder_customers.cli.exit_codes import FAILED
 
@@ -16,29 +16,24 @@ LATER = ("empty", "removed", "give_up_after", "database")
 """The settings of a run that 0.1.0 did not record."""
 
 
-@pytest.mark.parametrize(
-    "words", [("status",), ("ids",), ("verify",), ("forget", "c-1"), ("retry-failed",), ("resume",)], ids="-".join
-)
-def test_command_accepts_a_journal_of_0_1_0(words: tuple[str, ...], at_simulator: Command, folder: Path) -> None:
-    write_csv(folder / "c.csv", 3)
-    assert at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
-    journal = folder / "c.csv.monri.journal"
-    with closing(sqlite3.connect(journal)) as database, database:
+@pytest.mark.parametrize("words", ["status", "ids", "verify", "forget c-1", "retry-failed", "resume"])
+def test_command_accepts_a_journal_of_0_1_0(words: str, terminal: Terminal) -> None:
+    journal = terminal.sync("monri")
+    with closing(sqlite3.connect(terminal.folder / journal)) as database, database:
         database.executescript(EARLIER_FORMAT)
         facts = orjson.loads(database.execute("SELECT facts FROM runs").fetchone()[0])
         earlier = {name: value for name, value in facts.items() if name not in LATER}
         database.execute("UPDATE runs SET facts = ?", [orjson.dumps(earlier).decode()])
-    code, out, err = at_simulator(words[0], journal.name, *words[1:])
-    assert (code, "Traceback" in err) == (0, False), out + err
+    name, *more = words.split()
+    assert "Traceback" not in terminal.ends(0, name, journal, *more)
 
 
 def test_commands_that_write_nothing_read_a_journal_in_a_read_only_folder(
-    at_simulator: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = folder / "data"
-    data.mkdir()
+    (data := terminal.folder / "data").mkdir()
     write_csv(data / "c.csv", 3)
-    assert at_simulator("sync", "data/c.csv", "--to", "monri")[0] == 0
+    terminal.ends(0, "sync", "data/c.csv", "--to", "monri")
     journal, before = "data/c.csv.monri.journal", sorted(data.iterdir())
     data.chmod(0o500)
     usual = os.access
@@ -48,18 +43,17 @@ def test_commands_that_write_nothing_read_a_journal_in_a_read_only_folder(
     )
     try:
         for words in (
-            ["status", journal],
-            ["ids", journal],
-            ["verify", journal],
-            ["plan", "data/c.csv", "--to", "monri"],
+            ("status", journal),
+            ("ids", journal),
+            ("verify", journal),
+            ("plan", "data/c.csv", "--to", "monri"),
         ):
-            code, _, err = at_simulator(*words)
+            code, _, err = terminal.run(*words)
             assert (code, err) == (0, "")
         assert sorted(data.iterdir()) == before
-        code, _, err = at_simulator("verify", journal, "--renewed-credentials")
         text = (
             "could not be written: attempt to write a readonly database. Nothing was sent. The journal and its folder"
         )
-        assert (code, text in " ".join(err.split())) == (FAILED, True)
+        assert text in terminal.ends(FAILED, "verify", journal, "--renewed-credentials")
     finally:
         data.chmod(0o700)

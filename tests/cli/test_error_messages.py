@@ -1,6 +1,5 @@
 """Error messages: each states what happened, why and what to do, without a traceback."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -8,10 +7,9 @@ import sysconfig
 import time
 from pathlib import Path
 
-import orjson
 import pytest
 from bulk.customers import write_csv
-from cli.conftest import COMMAND, Command
+from cli.conftest import COMMAND, Command, Terminal, start
 
 from wonder_customers import (
     DeadlineExceededError,
@@ -58,122 +56,97 @@ def test_unwritable_output_is_reported(bare: dict[str, str], arguments: tuple[st
 
 
 @full
-def test_unwritable_report_is_reported(command: Command, server: SimulatorServer, folder: Path) -> None:
-    write_csv(folder / "c.csv", 2)
-    (folder / "r.json").symlink_to(FULL)
-    code, out, err = command("sync", "c.csv", "--to", "monri", "--report", "r.json", env=server.environment())
-    assert code == FAILED
-    assert "adds up" in out
-    assert "the report r.json could not be written: No space left on device. The summary above shows" in err
+def test_unwritable_report_is_reported(terminal: Terminal) -> None:
+    write_csv(terminal.folder / "c.csv", 2)
+    (terminal.folder / "r.json").symlink_to(FULL)
+    text = terminal.ends(FAILED, "sync", "c.csv", "--to", "monri", "--report", "r.json")
+    assert "adds up" in text
+    assert "the report r.json could not be written: No space left on device. The summary above shows" in text
 
 
 @full
 @pytest.mark.parametrize("option", ["--report", "--html"])
-def test_unwritable_report_does_not_hide_the_end_of_a_job(
-    command: Command, server: SimulatorServer, folder: Path, option: str
-) -> None:
-    write_csv(folder / "c.csv", 2)
-    variables = server.environment() | {"MONRI_MERCHANT_KEY": "another"}
+def test_unwritable_report_does_not_hide_the_end_of_a_job(terminal: Terminal, option: str) -> None:
+    write_csv(terminal.folder / "c.csv", 2)
     words = ("sync", "c.csv", "--to", "monri", "--heartbeat", "h.json", option, str(FULL))
-    code, _, err = command(*words, env=variables)
-    assert code == STOPPED
-    assert "report /dev/full could not be written" in err
-    heartbeat = orjson.loads((folder / "h.json").read_bytes())
+    assert "report /dev/full could not be written" in terminal.ends(STOPPED, *words, MONRI_MERCHANT_KEY="another")
+    heartbeat = terminal.json("h.json")
     assert (heartbeat["exit_code"], heartbeat["exit_status"]) == (STOPPED, "refused")
 
 
 @full
 @pytest.mark.parametrize(("out", "err", "expected"), [(True, False, FAILED), (False, True, 0), (True, True, FAILED)])
-def test_full_disk_for_the_output_of_a_job(
-    bare: dict[str, str], server: SimulatorServer, folder: Path, out: bool, err: bool, expected: int
-) -> None:
-    write_csv(folder / "c.csv", 2)
-    with FULL.open("w") as nowhere:
-        done = subprocess.run(
-            [*COMMAND, "sync", "c.csv", "--to", "monri", "--report", "r.json"],
-            env=bare | server.environment(),
-            stdout=nowhere if out else subprocess.PIPE,
-            stderr=nowhere if err else subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == expected
-    assert orjson.loads((folder / "r.json").read_bytes())["rows"]["created"] == 2
-    if out and not err:
-        assert "standard output cannot be written: No space left on device" in done.stderr
+def test_full_disk_for_the_output_of_a_job(terminal: Terminal, out: bool, err: bool, expected: int) -> None:
+    write_csv(terminal.folder / "c.csv", 2)
+    words = ("sync", "c.csv", "--to", "monri", "--report", "r.json")
+    with FULL.open("w") as file:
+        outputs = [file.fileno() if it else subprocess.PIPE for it in (out, err)]
+        process = start(terminal.folder, terminal.variables, *words, out=outputs[0], err=outputs[1])
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == expected
+    assert terminal.json("r.json")["rows"]["created"] == 2
+    assert err or not out or "standard output cannot be written: No space left on device" in errors
 
 
 @full
-def test_unwritable_dead_letters_stop_the_job(command: Command, server: SimulatorServer, folder: Path) -> None:
+def test_unwritable_dead_letters_stop_the_job(terminal: Terminal) -> None:
     """A file that is not a regular file is not removed either."""
-    (folder / "c.csv").write_text("reference,name\nc-1,\nc-2,Ada\n", encoding="utf-8")
-    (folder / "f.jsonl").symlink_to(FULL)
-    code, out, err = command("sync", "c.csv", "--to", "wonder", "--failures", "f.jsonl", env=server.environment())
-    assert code == STOPPED
-    assert "could not be written to f.jsonl: No space left on device" in err
-    assert out.startswith("c.csv → wonder (simulator): stopped ")
-    assert "The reasons are in" not in err
-    assert (folder / "f.jsonl").is_symlink()
+    (terminal.folder / "c.csv").write_text("reference,name\nc-1,\nc-2,Ada\n", encoding="utf-8")
+    (terminal.folder / "f.jsonl").symlink_to(FULL)
+    text = terminal.ends(STOPPED, "sync", "c.csv", "--to", "wonder", "--failures", "f.jsonl")
+    assert text.startswith("c.csv → wonder (simulator): stopped ")
+    assert "could not be written to f.jsonl: No space left on device" in text
+    assert "The reasons are in" not in text
+    assert (terminal.folder / "f.jsonl").is_symlink()
 
 
 @pytest.mark.parametrize("option", ["--report", "--html", "--failures"])
-def test_missing_output_folder_is_refused_before_sending(
-    command: Command, server: SimulatorServer, folder: Path, option: str
-) -> None:
-    write_csv(folder / "c.csv", 2)
-    code, _, err = command("sync", "c.csv", "--to", "monri", option, "no/r", env=server.environment())
-    assert (code, err) == (
-        USAGE,
-        (
-            "wonder-customers: no/r cannot be written, because its folder does not exist. Create the folder, or"
-            f" give another path with {option}.\nNothing was sent.\n"
-        ),
+def test_missing_output_folder_is_refused_before_sending(terminal: Terminal, option: str) -> None:
+    write_csv(terminal.folder / "c.csv", 2)
+    assert terminal.ends(USAGE, "sync", "c.csv", "--to", "monri", option, "no/r") == (
+        "wonder-customers: no/r cannot be written, because its folder does not exist. Create the folder, or"
+        f" give another path with {option}. Nothing was sent."
     )
-    assert server.store.ledger("monri") == {}
+    assert terminal.server.store.ledger("monri") == {}
 
 
-def test_journal_in_use_is_refused(command: Command, server: SimulatorServer, folder: Path) -> None:
+def test_journal_in_use_is_refused(terminal: Terminal) -> None:
     """The second job does not touch the dead letters of the first."""
-    write_csv(folder / "c.csv", 3)
-    server.faults.add("server_error", times=None, method="POST", status=400)
-    words, letters = ("sync", "c.csv", "--to", "monri"), folder / "c.csv.monri.failed.jsonl"
-    assert command(*words, env=server.environment())[0] == FAILED
-    before, first = letters.stat().st_ino, Journal.existing(folder / "c.csv.monri.journal")
+    write_csv(terminal.folder / "c.csv", 3)
+    terminal.server.faults.add("server_error", times=None, method="POST", status=400)
+    words, letters = ("sync", "c.csv", "--to", "monri"), terminal.folder / "c.csv.monri.failed.jsonl"
+    terminal.ends(FAILED, *words)
+    before, first = letters.stat().st_ino, Journal.existing(terminal.folder / "c.csv.monri.journal")
     first.hold()
     try:
-        code, out, err = command(*words, env=server.environment())
+        text = terminal.ends(STOPPED, *words)
     finally:
         first.release()
-    assert (code, out) == (STOPPED, "")
-    assert err.startswith("wonder-customers: another run is using this journal")
-    assert "Nothing was sent or changed. Wait until the other run ends, or stop it." in err
+    assert text.startswith("wonder-customers: another run is using this journal")
+    assert "Nothing was sent or changed. Wait until the other run ends, or stop it." in text
     assert letters.stat().st_ino == before
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"),
+    ("path", "expected", "advice"),
     [
-        ("no/journal", "No such file or directory"),
-        (".", ". is a folder"),
-        ("text", "file is not a database"),
+        (
+            "no/journal",
+            "No such file or directory",
+            "Check the path and the permissions of this file.",
+        ),
+        (".", ". is a folder", "Give the path of a journal or of a new file."),
+        ("text", "file is not a database", "such as FILE.GATEWAY.journal, or of a new file."),
     ],
 )
-def test_invalid_journal_is_reported(
-    command: Command, server: SimulatorServer, folder: Path, path: str, expected: str
-) -> None:
-    write_csv(folder / "c.csv", 1)
-    (folder / "text").write_text("no database", encoding="utf-8")
-    (folder / "text.key").write_text("00" * 32, encoding="utf-8")
-    (folder / "text.key").chmod(0o600)
-    code, _, err = command("sync", "c.csv", "--to", "monri", "--journal", path, env=server.environment())
-    assert code == USAGE
-    assert expected in err
-    advice = (
-        "Give the path of a journal, such as FILE.GATEWAY.journal, or of a new file.",
-        "is a folder. Give the path of a journal or of a new file.",
-        "Check the path and the permissions of this file.",
-    )
-    assert err.removesuffix("\nNothing was sent.\n").endswith(advice)
+def test_invalid_journal_is_reported(terminal: Terminal, path: str, expected: str, advice: str) -> None:
+    write_csv(terminal.folder / "c.csv", 1)
+    (terminal.folder / "text").write_text("no database", encoding="utf-8")
+    (terminal.folder / "text.key").write_text("00" * 32, encoding="utf-8")
+    (terminal.folder / "text.key").chmod(0o600)
+    text = terminal.ends(USAGE, "sync", "c.csv", "--to", "monri", "--journal", path)
+    assert expected in text
+    assert text.removesuffix(" Nothing was sent.").endswith(advice)
 
 
 @pytest.mark.parametrize(
@@ -194,47 +167,38 @@ def test_invalid_journal_is_reported(
         ("c.xlsx", "reference\n", "Try --format csv, or open"),
     ],
 )
-def test_advice_about_a_source_names_options(
-    command: Command, server: SimulatorServer, folder: Path, name: str, data: str | bytes, advice: str
-) -> None:
-    (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
-    code, _, err = command("sync", name, "--to", "monri", env=server.environment())
-    assert (code, advice in " ".join(err.split())) == (USAGE, True), err
+def test_advice_about_a_source_names_options(terminal: Terminal, name: str, data: str | bytes, advice: str) -> None:
+    (terminal.folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+    assert advice in terminal.ends(USAGE, "sync", name, "--to", "monri")
 
 
 @pytest.mark.parametrize(
     ("text", "found"), [("reference,name\n", "no rows, only column names (fields: reference, name)"), ("", "no rows")]
 )
-def test_empty_source_is_reported(
-    command: Command, server: SimulatorServer, folder: Path, text: str, found: str
-) -> None:
-    (folder / "c.csv").write_text(text, encoding="utf-8")
-    message = f"c.csv has {found}. Check that the source is the right file.\n"
-    for name in ("plan", "sync"):
-        code, _, err = command(name, "c.csv", "--to", "monri", env=server.environment())
-        assert (code, err) == (0, message)
+@pytest.mark.parametrize("name", ["plan", "sync"])
+def test_empty_source_is_reported(terminal: Terminal, text: str, found: str, name: str) -> None:
+    (terminal.folder / "c.csv").write_text(text, encoding="utf-8")
+    code, _, err = terminal.run(name, "c.csv", "--to", "monri")
+    assert (code, err) == (0, f"c.csv has {found}. Check that the source is the right file.\n")
 
 
-def test_report_of_a_stopped_job_names_options(command: Command, server: SimulatorServer, folder: Path) -> None:
-    (folder / "in").mkdir()
-    write_csv(folder / "in" / "a.csv", 1)
+def test_report_of_a_stopped_job_names_options(terminal: Terminal) -> None:
+    (terminal.folder / "in").mkdir()
+    write_csv(terminal.folder / "in" / "a.csv", 1)
     late = '{"reference": "c-2", "name": "Ada"}\n{"reference": "c-3", "Shoe": 38}'
-    (folder / "in" / "b.jsonl").write_text(late, encoding="utf-8")
-    code, _, err = command("sync", "in", "--to", "monri", "--report", "r.json", env=server.environment())
-    reason = json.loads((folder / "r.json").read_bytes())["reason"]
-    advice = (
-        "b.jsonl: the source has unknown columns: 'Shoe'. Map each column to a field with --map 'COLUMN=FIELD', keep"
-    )
-    assert (code, advice in reason, advice in " ".join(err.split())) == (STOPPED, True, True)
+    (terminal.folder / "in" / "b.jsonl").write_text(late, encoding="utf-8")
+    text = terminal.ends(STOPPED, "sync", "in", "--to", "monri", "--report", "r.json")
+    advice = "b.jsonl: the source has unknown columns: 'Shoe'. Map each column to a field with --map 'COLUMN=FIELD',"
+    assert (advice in terminal.json("r.json")["reason"], advice in text) == (True, True)
 
 
-def test_file_of_a_folder_without_rows_is_reported(command: Command, server: SimulatorServer, folder: Path) -> None:
-    (folder / "in").mkdir()
-    write_csv(folder / "in" / "a.csv", 1)
-    (folder / "in" / "b.csv").write_text("reference,name\n", encoding="utf-8")
-    for name in ("plan", "sync"):
-        code, _, err = command(name, "in", "--to", "monri", env=server.environment())
-        assert (code, err) == (0, "b.csv has no rows. Check that the file is complete.\n")
+@pytest.mark.parametrize("name", ["plan", "sync"])
+def test_file_of_a_folder_without_rows_is_reported(terminal: Terminal, name: str) -> None:
+    (terminal.folder / "in").mkdir()
+    write_csv(terminal.folder / "in" / "a.csv", 1)
+    (terminal.folder / "in" / "b.csv").write_text("reference,name\n", encoding="utf-8")
+    code, _, err = terminal.run(name, "in", "--to", "monri")
+    assert (code, err) == (0, "b.csv has no rows. Check that the file is complete.\n")
 
 
 @pytest.mark.parametrize(
@@ -243,44 +207,42 @@ def test_file_of_a_folder_without_rows_is_reported(command: Command, server: Sim
         (None, "columns.toml cannot be read: No such file or directory"),
         ("columns 5", "columns.toml is not a TOML file: "),
         ("columns = 5", "columns.toml: [columns] must be a table with lines such as"),
-        (
-            "[columns]\nName = 5",
-            "columns.toml: [columns] 'Name': the field must be a string or a list of strings",
-        ),
+        ("[columns]\nName = 5", "columns.toml: [columns] 'Name': the field must be a string or a list of strings"),
     ],
 )
-def test_invalid_map_file_is_reported(command: Command, folder: Path, text: str | None, expected: str) -> None:
-    write_csv(folder / "c.csv", 1)
+def test_invalid_map_file_is_reported(terminal: Terminal, text: str | None, expected: str) -> None:
+    write_csv(terminal.folder / "c.csv", 1)
     if text is not None:
-        (folder / "columns.toml").write_text(text, encoding="utf-8")
-    code, _, err = command("sync", "c.csv", "--to", "monri", "--mapping", "columns.toml")
+        (terminal.folder / "columns.toml").write_text(text, encoding="utf-8")
+    message = terminal.ends(USAGE, "sync", "c.csv", "--to", "monri", "--mapping", "columns.toml")
+    assert message.startswith(f"wonder-customers: {expected}")
+    assert "Errno" not in message
+
+
+SECRETS = {"PAYDOCK_SECRET_KEY": "k", "PAYDOCK_ACCESS_TOKEN": "t"}
+REFUSED: dict[str, tuple[dict[str, str], str]] = {
+    "sync - --to monri": (
+        {}, "the source '-' requires --query. To read a file, give its path.\nNothing was sent.\n"
+    ),
+    "get paydock 1": (
+        SECRETS, "paydock: PAYDOCK_SECRET_KEY and PAYDOCK_ACCESS_TOKEN are both set. Unset one of the variables.\n"
+    ),
+    "demo --quirks nope": ({}, "--quirks: "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_invalid_command_line_is_refused(command: Command, words: str) -> None:
+    variables, message = REFUSED[words]
+    code, _, err = command(*words.split(), env=variables)
     assert code == USAGE
-    assert err.startswith(f"wonder-customers: {expected}")
-    assert "Errno" not in err
-
-
-def test_source_dash_requires_a_query(command: Command) -> None:
-    code, _, err = command("sync", "-", "--to", "monri")
-    assert (code, err) == (
-        USAGE,
-        "wonder-customers: the source '-' requires --query. To read a file, give its path.\nNothing was sent.\n",
-    )
+    assert err.startswith(f"wonder-customers: {message}")
 
 
 def test_mistyped_command_gets_a_suggestion(command: Command) -> None:
     code, _, err = command("snyc", "c.csv")
     assert code == USAGE
     assert 'Did you mean "sync"?' in err
-
-
-def test_two_paydock_credentials_are_refused(command: Command) -> None:
-    both = {"PAYDOCK_SECRET_KEY": "k", "PAYDOCK_ACCESS_TOKEN": "t"}
-    code, _, err = command("get", "paydock", "1", env=both)
-    expected = (
-        "wonder-customers: paydock: PAYDOCK_SECRET_KEY and PAYDOCK_ACCESS_TOKEN are both set. Unset one of the"
-        " variables.\n"
-    )
-    assert (code, err) == (USAGE, expected)
 
 
 def test_wrong_clock_is_suggested_as_a_cause(command: Command, server: SimulatorServer) -> None:

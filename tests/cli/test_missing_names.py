@@ -1,9 +1,7 @@
 """Files without column names: the values of the first customer are in no message."""
 
-from pathlib import Path
-
 import pytest
-from cli.conftest import Command
+from cli.conftest import Terminal
 
 from wonder_customers.cli.exit_codes import SUCCESS, USAGE
 
@@ -20,29 +18,33 @@ VALUES = ("Emily", "Watson", "Leeds", "91234")
 
 
 @pytest.mark.parametrize("case", FIRST_CUSTOMERS)
-def test_message_contains_no_value(case: str, at_simulator: Command, folder: Path) -> None:
+def test_message_contains_no_value(case: str, terminal: Terminal) -> None:
     data, advice = FIRST_CUSTOMERS[case]
-    (folder / "c.csv").write_text(data)
-    code, out, err = at_simulator("plan", "c.csv", "--to", "monri")
-    text = " ".join(f"{out}{err}".split())
-    assert (code, advice in text) == (USAGE, True), text
-    assert not any(value in text for value in VALUES)
-    code, out, err = at_simulator("columns", "c.csv")
-    text = " ".join(f"{out}{err}".split())
-    assert (code, "the first line may contain the first customer" in text) == (SUCCESS, True), text
-    assert not any(value in text for value in VALUES)
+    (terminal.folder / "c.csv").write_text(data)
+    text = terminal.ends(USAGE, "plan", "c.csv", "--to", "monri")
+    assert advice in text
+    shown = terminal.ends(SUCCESS, "columns", "c.csv")
+    assert "the first line may contain the first customer" in shown
+    assert not any(value in text + shown for value in VALUES)
 
 
-def test_names_of_columns_are_shown(at_simulator: Command, folder: Path) -> None:
-    (folder / "c.csv").write_text("Reference Nr,Shoe\n1,2\n")
-    assert "'Reference Nr' (did you mean reference?), 'Shoe'" in at_simulator("plan", "c.csv", "--to", "monri")[2]
-    (folder / "c.csv").write_text("reference,name,2026-01-01\n1,Ada,2\n")
-    assert "'2026-01-01'" in at_simulator("plan", "c.csv", "--to", "monri")[2]
-    (folder / "c.jsonl").write_text('{"reference": "1", "@odata.etag": "x", "Shoe": 2, "a@odata.type": "y"}\n')
-    assert "'Shoe'" in at_simulator("plan", "c.jsonl", "--to", "monri")[2]
-    (folder / "c.csv").write_text("email,name,Shoe\na@example.test,Ada,2\n")
-    _, out, err = at_simulator("columns", "c.csv")
-    assert ("Shoe" in out, "No column is the reference" in " ".join(f"{out}{err}".split())) == (True, True)
+@pytest.mark.parametrize(
+    ("name", "data", "shown"),
+    [
+        ("c.csv", "Reference Nr,Shoe\n1,2\n", "'Reference Nr' (did you mean reference?), 'Shoe'"),
+        ("c.csv", "reference,name,2026-01-01\n1,Ada,2\n", "'2026-01-01'"),
+        ("c.jsonl", '{"reference": "1", "@odata.etag": "x", "Shoe": 2, "a@odata.type": "y"}\n', "'Shoe'"),
+    ],
+)
+def test_names_of_columns_are_shown(name: str, data: str, shown: str, terminal: Terminal) -> None:
+    (terminal.folder / name).write_text(data)
+    assert shown in terminal.ends(USAGE, "plan", name, "--to", "monri")
+
+
+def test_columns_shows_a_source_without_a_reference(terminal: Terminal) -> None:
+    (terminal.folder / "c.csv").write_text("email,name,Shoe\na@example.test,Ada,2\n")
+    text = terminal.ends(SUCCESS, "columns", "c.csv")
+    assert ("Shoe" in text, "No column is the reference" in text) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -54,16 +56,16 @@ def test_names_of_columns_are_shown(at_simulator: Command, folder: Path) -> None
 )
 @pytest.mark.parametrize("gateway", ["monri", "paydock", "wonder"])
 def test_column_that_may_be_a_full_name_or_a_part_is_refused_once(
-    names: str, advice: str, gateway: str, at_simulator: Command, folder: Path
+    names: str, advice: str, gateway: str, terminal: Terminal
 ) -> None:
-    (folder / "c.csv").write_text(f"reference,{names},email,phone\nc-1,Ada,Low,ada@example.test,+385912345678\n")
-    code, out, err = at_simulator("plan", "c.csv", "--to", gateway)
-    assert (code, advice in " ".join(f"{out}{err}".split())) == (USAGE, True), f"{out}{err}"
-    assert at_simulator("columns", "c.csv")[0] == SUCCESS
-    option = advice.split("'")[1]
-    assert at_simulator("plan", "c.csv", "--to", gateway, "--map", option)[0] == SUCCESS
+    data = f"reference,{names},email,phone\nc-1,Ada,Low,ada@example.test,+385912345678\n"
+    (terminal.folder / "c.csv").write_text(data)
+    assert advice in terminal.ends(USAGE, "plan", "c.csv", "--to", gateway)
+    terminal.ends(SUCCESS, "columns", "c.csv")
+    terminal.ends(SUCCESS, "plan", "c.csv", "--to", gateway, "--map", advice.split("'")[1])
 
 
-def test_column_with_the_name_beside_both_parts_is_left_out(at_simulator: Command, folder: Path) -> None:
-    (folder / "c.csv").write_text("reference,First Name,Last Name,Name,email\nc-1,Ada,Low,Ada Low,ada@example.test\n")
-    assert at_simulator("plan", "c.csv", "--to", "monri")[0] == SUCCESS
+def test_column_with_the_name_beside_both_parts_is_left_out(terminal: Terminal) -> None:
+    data = "reference,First Name,Last Name,Name,email\nc-1,Ada,Low,Ada Low,ada@example.test\n"
+    (terminal.folder / "c.csv").write_text(data)
+    terminal.ends(SUCCESS, "plan", "c.csv", "--to", "monri")

@@ -6,18 +6,17 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from bulk.customers import write_csv
-from cli.conftest import Command
+from cli.conftest import Terminal
 
 from wonder_customers.bulk import Journal
 from wonder_customers.cli import monitoring
+from wonder_customers.cli.exit_codes import FAILED, STOPPED, SUCCESS
 from wonder_customers.cli.monitoring import webhook
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.simulator.server import SimulatorServer
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -57,64 +56,54 @@ def hook() -> Iterator[str]:
         thread.join()
 
 
-def test_webhook_and_heartbeat_contain_the_result_and_no_customer_data(
-    command: Command, server: SimulatorServer, folder: Path, hook: str
-) -> None:
-    source = write_csv(folder / "c.csv", 5)
+def test_webhook_and_heartbeat_contain_the_result_and_no_customer_data(terminal: Terminal, hook: str) -> None:
+    source = write_csv(terminal.folder / "c.csv", 5)
     source.write_text(source.read_text() + "c-secret,Private Person,no-at,\n")
-    environment = {**server.environment(), "HOOK": hook}
-    words = ("sync", "c.csv", "--to", "monri", "--heartbeat", "beat.json")
-    code, out, err = command(*words, "--notify-url", "HOOK", env=environment)
-    assert code == 2
+    words = ("sync", "c.csv", "--to", "monri", "--heartbeat", "beat.json", "--notify-url", "HOOK")
+    assert "secret-token" not in terminal.ends(FAILED, *words, HOOK=hook)
     ((path, headers, sent),) = Receiver.received
     assert (path, headers["Content-Type"]) == ("/hooks/secret-token?channel=7", "application/json")
     body: dict[str, Any] = json.loads(sent)
     names = ("event", "source", "gateway", "environment", "exit_status", "exit_code")
-    assert [body[it] for it in names] == ["job_ended", "c.csv", "monri", "simulator", "finished", 2]
+    assert [body[it] for it in names] == ["job_ended", "c.csv", "monri", "simulator", "finished", FAILED]
     assert (body["rows"]["read"], body["rows"]["created"], body["rows"]["invalid"]) == (6, 5, 1)
-    beat = json.loads((folder / "beat.json").read_bytes())
-    assert {**beat, "at": None, "pid": None} == {"at": None, "pid": None, "state": "ended", **body}
-    for text in (sent.decode(), (folder / "beat.json").read_text()):
-        assert not any(it in text for it in ("Private", "c-secret", "Ada", "@example", "no-at"))
-    assert "secret-token" not in out + err
-    assert (folder / "beat.json").stat().st_mode & 0o777 == 0o600
+    beat = terminal.folder / "beat.json"
+    expected = {"at": None, "pid": None, "state": "ended", **body}
+    assert {**terminal.json("beat.json"), "at": None, "pid": None} == expected
+    assert not [it for it in ("Private", "c-secret", "Ada", "@example", "no-at") if it in f"{sent!r}{beat.read_text()}"]
+    assert beat.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("case", ["500", "a redirect", "no server", "no response"])
 def test_failed_webhook_does_not_change_the_exit_code(
-    command: Command, server: SimulatorServer, folder: Path, hook: str, case: str, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, hook: str, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_csv(folder / "c.csv", 2)
+    write_csv(terminal.folder / "c.csv", 2)
     Receiver.status = {"500": 500, "a redirect": 307}.get(case, 204)
     Receiver.silent = case == "no response"
     if Receiver.silent:
         monkeypatch.setattr(monitoring, "_WITHIN", 0.5)
     url = "http://127.0.0.1:9/token" if case == "no server" else hook
     began = time.monotonic()
-    code, _, err = command("sync", "c.csv", "--to", "monri", "--notify-url", url, env=server.environment())
-    assert code == 0
-    assert "The result could not be sent to --notify-url: " in err
-    assert "The exit code is not affected." in err
-    assert "token" not in err
+    text = terminal.ends(SUCCESS, "sync", "c.csv", "--to", "monri", "--notify-url", url)
+    assert "The result could not be sent to --notify-url: " in text
+    assert "The exit code is not affected." in text
+    assert "token" not in text
     assert len(Receiver.received) == (case != "no server")
     assert time.monotonic() - began < 20
 
 
-def test_job_that_cannot_start_is_reported(command: Command, server: SimulatorServer, folder: Path, hook: str) -> None:
-    write_csv(folder / "c.csv", 2)
-    assert command("sync", "c.csv", "--to", "monri", env=server.environment())[0] == 0
-
-    journal = Journal.existing(folder / "c.csv.monri.journal")
+def test_job_that_cannot_start_is_reported(terminal: Terminal, hook: str) -> None:
+    journal = Journal.existing(terminal.folder / terminal.sync("monri"))
     journal.hold()
     try:
-        words = ("--notify-url", hook, "--heartbeat", "beat")
-        code, _, _ = command("sync", "c.csv", "--to", "monri", *words, env=server.environment())
+        words = ("sync", "c.csv", "--to", "monri", "--notify-url", hook, "--heartbeat", "beat")
+        terminal.ends(STOPPED, *words)
     finally:
         journal.release()
-    assert not (folder / "beat").exists()  # the other run may use the file
-    assert code == 3
+    assert not (terminal.folder / "beat").exists()  # the other run may use the file
     assert json.loads(Receiver.received[0][2]) == {
-        "event": "job_ended", "source": "c.csv", "exit_code": 3, "gateway": "monri", "exit_status": "not started",
+        "event": "job_ended", "source": "c.csv", "exit_code": STOPPED, "gateway": "monri", "exit_status": "not started",
     }  # fmt: skip
 
 
@@ -135,19 +124,19 @@ def test_unsafe_url_is_refused_and_not_printed(url: str) -> None:
     assert url not in str(caught.value)
 
 
-def test_temporary_files_do_not_follow_links(command: Command, server: SimulatorServer, folder: Path) -> None:
-    source = folder / "c.csv"
-    source.write_text("reference,name,email\nc-1,Ada Nr 1,x\nc-2,Ada Nr 2,a@example.org\n")
+def test_temporary_files_do_not_follow_links(terminal: Terminal) -> None:
+    folder, journal = terminal.folder, "c.csv.monri.journal"
+    (folder / "c.csv").write_text("reference,name,email\nc-1,Ada Nr 1,x\nc-2,Ada Nr 2,a@example.org\n")
     (folder / "victim").write_text("kept")
     for name in ("beat.json", "c.csv.monri.failed.jsonl", "ids.csv"):
         (folder / f".{name}.{os.getpid()}").symlink_to("victim")
-    words, env = ("sync", "c.csv", "--to", "monri", "--heartbeat", "beat.json"), server.environment()
-    assert command(*words, env=env)[0] == 2
-    source.write_text("reference,name,email\nc-1,Ada Nr 1,b@example.org\nc-2,Ada Nr 2,a@example.org\n")
-    assert command(*words, env=env)[0] == 0  # the row that arrived is removed from the failed rows
-    assert command("ids", "c.csv.monri.journal", "-o", "ids.csv")[0] == 0
-    assert command("forget", "c.csv.monri.journal", "c-1")[0] == 0
+    words = ("sync", "c.csv", "--to", "monri", "--heartbeat", "beat.json")
+    terminal.ends(FAILED, *words)
+    terminal.change(",x\n", ",b@example.org\n")
+    terminal.ends(SUCCESS, *words)  # the row that arrived is removed from the failed rows
+    terminal.ends(SUCCESS, "ids", journal, "-o", "ids.csv")
+    terminal.ends(SUCCESS, "forget", journal, "c-1")
     assert (folder / "victim").read_text() == "kept"
-    assert json.loads((folder / "beat.json").read_text())["state"] == "ended"
+    assert terminal.json("beat.json")["state"] == "ended"
     assert "\nc-1," not in (folder / "ids.csv").read_text()
     assert [it for it in folder.iterdir() if it.is_symlink()] == []
