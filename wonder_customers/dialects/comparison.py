@@ -59,9 +59,13 @@ _NORMALIZERS: Final[Mapping[str, Callable[[str], str]]] = {
 }
 
 
+_EMPTY: Final[tuple[object, ...]] = (None, "", {})
+"""Gateways do not distinguish empty values from absent values."""
+
+
 def _normalized(field: str, value: Any) -> Any:
-    if value in ("", {}):
-        return None  # gateways do not distinguish empty values from absent values
+    if value in _EMPTY:
+        return None
     if isinstance(value, str):
         return _NORMALIZERS.get(field, _text)(value)
     if isinstance(value, Mapping):
@@ -96,7 +100,7 @@ def compare_values(fields: Iterable[tuple[str, str]], sent: Mapping[str, Any], h
         if wire not in sent or wire not in held:
             continue
         own, found = sent[wire], held[wire]
-        same = own == found
+        same = own == found or (own in _EMPTY and found in _EMPTY)
         if same and type(own) is not dict:
             continue
         if not equal_after_normalisation(field, own, found):
