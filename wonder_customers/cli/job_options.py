@@ -36,10 +36,14 @@ Rate = Annotated[
 @Parameter(name="*", group=_LIMITS)
 @frozen
 class RateOptions:
-    """Options for the rate and the workers."""
+    """Options for the rate and the workers.
+
+    Attributes:
+        workers: The maximum number of customers sent at a time.
+    """
 
     rate: Rate = None
-    workers: Annotated[int, WORKERS, Parameter(help="The maximum number of customers sent at a time.")] = 16
+    workers: Annotated[int, WORKERS] = 16
 
     def per_second(self) -> float | None:
         """Return the rate in requests per second; None without the option."""
@@ -61,13 +65,15 @@ class RateOptions:
 @Parameter(name="*", group=_LIMITS)
 @frozen
 class LimitOptions(RateOptions):
-    """Options for the rate, the workers and the limits of a job."""
+    """Options for the rate, the workers and the limits of a job.
 
-    max_failures: Annotated[int | None, POSITIVE, Parameter(help="Stop after this number of failed rows.")] = None
-    give_up_after: Annotated[
-        str | None,
-        Parameter(help="Stop after an outage of this duration, such as 10m. During a shorter outage, the job waits."),
-    ] = None
+    Attributes:
+        max_failures: Stop after this number of failed rows.
+        give_up_after: Stop after an outage of this duration, such as 10m. During a shorter outage, the job waits.
+    """
+
+    max_failures: Annotated[int | None, POSITIVE] = None
+    give_up_after: str | None = None
 
     def outage_seconds(self) -> float | None:
         """Return the duration of --give-up-after in seconds; None without the option."""
@@ -91,26 +97,21 @@ class LimitOptions(RateOptions):
 @Parameter(name="*", group=Group("Several processes or machines", sort_key=4))
 @frozen
 class EngineOptions:
-    """Options for the engine that runs a job."""
+    """Options for the engine that runs a job.
 
-    on: Annotated[
-        str | None, Parameter(help="Run on workers: ray (on this machine) or ray://HOST:PORT (on a cluster).")
-    ] = None
-    processes: Annotated[
-        int | None,
-        POSITIVE,
-        Parameter(help="The number of workers on Ray (default: 2). Each of them sends several customers at a time."),
-    ] = None
-    shared_limit: Annotated[
-        str | None,
-        Parameter(
-            help="Share the rate limit with other processes through a Redis or Valkey server: redis://HOST:PORT/DATABASE,"
-            " or rediss:// for TLS. Processes with the same server and --shared-name share the limit."
-        ),
-    ] = None
-    shared_name: Annotated[
-        str | None, Parameter(help="The name of the shared limit (default: the name of the gateway).")
-    ] = None
+    Attributes:
+        on: Run on workers: ray (on this machine) or ray://HOST:PORT (on a cluster).
+        processes: The number of workers on Ray (default: 2). Each of them sends several customers at a time.
+        shared_limit: Share the rate limit with other processes through a Redis or Valkey server:
+            redis://HOST:PORT/DATABASE, or rediss:// for TLS. Processes with the same server and --shared-name share the
+            limit.
+        shared_name: The name of the shared limit (default: the name of the gateway).
+    """
+
+    on: str | None = None
+    processes: Annotated[int | None, POSITIVE] = None
+    shared_limit: str | None = None
+    shared_name: str | None = None
 
     def check(self) -> None:
         """Raise `ConfigurationError` if an option has no effect without another option."""
@@ -131,22 +132,17 @@ class EngineOptions:
 @Parameter(name="*", group=Group("Customers missing from the source", sort_key=2))
 @frozen
 class RemovalOptions:
-    """Options for customers missing from the source."""
+    """Options for customers missing from the source.
 
-    removed: Annotated[
-        RemovedRule | None,
-        Parameter(
-            help="What to do with customers that earlier runs sent and that the source no longer contains: report"
-            " (count them; the default) or delete."
-        ),
-    ] = None
-    max_removed: Annotated[
-        str | None,
-        Parameter(
-            help="The maximum number of customers to delete, as a number or as a percentage of the rows of the last"
-            " finished run (default: 5%). If there are more, no customer is deleted."
-        ),
-    ] = None
+    Attributes:
+        removed: What to do with customers that earlier runs sent and that the source no longer contains: report (count
+            them; the default) or delete.
+        max_removed: The maximum number of customers to delete, as a number or as a percentage of the rows of the last
+            finished run (default: 5%). If there are more, no customer is deleted.
+    """
+
+    removed: RemovedRule | None = None
+    max_removed: str | None = None
 
     def rules(self) -> dict[str, Any]:
         """Return the arguments of `Options`. Raise `ConfigurationError` if --max-removed has no effect."""
@@ -168,16 +164,17 @@ Renewed = Annotated[
 @Parameter(name="*", group=Group("Options of the earlier run", sort_key=1))
 @frozen
 class AgainOptions:
-    """Options that may have to be given again to continue a run."""
+    """Options that may have to be given again to continue a run.
 
-    source: Annotated[
-        Path | None,
-        Parameter(
-            allow_leading_hyphen=True, help="The path of the source, if the source is not in the journal's folder."
-        ),
-    ] = None
-    query: Annotated[str | None, Parameter(help="The query with which the run was started.")] = None
-    database: Annotated[str | None, Parameter(help="The database with which the run was started.")] = None
+    Attributes:
+        source: The path of the source, if the source is not in the journal's folder.
+        query: The query with which the run was started.
+        database: The database with which the run was started.
+    """
+
+    source: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None
+    query: str | None = None
+    database: str | None = None
     renewed: Renewed = False
 
     def check_unused(self, journal: Journal) -> None:
@@ -189,31 +186,25 @@ class AgainOptions:
 @Parameter(name="*", group=Group("Output", sort_key=5))
 @frozen
 class OutputOptions:
-    """Options for the files that a job writes, and for the webhook."""
+    """Options for the files that a job writes, and for the webhook.
 
-    report: Annotated[Path | None, Parameter(help="Write a JSON report to this file.")] = None
-    html: Annotated[Path | None, Parameter(help="Write a report with charts to this file.")] = None
-    failures: Annotated[
-        Path | None,
-        Parameter(
-            help="Write failed rows to this file (default: FILE.GATEWAY.failed.jsonl; for `migrate`,"
-            " migrate.FROM.TO.failed.jsonl)."
-        ),
-    ] = None
-    failure_values: Annotated[
-        bool,
-        Parameter(help="Include the customers' data in the failed rows, so that the file can be used as a source."),
-    ] = False
-    heartbeat: Annotated[
-        Path | None, Parameter(help="Write the progress to this file every ten seconds, and the result at the end.")
-    ] = None
-    notify_url: Annotated[
-        str | None,
-        Parameter(
-            help="POST the result to this https URL at the end. The name of an environment variable that contains the"
-            " URL is also accepted."
-        ),
-    ] = None
+    Attributes:
+        report: Write a JSON report to this file.
+        html: Write a report with charts to this file.
+        failures: Write failed rows to this file (default: FILE.GATEWAY.failed.jsonl; for `migrate`,
+            migrate.FROM.TO.failed.jsonl).
+        failure_values: Include the customers' data in the failed rows, so that the file can be used as a source.
+        heartbeat: Write the progress to this file every ten seconds, and the result at the end.
+        notify_url: POST the result to this https URL at the end. The name of an environment variable that contains the
+            URL is also accepted.
+    """
+
+    report: Path | None = None
+    html: Path | None = None
+    failures: Path | None = None
+    failure_values: bool = False
+    heartbeat: Path | None = None
+    notify_url: str | None = None
 
     def monitor(self) -> Monitor:
         """Return the object that reports the state of the job to other programs."""

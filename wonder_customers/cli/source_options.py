@@ -51,57 +51,41 @@ Empty = Annotated[
 @Parameter(name="*", group=Group("Source", sort_key=1))
 @frozen
 class SourceOptions:
-    """Options for reading a source."""
+    """Options for reading a source.
 
-    map: Annotated[
-        tuple[str, ...],
-        Parameter(
-            help="Map a column to a field (COLUMN=FIELD) or to several fields (COLUMN=FIELD,FIELD). COLUMN= leaves the"
-            " column out. May be repeated."
-        ),
-    ] = ()
-    mapping: Annotated[Path | None, Parameter(help="A mapping file, written by `columns FILE -o mapping.toml`.")] = None
-    ignore_unknown: Annotated[bool, Parameter(help="Ignore columns that are not fields of a customer.")] = False
-    unsupported: Annotated[
-        UnsupportedFields | None,
-        Parameter(
-            help="What to do with fields that the gateway does not have: stop (refuse), keep the values as metadata"
-            " (where the gateway has metadata), or ignore the fields. Default: refuse for columns that are mapped or"
-            " named like a field, metadata for other columns."
-        ),
-    ] = None
-    default_country: Annotated[
-        str | None,
-        Parameter(help="The country of national phone numbers in rows without a country, as a code such as HR."),
-    ] = None
-    query: Annotated[
-        str | None, Parameter(help="A SELECT statement for the rows (DuckDB). FILE is the table `source`.")
-    ] = None
-    database: Annotated[
-        str | None,
-        Parameter(
-            help="Run --query on a database: its URL without a password, or the name of an environment variable that"
-            " contains the URL."
-        ),
-    ] = None
-    format: Annotated[
-        Format | None,
-        Parameter(help="The format of the file. Default: determined from the file's name."),
-    ] = None
-    sheet: Annotated[str | None, Parameter(help="The name of the sheet to read from a spreadsheet.")] = None
-    encoding: Annotated[
-        str | None,
-        Parameter(
-            help="The encoding of a file that is not UTF-8, such as cp1250; `detect` uses the most likely encoding."
-        ),
-    ] = None
-    delimiter: Annotated[
-        str | None, Parameter(allow_leading_hyphen=True, help="The delimiter of a CSV file, such as ; or tab.")
-    ] = None
-    quote: Annotated[str | None, Parameter(allow_leading_hyphen=True, help="The quote character of a CSV file.")] = None
-    skip_lines: Annotated[int | None, WHOLE, Parameter(help="The number of lines to skip before the column names.")] = (
-        None
-    )
+    Attributes:
+        map: Map a column to a field (COLUMN=FIELD) or to several fields (COLUMN=FIELD,FIELD). COLUMN= leaves the column
+            out. May be repeated.
+        mapping: A mapping file, written by `columns FILE -o mapping.toml`.
+        ignore_unknown: Ignore columns that are not fields of a customer.
+        unsupported: What to do with fields that the gateway does not have: stop (refuse), keep the values as metadata
+            (where the gateway has metadata), or ignore the fields. Default: refuse for columns that are mapped or named
+            like a field, metadata for other columns.
+        default_country: The country of national phone numbers in rows without a country, as a code such as HR.
+        query: A SELECT statement for the rows (DuckDB). FILE is the table `source`.
+        database: Run --query on a database: its URL without a password, or the name of an environment variable that
+            contains the URL.
+        format: The format of the file. Default: determined from the file's name.
+        sheet: The name of the sheet to read from a spreadsheet.
+        encoding: The encoding of a file that is not UTF-8, such as cp1250; `detect` uses the most likely encoding.
+        delimiter: The delimiter of a CSV file, such as ; or tab.
+        quote: The quote character of a CSV file.
+        skip_lines: The number of lines to skip before the column names.
+    """
+
+    map: tuple[str, ...] = ()
+    mapping: Path | None = None
+    ignore_unknown: bool = False
+    unsupported: UnsupportedFields | None = None
+    default_country: str | None = None
+    query: str | None = None
+    database: str | None = None
+    format: Format | None = None
+    sheet: str | None = None
+    encoding: str | None = None
+    delimiter: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    quote: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    skip_lines: Annotated[int | None, WHOLE] = None
 
     def facts(self, file: Path) -> dict[str, Any]:
         """Return the settings of a run that describe its source. Raise `ConfigurationError` if one is invalid."""
