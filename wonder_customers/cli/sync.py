@@ -325,9 +325,9 @@ def migrate(
     how: dict[str, Any] = {"workers": limits.workers, "max_failures": limits.max_failures}
     facts = {"migrate": source, "accept_losses": accept_losses}
     options = Options(give_up_after=limits.outage_seconds(), facts=facts, **how)
-    failed_rows, title = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl"), f"{source} → {to}"
-    rate, monitor = limits.per_second(), output.monitor()
-    task = SyncTask(owner, to, title, source, opened, options, failed_rows, output, monitor, rate=rate)
+    failed_rows = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl")
+    rate = limits.per_second()
+    task = SyncTask(owner, f"{source} → {to}", source, opened, options, failed_rows, output, rate=rate)
     return migration(account_from_environment(source), task, accept_losses=accept_losses)
 
 
@@ -368,14 +368,12 @@ def _run(
     engine = EngineOptions(**{name: facts[name] for name in ("on", "processes", "shared_limit", "shared_name")})
     task = SyncTask(
         owner,
-        opened.gateway,
         f"{file} → {opened.gateway}",
         facts["source"],
         opened,
         Options(facts=sealed(facts, opened), **how),
         output.failures or failed_rows or default_failed_rows(Path(file), opened.gateway),
         output,
-        output.monitor(),
         engine,
         facts["rate"],
         approved,

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from wonder_customers._support.counted import counted
 from wonder_customers.bulk import report as reports
@@ -60,25 +60,28 @@ class SyncTask:
         source: The path of the source; for a migration, the name of the source gateway.
         failed_rows: The file for failed rows.
         output: The options for the other files.
-        monitor: Reports the state of the job to other programs.
         rate: The maximum number of requests per second; None to adapt to the gateway.
         approved: The saved plan that the job must carry out; None without a plan.
         mapping: The mapping file of the command; None without a file.
     """
 
     account: Account
-    gateway: str
     title: str
     source: str
     journal: Journal
     options: Options
     failed_rows: Path
     output: OutputOptions
-    monitor: Monitor
     engine: EngineOptions = EngineOptions()
     rate: float | None = None
     approved: Path | None = None
     mapping: Path | None = None
+    monitor: Monitor = field(init=False, default=Factory(lambda self: self.output.monitor(), takes_self=True))
+
+    @property
+    def gateway(self) -> str:
+        """The name of the gateway."""
+        return self.journal.gateway
 
 
 @contextmanager
@@ -205,8 +208,8 @@ async def run_job(task: SyncTask, job: Job) -> int:
     """Run a job to its end, report its result, and return the exit code."""
     started, clock = time.time(), time.monotonic()
     message: str | None = None
-    place = f"{task.gateway} {environment(task.account)}"
-    belongs = {"source": Path(task.source).name, "gateway": place, "journal": key_mark(task.journal.digests).hex()[:12]}
+    source, place = Path(task.source).name, f"{task.gateway} {environment(task.account)}"
+    belongs = {"source": source, "gateway": place, "journal": key_mark(task.journal.digests).hex()[:12]}
     dead_letters = DeadLetters(task.failed_rows, **belongs, values=task.output.failure_values)
     try:
         await _run_with_progress(job, dead_letters, task)
@@ -214,8 +217,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
         message = error_message(error)
         if not job.begun:
             print_message(f"wonder-customers: {message}", "red")
-            not_started = {"gateway": task.gateway, "exit_status": "not started"}
-            await task.monitor.end(Path(task.source).name, not_started, STOPPED)
+            await task.monitor.end(source, {"gateway": task.gateway, "exit_status": "not started"}, STOPPED)
             return STOPPED
     try:
         last = task.journal.last_run()
@@ -232,7 +234,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
         job,
         gateway=task.gateway,
         environment=environment(task.account),
-        source=Path(task.source).name,
+        source=source,
         journal=None if "temporary" in task.options.facts else task.journal.path,
         failed_rows=dead_letters.path if dead_letters.count or dead_letters.earlier else None,
         earlier_failures=dead_letters.earlier,
@@ -256,7 +258,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
         if not (printed and written):
             code = code or FAILED  # a job that stopped keeps its exit code
     finally:
-        await task.monitor.end(Path(task.source).name, facts, code)
+        await task.monitor.end(source, facts, code)
     return code
 
 
