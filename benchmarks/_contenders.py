@@ -44,8 +44,7 @@ class Operations:
     upsert: Callable[[str], Awaitable[Any]]
 
 
-OpenContender = AbstractAsyncContextManager[Operations]
-Opener = Callable[..., OpenContender]
+Opener = Callable[..., AbstractAsyncContextManager[Operations]]
 """Takes the port of the server, and a TLS context if it is to use TLS."""
 
 
@@ -73,17 +72,11 @@ def account(port: int, context: ssl.SSLContext | None = None) -> Monri:
 
 
 @asynccontextmanager
-async def ours(port: int, context: ssl.SSLContext | None = None) -> AsyncIterator[Operations]:
-    """Open this library on its default transport."""
-    factory = None if context is None else partial(AsyncioTransport, ssl_context=context)
-    async with CustomerSession(account(port, context), transport=factory) as session:
-        yield Operations(session.get, lambda reference: session.upsert(draft(reference)))
-
-
-@asynccontextmanager
-async def ours_on_httpx(port: int, context: ssl.SSLContext | None = None) -> AsyncIterator[Operations]:
-    """Open this library on `HttpxTransport`."""
-    factory = partial(HttpxTransport, ssl_context=context)
+async def ours(
+    port: int, context: ssl.SSLContext | None = None, transport: Callable[..., Any] = AsyncioTransport
+) -> AsyncIterator[Operations]:
+    """Open this library."""
+    factory = partial(transport, ssl_context=context)
     async with CustomerSession(account(port, context), transport=factory) as session:
         yield Operations(session.get, lambda reference: session.upsert(draft(reference)))
 
@@ -115,11 +108,6 @@ async def handwritten_httpx(
             return json.loads(response.content)
 
         yield Operations(get, upsert)
-
-
-def httpx_with_32(port: int, context: ssl.SSLContext | None = None) -> OpenContender:
-    """Open the client of `handwritten_httpx` with the default number of connections of this library."""
-    return handwritten_httpx(port, context, httpx.Limits(max_connections=32, max_keepalive_connections=32))
 
 
 @asynccontextmanager
@@ -237,9 +225,9 @@ STRIPE, BARE = "stripe-python", "bare socket"
 
 CONTENDERS: Mapping[str, Opener] = {
     LIBRARY: ours,
-    ON_HTTPX: ours_on_httpx,
+    ON_HTTPX: partial(ours, transport=HttpxTransport),
     HTTPX: handwritten_httpx,
-    HTTPX_32: httpx_with_32,
+    HTTPX_32: partial(handwritten_httpx, limits=httpx.Limits(max_connections=32, max_keepalive_connections=32)),
     AIOHTTP: handwritten_aiohttp,
     STRIPE: stripe_python,
     BARE: bare_socket,

@@ -5,11 +5,8 @@ large for it in virtual time: workers take partitions, share a gateway's limit, 
 simulation is compared with the measured jobs.
 """
 
-import argparse
 import heapq
 import random
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -19,15 +16,15 @@ from pathlib import Path
 from statistics import median
 
 import anyio
-import orjson
 from attrs import frozen
 
 from benchmarks._findings import Figure, Findings, Target
-from benchmarks.sync import ACCOUNT, Instant, _run, _source
-from wonder_customers.bulk import Index, Journal, Source, sources
+from benchmarks._processes import in_new_process, run_case
+from benchmarks.sync import ACCOUNT, Instant, _run, _source, written_journal
+from wonder_customers.bulk import Index, Journal, Source
 from wonder_customers.bulk.distributed.leases import Leases
 from wonder_customers.bulk.distributed.partition import SIZE, Partition
-from wonder_customers.bulk.journal import Change, connect
+from wonder_customers.bulk.journal import connect
 
 CUSTOMERS = (1_000_000, 100_000_000, 1_000_000_000)
 LIMITS = (25, 100, 1000)
@@ -37,8 +34,6 @@ SETTLE = 10.0
 """Seconds before an unconfirmed row is sent again."""
 DEATHS = 1 / 86_400
 """Deaths per worker and second: one per day."""
-FIELDS = '{"email":"+","name":"+","phone":"+"}'
-ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
 @frozen
@@ -121,37 +116,6 @@ def simulate(
     return Outlook(max(free), customers / speeds.index, died, customers * speeds.journal, customers * speeds.partitions)
 
 
-def _journaled(folder: Path, source: Path) -> Journal:
-    """Write a journal with two entries per row, as a run does: sending and done."""
-    journal = Journal.open(folder / "journal", gateway="monri", endpoint=ACCOUNT.base_url)
-
-    async def write_rows() -> None:
-        changes: list[Change] = []
-        for row in sources.read(source):
-            raw = journal.digests.row(row.raw_values or b"")
-            confirmed = (row.reference, row.number, raw, raw, FIELDS)
-            changes += [("sending", confirmed), ("done", (*confirmed, "created", ID, 1))]
-            if len(changes) >= 400:
-                await journal.merge(changes)
-                changes = []
-        await journal.merge(changes)
-
-    async def write() -> None:
-        async with anyio.create_task_group() as group:
-            group.start_soon(journal.serve)
-            try:
-                await write_rows()
-            finally:
-                journal.stop()
-
-    journal.begin({})
-    anyio.run(write)
-    journal.end("finished", {})
-    with closing(connect(journal.path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
-    return journal
-
-
 def _finish(partitions: Path) -> None:
     """Report a result for every partition, as workers do."""
     progress = {
@@ -180,7 +144,7 @@ def _job(rows: int, *, warm: bool = False) -> dict[str, float]:
         indexed = time.perf_counter()
         _finish(folder / "p")
         begun = time.perf_counter()
-        journal = _journaled(folder, source)
+        journal = written_journal(folder, source)
         written = time.perf_counter()
         anyio.run(_run, source, journal)
         ended = time.perf_counter()
@@ -204,13 +168,6 @@ def _sent(rows: int) -> dict[str, float]:
         return {"sent": time.perf_counter() - began, "journal": journal.path.stat().st_size}
 
 
-def _fresh(case: str, rows: int) -> dict[str, float]:
-    """Run a case in a new process."""
-    command = [sys.executable, "-m", "benchmarks.capacity", case, "--rows", str(rows)]
-    found: dict[str, float] = orjson.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    return found
-
-
 def _off(simulated: float, measured: float) -> float:
     """Return the deviation of a simulated figure from a measured one, in per cent."""
     return 100 * abs(simulated / measured - 1)
@@ -219,8 +176,8 @@ def _off(simulated: float, measured: float) -> float:
 def measure(*, quick: bool) -> Findings:
     """Measure small jobs, and simulate large ones."""
     sizes = (2_000, 10_000) if quick else (10_000, 100_000, 1_000_000)
-    points = {rows: _fresh("job", rows) for rows in sizes}
-    sending = {rows: _fresh("sent", rows) for rows in (sizes[0], 3 * sizes[0])}
+    points = {rows: in_new_process("capacity", "job", rows) for rows in sizes}
+    sending = {rows: in_new_process("capacity", "sent", rows) for rows in (sizes[0], 3 * sizes[0])}
     middle = sizes[len(sizes) // 2]
     # The speeds come from the middle job; the largest one checks them.
     speeds = Speeds(
@@ -310,14 +267,5 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def main() -> None:
-    """Run one case, for `_fresh` or from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", choices=("job", "sent"))
-    parser.add_argument("--rows", type=int, default=10_000)
-    chosen = parser.parse_args()
-    sys.stdout.write(orjson.dumps((_job if chosen.case == "job" else _sent)(chosen.rows)).decode() + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    run_case({"job": _job, "sent": _sent})

@@ -4,14 +4,12 @@
 at every gateway with 2 % faults and three SIGKILLs, and fails unless each customer exists exactly once.
 """
 
-import argparse
 import gc
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,10 @@ from bulk.test_killed_job import run_with_kills
 from wonder_customers_cli import COLLECT_AFTER
 
 from benchmarks._findings import Figure, Findings, Target
+from benchmarks._processes import in_new_process, run_case
 from wonder_customers import AdaptiveRateLimit, CustomerSession, Monri
 from wonder_customers.bulk import Journal, Options, sources, sync
-from wonder_customers.bulk.journal import connect
+from wonder_customers.bulk.journal import Change, connect
 from wonder_customers.dialects import names, package, simulator
 from wonder_customers.records import CustomerDraft, Phone
 from wonder_customers.simulator.server import SimulatorServer
@@ -32,10 +31,8 @@ from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
 HEADER = "Customer ID,Full Name,E-mail,Phone Number,City,Country,Street\n"  # recognised by synonyms
 ACCOUNT = Monri("token", "key")
-CONFIRMED = """
-INSERT INTO rows (reference, number, run, state, result, raw, payload, id, attempts, at)
-VALUES (?, ?, 0, 'done', 'created', ?, x'00', 'id', 1, 0)
-"""
+FIELDS = '{"email":"+","name":"+","phone":"+"}'
+ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
 def _source(path: Path, rows: int) -> Path:
@@ -51,13 +48,35 @@ def _journal(folder: Path) -> Journal:
     return Journal.open(folder / "journal", gateway="monri", endpoint=ACCOUNT.base_url)
 
 
-def _confirm(journal: Journal, source: Path) -> None:
-    """Mark every row of the source as confirmed, as an earlier run would."""
-    rows = ((row.reference, row.number, journal.digests.row(row.raw_values or b"")) for row in sources.read(source))
+def written_journal(folder: Path, source: Path) -> Journal:
+    """Write a journal with two entries per row, as a run does: sending and done."""
+    journal = _journal(folder)
+
+    async def write_rows() -> None:
+        changes: list[Change] = []
+        for row in sources.read(source):
+            raw = journal.digests.row(row.raw_values or b"")
+            confirmed = (row.reference, row.number, raw, raw, FIELDS)
+            changes += [("sending", confirmed), ("done", (*confirmed, "created", ID, 1))]
+            if len(changes) >= 400:
+                await journal.merge(changes)
+                changes = []
+        await journal.merge(changes)
+
+    async def write() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(journal.serve)
+            try:
+                await write_rows()
+            finally:
+                journal.stop()
+
+    journal.begin({})
+    anyio.run(write)
+    journal.end("finished", {})
     with closing(connect(journal.path)) as connection:
-        connection.execute("BEGIN")
-        connection.executemany(CONFIRMED, rows)
-        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+    return journal
 
 
 async def _run(source: Path, journal: Journal, transport: Any = None) -> None:
@@ -80,7 +99,7 @@ class Instant:
         transmission.status = 201
         body = {
             **orjson.loads(signed_request.body),
-            "uuid": "0f8fad5b-d9cb-469f-a165-70867728950e",
+            "uuid": ID,
             "status": "approved",
         }
         return HttpResponse(201, {}, orjson.dumps(body))
@@ -96,21 +115,12 @@ def _once(case: str, rows: int) -> tuple[float, float]:
     """
     gc.set_threshold(COLLECT_AFTER)
     with tempfile.TemporaryDirectory() as name:
-        source, journal = _source(Path(name) / "c.csv", rows), _journal(Path(name))
-        if case == "unchanged":
-            _confirm(journal, source)
+        source = _source(Path(name) / "c.csv", rows)
+        journal = written_journal(Path(name), source) if case == "unchanged" else _journal(Path(name))
         began = time.process_time()
         anyio.run(_run, source, journal, Instant() if case == "sent" else None)
         seconds = time.process_time() - began
     return rows / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _fresh(case: str, rows: int) -> tuple[float, float]:
-    """Run `_once` in a new process, so that its peak memory is its own."""
-    command = [sys.executable, "-m", "benchmarks.sync", case, "--rows", str(rows)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    speed, memory = orjson.loads(done.stdout)
-    return speed, memory
 
 
 async def _filled(account: Any, rows: int) -> None:
@@ -133,7 +143,7 @@ def measure(*, quick: bool) -> Findings:
     """Measure runs in fresh processes, and one against a gateway with a limit."""
     small, large = (4000, 40_000) if quick else (100_000, 1_000_000)
     found = {
-        (case, rows): _fresh(case, rows)
+        (case, rows): in_new_process("sync", case, rows)
         for case, sizes in {"unchanged": (small, large), "sent": (small // 10, large // 10)}.items()
         for rows in sizes
     }
@@ -166,17 +176,5 @@ def kills(rows: int) -> None:
             print(f"{gateway}: {rows:,} rows, 3 kills, each customer once, {time.monotonic() - began:.0f} s")
 
 
-def main() -> None:
-    """Run one case, for `_fresh` or from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", choices=("unchanged", "sent", "kills"))
-    parser.add_argument("--rows", type=int, default=100_000)
-    chosen = parser.parse_args()
-    if chosen.case == "kills":
-        kills(chosen.rows)
-    else:
-        print(orjson.dumps(_once(chosen.case, chosen.rows)).decode())
-
-
 if __name__ == "__main__":
-    main()
+    run_case({"unchanged": partial(_once, "unchanged"), "sent": partial(_once, "sent"), "kills": kills})
