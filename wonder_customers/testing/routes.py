@@ -44,14 +44,10 @@ class Route:
     shows_token: bool = False  # whether the token is the result, so that changes of the test apply to it
     write: bool = False
     first_page: Mapping[str, str | None] = field(factory=dict, eq=False)  # query values that later pages do not have
-    _compiled: re.Pattern[str] = field(init=False, eq=False)
-
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_compiled", re.compile(self.pattern))
 
     def match(self, method: str, url: str) -> dict[str, str] | None:
         """Return the values of the groups; None if the request does not match."""
-        found = self._compiled.match(url) if method == self.method else None
+        found = re.match(self.pattern, url) if method == self.method else None
         return None if found is None else {name: value for name, value in found.groupdict().items() if value}
 
     def response_body(self, known: Examples, content: ResponseContent, target: str = "") -> bytes:

@@ -4,11 +4,11 @@ Gauges and up-down counters are sums over all open sessions that use the observe
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter
+from opentelemetry.metrics import CallbackOptions, Histogram, MeterProvider, Observation, get_meter
 
 from wonder_customers.contrib.otel._observer import (
     APPLIED,
@@ -41,6 +41,46 @@ _LONG_BUCKETS: Final = (*_BUCKETS, 30.0, 60.0)
 """The buckets for the duration of calls, which have a deadline of 60 s by default."""
 
 
+Read = Callable[[Stats], Iterable[tuple[Attributes, int]]]
+"""A function that returns the attributes and values of one session."""
+
+
+def _retry_budget(stats: Stats) -> Iterator[tuple[Attributes, int]]:
+    for origin, tokens in stats.retry_tokens.items():
+        url = urlsplit(origin)
+        port = url.port or {"https": 443, "http": 80}[url.scheme]
+        yield {"server.address": url.hostname or "", "server.port": port}, tokens
+
+
+def _open_connections(stats: Stats) -> Iterator[tuple[Attributes, int]]:
+    if stats.connections is not None:
+        yield {"http.connection.state": "active"}, stats.connections.busy
+        yield {"http.connection.state": "idle"}, stats.connections.idle
+
+
+_SESSION_COUNTERS: Final[tuple[tuple[str, Read, str, str], ...]] = (
+    (
+        "http.client.open_connections",
+        _open_connections,
+        "{connection}",
+        "Number of open connections, active or idle.",
+    ),
+    ("wonder_customers.calls.active", lambda it: [({}, it.in_progress)], "{call}", "Number of calls in progress."),
+    (
+        "wonder_customers.calls.waiting",
+        lambda it: [({}, it.waiting_for_lock)],
+        "{call}",
+        "Number of calls waiting for another write for the same customer.",
+    ),
+    (
+        "wonder_customers.requests.waiting",
+        lambda it: [({}, it.connections.waiting)] if it.connections is not None else [],
+        "{request}",
+        "Number of requests waiting for a connection.",
+    ),
+)
+
+
 class Metrics(OpenTelemetryObserver):
     """Records metrics of any number of sessions.
 
@@ -51,24 +91,15 @@ class Metrics(OpenTelemetryObserver):
     def __init__(self, provider: MeterProvider | None = None) -> None:
         self._sessions: dict[SessionStarted, Callable[[], Stats]] = {}
         meter = get_meter(SCOPE, meter_provider=provider, schema_url=SCHEMA)
-        self._calls = meter.create_histogram(
-            "wonder_customers.call.duration",
-            "s",
-            "Duration of calls, including waits and all attempts.",
-            explicit_bucket_boundaries_advisory=_LONG_BUCKETS,
+
+        def histogram(name: str, description: str, buckets: Sequence[float]) -> Histogram:
+            return meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=buckets)
+
+        self._calls = histogram(
+            "wonder_customers.call.duration", "Duration of calls, including waits and all attempts.", _LONG_BUCKETS
         )
-        self._attempts = meter.create_histogram(
-            "http.client.request.duration",
-            "s",
-            "Duration of HTTP client requests.",
-            explicit_bucket_boundaries_advisory=_BUCKETS,
-        )
-        self._waits = meter.create_histogram(
-            "wonder_customers.wait.duration",
-            "s",
-            "Duration of waits during calls.",
-            explicit_bucket_boundaries_advisory=_LONG_BUCKETS,
-        )
+        self._attempts = histogram("http.client.request.duration", "Duration of HTTP client requests.", _BUCKETS)
+        self._waits = histogram("wonder_customers.wait.duration", "Duration of waits during calls.", _LONG_BUCKETS)
         self._retries = meter.create_counter(
             "wonder_customers.retries", "{request}", "Number of retries of failed requests."
         )
@@ -77,41 +108,16 @@ class Metrics(OpenTelemetryObserver):
             "{lookup}",
             "Number of lookups that determine whether an unanswered write was applied.",
         )
-        self._create_session_instruments(meter)
-
-    def _create_session_instruments(self, meter: Meter) -> None:
-        total, count = self._total, meter.create_observable_up_down_counter
         meter.create_observable_gauge(
-            "wonder_customers.retry_budget", total(_retry_budget), "{token}", "Number of available retry tokens."
+            "wonder_customers.retry_budget",
+            self._total(_retry_budget),
+            "{token}",
+            "Number of available retry tokens.",
         )
-        count(
-            "http.client.open_connections",
-            total(_open_connections),
-            "{connection}",
-            "Number of open connections, active or idle.",
-        )
-        count(
-            "wonder_customers.calls.active",
-            total(lambda it: [({}, it.in_progress)]),
-            "{call}",
-            "Number of calls in progress.",
-        )
-        count(
-            "wonder_customers.calls.waiting",
-            total(lambda it: [({}, it.waiting_for_lock)]),
-            "{call}",
-            "Number of calls waiting for another write for the same customer.",
-        )
-        count(
-            "wonder_customers.requests.waiting",
-            total(lambda it: [({}, it.connections.waiting)] if it.connections is not None else []),
-            "{request}",
-            "Number of requests waiting for a connection.",
-        )
+        for name, read, unit, description in _SESSION_COUNTERS:
+            meter.create_observable_up_down_counter(name, self._total(read), unit, description)
 
-    def _total(
-        self, read: Callable[[Stats], Iterable[tuple[Attributes, int]]]
-    ) -> list[Callable[[CallbackOptions], Iterable[Observation]]]:
+    def _total(self, read: Read) -> list[Callable[[CallbackOptions], Iterable[Observation]]]:
         """Return the callbacks of an instrument that sums `read` over all open sessions."""
 
         def observe(_: CallbackOptions) -> Iterator[Observation]:
@@ -155,16 +161,3 @@ class Metrics(OpenTelemetryObserver):
     def _on_lookup_ended(self, event: LookupEnded) -> None:
         call = event.call
         self._lookups.add(1, {GATEWAY: call.gateway, OPERATION: call.operation, FOUND: event.found})
-
-
-def _retry_budget(stats: Stats) -> Iterator[tuple[Attributes, int]]:
-    for origin, tokens in stats.retry_tokens.items():
-        url = urlsplit(origin)
-        port = url.port or {"https": 443, "http": 80}[url.scheme]
-        yield {"server.address": url.hostname or "", "server.port": port}, tokens
-
-
-def _open_connections(stats: Stats) -> Iterator[tuple[Attributes, int]]:
-    if stats.connections is not None:
-        yield {"http.connection.state": "active"}, stats.connections.busy
-        yield {"http.connection.state": "idle"}, stats.connections.idle
