@@ -82,7 +82,7 @@ def test_failed_webhook_does_not_change_the_exit_code(
     Receiver.status = {"500": 500, "a redirect": 307}.get(case, 204)
     Receiver.silent = case == "no response"
     if Receiver.silent:
-        monkeypatch.setattr(monitoring, "_WITHIN", 0.5)
+        monkeypatch.setattr(monitoring, "_TIMEOUT", 0.5)
     url = "http://127.0.0.1:9/token" if case == "no server" else hook
     began = time.monotonic()
     text = terminal.ends(SUCCESS, "sync", "c.csv", "--to", "monri", "--notify-url", url)

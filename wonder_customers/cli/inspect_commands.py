@@ -39,7 +39,7 @@ from wonder_customers.cli.sync_jobs import SyncTask, bulk_session, run_job
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 
-MOST_SHOWN = 20
+MAX_SHOWN = 20
 _RESULTS: Final = {
     "normalized": "equal after normalisation",
     "failed": "failed, so not compared",
@@ -175,9 +175,9 @@ def _show_missing(missing: MissingFromSource, rows: int) -> None:
     removed = missing.rule == "delete" and missing.problem is None
     what = "would be removed from the gateway" if removed else "will stay at the gateway"
     print_line(f"The source no longer contains {missing.share}, which {what}.", "yellow")
-    for reference, gateway_id in missing.listed[:MOST_SHOWN]:
+    for reference, gateway_id in missing.listed[:MAX_SHOWN]:
         print_line(f"missing from the source: {reference} ({gateway_id or 'id unknown'})")
-    _print_rest("customer", "missing from the source", missing.count - MOST_SHOWN)
+    _print_rest("customer", "missing from the source", missing.count - MAX_SHOWN)
 
 
 def show_status(journal: Journal, *, json: bool) -> int:
@@ -318,14 +318,14 @@ def show_verification(
         command = "`sync`" if isinstance(source, Source) else "`migrate`"
         changed = f"Rows that have changed in the source since they were sent: {found.changed:,}"
         print_message(f"{changed}. {command} sends the rows again.", "yellow")
-    for finding in found.findings[:MOST_SHOWN]:
+    for finding in found.findings[:MAX_SHOWN]:
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
         since = " (the row changed in the source after it was sent)" if finding.changed else ""
         row = f"row {finding.number}" if finding.number else "missing from the source"
         result = _RESULTS.get(finding.result, finding.result)
         reason = "" if finding.reason is None else f": {finding.reason}"
         print_line(f"{row}, {finding.reference or 'without a reference'}: {result}{fields}{since}{reason}", "red")
-    _print_rest("row", "with a difference or without a comparison", found.not_equal - MOST_SHOWN, "red")
+    _print_rest("row", "with a difference or without a comparison", found.not_equal - MAX_SHOWN, "red")
     if found.counts["missing"] or found.counts["different"]:
         again = "`sync` with --full" if isinstance(source, Source) else "`migrate` with a new journal"
         full = f"To send all customers again, including missing and different customers, run {again}."

@@ -21,18 +21,18 @@ from wonder_customers.errors import ConfigurationError
 
 __all__ = [
     "check_unchanged",
-    "combined",
+    "continued_facts",
     "described",
     "last_facts",
     "migrated_from",
     "report_change",
-    "sealed",
     "source_of",
+    "with_digests",
 ]
 
-_MOST: Final = 10_000
+_MAX_WORKERS: Final = 10_000
 """The largest number of workers and of processes that is accepted from a journal."""
-_COMPARED: Final = "(the names, sizes, times of change, and first and last 64 KB of its files were compared)"
+_FINGERPRINT: Final = "(the names, sizes, times of change, and first and last 64 KB of its files were compared)"
 """What `fingerprint` compares. Hashing the whole source would take too long."""
 _TEXT: Final = (str, type(None))
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
@@ -55,7 +55,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
 }
 
 
-def sealed(facts: Mapping[str, Any], journal: Journal) -> dict[str, Any]:
+def with_digests(facts: Mapping[str, Any], journal: Journal) -> dict[str, Any]:
     """Return settings as the journal stores them."""
     digests = {name: _digest(journal, name, facts[name]) for name in GIVEN_AGAIN if facts.get(name) is not None}
     return {**facts, **digests}
@@ -81,7 +81,7 @@ def last_facts(journal: Journal) -> dict[str, Any]:
             " command cannot read the source. To continue the run, start the program again."
         )
     wrong = [name for name, kinds in _KINDS.items() if name not in facts or type(facts[name]) not in kinds]
-    wrong += [name for name in ("workers", "processes") if name not in wrong and not 0 < facts[name] <= _MOST]
+    wrong += [name for name in ("workers", "processes") if name not in wrong and not 0 < facts[name] <= _MAX_WORKERS]
     wrong += [] if facts["empty"] in get_args(EmptyRule) else ["empty"]
     with suppress(ConfigurationError, TypeError):
         if not wrong:
@@ -93,13 +93,13 @@ def last_facts(journal: Journal) -> dict[str, Any]:
     )
 
 
-def combined(
+def continued_facts(
     journal: Journal, facts: Mapping[str, Any], given: Mapping[str, str | None], source: Path | None
 ) -> dict[str, Any]:
     """Return the settings of a run that is continued."""
     found = dict(facts)
     for name in GIVEN_AGAIN:
-        found[name] = (_again(journal, name, facts[name], given[name]) or None) if name in given else None
+        found[name] = (_given_again(journal, name, facts[name], given[name]) or None) if name in given else None
     if source is not None:
         found["source"] = str(source) if str(source) == "-" else str(source.absolute())
     elif facts["source"] != "-" and not _is_beside(Path(facts["source"]), journal.path.resolve().parent):
@@ -114,7 +114,7 @@ def combined(
     return found
 
 
-def _again(journal: Journal, name: str, digest: str | None, given: str | None) -> str | None:
+def _given_again(journal: Journal, name: str, digest: str | None, given: str | None) -> str | None:
     option = f"--{name.replace('_', '-')}"
     if (digest is None and given is None) or (name == "removed" and given == "report"):
         return None
@@ -147,7 +147,7 @@ def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
     """Check that the source has not changed since the run began."""
     if not allow_changed and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
         raise ConfigurationError(
-            f"{facts['source']} differs from the source with which the run began {_COMPARED}. Start a new run with"
+            f"{facts['source']} differs from the source with which the run began {_FINGERPRINT}. Start a new run with"
             " `sync`, or continue with --allow-changed, which compares each row with its last confirmed state."
         )
 
@@ -156,7 +156,7 @@ def report_change(facts: Mapping[str, Any], journal: Journal) -> None:
     """Print a message if the source has changed since the last run."""
     last = journal.last_run()
     if last is not None and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
-        print_message(f"{facts['source']} differs from the source of run {last.number} {_COMPARED}.", "yellow")
+        print_message(f"{facts['source']} differs from the source of run {last.number} {_FINGERPRINT}.", "yellow")
 
 
 def migrated_from(journal: Journal) -> str | None:

@@ -16,7 +16,7 @@ from wonder_customers.cli.shared_options import POSITIVE, WORKERS
 from wonder_customers.errors import ConfigurationError
 
 __all__ = [
-    "AgainOptions",
+    "EarlierRunOptions",
     "EngineOptions",
     "LimitOptions",
     "OutputOptions",
@@ -163,7 +163,7 @@ Renewed = Annotated[
 
 @Parameter(name="*", group=Group("Options of the earlier run", sort_key=1))
 @frozen
-class AgainOptions:
+class EarlierRunOptions:
     """Options that may have to be given again to continue a run.
 
     Attributes:

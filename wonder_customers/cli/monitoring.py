@@ -23,9 +23,9 @@ __all__ = ["Monitor", "webhook"]
 
 _INTERVAL: Final = 10.0
 """Seconds between two writes of the heartbeat file."""
-_WITHIN: Final = 10.0
+_TIMEOUT: Final = 10.0
 """The maximum duration of the webhook request, in seconds."""
-_COPIED: Final = (
+_REPORT_KEYS: Final = (
     "gateway", "environment", "started", "seconds", "exit_status", "rows", "adds_up", "failures", "outages", "versions",
 )  # fmt: skip
 """The parts of the report that other programs receive. They contain no customer data."""
@@ -69,7 +69,7 @@ class Monitor:
 
     async def end(self, source: str, report: Mapping[str, Any], code: int) -> None:
         """Report the result of the job."""
-        known = {name: report[name] for name in _COPIED if name in report}
+        known = {name: report[name] for name in _REPORT_KEYS if name in report}
         body = {"event": "job_ended", "source": source, "exit_code": code, **known}
         # Another run that uses the journal may also use the heartbeat file.
         if self.heartbeat is not None and report["exit_status"] != "not started":
@@ -108,14 +108,14 @@ async def _post(url: str, body: bytes) -> str | None:
         (b"Content-Length", b"%d" % len(body)),
     )
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    request = SignedRequest(origin, "POST", target, headers, body, Timeouts(_WITHIN, _WITHIN, _WITHIN), _WITHIN)
-    transmission, problem = Transmission(), f"no response within {_WITHIN:g} seconds"
+    request = SignedRequest(origin, "POST", target, headers, body, Timeouts(_TIMEOUT, _TIMEOUT, _TIMEOUT), _TIMEOUT)
+    transmission, problem = Transmission(), f"no response within {_TIMEOUT:g} seconds"
     try:
         transport, _ = select_transport(transport_from_environment(url, 1), 1)
     except ConfigurationError as error:
         return str(error)
     try:
-        with anyio.move_on_after(_WITHIN):
+        with anyio.move_on_after(_TIMEOUT):
             response = await transport.send(request, transmission)
             return None if 200 <= response.status < 300 else f"HTTP {response.status}"
     except TransportError as error:

@@ -25,7 +25,7 @@ _LINE_INTERVAL = 10.0
 """Seconds between two JSON lines when standard error is not a terminal."""
 _OUTAGE_INTERVAL = 1.0
 """Seconds between two checks for an outage."""
-_MOST_REASONS = 15
+_MAX_REASONS = 15
 """The number of reasons in the summary."""
 
 
@@ -156,9 +156,9 @@ def print_summary(report: dict[str, Any], title: str) -> None:
         reasons.add_column("reason")
         reasons.add_column("rows", justify="right")
         found = list(report["failures"].items())
-        for reason, count in found[:_MOST_REASONS]:
+        for reason, count in found[:_MAX_REASONS]:
             reasons.add_row(cell(reason), f"{count:,}")
-        if rest := found[_MOST_REASONS:]:
+        if rest := found[_MAX_REASONS:]:
             reasons.add_row(counted(len(rest), "other reason", "other reasons"), f"{sum(it for _, it in rest):,}")
         console().print(reasons)
     if report["cleared"]:

@@ -29,9 +29,9 @@ from wonder_customers.errors import ConfigurationError
 
 __all__ = ["SOURCE", "Empty", "SourceOptions", "print_changes", "print_columns", "print_fields", "show_columns"]
 
-_INSPECTED = 1000
-_SHOWN = 12
-_USED: Final[Mapping[str, frozenset[str]]] = {
+_MAX_ROWS = 1000
+_MAX_COLUMNS = 12
+_OPTIONS: Final[Mapping[str, frozenset[str]]] = {
     "csv": frozenset({"encoding", "delimiter", "quote", "skip_lines"}),
     "jsonl": frozenset({"encoding"}),
     "excel": frozenset({"sheet", "skip_lines"}),
@@ -112,13 +112,16 @@ class SourceOptions:
         if self.database is not None:
             what = "with --database"
         elif self.query is not None:
-            what, used = "with --query", _USED["csv"] if reads_csv(file, self.query) else used
+            what, used = "with --query", _OPTIONS["csv"] if reads_csv(file, self.query) else used
         else:
             formats = sorted({form for _, form in files(file, self.format)})
-            what, used = f"on {' or '.join(formats)} files", frozenset({"format"}.union(*(_USED[it] for it in formats)))
+            what, used = (
+                f"on {' or '.join(formats)} files",
+                frozenset({"format"}.union(*(_OPTIONS[it] for it in formats))),
+            )
         for name in ("format", "sheet", "encoding", "delimiter", "quote", "skip_lines"):
             if getattr(self, name) is not None and name not in used:
-                which = " over files that are not CSV" if what == "with --query" and name in _USED["csv"] else ""
+                which = " over files that are not CSV" if what == "with --query" and name in _OPTIONS["csv"] else ""
                 raise no_effect(f"--{name.replace('_', '-')}", f" {what}{which}")
 
     def column_mapping(self) -> ColumnMapping:
@@ -159,7 +162,7 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
         unsupported = unsupported_fields(offline_account(to))
 
     async def inspect() -> tuple[SourceNotes, bool]:
-        return await anyio.to_thread.run_sync(_inspected, file, options, unsupported)
+        return await anyio.to_thread.run_sync(_read_notes, file, options, unsupported)
 
     notes, complete = runtime.run(inspect)
     if notes.member is not None:
@@ -176,7 +179,7 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
         print_message(no_rows(str(file), notes), "yellow")
     if not complete:
         print_message(
-            f"Only the first {_INSPECTED:,} rows were read. In a JSON file, later objects may have other keys."
+            f"Only the first {_MAX_ROWS:,} rows were read. In a JSON file, later objects may have other keys."
         )
     print_changes(notes)
     found = {path for paths, _ in notes.columns.values() for path in paths}
@@ -207,7 +210,7 @@ def print_fields(notes: SourceNotes) -> None:
         print_line(f"Columns: {'; '.join(uses)}")
 
 
-def _inspected(file: Path, options: SourceOptions, unsupported: Collection[str]) -> tuple[SourceNotes, bool]:
+def _read_notes(file: Path, options: SourceOptions, unsupported: Collection[str]) -> tuple[SourceNotes, bool]:
     """Read the first rows of a source; return its notes, and whether these are all rows."""
     reader = read(
         file,
@@ -219,7 +222,7 @@ def _inspected(file: Path, options: SourceOptions, unsupported: Collection[str])
         inspecting=True,
     )
     with closing(reader):
-        for row in islice(reader, _INSPECTED):
+        for row in islice(reader, _MAX_ROWS):
             _ = row.draft
         return reader.notes, next(reader, None) is None
 
@@ -240,8 +243,8 @@ def print_columns(reader: RowReader, name: str) -> None:
 
 
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    more = f" and {len(names) - _MAX_COLUMNS} more" if len(names) > _MAX_COLUMNS else ""
+    return ", ".join(names[:_MAX_COLUMNS]) + more
 
 
 def print_changes(notes: SourceNotes) -> None:

@@ -22,15 +22,15 @@ from wonder_customers.cli.inspect_commands import (
 )
 from wonder_customers.cli.job_facts import (
     check_unchanged,
-    combined,
+    continued_facts,
     last_facts,
     migrated_from,
     report_change,
-    sealed,
     source_of,
+    with_digests,
 )
 from wonder_customers.cli.job_options import (
-    AgainOptions,
+    EarlierRunOptions,
     EngineOptions,
     LimitOptions,
     OutputOptions,
@@ -123,7 +123,7 @@ def sync(
         check_account(opened, owner, renewed=renewed)
         how: dict[str, Any] = {"first": first, "full": full, "approved": approved, "mapping": columns.mapping, **rules}
         facts |= {"temporary": True} if simulator and journal is None else {}
-        return _run(owner, opened, facts, output, str(file), **how)
+        return _run(owner, opened, facts, output, file, **how)
 
 
 @commands.command
@@ -192,15 +192,15 @@ def resume(
     allow_changed: Annotated[
         bool, Parameter(help="Continue even if the source has changed since the run began.")
     ] = False,
-    again: AgainOptions = AgainOptions(),
+    earlier: EarlierRunOptions = EarlierRunOptions(),
     removal: RemovalOptions = RemovalOptions(),
     engine: EngineOptions = EngineOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
     """Continue an interrupted run. Rows with an unknown outcome are looked up before they are sent again."""
-    opened, facts = _last_run(journal, again, engine, removal)
+    opened, facts = _last_run(journal, earlier, engine, removal)
     check_unchanged(facts, allow_changed=allow_changed)
-    return _run_again(opened, facts, output, again, resume=True, full=facts["full"], **removal.rules())
+    return _continue(opened, facts, output, renewed=earlier.renewed, resume=True, full=facts["full"], **removal.rules())
 
 
 @commands.command(name="retry-failed")
@@ -212,14 +212,14 @@ def retry_failed(
     allow_changed: Annotated[
         bool, Parameter(help="Read the source even if it has changed since the run began.")
     ] = False,
-    again: AgainOptions = AgainOptions(),
+    earlier: EarlierRunOptions = EarlierRunOptions(),
     engine: EngineOptions = EngineOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
     """Send again the rows that earlier runs recorded without a confirmation, such as failed rows."""
-    opened, facts = _last_run(journal, again, engine)
+    opened, facts = _last_run(journal, earlier, engine)
     check_unchanged(facts, allow_changed=allow_changed)
-    return _run_again(opened, facts, output, again, only="failed")
+    return _continue(opened, facts, output, renewed=earlier.renewed, only="failed")
 
 
 @commands.command
@@ -275,19 +275,19 @@ def verify(
     ] = None,
     json: Json = False,
     rate: Rate = None,
-    again: AgainOptions = AgainOptions(),
+    earlier: EarlierRunOptions = EarlierRunOptions(),
 ) -> int:
     """Compare the source of a journal's last run with the customers at the gateway."""
     opened = Journal.existing(journal)
     origin = migrated_from(opened)
     if origin is not None:
-        again.check_unused(opened)
-        owner = account_of(opened, renewed=again.renewed)
+        earlier.check_unused(opened)
+        owner = account_of(opened, renewed=earlier.renewed)
         source: Source | Account = account_from_environment(origin)
         facts: dict[str, Any] = {"empty": "own", "workers": RateOptions().workers, "rate": None}
     else:
-        opened, facts = _last_run(journal, again)
-        owner = account_of(opened, renewed=again.renewed)
+        opened, facts = _last_run(journal, earlier)
+        owner = account_of(opened, renewed=earlier.renewed)
         report_change(facts, opened)
         source = source_of(facts, owner)
     options = Options(empty=facts["empty"], workers=facts["workers"])
@@ -333,7 +333,7 @@ def migrate(
 
 def _last_run(
     path: Path,
-    again: AgainOptions,
+    earlier: EarlierRunOptions,
     engine: EngineOptions | None = None,
     removal: RemovalOptions | None = None,
 ) -> tuple[Journal, dict[str, Any]]:
@@ -341,8 +341,8 @@ def _last_run(
     opened = Journal.existing(path)
     contacts = {} if engine is None else {"on": engine.on, "shared_limit": engine.shared_limit}
     contacts |= {} if removal is None else {"removed": removal.removed}
-    facts = combined(
-        opened, last_facts(opened), {"query": again.query, "database": again.database, **contacts}, again.source
+    facts = continued_facts(
+        opened, last_facts(opened), {"query": earlier.query, "database": earlier.database, **contacts}, earlier.source
     )
     if engine is not None:
         engine.check()
@@ -356,11 +356,10 @@ def _run(
     opened: Journal,
     facts: dict[str, Any],
     output: OutputOptions,
-    file: str,
+    file: Path,
     *,
     approved: Path | None = None,
     mapping: Path | None = None,
-    failed_rows: Path | None = None,
     **how: Any,
 ) -> int:
     """Send the rows of a source, and return the exit code."""
@@ -371,8 +370,8 @@ def _run(
         f"{file} → {opened.gateway}",
         facts["source"],
         opened,
-        Options(facts=sealed(facts, opened), **how),
-        output.failures or failed_rows or default_failed_rows(Path(file), opened.gateway),
+        Options(facts=with_digests(facts, opened), **how),
+        output.failures or default_failed_rows(file, opened.gateway),
         output,
         engine,
         facts["rate"],
@@ -382,9 +381,8 @@ def _run(
     return run(task, source_of(facts, owner))
 
 
-def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, again: AgainOptions, **how: Any) -> int:
+def _continue(opened: Journal, facts: dict[str, Any], output: OutputOptions, *, renewed: bool, **how: Any) -> int:
     """Run a job with the settings of a journal's last run."""
     file = Path(facts["source"])
-    shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file  # the path in messages
-    how["failed_rows"] = None if output.failures else default_failed_rows(shown, opened.gateway)
-    return _run(account_of(opened, renewed=again.renewed), opened, facts, output, file.name, **how)
+    shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    return _run(account_of(opened, renewed=renewed), opened, facts, output, shown, **how)
