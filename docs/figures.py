@@ -19,7 +19,6 @@ from types import FrameType
 
 import anyio
 from rich.console import Console
-from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from wonder_customers import CustomerDraft, CustomerSession, Monri
@@ -36,39 +35,6 @@ from wonder_customers.wire import Replay
 ROOT = Path(__file__).parent.parent
 GATEWAYS = ("wonder", "paydock", "monri")
 _COLUMNS = 112
-_THEME = TerminalTheme(
-    (24, 28, 34),
-    (214, 219, 226),
-    [(60, 66, 76), (240, 113, 120), (140, 200, 120), (240, 190, 100), (110, 170, 250), (200, 150, 240), (90, 200, 210),
-     (214, 219, 226)],
-    [(120, 128, 140), (255, 140, 145), (165, 220, 145), (250, 210, 130), (140, 190, 255), (220, 175, 250),
-     (120, 220, 225), (255, 255, 255)],
-)  # fmt: skip
-_SHOWN = """\
-<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
-<title>The output of wonder-customers demo</title>
-<style>
-.{unique_id}-matrix {{ font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
-  font-size: {char_height}px; line-height: {line_height}px; }}
-.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: sans-serif; }}
-{styles}
-</style>
-<defs>
-<clipPath id="{unique_id}-clip-terminal">
-<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
-</clipPath>
-{lines}
-</defs>
-{chrome}
-<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
-{backgrounds}
-<g class="{unique_id}-matrix">
-{matrix}
-</g>
-</g>
-</svg>
-"""
-"""The template of rich without its fonts, which would be fetched from the network."""
 
 
 def dialect(gateway: str) -> Dialect:
@@ -84,12 +50,12 @@ def requests(gateway: str, operation: Operation) -> tuple[str, ...]:
         return ()
 
 
-def _short(gateway: str, operation: Operation) -> str:
+def _request_count(gateway: str, operation: Operation) -> str:
     sent = requests(gateway, operation)
     return "–" if not sent else "yes" if len(sent) == 1 else f"yes, {len(sent)} requests"
 
 
-def _whole(gateway: str, operation: Operation) -> str:
+def _request_list(gateway: str, operation: Operation) -> str:
     return "<br>".join(f"`{request}`" for request in requests(gateway, operation)) or "–"
 
 
@@ -99,7 +65,7 @@ def _table(cell: Callable[[str, Operation], str]) -> str:
     return head + "|---|---|---|---|\n" + "".join(rows)
 
 
-def _lacking() -> str:
+def _unsupported() -> str:
     rows = []
     for gateway in GATEWAYS:
         reasons: dict[str, list[str]] = {}
@@ -128,7 +94,7 @@ _EVIDENCE = {
 }
 
 
-def _follows(evidence: Evidence, replay: Replay) -> str:
+def _decision(evidence: Evidence, replay: Replay) -> str:
     """Return a short description of the decision after a first attempt with this evidence."""
     policy = RetryPolicy()
     now = RetryState(evidence, replay, 1, policy.deadline, policy.budget, findable=replay is not Replay.NONE)
@@ -139,12 +105,12 @@ def _follows(evidence: Evidence, replay: Replay) -> str:
         return "raise"
     if evidence in {Evidence.BODY_LOST, Evidence.UNREADABLE}:
         return "look up"
-    return f"look up; if missing: {_follows(Evidence.ABSENT, replay)} once"
+    return f"look up; if missing: {_decision(Evidence.ABSENT, replay)} once"
 
 
 def _decisions() -> str:
     head = f"| what happened | {' | '.join(_KINDS.values())} |\n|---|{'---|' * len(_KINDS)}\n"
-    rows = (f"| {words} | {' | '.join(_follows(it, kind) for kind in _KINDS)} |\n" for it, words in _EVIDENCE.items())
+    rows = (f"| {words} | {' | '.join(_decision(it, kind) for kind in _KINDS)} |\n" for it, words in _EVIDENCE.items())
     return head + "".join(rows)
 
 
@@ -264,9 +230,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "vocabulary": _vocabulary,
     **{f"fields of {gateway}": partial(_fields, gateway) for gateway in GATEWAYS},
     **{f"facts of {gateway}": partial(_facts, gateway) for gateway in GATEWAYS},
-    "operations": lambda: _table(_short),
-    "requests": lambda: _table(_whole),
-    "lacking": _lacking,
+    "operations": lambda: _table(_request_count),
+    "requests": lambda: _table(_request_list),
+    "unsupported operations": _unsupported,
     "decisions": _decisions,
     "layers": _layers,
     "layers of bulk": lambda: _layers("bulk"),
@@ -300,7 +266,8 @@ def demo_picture() -> str:
     screen = Console(record=True, width=_COLUMNS, file=StringIO())
     screen.print(Text.assemble(("$ ", "bold green"), ("wonder-customers demo", "bold")))
     screen.print(Text.from_ansi(done.stdout.rstrip()))
-    return screen.export_svg(title="wonder-customers demo", theme=_THEME, code_format=_SHOWN, unique_id="demo")
+    picture = screen.export_svg(title="wonder-customers demo", unique_id="demo")
+    return re.sub(r"\s*@font-face {.*?}", "", picture, flags=re.DOTALL)  # fonts from the network
 
 
 def main(arguments: list[str]) -> int:
