@@ -216,14 +216,7 @@ class FaultProxy:
 
     def _record(self, fault: Fault, head: ProxiedRequest) -> RecordedRequest:
         gateway, route = self._resolve_route(head.path)
-        recorded = RecordedRequest(
-            gateway=gateway,
-            method=head.method.decode("latin-1"),
-            path=head.path,
-            route=route,
-            query=head.target.partition(b"?")[2].decode("latin-1"),
-            headers={name.lower().decode("latin-1"): value.decode("latin-1") for name, value in head.headers},
-            fault=fault.name,
-        )
+        recorded = RecordedRequest.received(gateway, route, head.method.decode("latin-1"), head.target, head.headers)
+        recorded.fault = fault.name
         self._request_log.add(recorded)
         return recorded

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from wonder_customers.simulator.authentication import AuthenticationReport
 from wonder_customers.simulator.cards import without_card_data
 from wonder_customers.simulator.conditions import Conditions, magic_of
-from wonder_customers.simulator.proxy_http import INJECTED_FAULT, MAX_BODY_BYTES
+from wonder_customers.simulator.proxy_http import MAX_BODY_BYTES
 from wonder_customers.simulator.quirks import Quirk, Quirks, SimulatedResponse, changed
 from wonder_customers.simulator.request_log import RecordedRequest, RequestLog, parsed
 from wonder_customers.simulator.store import Store
@@ -252,7 +252,8 @@ class SimulatedGateway(ABC):
         async def endpoint(request: Request) -> Response:
             self.store.requests[self.name, request.method, path] += 1
             begin = time.perf_counter()
-            recorded = _recorded(self.name, request, path)
+            target = request.scope["raw_path"] + b"?" + request.scope["query_string"]
+            recorded = RecordedRequest.received(self.name, path, request.method, target, request.headers.raw)
             try:
                 call = await read_request(request)
                 recorded.body = call.body
@@ -289,16 +290,3 @@ def _with_error(body: Any, status: int, message: str) -> Any:
     if isinstance(body, str):
         return body.replace("404", str(status))
     return status if body == 404 else body
-
-
-def _recorded(gateway: str, request: Request, route: str) -> RecordedRequest:
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    return RecordedRequest(
-        gateway=gateway,
-        method=request.method,
-        path=request.scope["raw_path"].decode("latin-1"),
-        route=route,
-        query=request.scope["query_string"].decode("latin-1"),
-        fault=headers.pop(INJECTED_FAULT, None),
-        headers=headers,
-    )

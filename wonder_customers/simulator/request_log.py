@@ -2,15 +2,16 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 
 from wonder_customers.simulator.authentication import AuthenticationReport
 from wonder_customers.simulator.cards import without_card_data
+from wonder_customers.simulator.proxy_http import INJECTED_FAULT
 
 __all__ = ["INSPECTED", "RecordedRequest", "RequestLog", "parsed"]
 
@@ -52,6 +53,16 @@ class RecordedRequest:
     fault: str | None = None
     number: int = 0
     explain: Callable[[], AuthenticationReport] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def received(
+        cls, gateway: str, route: str, method: str, target: bytes, headers: Iterable[tuple[bytes, bytes]]
+    ) -> Self:
+        """Return a record of a request without its body."""
+        path, _, query = target.decode("latin-1").partition("?")
+        fields = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in headers}
+        fault = fields.pop(INJECTED_FAULT, None)
+        return cls(gateway, method, path, route, query, fields, fault=fault)
 
     @property
     def json(self) -> Any:
