@@ -88,7 +88,12 @@ def simulator(
             print_message(f"curl {server.origin}/_simulator/faults --json '{fault}'")
             print_message(f"Names of faults: {kinds}.")
         print_message("Paste these lines into another terminal, then run `wonder-customers check`:")
-        print_exports({**_variables(server, merchants), _ORIGIN: server.origin})
+        variables = server.environment()
+        for number in range(2, merchants + 1):
+            variables |= {f"{name}_{number}": value for name, value in server.environment(number).items()}
+        for name, value in {**variables, _ORIGIN: server.origin}.items():
+            sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+        sys.stdout.flush()
         if until_input_ends:
             sys.stdin.read()
         else:
@@ -99,13 +104,6 @@ def add_quirks(server: SimulatorServer, quirks: str | None) -> None:
     """Activate the quirks of the option --quirks."""
     with _refused("--quirks: "):
         server.quirks.add(*filter(None, (quirks or "").replace(" ", "").split(",")))
-
-
-def _variables(server: SimulatorServer, merchants: int) -> dict[str, str]:
-    found = server.environment()
-    for number in range(2, merchants + 1):
-        found |= {f"{name}_{number}": value for name, value in server.environment(number).items()}
-    return found
 
 
 @contextmanager
@@ -137,10 +135,3 @@ def parse_rate(text: str) -> float:
     if found is None or not float(found[1]):
         raise ValueError(f"--rate-limit must be a positive number of requests per second, such as 20/s, not {text!r}")
     return float(found[1])
-
-
-def print_exports(variables: dict[str, str]) -> None:
-    """Print variables as ``export`` lines for a POSIX shell."""
-    for name, value in variables.items():
-        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
-    sys.stdout.flush()

@@ -25,9 +25,6 @@ from wonder_customers.simulator.request_log import RecordedRequest, RequestLog
 
 _BACKLOG = 1024
 
-RouteResolver = Callable[[str], tuple[str, str]]
-"""A function that maps a path to the name of its gateway and its route."""
-
 
 class FaultProxy:
     """A reverse proxy for the gateways."""
@@ -37,7 +34,7 @@ class FaultProxy:
         listening: socket.socket,
         upstream: tuple[str, int],
         faults: Faults,
-        resolve_route: RouteResolver,
+        resolve_route: Callable[[str], tuple[str, str]],  # the name of the gateway and the route of a path
         *,
         tls: ssl.SSLContext | None = None,
         request_log: RequestLog | None = None,

@@ -36,12 +36,12 @@ _SAMPLES: Final[dict[str, Any]] = {
     "metadata": {"made_by": "a test"},
     "address": Address(line1="1 Main Street", city="Sydney", postcode="2000", country="AU"),
 }
-_NOT_OPTIONAL: Final = ("reference", "name", "first_name", "last_name", "phone")
-_ABOUT_PAYMENT: Final = ("default_payment_method", "default_payment_token", "payment_source", "clear")
+_NOT_OPTIONAL: Final = {"reference", "name", "first_name", "last_name", "phone", "clear"}
+_ABOUT_PAYMENT: Final = {"default_payment_method", "default_payment_token", "payment_source"}
 OPTIONAL_FIELDS: Final[dict[str, Any]] = {
     attribute.name: _SAMPLES.get(attribute.name, f"The {attribute.name} of a test")
     for attribute in fields(CustomerDraft)
-    if attribute.name not in {*_NOT_OPTIONAL, *_ABOUT_PAYMENT}
+    if attribute.name not in _NOT_OPTIONAL | _ABOUT_PAYMENT
 }
 """The fields that not all gateways support, with values that are valid for the gateways that support them."""
 
@@ -84,19 +84,13 @@ def make_card(**changes: Any) -> CardSource:
     return CardSource(**(defaults | {"cvv": "123"} | changes))
 
 
-_RETURNS: Final[dict[str, Any]] = {
-    "success_return_url": "https://shop.example/ok",
-    "fail_return_url": "https://shop.example/no",
-}
-
-
 def make_source(account: Account) -> PaymentSource | None:
     """Return a payment source that the account's gateway accepts; None if none is known."""
     dialect = account.dialect()
-    hex24 = "5f0c2f7a9b1e8d00aabbccdd"
+    urls = {"success_return_url": "https://shop.example/ok", "fail_return_url": "https://shop.example/no"}
     sources: tuple[PaymentSource, ...] = (
-        make_card(transaction_type="recurring_payment", **_RETURNS),
-        make_card(gateway_id=hex24),
+        make_card(transaction_type="recurring_payment", **urls),
+        make_card(gateway_id="5f0c2f7a9b1e8d00aabbccdd"),
         make_card(),
         VaultToken("0f8fad5b-d9cb-469f-a165-70867728950e"),
         OneTimeToken("c3a9a5b1-45d6-4b2c-8e1a-6a5f3c2b1d00"),

@@ -60,7 +60,8 @@ class Route:
         token, tokens = content.token, content.customer.payment_tokens
         if self.adds_token and token is not None:
             present = any(it.token == token.token for it in tokens)
-            tokens = (*tokens, evolve(token, token=_another(token.token)) if present else token)
+            other = token.token[:-1] + ("1" if token.token[-1:] != "1" else "2")  # in the same format
+            tokens = (*tokens, evolve(token, token=other) if present else token)
         elif self.shows_token and token is not None:
             tokens = tuple(token if it == known.token else it for it in tokens)
         content = evolve(content, customer=evolve(content.customer, payment_tokens=tokens))
@@ -69,11 +70,6 @@ class Route:
 
 def _query(target: str) -> dict[str, str]:
     return dict(parse_qsl(target.partition("?")[2], keep_blank_values=True))
-
-
-def _another(token: str) -> str:
-    """Return a different token in the same format."""
-    return token[:-1] + ("1" if token[-1:] != "1" else "2")
 
 
 @cache
