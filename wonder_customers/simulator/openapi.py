@@ -56,17 +56,8 @@ def _with_fields(value: Any, module: str) -> Any:
         return [_with_fields(item, module) for item in value]
     if not isinstance(value, dict):
         return value
-    table = value.get("x-fields")
-    generated: dict[str, Any] = {}
-    if isinstance(table, str):
-        fields = documented_fields(module)
-        generated = _request_properties(fields) if table == "request" else _response_properties(fields)
+    generated = _properties(module, value["x-fields"]) if "x-fields" in value else {}
     return generated | {name: _with_fields(item, module) for name, item in value.items() if name != "x-fields"}
-
-
-def _request_properties(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON schemas of the customer's fields in a request."""
-    return {name: _request_schema(facts) for name, facts in fields["request"].items() if "." not in name}
 
 
 def _request_schema(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,8 +70,11 @@ def _request_schema(facts: Mapping[str, Any]) -> dict[str, Any]:
     return schema | {"minLength": shortest, "maxLength": facts.get("max", 255)}
 
 
-def _response_properties(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON schemas of the customer's fields in a response."""
+def _properties(module: str, table: str) -> dict[str, Any]:
+    """Return the JSON schemas of the customer's fields in a ``request``, or in a response."""
+    fields = documented_fields(module)
+    if table == "request":
+        return {name: _request_schema(facts) for name, facts in fields["request"].items() if "." not in name}
     return {
         name: _TYPES.get(kind, {"type": ["string", "null"]})
         for name, kind in fields["response"]["customer"].items()
