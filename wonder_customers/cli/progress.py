@@ -74,9 +74,7 @@ class ProgressDisplay:
             await anyio.sleep(_REFRESH_INTERVAL)
             facts = self.facts(anyio.current_time() - self._started)
             total = None if facts["done"] is None else 1.0
-            outage = facts["outage"]
-            waited = "" if outage is None else f"{outage['text']} for {format_duration(outage['seconds'])}"
-            self._progress.note = waited
+            self._progress.note = _outage_line(facts)
             self._progress.update(self._task, completed=facts["done"] or 0.0, total=total, facts=_format_facts(facts))
 
     async def _write_lines(self) -> None:
@@ -109,6 +107,12 @@ class ProgressDisplay:
             "seconds_left": None if left is None else round(left),
             "outage": None if outage is None else {**outage.as_dict(), "text": f"{outage.text}, waiting"},
         }
+
+
+def _outage_line(facts: dict[str, Any]) -> str:
+    """Return the line below the progress bar."""
+    outage = facts["outage"]
+    return "" if outage is None else f"{outage['text']} for {format_duration(outage['seconds'])}"
 
 
 def _format_facts(facts: dict[str, Any]) -> str:
