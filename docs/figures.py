@@ -267,7 +267,8 @@ def demo_picture() -> str:
     screen.print(Text.assemble(("$ ", "bold green"), ("wonder-customers demo", "bold")))
     screen.print(Text.from_ansi(done.stdout.rstrip()))
     picture = screen.export_svg(title="wonder-customers demo", unique_id="demo")
-    return re.sub(r"\s*@font-face {.*?}", "", picture, flags=re.DOTALL)  # fonts from the network
+    # Without fonts from the network, and without a comment about rich.
+    return re.sub(r"\s*(@font-face {.*?}|<!--.*?-->)", "", picture, flags=re.DOTALL)
 
 
 def main(arguments: list[str]) -> int:
