@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
-from functools import cache, partial
+from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -40,10 +40,6 @@ def _read_time(value: Any, _: object) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _write_all(write: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    return [write(it) for it in items]
-
-
 def make_converter(*, milliseconds: bool = False) -> Converter:
     """Return a cattrs converter for one dialect. Times are written in UTC, with whole seconds or `milliseconds`."""
     converter, precision = Converter(), "milliseconds" if milliseconds else "seconds"
@@ -75,7 +71,7 @@ def _writer_of(converter: Converter, declared: Any) -> Callable[[Any], Any] | No
     write = identity if kind is None else converter.get_unstructure_hook(kind)
     if write is identity:
         return None
-    return partial(_write_all, write) if get_origin(declared) is tuple else write
+    return (lambda items: [write(it) for it in items]) if get_origin(declared) is tuple else write
 
 
 def make_reader(

@@ -93,19 +93,17 @@ _COERCIONS: Final[Mapping[Any, tuple[str, Callable[[Any], Any]]]] = {
 }
 
 
-def expected_name(kind: Any) -> str:
-    """Return the name of a documented type in reports."""
-    return _COERCIONS[kind][0] if kind in _COERCIONS else "object"
+def expected_name(kind: Any) -> str | None:
+    """Return the name of a type in reports, or None if values cannot be converted to it."""
+    return _COERCIONS[kind][0] if kind in _COERCIONS else None
 
 
 def coerce(kind: Any, value: Any) -> Any:
-    """Return `value` as `kind`.
+    """Return `value` as `kind`, for which `expected_name` has a name.
 
     Raises:
         ValueError: The value cannot be converted.
     """
-    if kind not in _COERCIONS:
-        raise ValueError(f"conversion to {kind!r} is not supported")
     try:
         return _COERCIONS[kind][1](value)
     except (TypeError, OverflowError, OSError) as error:

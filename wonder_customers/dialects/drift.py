@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import frozen
 
-__all__ = ["Drift", "report", "start", "stop", "type_name"]
+__all__ = ["Drift", "report", "report_type", "start", "stop", "type_name"]
 
 
 @frozen
@@ -51,6 +51,11 @@ def report(field: str, expected: str, found: str) -> None:
     """Report one field of the response that this thread is decoding."""
     if _reports.found is not None:
         _reports.found.append(Drift(field, expected, found))
+
+
+def report_type(field: str, expected: str, value: object) -> None:
+    """Report one field whose value has another type than expected."""
+    report(field, expected, type_name(value))
 
 
 def start() -> None:

@@ -188,7 +188,7 @@ def denied(name: str, body: Mapping[str, Any]) -> bool:
     value = body.get(name)
     if value is None or isinstance(value, bool):
         return value is False
-    drift.report(name, "boolean", drift.type_name(value))
+    drift.report_type(name, "boolean", value)
     try:
         return not coerce(bool, value)
     except ValueError:

@@ -117,7 +117,7 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
     if (phone := body.get("phone")) in (None, ""):  # only a dial code
         body = body | {"dial_code": None, "phone": None}
     elif type(phone) not in {str, int}:
-        drift.report("phone", "text", drift.type_name(phone))
+        drift.report_type("phone", "text", phone)
         extra |= {name: body[name] for name in _PHONE.values() if name in body}
         body = body | {"dial_code": None, "phone": None}
     elif body.get("dial_code") == "":
@@ -141,7 +141,7 @@ def _token_shape(body: Json) -> tuple[Json, Json]:
     if not isinstance(url, str) or is_encrypted_or_loopback(url):
         return body, extra
     # Applications redirect the cardholder to this URL, so `javascript:` and plain http are not accepted.
-    drift.report("verify_url", "https URL", drift.type_name(url))
+    drift.report_type("verify_url", "https URL", url)
     return body | {"verify_url": None}, extra | {"verify_url": url}
 
 
