@@ -210,6 +210,7 @@ class CallError(WonderCustomersError):
         elapsed: float = 0.0,
         reference: str | None = None,
         id: str | None = None,
+        hint: str | None = None,
         rate_limit_headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(reason)
@@ -223,6 +224,8 @@ class CallError(WonderCustomersError):
         self.elapsed = elapsed
         self.reference = reference
         self.id = id
+        if hint is not None:
+            self.hint = hint
         self.rate_limit_headers: dict[str, str] = dict(rate_limit_headers or {})
 
     def __str__(self) -> str:

@@ -312,7 +312,9 @@ async def test_create_is_never_refused_as_not_found(gateway: str, message: str) 
         assert error.applied == "no"
 
 
-@pytest.mark.parametrize(("status", "meaning"), [(423, "the resource is locked"), (425, "too early")])
+@pytest.mark.parametrize(
+    ("status", "meaning"), [(423, "the resource is locked"), (425, "the gateway was not ready for the request")]
+)
 async def test_temporary_refusal_does_not_report_the_request_as_the_cause(
     gateway: str, status: int, meaning: str
 ) -> None:

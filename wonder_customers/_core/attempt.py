@@ -261,9 +261,7 @@ class AttemptRunner:
         final = failure is not None and not failure.retryable
         if not transmission.sent:
             reason = f"the request was not sent to {account_context.dialect.origin}: {cause}"
-            not_sent: CallError = NotSentError(reason) if failure else DeadlineExceededError(reason)
-            if failure is not None and failure.hint is not None:
-                not_sent.hint = failure.hint
+            not_sent = NotSentError(reason, hint=failure.hint) if failure else DeadlineExceededError(reason)
             evidence = Evidence.RESPONSE if final else Evidence.NOT_SENT
             return AttemptResult(evidence, error=not_sent, request_id=request_id)
         if transmission.status is None:
@@ -278,8 +276,8 @@ class AttemptRunner:
         reason = f"the response had HTTP status {transmission.status}, but its body could not be read: {cause}"
         write = call.replay is not Replay.READ
         if write and transmission.status == 201:
-            unread = InvalidResponseError(reason, status=201, applied="yes")
-            unread.hint = "Read the customer or the payment tokens to see the result."
+            hint = "Read the customer or the payment tokens to see the result."
+            unread = InvalidResponseError(reason, status=201, applied="yes", hint=hint)
             return AttemptResult(Evidence.BODY_LOST, error=unread, request_id=request_id)
         # Another 2xx does not show that a write was applied: the body of a refusal may be lost, or the page of a proxy.
         if final:

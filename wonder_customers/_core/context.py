@@ -163,9 +163,7 @@ class CallContext:
         """Return the error for a request that was not sent."""
         stop = self.account_context.stop
         if stop is not None and stop.is_set:
-            error = NotSentError("the request was not sent: the stop signal was set")
-            error.hint = "It is safe to call again."
-            return error
+            return NotSentError("the request was not sent: the stop signal was set", hint="It is safe to call again.")
         return DeadlineExceededError(f"the request was not sent: {reason}")
 
     def add_secrets(self, secrets: tuple[Secret, ...]) -> None:

@@ -257,6 +257,5 @@ def _close(found: list[Any]) -> None:
 
 
 def _not_provided(reason: str, hint: str = "Call the function yourself to see its error or value.") -> NotSentError:
-    error = NotSentError(f"the request was not sent: {reason}")
-    error.hint = f"{hint} It is safe to call the operation again."
-    return error
+    hint = f"{hint} It is safe to call the operation again."
+    return NotSentError(f"the request was not sent: {reason}", hint=hint)

@@ -186,8 +186,7 @@ class Executor:
                 if call_context.applied == "no":
                     raise
                 # A `CallError`, because an earlier request of the operation was or may have been applied.
-                closed = NotSentError("the request was not sent: the session was closed")
-                closed.hint = "Open a new session."
+                closed = NotSentError("the request was not sent: the session was closed", hint="Open a new session.")
                 raise closed from None
             response = result.response
             if response is None:

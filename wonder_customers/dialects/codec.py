@@ -176,6 +176,5 @@ def require_read(held: Customer, wires: Iterable[str]) -> None:
     unread = [wire for wire in wires if held.extra.get(wire)]
     if unread:
         reason = f"the response contains a field that cannot be read ({', '.join(unread)}), so the write would lose it"
-        error = InvalidResponseError(reason, id=held.id, reference=held.reference)
-        error.hint = "Change the field in the same call, or report the deviation to the maintainers of the library."
-        raise error
+        hint = "Change the field in the same call, or report the deviation to the maintainers of the library."
+        raise InvalidResponseError(reason, id=held.id, reference=held.reference, hint=hint)

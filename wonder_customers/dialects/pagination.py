@@ -92,11 +92,8 @@ def offset_page(items: Sequence[T], offset: int, limit: int, *, total: int | Non
     after = offset + count
     if not count and total is not None and total > offset:
         reason = f"the gateway reports {total} records, but the page after {offset} records is empty"
-        incomplete = InvalidResponseError(reason, status=200)
-        incomplete.hint = (
-            "Read the list again. If the error persists, ask the gateway's support for the missing records."
-        )
-        raise incomplete
+        hint = "Read the list again. If the error persists, ask the gateway's support for the missing records."
+        raise InvalidResponseError(reason, status=200, hint=hint)
     # A total that is less than the number of items so far, or the length of a full first page, may be that of the page.
     more = after != total or (not offset and count == limit)
     return Page(tuple(items), str(after) if count and more else None, total, unreadable)

@@ -89,9 +89,9 @@ def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpRespo
             return read(response)
         except NotFoundError as error:
             # Callers may handle `NotFoundError` by creating the customer.
-            refused = InvalidRequestError(error.reason, status=error.status, code=error.code, message=error.message)
-            refused.hint = "Correct the record. If every create is refused, check base_url."
-            raise refused from None
+            facts: dict[str, Any] = {"status": error.status, "code": error.code, "message": error.message}
+            hint = "Correct the record. If every create is refused, check base_url."
+            raise InvalidRequestError(error.reason, hint=hint, **facts) from None
 
     return decode
 
@@ -110,9 +110,8 @@ def as_authentication(read: Callable[[HttpResponse], T]) -> Callable[[HttpRespon
         except (NotFoundError, ConflictError, InvalidRequestError) as error:
             # These errors would state that the customer does not exist, or that its record is not valid.
             facts: dict[str, Any] = {"status": error.status, "code": error.code, "message": error.message}
-            refused = AuthenticationError(f"no access token was issued: {error.reason}", **facts)
-            refused.hint = "Check that the credentials belong to this environment, and check base_url."
-            raise refused from None
+            hint = "Check that the credentials belong to this environment, and check base_url."
+            raise AuthenticationError(f"no access token was issued: {error.reason}", hint=hint, **facts) from None
 
     return decode
 
@@ -128,36 +127,33 @@ def checked_sender(
     A proxy without a route to the gateway also responds with HTTP 404. Such a response does not show that a customer
     was deleted. A firewall responds with HTTP 403 to contents that it blocks, whatever the credentials.
     """
+    hint, is_object = _PROXIES, _json_object(response.body) is not None
     if isinstance(error, PermissionDeniedError):
-        if response.body.strip() and _json_object(response.body) is None:
-            reason = f"{error.reason}, but without a JSON object, so a firewall or a proxy may have sent the response"
-            error.reason, error.args, error.hint, error.certain = reason, (reason,), _FIREWALL, False
-        return error
-    if _json_object(response.body) is None:
+        if is_object or not response.body.strip():
+            return error
+        reason = f"{error.reason}, but without a JSON object, so a firewall or a proxy may have sent the response"
+        hint = _FIREWALL
+    elif not is_object:
         reason = f"the response has HTTP {response.status}, but no JSON object, so a proxy may have sent it"
     elif error.message and _ELSEWHERE.search(error.message) and not _CUSTOMER.search(error.message):
         reason = f"{error.reason}, which is not about the customer"
     else:
         return error
-    if deletion:
-        unknown = invalid_response(reason, response.status)
-        unknown.hint = _PROXIES
-        return unknown
-    error.reason, error.args, error.hint, error.certain = reason, (reason,), _PROXIES, False
+    if deletion and isinstance(error, NotFoundError):
+        return invalid_response(reason, response.status, hint)
+    error.reason, error.args, error.hint, error.certain = reason, (reason,), hint, False
     return error
 
 
 def list_refusal(response: HttpResponse) -> InvalidResponseError:
     """Return the error for a list or a search that is refused with "not found", which does not show what exists."""
     reason = f"the response with HTTP {response.status} reports that something was not found, but contains no list"
-    refused = InvalidResponseError(reason, status=response.status)
-    refused.hint = f"A list without customers is empty. {_PROXIES}"
-    return refused
+    return InvalidResponseError(reason, status=response.status, hint=f"A list without customers is empty. {_PROXIES}")
 
 
-def invalid_response(reason: str, status: int) -> InvalidResponseError:
+def invalid_response(reason: str, status: int, hint: str | None = None) -> InvalidResponseError:
     """Return the error for a response that cannot be read. A write may have been applied."""
-    return InvalidResponseError(reason, status=status, applied="unknown")
+    return InvalidResponseError(reason, status=status, applied="unknown", hint=hint)
 
 
 def mismatch_error(what: str, name: str, response: HttpResponse) -> InvalidResponseError:
@@ -178,9 +174,8 @@ def unusable_value(error: InvalidRecordError, name: str) -> InvalidRecordError |
 
 def redirect_error(status: int) -> InvalidResponseError:
     """Return the error for a redirect."""
-    error = invalid_response(f"the gateway responded with a redirect (HTTP {status}), which is not followed", status)
-    error.hint = "Check base_url."
-    return error
+    reason = f"the gateway responded with a redirect (HTTP {status}), which is not followed"
+    return invalid_response(reason, status, "Check base_url.")
 
 
 def denied(name: str, body: Mapping[str, Any]) -> bool:
@@ -197,9 +192,8 @@ def denied(name: str, body: Mapping[str, Any]) -> bool:
 
 def not_deleted(what: str, status: int) -> InvalidRequestError:
     """Return the error for an accepted response that reports that a customer or token was not deleted."""
-    error = InvalidRequestError(f"the response reports that the {what} was not deleted", status=status)
-    error.hint = f"Read the {what} to see its state, or ask the gateway's support for the reason."
-    return error
+    hint = f"Read the {what} to see its state, or ask the gateway's support for the reason."
+    return InvalidRequestError(f"the response reports that the {what} was not deleted", status=status, hint=hint)
 
 
 def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
@@ -216,10 +210,10 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
     except UnreadableJsonError as unreadable:
         raise invalid_response(f"the response with HTTP {status} contains {unreadable}", status) from None
     if not isinstance(body, dict):
-        reason = (
-            f"the response with HTTP {status} cannot be read: expected a JSON object, found {drift.type_name(body)}"
+        found = drift.type_name(body)
+        raise invalid_response(
+            f"the response with HTTP {status} cannot be read: expected a JSON object, found {found}", status
         )
-        raise invalid_response(reason, status)
     return body
 
 
@@ -257,14 +251,8 @@ _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
     410: NotFoundError,
     429: RateLimitError,
 }
-_TEMPORARY: Final[Mapping[int, tuple[str, str]]] = {
-    423: ("the resource is locked", "The request does not need a correction. Call again later."),
-    425: (
-        "too early",
-        "The gateway was not ready for the request. The request does not need a correction. Call again later.",
-    ),
-}
-"""The meaning and the hint of temporary refusals, by status."""
+_TEMPORARY: Final = {423: "the resource is locked", 425: "the gateway was not ready for the request"}
+"""The meaning of temporary refusals, by status."""
 _JOINED: Final = re.compile(r"_(?![iI][dD](?![a-zA-Z]))|(?<=[a-z])(?=[A-Z](?!d\b))")
 """The places between the words of names, such as ``CUSTOMER_NOT_FOUND`` and ``NotFound``, but not in ``company_id``."""
 # Wonder's messages may be in Chinese (`Wonder.language`).
@@ -367,19 +355,13 @@ def gateway_error(
     applied = "unknown" if failed else "no"
     facts: dict[str, Any] = {"status": status, "code": code, "message": message, "applied": applied}
     if status in _TEMPORARY:
-        meaning, hint = _TEMPORARY[status]
-        refused = GatewayError(f"{reason} ({meaning})", **facts)
-        refused.hint = hint
-        return refused
+        hint = "The request does not need a correction. Call again later."
+        return GatewayError(f"{reason} ({_TEMPORARY[status]})", hint=hint, **facts)
     if fault:
-        error = GatewayError(reason, **facts)
-        error.hint = "Call again later."
-        return error
+        return GatewayError(reason, hint="Call again later.", **facts)
     if kind is None:
-        invalid = InvalidRequestError(reason, fields=fields, **facts)
-        if status in {405, 407, 421, 426}:  # about the path or a proxy, not about the record
-            invalid.hint = _PROXIES
-        return invalid
+        about_path = status in {405, 407, 421, 426}  # about the path or a proxy, not about the record
+        return InvalidRequestError(reason, fields=fields, hint=_PROXIES if about_path else None, **facts)
     return kind(reason, **facts)
 
 

@@ -123,9 +123,8 @@ class MonriDialect(CodecDialect, CustomerDeletion):
         held = yield from send(call)
         if held.deleted:
             reason = f"the customer with this reference ({held.id}) was deleted"
-            error = NotFoundError(reason, status=404, reference=reference, id=held.id)
-            error.hint = "Use another reference, because a deleted customer has this reference."
-            raise error
+            hint = "Use another reference, because a deleted customer has this reference."
+            raise NotFoundError(reason, status=404, reference=reference, id=held.id, hint=hint)
         return held
 
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:

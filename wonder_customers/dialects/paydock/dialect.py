@@ -180,9 +180,8 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
                 return written
             problem = "the response to its update shows another default"  # Paydock ignores what it does not accept
         reason = f"the payment source was added, but the previous default source could not be restored: {problem}"
-        changed = InvalidResponseError(reason, applied="yes", id=id)
-        changed.hint = "Call update with CustomerPatch(default_payment_token=…) to restore the default."
-        raise changed
+        hint = "Call update with CustomerPatch(default_payment_token=…) to restore the default."
+        raise InvalidResponseError(reason, applied="yes", id=id, hint=hint)
 
     def delete(self, id: str) -> Steps[None]:
         """Send ``DELETE /customers/{id}``, which archives the customer."""
