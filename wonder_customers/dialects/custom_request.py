@@ -12,7 +12,7 @@ from wonder_customers._support.card_data import find_card_data, is_id
 from wonder_customers.dialects.base import UNPAIRED_SURROGATE, Call, Dialect, Steps, send
 from wonder_customers.dialects.explanations import explained
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
-from wonder_customers.dialects.pagination import encode_query
+from wonder_customers.dialects.pagination import query_string
 from wonder_customers.dialects.responses import error_object, gateway_error, invalid_response, redirect_error
 from wonder_customers.errors import CallError, InvalidRecordError, Violation
 from wonder_customers.wire import HttpRequest, HttpResponse, Replay
@@ -36,7 +36,7 @@ def custom_request(
     if problem is not None:
         raise InvalidRecordError(dialect.gateway, [Violation(*problem)])
     replay = Replay.READ if name == "GET" else Replay.IDEMPOTENT if idempotent else Replay.NONE
-    target = path + (encode_query(query) if query else "")
+    target = path + (query_string(query) if query else "")
     request = HttpRequest(name, target, "(custom)", b"" if body is None else orjson.dumps(body))
     return send(Call(request, replay, _decode))
 

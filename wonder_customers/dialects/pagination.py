@@ -1,6 +1,7 @@
 """Pagination by limit and offset."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -11,18 +12,11 @@ from wonder_customers.records import Page
 T = TypeVar("T")
 
 
-def query_string(position: Mapping[str, int], filters: Mapping[str, str]) -> str:
-    """Return a percent-encoded query string with a leading question mark.
-
-    `position` contains the limit and the offset under the gateway's names, and `filters` the other parameters.
-    """
-    return encode_query({**position, **filters})
-
-
-def encode_query(parameters: Mapping[str, str | int]) -> str:
+def query_string(*parameters: Mapping[str, str | int] | Mapping[str, str]) -> str:
     """Return a percent-encoded query string with a leading question mark."""
+    pairs = chain.from_iterable(it.items() for it in parameters)
     # `urlencode` uses `str`, which returns the name of an enum member instead of its value.
-    plain = [(str.__str__(name), str.__str__(it) if isinstance(it, str) else it) for name, it in parameters.items()]
+    plain = [(str.__str__(name), str.__str__(it) if isinstance(it, str) else it) for name, it in pairs]
     return "?" + urlencode(plain, quote_via=quote, safe="")
 
 

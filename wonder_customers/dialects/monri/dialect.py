@@ -133,24 +133,23 @@ class MonriDialect(CodecDialect, CustomerDeletion):
 
     def delete(self, id: str) -> Steps[None]:
         """Send ``DELETE /v2/customers/{uuid}``, which marks the customer as deleted."""
-        segment = path_segment(self.gateway, "id", id)
-        request = self._request("DELETE", f"/v2/customers/{segment}", "/v2/customers/{uuid}")
+        request = self._request_by_id("DELETE", id)
         return send(Call(request, Replay.IDEMPOTENT, partial(_deletion, id), id=id, not_found_is_success=True))
 
     def page(self, limit: int, cursor: str | None, filter: None = None) -> Steps[Page[Customer]]:
         """Send ``GET /v2/customers?limit=&offset=``. The endpoint has no filters."""
         offset = parse_offset(self.gateway, cursor)
-        query = query_string({"limit": limit, "offset": offset}, {})
+        query = query_string({"limit": limit, "offset": offset})
         request = self._request("GET", f"/v2/customers{query}", "/v2/customers")
-        return send(Call(request, Replay.READ, lambda response: self._page(response, limit, offset)))
 
-    def _page(self, response: HttpResponse, limit: int, offset: int) -> Page[Customer]:
-        try:
-            data = _data(response)
-        except NotFoundError:
-            raise list_refusal(response) from None
-        items = read_items("data", lambda item: codec.read_customer(item, response.status), data)
-        return offset_page(items, offset, limit)
+        def decode(response: HttpResponse) -> Page[Customer]:
+            try:
+                items = read_items("data", codec.read_customer, _data(response))
+            except NotFoundError:
+                raise list_refusal(response) from None
+            return offset_page(items, offset, limit)
+
+        return send(Call(request, Replay.READ, decode))
 
     def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
         """Send ``GET /v2/customers/{uuid}/payment-methods?limit=&offset=`` for every page."""
@@ -161,7 +160,7 @@ class MonriDialect(CodecDialect, CustomerDeletion):
         found: dict[str, PaymentToken] = {}
         offset, more = 0, True
         while more:
-            query = query_string({"limit": self.page_limit, "offset": offset}, {})
+            query = query_string({"limit": self.page_limit, "offset": offset})
             target = f"/v2/customers/{segment}/payment-methods{query}"
             request = self._request("GET", target, "/v2/customers/{uuid}/payment-methods")
             items = yield from send(Call(request, Replay.READ, partial(_tokens, customer_id), id=customer_id))
@@ -190,10 +189,8 @@ class MonriDialect(CodecDialect, CustomerDeletion):
         )
 
     def _write(self, id: str, body: dict[str, Any], reference: str | None) -> Call[Customer]:
-        segment = path_segment(self.gateway, "id", id)
-        request = self._request("POST", f"/v2/customers/{segment}", "/v2/customers/{uuid}", body)
         return Call(
-            request,
+            self._request_by_id("POST", id, orjson.dumps(body)),
             Replay.IDEMPOTENT,
             require_match("id", id, _customer),
             lookup=lambda: send(self._by_id(id)),
@@ -202,10 +199,7 @@ class MonriDialect(CodecDialect, CustomerDeletion):
         )
 
     def _by_id(self, id: str) -> Call[Customer]:
-        """Return ``GET /v2/customers/{uuid}``."""
-        segment = path_segment(self.gateway, "id", id)
-        request = self._request("GET", f"/v2/customers/{segment}", "/v2/customers/{uuid}")
-        return Call(request, Replay.READ, require_match("id", id, _customer), id=id)
+        return Call(self._request_by_id("GET", id), Replay.READ, require_match("id", id, _customer), id=id)
 
     def _holder(self, reference: str) -> Call[Customer]:
         """Return the call that reads the customer with a reference, including deleted customers."""
@@ -214,6 +208,10 @@ class MonriDialect(CodecDialect, CustomerDeletion):
             "GET", f"/v2/merchants/customers/{segment}", "/v2/merchants/customers/{merchant_customer_id}"
         )
         return Call(request, Replay.READ, require_match("reference", reference, _customer), reference=reference)
+
+    def _request_by_id(self, method: str, id: str, body: bytes = b"") -> HttpRequest:
+        target = f"{self.prefix}/v2/customers/{path_segment(self.gateway, 'id', id)}"
+        return HttpRequest(method, target, "/v2/customers/{uuid}", body)
 
     def _request(self, method: str, target: str, route: str, body: Any = None) -> HttpRequest:
         return HttpRequest(method, self.prefix + target, route, b"" if body is None else orjson.dumps(body))
@@ -269,7 +267,7 @@ def _data(response: HttpResponse) -> list[Any]:
 
 
 def _tokens(requested: str, response: HttpResponse) -> Items[PaymentToken]:
-    found = read_items("data", lambda item: codec.read_token(item, response.status), _data(response))
+    found = read_items("data", codec.read_token, _data(response))
     # The gateway also accepts the merchant's id for the customer. The owner cannot be compared with that id.
     owners = [it.customer_id for it in found if it.customer_id] if UUID.check(requested) is None else []
     if not all(same_id(requested, owner) for owner in owners):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import orjson
 from attrs import evolve
 
-from wonder_customers.dialects.base import Call, Steps, path_segment, path_segment_problem, send, upsert_by_lookup
+from wonder_customers.dialects.base import Call, Steps, path_segment, send, upsert_by_lookup
 from wonder_customers.dialects.capabilities import Codec, CodecDialect, CustomerDeletion, PaymentTokenStorage
 from wonder_customers.dialects.comparison import equal_after_normalisation, is_changed_form
 from wonder_customers.dialects.field_rules import valid_body
@@ -101,42 +101,34 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
             InvalidResponseError: The result does not show whether a customer has the reference.
             InvalidRecordError: The reference is not valid.
         """
-        if problem := path_segment_problem(reference, 255):
-            raise InvalidRecordError(self.gateway, [Violation("reference", "reference", problem)])
+        path_segment(self.gateway, "reference", reference)  # the check
         return self._by_reference(reference, creates=False)
 
     def _by_reference(self, reference: str, *, creates: bool = True) -> Steps[Customer]:
+        seen: dict[str, Customer] = {}
         found: dict[str, Customer] = {}
-        seen: set[str] = set()
         skip, more = 0, True
-        shown = lacking = False  # whether a customer shows its reference, and whether one that is not archived does not
-        others = False  # whether customers have other references
-        alike: Customer | None = None  # a customer whose reference differs only in its form
         while more:
             page = yield from send(self._page_call(1000, skip, {"reference": reference}, reference, found=bool(found)))
-            unreadable = page.unreadable
-            for it in page.items:
-                if it.reference == reference and not it.deleted:
-                    found[it.id] = it
-                elif not it.deleted and it.reference is not None and is_changed_form(reference, it.reference):
-                    alike = it
-                others = others or it.reference != reference
-                shown = shown or bool(it.reference)
-                lacking = lacking or not (it.reference or it.deleted)
-                unreadable += it.reference is None and "reference" in it.extra
-            if unreadable:
+            if page.unreadable or any(it.reference is None and "reference" in it.extra for it in page.items):
                 raise _undecided("a customer that cannot be read and may have this reference", reference)
-            new = {it.id for it in page.items} - seen
-            seen |= new
+            new = {it.id for it in page.items} - seen.keys()
+            seen |= {it.id: it for it in page.items}
+            found = {it.id: it for it in seen.values() if it.reference == reference and not it.deleted}
+            others = any(it.reference != reference for it in seen.values())
             skip += len(page.items)
             # If only others were found, an empty page must confirm the end. A page without new customers ends the loop,
             # because a gateway that ignores `skip` would never end it.
             follows = page.cursor is not None and (page.total is not None or others)
             more = bool(new) and (follows or (others and not found))
-        # Letter case and leading zeros can also be those of another customer, so only a create is refused.
-        if alike and not found and (creates or equal_after_normalisation("reference", alike.reference, reference)):
-            raise changed_reference(_undecided("a reference that differs only in its form", reference), alike.id)
-        if lacking and not shown:
+        for it in seen.values():
+            if found or it.deleted or it.reference is None or not is_changed_form(reference, it.reference):
+                continue
+            # Letter case and leading zeros can also be those of another customer, so only a create is refused.
+            if creates or equal_after_normalisation("reference", it.reference, reference):
+                raise changed_reference(_undecided("a reference that differs only in its form", reference), it.id)
+        lacking = any(not it.reference and not it.deleted for it in seen.values())
+        if lacking and not any(it.reference for it in seen.values()):
             raise _undecided("only customers without a reference, so references cannot be compared", reference)
         if not found:
             raise NotFoundError("no customer has this reference", status=404, reference=reference)
@@ -185,8 +177,7 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
 
     def delete(self, id: str) -> Steps[None]:
         """Send ``DELETE /customers/{id}``, which archives the customer."""
-        segment = path_segment(self.gateway, "id", id)
-        request = HttpRequest("DELETE", f"{self.prefix}/customers/{segment}", "/customers/{id}")
+        request = self._request_by_id("DELETE", id)
         return self._delete(Call(request, Replay.IDEMPOTENT, partial(_archived, id), id=id, not_found_is_success=True))
 
     def _delete(self, call: Call[bool | None]) -> Steps[None]:
@@ -220,16 +211,15 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
                 resource = _accepted(response)
             except NotFoundError:
                 raise list_refusal(response) from None
-            data, count = resource.get("data"), resource.get("count")
+            data, count, reduced = (resource.get(name) for name in ("data", "count", "limit"))
             if not isinstance(data, list):
                 raise InvalidResponseError(
                     "the field `resource.data` in the response is missing or not a list", status=response.status
                 )
-            items = read_items("resource.data", lambda item: codec.read_customer(item, response.status), data)
+            items = read_items("resource.data", codec.read_customer, data)
             # The meaning of `count` is not documented, so it does not invalidate a customer that was found.
             total = count if type(count) is int and count >= 0 and (data or not found) else None
             # If the gateway reduced the limit, a `count` of as many items may be that of the page.
-            reduced = resource.get("limit")
             size = min(limit, reduced) if type(reduced) is int else limit
             return offset_page(items, skip, size, total=total)
 
@@ -312,9 +302,7 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
         reference: str | None = None,
         held: Customer | None = None,
     ) -> Call[Customer]:
-        segment = path_segment(self.gateway, "id", id)
-        body = orjson.dumps(codec.customer_body(record, held))
-        request = HttpRequest("POST", f"{self.prefix}/customers/{segment}", "/customers/{id}", body)
+        request = self._request_by_id("POST", id, orjson.dumps(codec.customer_body(record, held)))
         decode = require_match("id", id, _written)
         if codec.adds_source(record.payment_source):
             return Call(request, Replay.NONE, decode, reference=reference, id=id)
@@ -323,10 +311,11 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
         )
 
     def _by_id(self, id: str) -> Call[Customer]:
-        """Return ``GET /customers/{id}``."""
-        segment = path_segment(self.gateway, "id", id)
-        request = HttpRequest("GET", f"{self.prefix}/customers/{segment}", "/customers/{id}")
-        return Call(request, Replay.READ, require_match("id", id, _customer), id=id)
+        return Call(self._request_by_id("GET", id), Replay.READ, require_match("id", id, _customer), id=id)
+
+    def _request_by_id(self, method: str, id: str, body: bytes = b"") -> HttpRequest:
+        target = f"{self.prefix}/customers/{path_segment(self.gateway, 'id', id)}"
+        return HttpRequest(method, target, "/customers/{id}", body)
 
 
 def _sorted(filters: dict[str, str]) -> dict[str, str]:

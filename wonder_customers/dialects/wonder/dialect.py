@@ -116,17 +116,17 @@ class WonderDialect(CodecDialect, PaymentTokenStorage[WonderCard]):
     def page(self, limit: int, cursor: str | None, filter: WonderFilter | None = None) -> Steps[Page[Customer]]:
         """Send ``GET /customers?limit=&offset=``."""
         offset = parse_offset(self.gateway, cursor)
-        position = query_string({"limit": limit, "offset": offset}, filter.query() if filter else {})
-        request = HttpRequest("GET", f"{self._root}/customers{position}", "/customers")
-        return send(Call(request, Replay.READ, lambda response: self._page(response, limit, offset)))
+        query = query_string({"limit": limit, "offset": offset}, filter.query() if filter else {})
+        request = HttpRequest("GET", f"{self._root}/customers{query}", "/customers")
 
-    def _page(self, response: HttpResponse, limit: int, offset: int) -> Page[Customer]:
-        try:
-            data = _list("customers", response)
-        except NotFoundError:
-            raise list_refusal(response) from None
-        items = read_items("customers", lambda item: codec.read_customer(item, response.status), data)
-        return offset_page(items, offset, limit, total=_total(response))
+        def decode(response: HttpResponse) -> Page[Customer]:
+            try:
+                items = read_items("customers", codec.read_customer, _list("customers", response))
+            except NotFoundError:
+                raise list_refusal(response) from None
+            return offset_page(items, offset, limit, total=_total(response))
+
+        return send(Call(request, Replay.READ, decode))
 
     def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
         """Send ``GET /customers/{uuid}/payment_tokens``."""
@@ -261,15 +261,11 @@ def _list(name: str, response: HttpResponse) -> list[Any]:
     return items
 
 
-def _token(response: HttpResponse) -> PaymentToken:
+def _checked_token(requested: str, response: HttpResponse) -> PaymentToken:
     body = _part("payment_token", response)
     if codec.is_empty(body):
         raise NotFoundError("the response contains no payment token", status=response.status)
-    return codec.read_token(body, response.status)
-
-
-def _checked_token(requested: str, response: HttpResponse) -> PaymentToken:
-    received = _token(response)
+    received = codec.read_token(body, response.status)
     if not same_id(requested, received.token):
         raise mismatch_error("payment token", "token", response)
     return received
@@ -280,8 +276,7 @@ def _created_token(response: HttpResponse) -> PaymentToken:
 
 
 def _tokens(response: HttpResponse) -> tuple[PaymentToken, ...]:
-    items = _list("payment_tokens", response)
-    return read_items("payment_tokens", lambda item: codec.read_token(item, response.status), items)
+    return read_items("payment_tokens", codec.read_token, _list("payment_tokens", response))
 
 
 def _deletion(response: HttpResponse) -> None:
