@@ -138,18 +138,17 @@ def keys_removed(*names: str) -> Callable[[SimulatedResponse], None]:
     return change
 
 
-def refusals(status: int, becomes: int, body: JsonObject) -> Callable[[SimulatedResponse], None]:
-    """Return a change that gives refusals with `status` another status and another body."""
+def not_found_as(body: JsonObject) -> Quirk:
+    """Return a quirk that replaces HTTP 404 by HTTP 400 with `body`."""
 
     def change(response: SimulatedResponse) -> None:
-        if response.status == status:
-            response.status, response.body = becomes, dict(body)
+        if response.status == 404:
+            response.status, response.body = 400, dict(body)
 
-    return change
+    return Quirk("not-found-wording", "an unknown customer causes HTTP 400", change)
 
 
-def smaller_pages(query: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the query of a list with a `limit` above 2 reduced to 2."""
+def _with_small_limit(query: Mapping[str, str]) -> Mapping[str, str]:
     limit = query.get("limit", "2")
     return {**query, "limit": "2"} if limit.isdecimal() and int(limit) > 2 else query
 
@@ -177,6 +176,7 @@ REFORMATTED_PHONE: Final = Quirk("reformatted-phone", "phone numbers contain spa
 LOWER_CASE_EMAIL: Final = Quirk(
     "lower-case-email", "e-mail addresses are in lower case", change_fields(str.lower, "email")
 )
+SMALLER_PAGES: Final = Quirk("smaller-pages", "lists have at most 2 items", query=_with_small_limit)
 
 
 def collapsed_blanks(*names: str) -> Quirk:

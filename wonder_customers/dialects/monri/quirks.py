@@ -2,19 +2,8 @@
 
 from typing import Any, Final
 
-from wonder_customers.simulator.quirks import (
-    EXTRA_FIELDS,
-    LOWER_CASE_EMAIL,
-    REFORMATTED_PHONE,
-    Quirk,
-    SimulatedResponse,
-    booleans_as_numbers,
-    change_fields,
-    collapsed_blanks,
-    keys_removed,
-    numbers,
-    refusals,
-)
+from wonder_customers.simulator import quirks
+from wonder_customers.simulator.quirks import Quirk, SimulatedResponse
 
 _TAKEN: Final[dict[str, Any]] = {"errors": {"merchant_customer_id": ["is in use"]}}
 _TIMES: Final = ("created_at", "updated_at", "deleted_at")
@@ -44,23 +33,21 @@ def _taken(response: SimulatedResponse) -> None:
 
 
 QUIRKS: Final = (
-    LOWER_CASE_EMAIL,
-    collapsed_blanks("name", "description", "address"),
-    REFORMATTED_PHONE,
-    booleans_as_numbers("deleted"),
-    Quirk("text-as-numbers", "postcodes are numbers", change_fields(numbers, "zip_code")),
+    quirks.LOWER_CASE_EMAIL,
+    quirks.collapsed_blanks("name", "description", "address"),
+    quirks.REFORMATTED_PHONE,
+    quirks.booleans_as_numbers("deleted"),
+    Quirk("text-as-numbers", "postcodes are numbers", quirks.change_fields(quirks.numbers, "zip_code")),
     Quirk(
         "time-form",
         "times have the format 2019-02-12 11:22:33 UTC",
-        change_fields(lambda value: value.replace("T", " ").replace("Z", " UTC"), *_TIMES),
+        quirks.change_fields(lambda value: value.replace("T", " ").replace("Z", " UTC"), *_TIMES),
     ),
     Quirk("null-for-empty", "fields without a value are omitted", _without_nulls),
-    EXTRA_FIELDS,
-    Quirk("missing-envelope", "successful responses have no status", keys_removed("status")),
+    quirks.EXTRA_FIELDS,
+    Quirk("missing-envelope", "successful responses have no status", quirks.keys_removed("status")),
     Quirk("id-name", "lists and deletions have id instead of uuid", _only_id),
     Quirk("deletion-word", "the response to a deletion has the status deleted", _deleted_word),
     Quirk("taken-wording", "a duplicate reference causes HTTP 422 with an `errors` object", _taken),
-    Quirk(
-        "not-found-wording", "an unknown customer causes HTTP 400", refusals(404, 400, {"error": "unknown customer"})
-    ),
+    quirks.not_found_as({"error": "unknown customer"}),
 )

@@ -3,19 +3,8 @@
 from datetime import datetime
 from typing import Any, Final
 
-from wonder_customers.simulator.quirks import (
-    EXTRA_FIELDS,
-    LOWER_CASE_EMAIL,
-    REFORMATTED_PHONE,
-    Quirk,
-    SimulatedResponse,
-    booleans_as_numbers,
-    change_fields,
-    collapsed_blanks,
-    keys_removed,
-    refusals,
-    smaller_pages,
-)
+from wonder_customers.simulator import quirks
+from wonder_customers.simulator.quirks import Quirk, SimulatedResponse
 
 _UNKNOWN_CUSTOMER: Final[dict[str, Any]] = {
     "status": 400,
@@ -38,18 +27,22 @@ def _nulls(response: SimulatedResponse) -> None:
 
 
 QUIRKS: Final = (
-    LOWER_CASE_EMAIL,
-    collapsed_blanks("first_name", "last_name", "description", "company_name"),
-    REFORMATTED_PHONE,
-    booleans_as_numbers("archived"),
+    quirks.LOWER_CASE_EMAIL,
+    quirks.collapsed_blanks("first_name", "last_name", "description", "company_name"),
+    quirks.REFORMATTED_PHONE,
+    quirks.booleans_as_numbers("archived"),
     Quirk(
-        "time-form", "times are Unix times in milliseconds", change_fields(_milliseconds, "created_at", "updated_at")
+        "time-form",
+        "times are Unix times in milliseconds",
+        quirks.change_fields(_milliseconds, "created_at", "updated_at"),
     ),
-    Quirk("status-as-boolean", "the status of a customer is a boolean", change_fields(lambda _: True, "status")),
+    Quirk("status-as-boolean", "the status of a customer is a boolean", quirks.change_fields(lambda _: True, "status")),
     Quirk("null-for-empty", "absent optional fields are null", _nulls),
-    EXTRA_FIELDS,
-    Quirk("missing-envelope", "successful responses have neither status nor error", keys_removed("status", "error")),
-    Quirk("not-found-wording", "an unknown customer causes HTTP 400", refusals(404, 400, _UNKNOWN_CUSTOMER)),
-    Quirk("smaller-pages", "lists have at most 2 items", query=smaller_pages),
+    quirks.EXTRA_FIELDS,
+    Quirk(
+        "missing-envelope", "successful responses have neither status nor error", quirks.keys_removed("status", "error")
+    ),
+    quirks.not_found_as(_UNKNOWN_CUSTOMER),
+    quirks.SMALLER_PAGES,
     Quirk(STALE_INDEX, "new customers appear in lists only after a delay"),
 )

@@ -9,30 +9,8 @@ from typing import ClassVar
 from starlette.responses import Response
 from starlette.routing import Route
 
+from wonder_customers.dialects.paydock import simulator_bodies as bodies
 from wonder_customers.dialects.paydock.quirks import QUIRKS, STALE_INDEX, STALE_SECONDS
-from wonder_customers.dialects.paydock.simulator_bodies import (
-    MONGODB_ID,
-    TEXTS,
-    VAULT_ONLY,
-    address_fields,
-    checked_gateway,
-    checked_source,
-    checked_token_source,
-    fail,
-    invalid,
-    json_object,
-    json_web_token,
-    listed_source,
-    not_found,
-    own_fields,
-    owner_fields,
-    paging,
-    signed_token,
-    success,
-    token_content,
-    unknown_key,
-    unknown_token,
-)
 from wonder_customers.dialects.paydock.simulator_keys import PRIVATE, PUBLIC, merchant_of, received_credentials, report
 from wonder_customers.simulator.authentication import AuthenticationReport
 from wonder_customers.simulator.gateway import JsonObject, ReceivedRequest, SimulatedGateway, json_response
@@ -42,7 +20,7 @@ from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRe
 _CUSTOMERS = "/v1/customers"
 
 _EQUAL = {"status": "status", "company_name": "company_name", "gateway_id": "payment_sources.gateway_id"}
-_SORTED = frozenset({*TEXTS, "updated_at", "email", "status"})
+_SORTED = frozenset({*bodies.TEXTS, "updated_at", "email", "status"})
 
 
 # The file ``facts.toml`` lists documented facts with their sources. Choices where the documentation is silent or
@@ -99,7 +77,7 @@ class PaydockSimulator(SimulatedGateway):
         return company, {
             "secret_key": secrets.token_hex(20),
             "public_key": secrets.token_hex(20),
-            "access_token": json_web_token({"company_id": company}),
+            "access_token": bodies.json_web_token({"company_id": company}),
         }
 
     def variables(self, credentials: Mapping[str, str], origin: str) -> dict[str, str]:
@@ -124,10 +102,10 @@ class PaydockSimulator(SimulatedGateway):
         if merchant is not None:
             return merchant
         if "secret_key" in received:
-            return unknown_key()
+            return bodies.unknown_key()
         if "public_key" in received and "public_key" in kinds:
-            return fail(403, "Access forbidden", "invalid_public_key", kind="authorization")
-        return fail(403, "Access forbidden", "token_required")
+            return bodies.fail(403, "Access forbidden", "invalid_public_key", kind="authorization")
+        return bodies.fail(403, "Access forbidden", "token_required")
 
     def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
         """Return a report on the check of a request's credentials."""
@@ -144,7 +122,7 @@ class PaydockSimulator(SimulatedGateway):
     # Customers
 
     def _create(self, request: ReceivedRequest, merchant: str) -> Response:
-        sent = json_object(request)
+        sent = bodies.json_object(request)
         now = self.clock()
         body: JsonObject = {
             "_id": f"{int(now):08x}{secrets.token_hex(8)}",
@@ -162,27 +140,27 @@ class PaydockSimulator(SimulatedGateway):
         with self.store.transaction():
             self._apply(merchant, body, sent)
             self._save(merchant, body, now, "created")
-        return success(201, "customer", body)
+        return bodies.success(201, "customer", body)
 
     def _update(self, request: ReceivedRequest, merchant: str) -> Response:
         held = self._held(request, merchant)
         if held.deleted:
-            fail(400, "Customer is archived", "unfulfilled_condition")
+            bodies.fail(400, "Customer is archived", "unfulfilled_condition")
         with self.store.transaction():
-            self._apply(merchant, held.body, json_object(request))
+            self._apply(merchant, held.body, bodies.json_object(request))
             self._save(merchant, held.body, held.created, "updated")
-        return success(200, "customer", held.body)
+        return bodies.success(200, "customer", held.body)
 
     def _archive(self, request: ReceivedRequest, merchant: str) -> Response:
         held = self._held(request, merchant)
         if not held.deleted:
             held.body["archived"] = True
             self._save(merchant, held.body, held.created, "deleted")
-        return success(200, "customer", held.body)
+        return bodies.success(200, "customer", held.body)
 
     def _apply(self, merchant: str, body: JsonObject, sent: JsonObject) -> None:
         source, owner = self._sent_source(merchant, sent)
-        for field, value in {**owner, **own_fields(sent)}.items():
+        for field, value in {**owner, **bodies.own_fields(sent)}.items():
             if value is None:
                 body.pop(field, None)
             else:
@@ -203,19 +181,19 @@ class PaydockSimulator(SimulatedGateway):
         if not details:
             return None, {}
         if not isinstance(details, dict):
-            invalid("payment_source", "payment_source must be an object")
+            bodies.invalid("payment_source", "payment_source must be an object")
         if "vault_token" in details:
             vault = self._vault(merchant, details["vault_token"], "payment_source.vault_token")
-            gateway = checked_gateway(details, "payment_source.")
-            kept = {key: value for key, value in vault.body.items() if key not in VAULT_ONLY}
-            details = {**kept, **address_fields(details), "gateway_id": gateway}
+            gateway = bodies.checked_gateway(details, "payment_source.")
+            kept = {key: value for key, value in vault.body.items() if key not in bodies.VAULT_ONLY}
+            details = {**kept, **bodies.address_fields(details), "gateway_id": gateway}
             return self._new_source(details), {}
-        return self._new_source(checked_source(details, "payment_source.")), {}
+        return self._new_source(bodies.checked_source(details, "payment_source.")), {}
 
     def _redeem(self, merchant: str, token: object) -> tuple[JsonObject, JsonObject]:
         record = self.store.record(self.name, merchant, "one-time", str(token))
         if record is None or record.created + self.token_lifetime <= self.clock():
-            unknown_token()
+            bodies.unknown_token()
         self.store.delete_record(self.name, merchant, "one-time", record.id)
         return self._new_source(record.body["source"]), record.body["owner"]
 
@@ -233,16 +211,16 @@ class PaydockSimulator(SimulatedGateway):
 
     def _held(self, request: ReceivedRequest, merchant: str) -> StoredCustomer:
         customer_id = request.segments["id"]
-        if not MONGODB_ID.fullmatch(customer_id) and self.malformed_id_status == 400:
-            invalid("id", "id must be a mongodb id")
-        return self.store.customer(self.name, merchant, customer_id) or not_found()
+        if not bodies.MONGODB_ID.fullmatch(customer_id) and self.malformed_id_status == 400:
+            bodies.invalid("id", "id must be a mongodb id")
+        return self.store.customer(self.name, merchant, customer_id) or bodies.not_found()
 
     def _get(self, request: ReceivedRequest, merchant: str) -> Response:
-        return success(200, "customer", self._held(request, merchant).body)
+        return bodies.success(200, "customer", self._held(request, merchant).body)
 
     def _list(self, request: ReceivedRequest, merchant: str) -> Response:
         query = request.query
-        limit, skip = paging(request)
+        limit, skip = bodies.paging(request)
         order = query.get("sortkey", "")
         found, count = self.store.select(
             self.name,
@@ -253,9 +231,9 @@ class PaydockSimulator(SimulatedGateway):
             limit=limit,
             offset=skip,
         )
-        token = signed_token(dict(query), self.merchants[merchant]["secret_key"])
+        token = bodies.signed_token(dict(query), self.merchants[merchant]["secret_key"])
         resource = {"count": count, "limit": limit, "skip": skip, "query_token": token}
-        return success(200, "customer", [customer.body for customer in found], resource)
+        return bodies.success(200, "customer", [customer.body for customer in found], resource)
 
     def _conditions(self, query: Mapping[str, str]) -> list[Condition]:
         conditions = [Condition(("deleted",), "eq", int(query.get("archived", "").lower() in {"true", "1"}))]
@@ -279,33 +257,33 @@ class PaydockSimulator(SimulatedGateway):
 
     def _find_sources(self, request: ReceivedRequest) -> Response:
         merchant = self._merchant(request, PUBLIC)
-        query = token_content(request.query.get("query_token", ""), self.merchants[merchant]["secret_key"])
+        query = bodies.token_content(request.query.get("query_token", ""), self.merchants[merchant]["secret_key"])
         if query is None:
-            invalid("query_token", "query_token is invalid")
-        limit, skip = paging(request)
+            bodies.invalid("query_token", "query_token is invalid")
+        limit, skip = bodies.paging(request)
         customers, _ = self.store.select(self.name, merchant, self._conditions(query), descending=True)
         listed = [
-            listed_source(source, customer.body)
+            bodies.listed_source(source, customer.body)
             for customer in customers
             for source in customer.body["payment_sources"]
         ]
         gateway = request.query.get("gateway_id")
         listed = [source for source in listed if gateway in {None, source.get("gateway_id")}]
         resource = {"count": len(listed), "limit": limit, "skip": skip}
-        return success(200, "payment_source", listed[skip : skip + limit], resource)
+        return bodies.success(200, "payment_source", listed[skip : skip + limit], resource)
 
     def _source(self, request: ReceivedRequest, customer: StoredCustomer) -> JsonObject:
         sources: list[JsonObject] = customer.body["payment_sources"]
         found = next((source for source in sources if source["_id"] == request.segments["source"]), None)
-        return found or not_found()
+        return found or bodies.not_found()
 
     def _modify_source(self, request: ReceivedRequest, merchant: str) -> Response:
         held = self._held(request, merchant)
         source = self._source(request, held)
-        vault = self._vault(merchant, json_object(request).get("vault_token"), "vault_token")
+        vault = self._vault(merchant, bodies.json_object(request).get("vault_token"), "vault_token")
         source |= {**vault.body, "updated_at": _time(self.clock())}
         self._save(merchant, held.body, held.created, "updated")
-        return success(200, "customer", held.body)
+        return bodies.success(200, "customer", held.body)
 
     def _archive_source(self, request: ReceivedRequest, merchant: str) -> Response:
         held = self._held(request, merchant)
@@ -316,23 +294,23 @@ class PaydockSimulator(SimulatedGateway):
             if body["payment_sources"]:
                 body["default_source"] = body["payment_sources"][0]["_id"]
         self._save(merchant, body, held.created, "updated")
-        return success(200, "customer", body)
+        return bodies.success(200, "customer", body)
 
     # Vault and one-time tokens
 
     def _vault(self, merchant: str, token: object, path: str) -> StoredRecord:
         record = self.store.record(self.name, merchant, "vault", token) if isinstance(token, str) else None
         if record is None:
-            invalid(path, f"{path} is not a known vault token")
+            bodies.invalid(path, f"{path} is not a known vault token")
         return record
 
     def _create_vault(self, request: ReceivedRequest, merchant: str) -> Response:
-        sent, now = json_object(request), _time(self.clock())
+        sent, now = bodies.json_object(request), _time(self.clock())
         if sent.get("token"):
             source, owner = self._redeem(merchant, sent["token"])
             details = {key: value for key, value in source.items() if key not in {"_id", "gateway_id", "ref_token"}}
         else:
-            details, owner = checked_source(sent, ""), owner_fields(sent)
+            details, owner = bodies.checked_source(sent, ""), bodies.owner_fields(sent)
         details.pop("gateway_id", None)
         body = {**details, **owner, "status": "active", "company_id": merchant, "vault_type": "session"}
         body |= {"vault_token": str(uuid.uuid4()), "created_at": now, "updated_at": now}
@@ -340,26 +318,26 @@ class PaydockSimulator(SimulatedGateway):
         self.store.save_record(
             self.name, merchant, "vault", StoredRecord(body["vault_token"], None, self.clock(), body)
         )
-        return success(201, "payment_source", body)
+        return bodies.success(201, "payment_source", body)
 
     def _list_vault(self, request: ReceivedRequest, merchant: str) -> Response:
-        limit, skip = paging(request)
-        bodies = [record.body for record in self.store.records(self.name, merchant, "vault")[::-1]]
-        resource = {"count": len(bodies), "limit": limit, "skip": skip}
-        return success(200, "payment_source", bodies[skip : skip + limit], resource)
+        limit, skip = bodies.paging(request)
+        listed = [record.body for record in self.store.records(self.name, merchant, "vault")[::-1]]
+        resource = {"count": len(listed), "limit": limit, "skip": skip}
+        return bodies.success(200, "payment_source", listed[skip : skip + limit], resource)
 
     def _get_vault(self, request: ReceivedRequest, merchant: str) -> Response:
         record = self.store.record(self.name, merchant, "vault", request.segments["token"])
-        return success(200, "payment_source", (record or not_found()).body)
+        return bodies.success(200, "payment_source", (record or bodies.not_found()).body)
 
     def _create_token(self, request: ReceivedRequest) -> Response:
         merchant = self._merchant(request, PUBLIC)
-        sent = json_object(request)
-        details = checked_token_source(sent)
-        body = {"source": details, "owner": owner_fields(sent)}
+        sent = bodies.json_object(request)
+        details = bodies.checked_token_source(sent)
+        body = {"source": details, "owner": bodies.owner_fields(sent)}
         token = str(uuid.uuid4())
         self.store.save_record(self.name, merchant, "one-time", StoredRecord(token, None, self.clock(), body))
-        return success(201, "token", token)
+        return bodies.success(201, "token", token)
 
 
 def _time(seconds: float) -> str:

@@ -1,22 +1,9 @@
 """The deviations from Wonder's documentation that the simulated Wonder can have."""
 
-from typing import Any, Final
+from typing import Final
 
-from wonder_customers.simulator.quirks import (
-    EXTRA_FIELDS,
-    LOWER_CASE_EMAIL,
-    REFORMATTED_PHONE,
-    Quirk,
-    SimulatedResponse,
-    change_fields,
-    collapsed_blanks,
-    keys_removed,
-    numbers,
-    refusals,
-    smaller_pages,
-)
-
-_UNKNOWN_CUSTOMER: Final[dict[str, Any]] = {"code": "E000009", "message": "This customer does not exist"}
+from wonder_customers.simulator import quirks
+from wonder_customers.simulator.quirks import Quirk, SimulatedResponse
 
 
 def _nulls(response: SimulatedResponse) -> None:
@@ -30,14 +17,16 @@ def _in_200(response: SimulatedResponse) -> None:
 
 
 QUIRKS: Final = (
-    LOWER_CASE_EMAIL,
-    collapsed_blanks("name"),
-    REFORMATTED_PHONE,
-    Quirk("text-as-numbers", "dial codes are numbers", change_fields(numbers, "dial_code")),
+    quirks.LOWER_CASE_EMAIL,
+    quirks.collapsed_blanks("name"),
+    quirks.REFORMATTED_PHONE,
+    Quirk("text-as-numbers", "dial codes are numbers", quirks.change_fields(quirks.numbers, "dial_code")),
     Quirk("null-for-empty", "empty strings are null", _nulls),
-    EXTRA_FIELDS,
-    Quirk("missing-envelope", "successful responses have neither code nor message", keys_removed("code", "message")),
-    Quirk("not-found-wording", "an unknown customer causes HTTP 400", refusals(404, 400, _UNKNOWN_CUSTOMER)),
+    quirks.EXTRA_FIELDS,
+    Quirk(
+        "missing-envelope", "successful responses have neither code nor message", quirks.keys_removed("code", "message")
+    ),
+    quirks.not_found_as({"code": "E000009", "message": "This customer does not exist"}),
     Quirk("refusal-in-200", "refusals with HTTP 400 or 404 have HTTP 200 instead", _in_200),
-    Quirk("smaller-pages", "lists have at most 2 items", query=smaller_pages),
+    quirks.SMALLER_PAGES,
 )

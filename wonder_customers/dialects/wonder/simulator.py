@@ -10,15 +10,9 @@ import orjson
 from starlette.responses import Response
 from starlette.routing import Route
 
+from wonder_customers.dialects.wonder import simulator_signature as signature
 from wonder_customers.dialects.wonder.quirks import QUIRKS
-from wonder_customers.dialects.wonder.simulator_signature import (
-    check_signature,
-    credential,
-    first_key,
-    new_key,
-    refusal,
-    report,
-)
+from wonder_customers.dialects.wonder.simulator_signature import refusal
 from wonder_customers.simulator import cards
 from wonder_customers.simulator.authentication import AuthenticationReport
 from wonder_customers.simulator.gateway import (
@@ -92,8 +86,8 @@ class WonderSimulator(SimulatedGateway):
 
     def new_credentials(self, *, first: bool) -> tuple[str, dict[str, str]]:
         """Return a new AppID and private key."""
-        app_id = str(uuid.uuid4())
-        return app_id, {"app_id": app_id, "private_key": first_key() if first else new_key()}
+        app_id, key = str(uuid.uuid4()), signature.first_key() if first else signature.new_key()
+        return app_id, {"app_id": app_id, "private_key": key}
 
     def variables(self, credentials: Mapping[str, str], origin: str) -> dict[str, str]:
         """Return the environment variables of one merchant."""
@@ -105,13 +99,13 @@ class WonderSimulator(SimulatedGateway):
 
     def authenticate(self, request: ReceivedRequest) -> str:
         """Return the AppID of the key that signed the request."""
-        app_id, request_time = credential(request, self.merchants, self.clock())
-        check_signature(request, request_time, self.merchants[app_id]["private_key"])
+        app_id, request_time = signature.credential(request, self.merchants, self.clock())
+        signature.check_signature(request, request_time, self.merchants[app_id]["private_key"])
         return app_id
 
     def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
         """Return a report on the check of a request's signature."""
-        return report(request, self.merchants, now)
+        return signature.report(request, self.merchants, now)
 
     def wrong_path(self, status: int) -> Response:
         """Return the response to an unknown path or method."""
