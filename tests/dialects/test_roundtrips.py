@@ -28,8 +28,7 @@ from wonder_customers import (
     Wonder,
     dialects,
 )
-from wonder_customers.dialects.wonder import simulator as wonder_simulate
-from wonder_customers.dialects.wonder.simulator_signature import first_key
+from wonder_customers.dialects.wonder import simulator_signature
 from wonder_customers.simulator import SimulatorServer
 
 REFERENCES = ["a/b?c#d é", "100%", "%2F", "a+b", "日本", "👩🏽‍💻", "..%2f..", "a b", "'\"\\<>&=;,", "é"]
@@ -39,7 +38,7 @@ SessionFactory = Callable[[str], CustomerSession[Any]]
 @pytest.fixture
 def open_session(simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> SessionFactory:
     """Return a function that makes a session for a new merchant. All merchants share one RSA key, to save time."""
-    monkeypatch.setattr(wonder_simulate, "new_key", first_key)
+    monkeypatch.setattr(simulator_signature, "new_key", simulator_signature.first_key)
 
     def session(gateway: str) -> CustomerSession[Any]:
         variables = simulator.gateways[gateway].add_merchant(simulator.origin)

@@ -112,7 +112,7 @@ def shared_server() -> Iterator[SimulatorServer]:
 @pytest.fixture
 def call(shared_server: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Caller]:
     """Return a client with its own merchant at every gateway. One RSA key is shared to save time."""
-    monkeypatch.setattr(wonder_simulate, "new_key", simulator_signature.first_key)
+    monkeypatch.setattr(simulator_signature, "new_key", simulator_signature.first_key)
     environment: dict[str, str] = {}
     for gateway in shared_server.gateways.values():
         environment |= gateway.add_merchant(shared_server.origin)
