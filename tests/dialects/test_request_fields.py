@@ -51,7 +51,7 @@ def _part(codec: ModuleType, part: int) -> Callable[[Any], Any]:
 
 def _card_violations(source: CardSource) -> list[Violation]:
     try:
-        wonder.checked_card(source)
+        wonder.card_body(source)
     except InvalidRecordError as error:
         return list(error.violations)
     return []

@@ -14,7 +14,7 @@ from wonder_customers.dialects import drift
 from wonder_customers.dialects.responses import invalid_response
 from wonder_customers.dialects.tolerant_reader import Json, MissingFieldError, RecordReader, default_of
 from wonder_customers.errors import InvalidResponseError
-from wonder_customers.records import Customer
+from wonder_customers.records import Customer, Phone
 from wonder_customers.secret import Secret
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "register_writer",
     "require_read",
     "unknown_keys",
+    "write_phone",
 ]
 
 T = TypeVar("T")
@@ -63,6 +64,11 @@ def register_reader(
 def register_writer(converter: Converter, kind: type[T], write: Callable[[T], Any]) -> None:
     """Use `write` for fields of type `kind`. None is written as null."""
     converter.register_unstructure_hook(kind, write)
+
+
+def write_phone(phone: Phone) -> str:
+    """Return an international number in E.164 format, and any other number as it was given."""
+    return phone.e164() or f"{phone.dial_code or ''}{phone.number}"
 
 
 def _writer_of(converter: Converter, declared: Any) -> Callable[[Any], Any] | None:

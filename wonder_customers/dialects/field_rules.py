@@ -175,6 +175,8 @@ def json_copy(value: Any) -> Any:
 
 
 JSON_OBJECT: Final = Limit("a JSON object", json_object_problem)
+MONTH: Final = pattern("0[1-9]|1[0-2]", "a month, 01 to 12")
+YEAR: Final = pattern("20[0-9]{2}", "a year of four digits")
 UUID: Final = pattern(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}", "a UUID")
 HEX24: Final = pattern(r"[0-9a-fA-F]{24}", "24 hexadecimal digits")
 
@@ -197,6 +199,8 @@ def secret_value(limit: Limit) -> Limit:
         lambda value: limit.check(value.reveal()) if isinstance(value, Secret) else "must be a Secret",
     )
 
+
+SECURITY_CODE: Final = secret_value(pattern("[0-9]{3,4}", "3 or 4 digits"))
 
 _NAMES: Final = ("name", "first_name", "last_name")
 _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
@@ -243,7 +247,6 @@ def violations(
     rules: tuple[FieldRule, ...],
     *,
     unsupported: str,
-    partial: bool = False,
     body: dict[str, Any] | None = None,
 ) -> list[Violation]:
     """Return all violations of `rules` by `record`, in the order of the rules.
@@ -252,7 +255,6 @@ def violations(
         record: A draft, a patch or a payment source.
         rules: The gateway's table.
         unsupported: The message for a field without a rule.
-        partial: Whether `record` is a patch, in which only the fields of a payment source are required.
         body: The dictionary to which the values are added under the gateway's names, except the payment source. An
             invalid value is added unchanged.
     """
@@ -261,7 +263,7 @@ def violations(
     for rule in _required(rules):
         parent, _, name = rule.field.rpartition(".")
         holder = getattr(record, parent, None) if parent else record
-        if (not partial or (parent and _given(holder))) and getattr(holder, name, None) is None:
+        if holder is not UNSET and getattr(holder, name, None) is None:
             found.append(Violation(rule.field, rule.wire, "is required"))
     if len(found) > 1:
         positions = {rule.field: position for position, rule in enumerate(rules)}

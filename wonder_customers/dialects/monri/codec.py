@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import evolve
 
+from wonder_customers.dialects import field_rules as rules
 from wonder_customers.dialects.codec import (
     Json,
     make_converter,
@@ -15,34 +16,14 @@ from wonder_customers.dialects.codec import (
     register_reader,
     register_writer,
     unknown_keys,
+    write_phone,
 )
 from wonder_customers.dialects.comparison import Comparison, compare_values
-from wonder_customers.dialects.field_rules import (
-    COUNTRY,
-    DIAL_CODE,
-    JSON_OBJECT,
-    SECOND_CODE,
-    FieldRule,
-    Limit,
-    cleared_body,
-    field_names,
-    json_copy,
-    merge_names,
-    not_clearable,
-    phone_text,
-    reference,
-    text,
-    violations,
-    wire_names,
-)
+from wonder_customers.dialects.field_rules import FieldRule, Limit
 from wonder_customers.errors import Violation
 from wonder_customers.records import Address, CardSummary, Customer, CustomerDraft, CustomerPatch, PaymentToken, Phone
 
-_PHONE_TEXT = phone_text(1, 30)
-
-
-def _phone_text(phone: Phone) -> str:
-    return phone.e164() or f"{phone.dial_code or ''}{phone.number}"
+_PHONE_TEXT = rules.phone_text(1, 30)
 
 
 def _phone_problem(value: Any) -> str | None:
@@ -51,34 +32,34 @@ def _phone_problem(value: Any) -> str | None:
     parts: tuple[object, object] = (value.dial_code or "", value.number)
     if not isinstance(parts[0], str) or not isinstance(parts[1], str):
         return "must be a Phone whose dial code and number are strings"
-    if parts[0] and DIAL_CODE.check(parts[0]):
-        return f"must have a dial code of {DIAL_CODE.description}"
+    if parts[0] and rules.DIAL_CODE.check(parts[0]):
+        return f"must have a dial code of {rules.DIAL_CODE.description}"
     if value.e164() is not None:
         return None
     if value.contradicts_code():
-        return SECOND_CODE
-    return _PHONE_TEXT.check(parts[1]) or _PHONE_TEXT.check(_phone_text(value))
+        return rules.SECOND_CODE
+    return _PHONE_TEXT.check(parts[1]) or _PHONE_TEXT.check(write_phone(value))
 
 
 FIELD_RULES = (
-    FieldRule("reference", "merchant_customer_id", reference(100)),
-    FieldRule("description", "description", text(1, 200)),
-    FieldRule("email", "email", text(1, 200)),
-    FieldRule("name", "name", text(1, 50)),
-    FieldRule("phone", "phone", Limit(_PHONE_TEXT.description, _phone_problem), write=_phone_text),
-    FieldRule("metadata", "metadata", JSON_OBJECT, write=json_copy),
-    FieldRule("address.postcode", "zip_code", text(1, 9)),
-    FieldRule("address.city", "city", text(3, 30)),
-    FieldRule("address.line1", "address", text(3, 100)),
-    FieldRule("address.country", "country", COUNTRY),
+    FieldRule("reference", "merchant_customer_id", rules.reference(100)),
+    FieldRule("description", "description", rules.text(1, 200)),
+    FieldRule("email", "email", rules.text(1, 200)),
+    FieldRule("name", "name", rules.text(1, 50)),
+    FieldRule("phone", "phone", Limit(_PHONE_TEXT.description, _phone_problem), write=write_phone),
+    FieldRule("metadata", "metadata", rules.JSON_OBJECT, write=rules.json_copy),
+    FieldRule("address.postcode", "zip_code", rules.text(1, 9)),
+    FieldRule("address.city", "city", rules.text(3, 30)),
+    FieldRule("address.line1", "address", rules.text(3, 100)),
+    FieldRule("address.country", "country", rules.COUNTRY),
 )
 UNSUPPORTED_FIELD = "Monri's customers do not have this field"
 
 _NAMES = ("name", "first_name", "last_name")
 _CLEARABLE = frozenset(rule.field for rule in FIELD_RULES) - {"reference"} | {*_NAMES, "address"}
-_ADDRESS = wire_names(FIELD_RULES, "address.")
+_ADDRESS = rules.wire_names(FIELD_RULES, "address.")
 _NO_ADDRESS = dict.fromkeys(_ADDRESS.values())
-_REQUEST = wire_names(FIELD_RULES) | {"address": "address"}
+_REQUEST = rules.wire_names(FIELD_RULES) | {"address": "address"}
 _CUSTOMER = (
     {name: name for name in ("status", "deleted", "created_at", "updated_at", "deleted_at", "extra")}
     | _REQUEST
@@ -114,7 +95,7 @@ def _with_card(token: PaymentToken, _: Json) -> PaymentToken:
 
 _converter = make_converter()
 register_reader(_converter, Phone, Phone.parse, empty_as_none=True)
-register_writer(_converter, Phone, _phone_text)
+register_writer(_converter, Phone, write_phone)
 _read_address = make_reader(_converter, Address, _ADDRESS)
 _read_card = make_reader(_converter, CardSummary, _CARD)
 _read_token = make_reader(
@@ -133,10 +114,9 @@ write_token: Callable[[PaymentToken], Json] = make_writer(
 def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Violation]]:
     """Return the request body of a draft or a patch, and all violations of documented limits."""
     body: Json = {}
-    partial = isinstance(record, CustomerPatch)
-    found = violations(merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD, partial=partial, body=body)
+    found = rules.violations(rules.merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD, body=body)
     if isinstance(record, CustomerDraft) and record.clear:
-        found += not_clearable(record, clearable(record, record.clear))
+        found += rules.not_clearable(record, clearable(record, record.clear))
         body = body if found else _with_cleared(record, body)
     return body, found
 
@@ -149,7 +129,7 @@ def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
 
 
 def _with_cleared(draft: CustomerDraft, body: Json) -> Json:
-    body = cleared_body(draft, FIELD_RULES, dict.fromkeys(_NAMES, "name"), _ADDRESS.values()) | body
+    body = rules.cleared_body(draft, FIELD_RULES, dict.fromkeys(_NAMES, "name"), _ADDRESS.values()) | body
     keys = [name.removeprefix("metadata.") for name in sorted(draft.clear) if name.startswith("metadata.")]
     if keys and body.get("metadata", {}) is not None:
         body["metadata"] = dict.fromkeys(keys) | body.get("metadata", {})
@@ -183,7 +163,7 @@ def compare_body(body: Json, customer: Customer) -> Comparison:
     if isinstance(body.get("metadata"), dict):
         body = body | {"metadata": _without_nulls(body["metadata"])}
         held["metadata"] = _without_nulls(customer.metadata or {})
-    return compare_values(field_names(FIELD_RULES), body, held)
+    return compare_values(rules.field_names(FIELD_RULES), body, held)
 
 
 def _without_nulls(metadata: Mapping[str, Any]) -> Json:

@@ -7,9 +7,10 @@ the page "Payment source" for the fields of responses.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, fields
 
 from wonder_customers.dialects import drift
+from wonder_customers.dialects import field_rules as rules
 from wonder_customers.dialects.codec import (
     Json,
     make_converter,
@@ -20,27 +21,10 @@ from wonder_customers.dialects.codec import (
     register_writer,
     require_read,
     unknown_keys,
+    write_phone,
 )
 from wonder_customers.dialects.comparison import Comparison, compare_values
-from wonder_customers.dialects.field_rules import (
-    CARD_NUMBER,
-    E164,
-    HEX24,
-    UUID,
-    FieldRule,
-    Limit,
-    cleared_body,
-    field_names,
-    json_object_problem,
-    name_as_first_name,
-    not_clearable,
-    pattern,
-    reference,
-    secret_value,
-    text,
-    violations,
-    wire_names,
-)
+from wonder_customers.dialects.field_rules import FieldRule, Limit
 from wonder_customers.dialects.responses import same_id
 from wonder_customers.errors import Violation
 from wonder_customers.records import (
@@ -60,68 +44,59 @@ from wonder_customers.records import (
 
 
 def _metadata_problem(value: Any) -> str | None:
-    texts = json_object_problem(value) is None and all(isinstance(item, str) for item in value.values())
+    texts = rules.json_object_problem(value) is None and all(isinstance(item, str) for item in value.values())
     return None if texts else "must be a dictionary of strings without NUL characters"
 
 
 _CUSTOMER_RULES = (
-    FieldRule("reference", "reference", reference(255)),
-    FieldRule("description", "description", text()),
-    FieldRule("company_name", "company_name", text()),
-    FieldRule("first_name", "first_name", text()),
-    FieldRule("last_name", "last_name", text()),
-    FieldRule("email", "email", text()),
-    FieldRule("phone", "phone", E164, write=Phone.e164),
-    FieldRule("default_payment_token", "default_source", HEX24),
+    FieldRule("reference", "reference", rules.reference(255)),
+    FieldRule("description", "description", rules.text()),
+    FieldRule("company_name", "company_name", rules.text()),
+    FieldRule("first_name", "first_name", rules.text()),
+    FieldRule("last_name", "last_name", rules.text()),
+    FieldRule("email", "email", rules.text()),
+    FieldRule("phone", "phone", rules.E164, write=Phone.e164),
+    FieldRule("default_payment_token", "default_source", rules.HEX24),
     FieldRule("metadata", "meta", Limit("a dictionary of strings", _metadata_problem), write=dict),
 )
-_ADDRESS = {
-    "line1": "address_line1",
-    "line2": "address_line2",
-    "line3": "address_line3",
-    "city": "address_city",
-    "state": "address_state",
-    "postcode": "address_postcode",
-    "country": "address_country",
-    "company": "address_company",
-}
+_ADDRESS = {it.name: f"address_{it.name}" for it in fields(Address)}
 
 
 def _source_rule(name: str, wire: str, limit: Limit, *, required: bool = False) -> FieldRule:
     return FieldRule(f"payment_source.{name}", f"payment_source.{wire}", limit, required)
 
 
-_ADDRESS_RULES = tuple(_source_rule(f"address.{name}", wire, text()) for name, wire in _ADDRESS.items())
+_ADDRESS_RULES = tuple(_source_rule(f"address.{name}", wire, rules.text()) for name, wire in _ADDRESS.items())
 _FLOWS: dict[type, tuple[FieldRule, ...]] = {
-    OneTimeToken: (FieldRule("payment_source.token", "token", secret_value(UUID), required=True),),
+    OneTimeToken: (FieldRule("payment_source.token", "token", rules.secret_value(rules.UUID), required=True),),
     CardSource: (
-        _source_rule("gateway_id", "gateway_id", HEX24, required=True),
-        _source_rule("holder_name", "card_name", text(1), required=True),
-        _source_rule("number", "card_number", CARD_NUMBER, required=True),
-        _source_rule("expire_month", "expire_month", pattern("0[1-9]|1[0-2]", "a month, 01 to 12"), required=True),
-        _source_rule("expire_year", "expire_year", pattern("20[0-9]{2}", "a year of four digits"), required=True),
-        _source_rule("cvv", "card_ccv", secret_value(pattern("[0-9]{3,4}", "3 or 4 digits"))),
+        _source_rule("gateway_id", "gateway_id", rules.HEX24, required=True),
+        _source_rule("holder_name", "card_name", rules.text(1), required=True),
+        _source_rule("number", "card_number", rules.CARD_NUMBER, required=True),
+        _source_rule("expire_month", "expire_month", rules.MONTH, required=True),
+        _source_rule("expire_year", "expire_year", rules.YEAR, required=True),
+        _source_rule("cvv", "card_ccv", rules.SECURITY_CODE),
         *_ADDRESS_RULES,
     ),
     # Flows three and four of the document: a vault token with and without a gateway.
     VaultToken: (
-        _source_rule("token", "vault_token", secret_value(UUID), required=True),
-        _source_rule("gateway_id", "gateway_id", HEX24),
+        _source_rule("token", "vault_token", rules.secret_value(rules.UUID), required=True),
+        _source_rule("gateway_id", "gateway_id", rules.HEX24),
         *_ADDRESS_RULES,
     ),
     BankAccountSource: (
-        _source_rule("holder_name", "account_name", text(1), required=True),
+        _source_rule("holder_name", "account_name", rules.text(1), required=True),
         _source_rule(
             "number",
             "account_number",
-            secret_value(pattern("[0-9A-Za-z -]{1,34}", "1 to 34 letters, digits, spaces and hyphens")),
+            rules.secret_value(rules.pattern("[0-9A-Za-z -]{1,34}", "1 to 34 letters, digits, spaces and hyphens")),
             required=True,
         ),
-        _source_rule("bsb", "account_bsb", pattern("[0-9]{3}-?[0-9]{3}", "six digits, with or without a hyphen")),
-        _source_rule("routing", "account_routing", text()),
-        _source_rule("holder_type", "account_holder_type", text()),
-        _source_rule("bank_name", "account_bank_name", text()),
-        _source_rule("gateway_id", "gateway_id", HEX24),
+        _source_rule("bsb", "account_bsb", rules.pattern("[0-9]{3}-?[0-9]{3}", "six digits, with or without a hyphen")),
+        _source_rule("routing", "account_routing", rules.text()),
+        _source_rule("holder_type", "account_holder_type", rules.text()),
+        _source_rule("bank_name", "account_bank_name", rules.text()),
+        _source_rule("gateway_id", "gateway_id", rules.HEX24),
         *_ADDRESS_RULES,
     ),
 }
@@ -132,7 +107,8 @@ UNSUPPORTED_FIELD = "Paydock's customers do not have this field"
 
 
 _CUSTOMER = {name: name for name in ("created_at", "updated_at", "deleted_at", "status", "extra")}
-_CUSTOMER |= wire_names(_CUSTOMER_RULES) | {"id": "_id", "deleted": "archived", "payment_tokens": "payment_sources"}
+_CUSTOMER |= rules.wire_names(_CUSTOMER_RULES)
+_CUSTOMER |= {"id": "_id", "deleted": "archived", "payment_tokens": "payment_sources"}
 _SAME_NAMES = ("created_at", "updated_at", "gateway_id", "vault_token", "card", "address", "extra")
 _TOKEN = {name: name for name in _SAME_NAMES}
 _TOKEN |= {"token": "_id", "token_type": "type", "state": "status", "customer_id": "customer_id"}
@@ -179,7 +155,7 @@ def _token_shape(body: Json) -> tuple[Json, Json]:
 
 _converter = make_converter(milliseconds=True)
 register_reader(_converter, Phone, Phone.parse, empty_as_none=True)
-register_writer(_converter, Phone, lambda phone: phone.e164() or f"{phone.dial_code or ''}{phone.number}")
+register_writer(_converter, Phone, write_phone)
 _read_address = make_reader(_converter, Address, _ADDRESS)
 _read_card = make_reader(_converter, CardSummary, _CARD)
 _read_token = make_reader(
@@ -193,7 +169,7 @@ _write_source = {
     kind: make_writer(
         _converter,
         kind,
-        wire_names(_FLOWS[kind], "payment_source.") | {"address": "address"},
+        rules.wire_names(_FLOWS[kind], "payment_source.") | {"address": "address"},
         sparse=True,
         inline=("address",),
     )
@@ -208,9 +184,8 @@ def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Viol
     """Return the request body of a draft or patch without its payment source, and all violations of limits."""
     body: Json = {}
     # The document requires ``payment_source``, but the gateway's clients create customers without a source.
-    named, rules = name_as_first_name(record), _RULES.get(type(record.payment_source), _CUSTOMER_RULES)
-    partial = isinstance(record, CustomerPatch)
-    found = violations(named, rules, unsupported=UNSUPPORTED_FIELD, partial=partial, body=body)
+    table = _RULES.get(type(record.payment_source), _CUSTOMER_RULES)
+    found = rules.violations(rules.name_as_first_name(record), table, unsupported=UNSUPPORTED_FIELD, body=body)
     found = [
         evolve(it, limit=f"{it.limit} (an address belongs to the payment source)")
         if it.field.startswith("address.")
@@ -218,8 +193,8 @@ def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Viol
         for it in found
     ]
     if isinstance(record, CustomerDraft) and record.clear:
-        found += not_clearable(record, clearable(record, record.clear))
-        body = cleared_body(record, _CUSTOMER_RULES, {"name": "first_name"}) | body
+        found += rules.not_clearable(record, clearable(record, record.clear))
+        body = rules.cleared_body(record, _CUSTOMER_RULES, {"name": "first_name"}) | body
     return body, found
 
 
@@ -258,16 +233,12 @@ def with_source(record: CustomerDraft | CustomerPatch, body: Json) -> Json:
     source = record.payment_source
     if isinstance(source, OneTimeToken):
         return body | {"token": source.token.reveal()}
-    if isinstance(source, (CardSource, VaultToken, BankAccountSource)):
-        return body | {"payment_source": _source_body(source)}
-    return body
-
-
-def _source_body(source: CardSource | VaultToken | BankAccountSource) -> Json:
+    if not isinstance(source, PaymentSource):
+        return body
     kind = "card"
     if isinstance(source, BankAccountSource):
         kind = "bank_account" if source.bsb is None else "bsb"
-    return {"type": kind, **_write_source[type(source)](source)}
+    return body | {"payment_source": {"type": kind, **_write_source[type(source)](source)}}
 
 
 def write_customer(customer: Customer) -> Json:
@@ -295,7 +266,7 @@ def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
 
 
 def _compare_body(body: Json, customer: Customer) -> Comparison:
-    names = field_names(_CUSTOMER_RULES)
+    names = rules.field_names(_CUSTOMER_RULES)
     held = dict.fromkeys(wire for _, wire in names) | write_customer(customer)
     return compare_values(names, body, held)
 
@@ -304,7 +275,7 @@ def created_differences(body: Json, source: PaymentSource | None, customer: Cust
     """Return the fields in which `customer` differs from a customer created with `body` and `source`."""
     # A customer that was created without a last name has none.
     different = _compare_body(body if "first_name" not in body else {"last_name": None} | body, customer).different
-    if not adds_source(source):
+    if source is None:
         return different
     held = [it.card.last4 if it.card else None for it in customer.payment_tokens]
     last4 = source.number.reveal()[-4:] if isinstance(source, CardSource) else None
@@ -312,12 +283,7 @@ def created_differences(body: Json, source: PaymentSource | None, customer: Cust
     return different if found else (*different, "payment_source")
 
 
-def adds_source(source: PaymentSource | object) -> bool:
-    """Return whether a write with `source` adds a payment source each time it is sent."""
-    return isinstance(source, PaymentSource)
-
-
-def write_fields(body: Json, fields: Mapping[str, Sequence[str]]) -> Json:
+def write_fields(body: Json, messages: Mapping[str, Sequence[str]]) -> Json:
     """Return the body of a refusal with messages by field, in the form of recorded refusals."""
-    details = [{"param_name": name, "description": text} for name, texts in fields.items() for text in texts]
+    details = [{"param_name": name, "description": text} for name, texts in messages.items() for text in texts]
     return {**body, "error_summary": {**body["error_summary"], "details": details}}

@@ -149,7 +149,7 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
 
     def _change(self, id: str, record: CustomerDraft | CustomerPatch, held: Customer | None = None) -> Steps[Customer]:
         """Update a customer, whose state before the update is `held`, if known."""
-        adds = codec.adds_source(record.payment_source) and not record.default_payment_token
+        adds = isinstance(record.payment_source, PaymentSource) and not record.default_payment_token
         reference = record.reference if isinstance(record, CustomerDraft) else None
         default = None
         if self._keep_default_source and adds:
@@ -239,7 +239,8 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
         Raises:
             InvalidRecordError: `source` is not a payment source, or violates a documented limit.
         """
-        if not codec.adds_source(source):
+        given: object = source
+        if not isinstance(given, PaymentSource):
             kinds = "a CardSource, BankAccountSource, OneTimeToken or VaultToken"
             problem = f"must be {kinds}, not {type(source).__name__}"
             raise InvalidRecordError(self.gateway, [Violation("payment_source", "payment_source", problem)])
@@ -304,7 +305,7 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
     ) -> Call[Customer]:
         request = self._request_by_id("POST", id, orjson.dumps(codec.customer_body(record, held)))
         decode = require_match("id", id, _written)
-        if codec.adds_source(record.payment_source):
+        if isinstance(record.payment_source, PaymentSource):  # each request adds it
             return Call(request, Replay.NONE, decode, reference=reference, id=id)
         return Call(
             request, Replay.IDEMPOTENT, decode, lookup=lambda: send(self._by_id(id)), reference=reference, id=id

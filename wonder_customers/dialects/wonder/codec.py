@@ -11,6 +11,7 @@ from attrs import asdict, evolve
 
 from wonder_customers._support.loopback import is_encrypted_or_loopback
 from wonder_customers.dialects import drift
+from wonder_customers.dialects import field_rules as rules
 from wonder_customers.dialects.codec import (
     Json,
     make_converter,
@@ -21,25 +22,7 @@ from wonder_customers.dialects.codec import (
     unknown_keys,
 )
 from wonder_customers.dialects.comparison import Comparison, compare_values
-from wonder_customers.dialects.field_rules import (
-    CARD_NUMBER,
-    SECOND_CODE,
-    UUID,
-    FieldRule,
-    dial_code,
-    field_names,
-    merge_names,
-    not_clearable,
-    one_of,
-    pattern,
-    phone_text,
-    raise_violations,
-    reference,
-    secret_value,
-    text,
-    violations,
-    wire_names,
-)
+from wonder_customers.dialects.field_rules import FieldRule
 from wonder_customers.errors import InvalidRecordError, Violation
 from wonder_customers.records import (
     UNSET,
@@ -56,39 +39,40 @@ from wonder_customers.records import (
 )
 
 FIELD_RULES = (
-    FieldRule("name", "name", text(1, 255), required=True),
-    FieldRule("email", "email", text(0, 255)),
-    FieldRule("phone.dial_code", "dial_code", dial_code(6)),
-    FieldRule("phone.number", "phone", phone_text(1, 255), required=True),
-    FieldRule("company_name", "company_name", text(0, 255)),
-    FieldRule("default_payment_method", "default_payment_method", one_of("Credit Card", "Alipay", "Wechat Pay")),
-    FieldRule("default_payment_token", "default_payment_token", UUID),
-    FieldRule("reference", "reference_number", reference(255), required=True),
+    FieldRule("name", "name", rules.text(1, 255), required=True),
+    FieldRule("email", "email", rules.text(0, 255)),
+    FieldRule("phone.dial_code", "dial_code", rules.dial_code(6)),
+    FieldRule("phone.number", "phone", rules.phone_text(1, 255), required=True),
+    FieldRule("company_name", "company_name", rules.text(0, 255)),
+    FieldRule("default_payment_method", "default_payment_method", rules.one_of("Credit Card", "Alipay", "Wechat Pay")),
+    FieldRule("default_payment_token", "default_payment_token", rules.UUID),
+    FieldRule("reference", "reference_number", rules.reference(255), required=True),
 )
 UNSUPPORTED_FIELD = "Wonder's customers do not have this field"
 _CLEARABLE = frozenset(rule.field for rule in FIELD_RULES if not rule.required and "." not in rule.field)
-_NOT_IN_RESPONSES = frozenset({"company_name"})
 CARD_RULES = (
-    FieldRule("number", "card.number", CARD_NUMBER, required=True),
-    FieldRule("expire_month", "card.exp_month", pattern("0[1-9]|1[0-2]", "a month, 01 to 12"), required=True),
-    FieldRule("expire_year", "card.exp_year", pattern("20[0-9]{2}", "a year of four digits"), required=True),
-    FieldRule("cvv", "card.cvv", secret_value(pattern("[0-9]{3,4}", "3 or 4 digits"))),
-    FieldRule("holder_name", "card.holder_name", text(1, 255), required=True),
-    FieldRule("nickname", "card.nickname", text(0, 255)),
-    FieldRule("transaction_type", "card.transaction_type", one_of(*get_args(WonderTransactionType)), required=True),
-    FieldRule("success_return_url", "card.3ds.success_return_url", text(1, 2000), required=True),
-    FieldRule("fail_return_url", "card.3ds.fail_return_url", text(1, 2000), required=True),
-    FieldRule("address.line1", "card.billing_address.address", text(0, 255)),
-    FieldRule("address.city", "card.billing_address.city", text(0, 255)),
-    FieldRule("address.state", "card.billing_address.state", text(0, 255)),
-    FieldRule("address.postcode", "card.billing_address.zip_code", text(0, 255)),
+    FieldRule("number", "card.number", rules.CARD_NUMBER, required=True),
+    FieldRule("expire_month", "card.exp_month", rules.MONTH, required=True),
+    FieldRule("expire_year", "card.exp_year", rules.YEAR, required=True),
+    FieldRule("cvv", "card.cvv", rules.SECURITY_CODE),
+    FieldRule("holder_name", "card.holder_name", rules.text(1, 255), required=True),
+    FieldRule("nickname", "card.nickname", rules.text(0, 255)),
     FieldRule(
-        "address.country", "card.billing_address.country_code", pattern("[A-Z]{3}", "an ISO 3166-1 alpha-3 code")
+        "transaction_type", "card.transaction_type", rules.one_of(*get_args(WonderTransactionType)), required=True
+    ),
+    FieldRule("success_return_url", "card.3ds.success_return_url", rules.text(1, 2000), required=True),
+    FieldRule("fail_return_url", "card.3ds.fail_return_url", rules.text(1, 2000), required=True),
+    FieldRule("address.line1", "card.billing_address.address", rules.text(0, 255)),
+    FieldRule("address.city", "card.billing_address.city", rules.text(0, 255)),
+    FieldRule("address.state", "card.billing_address.state", rules.text(0, 255)),
+    FieldRule("address.postcode", "card.billing_address.zip_code", rules.text(0, 255)),
+    FieldRule(
+        "address.country", "card.billing_address.country_code", rules.pattern("[A-Z]{3}", "an ISO 3166-1 alpha-3 code")
     ),
 )
 
-_REQUEST = wire_names(FIELD_RULES) | {"phone": "phone"}
-_PHONE = wire_names(FIELD_RULES, "phone.")
+_REQUEST = rules.wire_names(FIELD_RULES) | {"phone": "phone"}
+_PHONE = rules.wire_names(FIELD_RULES, "phone.")
 _PHONE_FIELDS = frozenset({"phone.dial_code", "phone.number"})
 _CUSTOMER = _REQUEST | {"id": "uuid", "extra": "extra"}
 _CARD = {name: name for name in ("number", "exp_month", "exp_year", "holder_name", "brand", "billing_currency")}
@@ -97,8 +81,8 @@ _TOKEN = {
     for name in ("token", "token_type", "state", "default", "error_code", "verify_url", "verify_uuid", "extra")
 }
 _TOKEN |= {"error_message": "error_msg", "card": "credit_card"}
-_BILLING = wire_names(CARD_RULES, "address.")
-_SOURCE = wire_names(it for it in CARD_RULES if ".3ds." not in it.wire) | {"address": "billing_address"}
+_BILLING = rules.wire_names(CARD_RULES, "address.")
+_SOURCE = rules.wire_names(it for it in CARD_RULES if ".3ds." not in it.wire) | {"address": "billing_address"}
 
 _CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"} | {"dial_code"}
 _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra"}
@@ -167,18 +151,18 @@ write_customer: Callable[[Customer], Json] = make_writer(
 def checked_body(draft: CustomerDraft) -> tuple[Json, list[Violation]]:
     """Return the ``customer`` object of a request, and all violations of documented limits by the draft."""
     body: Json = {}
-    named = merge_names(draft)
+    named = rules.merge_names(draft)
     phone = named.phone.separated() if isinstance(named.phone, Phone) else None
     if phone is not named.phone and phone is not None:
         named = evolve(named, phone=phone)
-    found = violations(named, FIELD_RULES, unsupported=UNSUPPORTED_FIELD, body=body)
+    found = rules.violations(named, FIELD_RULES, unsupported=UNSUPPORTED_FIELD, body=body)
     if phone is not None:
         # Without this, a customer could keep the dial code of the previous number. The documented type is a string.
         body.setdefault("dial_code", "")
         if not found and phone.contradicts_code():
-            found.append(Violation("phone.number", "phone", SECOND_CODE))
+            found.append(Violation("phone.number", "phone", rules.SECOND_CODE))
     if draft.clear:
-        found += not_clearable(draft, _CLEARABLE)
+        found += rules.not_clearable(draft, _CLEARABLE)
         body |= {_REQUEST[name]: None for name in sorted(draft.clear) if name in _REQUEST}
     return body, found
 
@@ -190,15 +174,11 @@ def clearable(_: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
 
 def patch_violations(patch: CustomerPatch) -> list[Violation]:
     """Return the violations by a patch that can be found without reading the customer."""
-    named = merge_names(patch)
-    cleared = [rule for rule in FIELD_RULES if rule.required and getattr(named, rule.field.partition(".")[0]) is None]
-    return violations(named, FIELD_RULES, unsupported=UNSUPPORTED_FIELD, partial=True) + [
-        Violation(rule.field, rule.wire, "is required") for rule in cleared
-    ]
+    return rules.violations(rules.merge_names(patch), FIELD_RULES, unsupported=UNSUPPORTED_FIELD)
 
 
-def checked_card(source: PaymentSource) -> CardSource:
-    """Return a card within the documented limits. Wonder stores only cards.
+def card_body(source: PaymentSource) -> Json:
+    """Return the request body that creates a token for a card, with ``3ds`` nested as in the mobile client.
 
     Raises:
         InvalidRecordError: `source` is not a card, or violates limits.
@@ -206,21 +186,17 @@ def checked_card(source: PaymentSource) -> CardSource:
     if not isinstance(source, CardSource):
         violation = Violation("payment_source", "card", f"must be a CardSource, not {type(source).__name__}")
         raise InvalidRecordError("wonder", [violation])
-    raise_violations("wonder", violations(source, CARD_RULES, unsupported="Wonder's cards do not have this field"))
-    return source
-
-
-def card_body(source: CardSource) -> Json:
-    """Return the request body that creates a token for a card, with ``3ds`` nested as in the mobile client."""
+    found = rules.violations(source, CARD_RULES, unsupported="Wonder's cards do not have this field")
+    rules.raise_violations("wonder", found)
     urls = {"success_return_url": source.success_return_url, "fail_return_url": source.fail_return_url}
     return {"card": {"3ds": urls} | _write_source(source)}
 
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     """Compare `draft` with `customer`."""
-    names = field_names(FIELD_RULES)
+    names = rules.field_names(FIELD_RULES)
     # The documented responses do not contain ``company_name``, so it is compared only if a response contains it.
-    held = dict.fromkeys(wire for _, wire in names if wire not in _NOT_IN_RESPONSES) | write_customer(customer)
+    held = dict.fromkeys(wire for _, wire in names if wire != "company_name") | write_customer(customer)
     if customer.default_payment_token is not None:
         held["default_payment_token"] = customer.default_payment_token.token
     held["dial_code"] = held["dial_code"] or ""
@@ -240,7 +216,9 @@ def merge(held: Customer, patch: CustomerPatch) -> tuple[Json, list[Violation]]:
     Raises:
         InvalidResponseError: A field of the customer that the patch does not change could not be read.
     """
-    changes = {name: value for name, value in asdict(merge_names(patch), recurse=False).items() if value is not UNSET}
+    changes = {
+        name: value for name, value in asdict(rules.merge_names(patch), recurse=False).items() if value is not UNSET
+    }
     require_read(held, (rule.wire for rule in FIELD_RULES if rule.field.partition(".")[0] not in changes))
     token = held.default_payment_token
     kept = {name: getattr(held, name) for name in _REQUEST} | {"default_payment_token": token.token if token else None}

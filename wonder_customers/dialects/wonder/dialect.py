@@ -134,8 +134,7 @@ class WonderDialect(CodecDialect, PaymentTokenStorage[WonderCard]):
 
     def create_payment_token(self, customer_id: str, source: WonderCard) -> Steps[PaymentToken]:
         """Send ``POST /customers/{uuid}/payment_tokens``. The token may be ``pending`` and have a `verify_url`."""
-        card = codec.checked_card(source)
-        request = self._tokens_request("POST", customer_id, body=codec.card_body(card))
+        request = self._tokens_request("POST", customer_id, body=codec.card_body(source))
         return send(Call(request, Replay.NONE, _created_token, id=customer_id))
 
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
