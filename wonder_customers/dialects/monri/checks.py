@@ -6,8 +6,6 @@ from attrs import evolve
 
 from wonder_customers.dialects.checks import NOT_HANDLED, Check, Observations, status_of, without_keys
 
-NOT_IN_EXTRA: Final = frozenset[str]()
-
 
 def wrong_account(account: Any) -> Any:
     """Return `account` with a wrong key."""

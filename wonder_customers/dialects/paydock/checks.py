@@ -1,19 +1,12 @@
 """The checks of the library's assumptions about Paydock; see `wonder_customers.dialects.checks.GatewayChecks`."""
 
-from typing import Any, Final
-
-from attrs import evolve
+from typing import Final
 
 from wonder_customers.dialects.checks import NOT_HANDLED, Check, Observations, status_of, without_keys, without_nulls
 
 NOT_IN_EXTRA: Final = frozenset(
     {"__v", "_source_ip_address", "company_id", "user_id", "statistics", "_service", "_check_expire_date"}
 )
-
-
-def wrong_account(account: Any) -> Any:
-    """Return `account` with an unknown key."""
-    return evolve(account, secret_key="0" * 40, access_token=None)
 
 
 def _second_customer(seen: Observations) -> str | None:

@@ -15,7 +15,6 @@ from wonder_customers.dialects.checks import (
 )
 from wonder_customers.records import CardSource
 
-NOT_IN_EXTRA: Final = frozenset[str]()
 PAYMENT_SOURCE: Final = CardSource(
     number="4111111111111111",
     expire_month="12",
