@@ -43,11 +43,10 @@ def report(request: ReceivedRequest, merchants: Merchants) -> AuthenticationRepo
     merchant = merchant_of(received, merchants, PRIVATE)
     if merchant is not None:
         return AuthenticationReport(True, f"The credentials belong to the merchant {merchant}.", steps)
+    kinds = {credentials[kind]: kind for credentials in merchants.values() for kind in PUBLIC}
     for kind, value in received.items():
-        for credentials in merchants.values():
-            for expected in PUBLIC:
-                if credentials[expected] == value:
-                    return AuthenticationReport(False, _wrong_kind(kind, expected), steps)
+        if value in kinds:
+            return AuthenticationReport(False, _wrong_kind(kind, kinds[value]), steps)
     if not received:
         return AuthenticationReport(
             False, "The request has no header with credentials. Send x-user-secret-key or x-access-token.", steps
