@@ -69,17 +69,15 @@ class Call(Generic[T]):
     Attributes:
         request: The unsigned request.
         replay: The effect of sending the request twice.
-        decode: A function that returns the result in a response, or raises a `CallError`.
-        lookup: A function that returns the operation that looks up the written record; None if the record cannot be
-            looked up.
-        mismatches: A function that returns the names of the fields in which a record found by `lookup` differs from the
-            sent record; None if they are not compared. It must use the sent values, because a caller can change the
-            metadata of a draft during the call.
-        reference: The customer's reference, for locks and errors; None if the call has none.
-        id: The gateway's id for the customer, for locks and errors; None if the call has none.
+        decode: Returns the result in a response, or raises a `CallError`.
+        lookup: Returns the operation that looks up the written record; None if the record cannot be looked up.
+        mismatches: Returns the names of the fields in which a record found by `lookup` differs from the sent values;
+            None if they are not compared. A caller can change the metadata of the draft during the call.
+        reference: The customer's reference, for locks and errors.
+        id: The gateway's id for the customer, for locks and errors.
         signed: Whether the headers of `Dialect.headers` are added to the request.
-        not_found_is_success: Whether the call is a deletion. If an earlier attempt may have been applied, "not found"
-            then counts as success.
+        not_found_is_success: Whether the call is a deletion, for which "not found" counts as success after an attempt
+            that may have been applied.
     """
 
     request: HttpRequest
@@ -174,23 +172,15 @@ class Account(Protocol):
 
 
 _UNEXPLAINED: Final = "the dialect does not implement this operation"
-_OPTIONAL: Final = (
-    Operation.DELETE,
-    Operation.LIST_PAYMENT_TOKENS,
-    Operation.CREATE_PAYMENT_TOKEN,
-    Operation.CHECK_PAYMENT_TOKEN,
-    Operation.DELETE_PAYMENT_TOKEN,
-)
+_OPTIONAL: Final = (Operation.DELETE, *(it for it in Operation if "payment_token" in it))
 
 
 class Dialect(ABC):
     """The protocol of one gateway, for one account.
 
-    A gateway offers an optional operation when its dialect overrides the method of that name. Inherit from the classes
-    in `wonder_customers.dialects.capabilities` to declare optional operations for type checkers.
-
-    A method that returns `Steps` must raise `InvalidRecordError` for an invalid id, reference or record, before a write
-    is sent.
+    A gateway offers an optional operation when its dialect overrides the method of that name. The classes in
+    `wonder_customers.dialects.capabilities` declare optional operations for type checkers. A method that returns
+    `Steps` must raise `InvalidRecordError` for an invalid id, reference or record before a write is sent.
 
     Attributes:
         gateway: The gateway's name.
@@ -198,8 +188,7 @@ class Dialect(ABC):
         unsupported_operations: The reason for each optional operation that the dialect does not implement.
         page_limit: The default number of records per page.
         filter_type: The class of the gateway's filters; None if its lists have no filters.
-        merchant: A value that identifies the merchant, so that several credentials of one merchant share locks. If it
-            is None, the account identifies the merchant.
+        merchant: A value by which several credentials of one merchant share locks; None if the account identifies it.
         reuses_body: Whether an upsert sends only the body of `checked_body`, if the draft clears no fields.
         search_is_late: Whether the search by reference may not find a customer that was created recently.
         signs_slowly: Whether `headers` is slow. It may then run in several threads at the same time.
@@ -339,9 +328,7 @@ class Dialect(ABC):
     def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
         """Return the subset of `fields` that a write of `draft` can clear. The default is an empty set.
 
-        Args:
-            draft: The draft, in which the fields have no value.
-            fields: Names of fields, such as ``email``, ``address.city`` or ``metadata.plan``.
+        The `fields`, such as ``email``, ``address.city`` or ``metadata.plan``, have no value in the draft.
         """
         return frozenset()
 
@@ -353,14 +340,10 @@ class Dialect(ABC):
 def path_segment(gateway: str, name: str, value: object, longest: int = 255) -> str:
     """Return `value` percent-encoded as one segment of a path.
 
-    Args:
-        gateway: The gateway's name, for the error.
-        name: The name of the value, such as ``id``, for the error.
-        value: An id or a reference given by the caller.
-        longest: The maximum number of characters before encoding.
+    The error contains `gateway` and the `name` of the value, such as ``id``.
 
     Raises:
-        InvalidRecordError: `value` cannot be a path segment.
+        InvalidRecordError: `value` cannot be a path segment, or has more than `longest` characters.
     """
     if isinstance(value, str) and len(value) <= longest and _PLAIN_SEGMENT.fullmatch(value):
         return str.__str__(value)  # `str` of an enum member would be its name

@@ -95,9 +95,9 @@ def make_reader(
         converter: The dialect's converter.
         kind: The record class.
         names: The gateway's name for each field that is read.
-        shape: A function that returns the object from which the fields are read, and the `extra` of the record, given
-            the original object; None for records without `extra`.
-        finish: A function that returns the final record, given the record and the original object.
+        shape: Returns the object from which the fields are read, and the `extra` of the record, given the original
+            object; None for records without `extra`.
+        finish: Returns the final record, given the record and the original object.
         inline: Fields with a nested record whose values are part of the same JSON object.
     """
     reader = RecordReader(converter, kind, names, shape=shape, finish=finish, inline=inline)

@@ -37,8 +37,7 @@ class Limit:
 
     Attributes:
         description: The limit in words, for the documentation.
-        check: A function that returns why a value violates the limit, or None if it does not. The message contains no
-            value.
+        check: Returns why a value violates the limit, without the value; None if it does not.
         lengths: The smallest and the greatest length of printable strings that always satisfy the limit.
     """
 
@@ -56,7 +55,7 @@ class FieldRule:
         wire: The gateway's field, such as ``payment_source.address_city``.
         limit: The documented limit.
         required: Whether the document requires the field.
-        write: A function that returns the JSON value of a valid value; None if valid values are sent unchanged.
+        write: Returns the JSON value of a valid value; None if valid values are sent unchanged.
     """
 
     field: str
@@ -211,9 +210,7 @@ _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
 }
 
 _FieldCheck = tuple[str, FieldRule | None, str, int, int, tuple[type, ...] | None, tuple[str, ...]]
-"""The check of one field.
-
-The elements are the path, the rule, the gateway's name, the two `Limit.lengths`, the classes allowed for a field that
+"""The path of a field, its rule, its name at the gateway, the two `Limit.lengths`, the classes allowed for a field that
 consists of other fields, and the gateway's names of the field or of these other fields.
 """
 
@@ -255,8 +252,7 @@ def violations(
         record: A draft, a patch or a payment source.
         rules: The gateway's table.
         unsupported: The message for a field without a rule.
-        body: The dictionary to which the values are added under the gateway's names, except the payment source. An
-            invalid value is added unchanged.
+        body: Receives the values, except the payment source, under the gateway's names. Invalid values are unchanged.
     """
     found: list[Violation] = []
     _check_fields(record, rules, unsupported, "", found, body={} if body is None else body)
@@ -327,7 +323,7 @@ def cleared_body(
 ) -> dict[str, Any]:
     """Return the null values that clear the fields in `draft.clear`, except metadata keys.
 
-    The gateway's names are those in `rules` and `wires`. The field ``address`` clears all `parts`.
+    `rules` and `wires` contain the gateway's names. The field ``address`` clears all `parts`.
     """
     names = dict(field_names(rules)) | dict(wires)
     body = {names[name]: None for name in sorted(draft.clear) if name in names}
@@ -387,8 +383,7 @@ def merge_names(record: Draft) -> Draft:
 def name_as_first_name(record: Draft) -> Draft:
     """Return `record` with `name` moved to `first_name`, for a gateway with fields for the first and the last name.
 
-    A name is never split. A name that contradicts the first and the last name is left unchanged, and then reported as a
-    violation.
+    A name that contradicts the first and the last name is left unchanged, and then reported as a violation.
     """
     cleared = record.name is None and isinstance(record, CustomerPatch) and not _given(record.first_name)
     if not _given(record.name) and not cleared:
