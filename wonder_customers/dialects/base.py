@@ -16,11 +16,11 @@ from attrs import define, field, frozen
 from wonder_customers.dialects.accounts import parse_base_url
 from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.filters import CustomerFilter
-from wonder_customers.dialects.responses import unusable_value
 from wonder_customers.errors import (
     ConflictError,
     InvalidRecordError,
     InvalidRequestError,
+    InvalidResponseError,
     NotFoundError,
     UnsupportedOperationError,
     Violation,
@@ -122,6 +122,10 @@ def upsert_by_lookup(
 
     If the create raises `ConflictError` or `InvalidRequestError`, the reference is looked up again, because another
     writer may have created the customer. If the customer is still missing, the error of the create is raised.
+
+    Raises:
+        ConflictError: The updated customer is deleted.
+        InvalidResponseError: The id of the customer that was found cannot be part of a path.
     """
     if reference is None:
         return (yield from send(create()))
@@ -138,7 +142,11 @@ def upsert_by_lookup(
     try:
         written = yield from update(held)
     except InvalidRecordError as error:
-        raise unusable_value(error, "id") from None
+        problem = next((it.limit for it in error.violations if it.field == "id"), None)
+        if problem is None:
+            raise
+        reason = f"the id of the customer in the response cannot be used: it {problem}"
+        raise InvalidResponseError(reason) from None
     if written.deleted:  # the lookup was late, or the customer was deleted after it
         raise ConflictError(f"the customer {held.id} is deleted", ids=(held.id,), reference=reference, applied="yes")
     return written

@@ -1,6 +1,6 @@
 """Hooks of cattrs that convert between JSON objects and records, and report differences from the documentation."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
 from operator import attrgetter
@@ -34,6 +34,11 @@ __all__ = [
 T = TypeVar("T")
 
 
+def write_phone(phone: Phone) -> str:
+    """Return an international number in E.164 format, and any other number as it was given."""
+    return phone.e164() or f"{phone.dial_code or ''}{phone.number}"
+
+
 def _read_time(value: Any, _: object) -> datetime:
     moment = datetime.fromisoformat(value)
     if moment.year in {1, 9999}:
@@ -42,10 +47,15 @@ def _read_time(value: Any, _: object) -> datetime:
 
 
 def make_converter(*, milliseconds: bool = False) -> Converter:
-    """Return a cattrs converter for one dialect. Times are written in UTC, with whole seconds or `milliseconds`."""
+    """Return a cattrs converter for one dialect.
+
+    Times are written in UTC, with whole seconds or `milliseconds`, and telephone numbers by `write_phone`.
+    """
     converter, precision = Converter(), "milliseconds" if milliseconds else "seconds"
     converter.register_structure_hook(datetime, _read_time)
     register_reader(converter, date, date.fromisoformat)
+    register_reader(converter, Phone, Phone.parse, empty_as_none=True)
+    register_writer(converter, Phone, write_phone)
     register_writer(converter, Secret, Secret.reveal)
     register_writer(converter, date, date.isoformat)
     register_writer(
@@ -66,11 +76,6 @@ def register_writer(converter: Converter, kind: type[T], write: Callable[[T], An
     converter.register_unstructure_hook(kind, write)
 
 
-def write_phone(phone: Phone) -> str:
-    """Return an international number in E.164 format, and any other number as it was given."""
-    return phone.e164() or f"{phone.dial_code or ''}{phone.number}"
-
-
 def _writer_of(converter: Converter, declared: Any) -> Callable[[Any], Any] | None:
     """Return the function that writes fields of the type `declared`; None if they are written unchanged."""
     kind = next((it for it in get_args(declared) or (declared,) if isinstance(it, type)), None)
@@ -87,7 +92,7 @@ def make_reader(
     *,
     shape: Callable[[Json], tuple[Json, Json]] | None = None,
     finish: Callable[[T, Json], T] | None = None,
-    inline: frozenset[str] = frozenset(),
+    inline: Collection[str] = (),
 ) -> RecordReader[T]:
     """Return a reader that converts JSON objects to `kind`, and use this reader for fields of type `kind`.
 
@@ -106,7 +111,7 @@ def make_reader(
 
 
 def make_writer(
-    converter: Converter, kind: type[Any], names: Mapping[str, str], *, sparse: bool, inline: tuple[str, ...] = ()
+    converter: Converter, kind: type[Any], names: Mapping[str, str], *, sparse: bool, inline: Collection[str] = ()
 ) -> Callable[[Any], Json]:
     """Return a function that converts records of `kind` to JSON objects, and use it for fields of type `kind`.
 

@@ -15,7 +15,6 @@ from wonder_customers.errors import (
     ConflictError,
     GatewayError,
     GatewayUnavailableError,
-    InvalidRecordError,
     InvalidRequestError,
     InvalidResponseError,
     NotFoundError,
@@ -42,7 +41,6 @@ __all__ = [
     "require_match",
     "response_object",
     "same_id",
-    "unusable_value",
 ]
 
 T = TypeVar("T")
@@ -162,14 +160,6 @@ def mismatch_error(what: str, name: str, response: HttpResponse) -> InvalidRespo
     error = invalid_response(reason, response.status)
     error.mismatch = True
     return error
-
-
-def unusable_value(error: InvalidRecordError, name: str) -> InvalidRecordError | InvalidResponseError:
-    """Return the error for a value `name` of a response that cannot be part of a path; `error` for other values."""
-    problem = next((it.limit for it in error.violations if it.field == name), None)
-    if problem is None:
-        return error
-    return InvalidResponseError(f"the {name} of the customer in the response cannot be used: it {problem}")
 
 
 def redirect_error(status: int) -> InvalidResponseError:

@@ -1,6 +1,6 @@
 """The reader of records, which converts and reports fields whose type differs from the documentation."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, get_args, get_origin
@@ -53,7 +53,7 @@ class RecordReader(Generic[T]):
     names: Mapping[str, str]
     shape: Callable[[Json], tuple[Json, Json]] | None
     finish: Callable[[T, Json], T] | None
-    inline: frozenset[str]
+    inline: Collection[str]
 
     def __call__(self, body: Json, _: object) -> T:
         """Return the record of a JSON object."""

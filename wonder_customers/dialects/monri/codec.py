@@ -5,19 +5,9 @@ from typing import Any
 
 from attrs import evolve
 
+from wonder_customers.dialects import codec
 from wonder_customers.dialects import field_rules as rules
-from wonder_customers.dialects.codec import (
-    Json,
-    make_converter,
-    make_reader,
-    make_writer,
-    read_record,
-    record_reader,
-    register_reader,
-    register_writer,
-    unknown_keys,
-    write_phone,
-)
+from wonder_customers.dialects.codec import Json
 from wonder_customers.dialects.comparison import Comparison, compare_values
 from wonder_customers.dialects.field_rules import FieldRule, Limit
 from wonder_customers.errors import Violation
@@ -38,7 +28,7 @@ def _phone_problem(value: Any) -> str | None:
         return None
     if value.contradicts_code():
         return rules.SECOND_CODE
-    return _PHONE_TEXT.check(parts[1]) or _PHONE_TEXT.check(write_phone(value))
+    return _PHONE_TEXT.check(parts[1]) or _PHONE_TEXT.check(codec.write_phone(value))
 
 
 FIELD_RULES = (
@@ -46,7 +36,7 @@ FIELD_RULES = (
     FieldRule("description", "description", rules.text(1, 200)),
     FieldRule("email", "email", rules.text(1, 200)),
     FieldRule("name", "name", rules.text(1, 50)),
-    FieldRule("phone", "phone", Limit(_PHONE_TEXT.description, _phone_problem), write=write_phone),
+    FieldRule("phone", "phone", Limit(_PHONE_TEXT.description, _phone_problem), write=codec.write_phone),
     FieldRule("metadata", "metadata", rules.JSON_OBJECT, write=rules.json_copy),
     FieldRule("address.postcode", "zip_code", rules.text(1, 9)),
     FieldRule("address.city", "city", rules.text(3, 30)),
@@ -74,7 +64,7 @@ _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra", "card"} | frozenset(_CARD.v
 
 
 def _customer_shape(body: Json) -> tuple[Json, Json]:
-    extra = unknown_keys(body, _CUSTOMER_KEYS)
+    extra = codec.unknown_keys(body, _CUSTOMER_KEYS)
     if "id" not in body:
         return body, extra
     if not body.get("uuid"):
@@ -85,7 +75,7 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
 
 
 def _token_shape(body: Json) -> tuple[Json, Json]:
-    return body, unknown_keys(body, _TOKEN_KEYS)
+    return body, codec.unknown_keys(body, _TOKEN_KEYS)
 
 
 def _with_card(token: PaymentToken, _: Json) -> PaymentToken:
@@ -93,20 +83,18 @@ def _with_card(token: PaymentToken, _: Json) -> PaymentToken:
     return token if token.card is not None else evolve(token, card=CardSummary())
 
 
-_converter = make_converter()
-register_reader(_converter, Phone, Phone.parse, empty_as_none=True)
-register_writer(_converter, Phone, write_phone)
-_read_address = make_reader(_converter, Address, _ADDRESS)
-_read_card = make_reader(_converter, CardSummary, _CARD)
-_read_token = make_reader(
-    _converter, PaymentToken, _TOKEN, shape=_token_shape, finish=_with_card, inline=frozenset({"card"})
+_converter = codec.make_converter()
+codec.make_reader(_converter, Address, _ADDRESS)
+codec.make_reader(_converter, CardSummary, _CARD)
+_read_token = codec.make_reader(
+    _converter, PaymentToken, _TOKEN, shape=_token_shape, finish=_with_card, inline=("card",)
 )
-read_token: Callable[..., PaymentToken] = record_reader("payment method", _read_token)
-_read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, inline=frozenset({"address"}))
-_write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
-_write_card = make_writer(_converter, CardSummary, _CARD, sparse=False)
-_write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=False, inline=("address", "extra"))
-write_token: Callable[[PaymentToken], Json] = make_writer(
+read_token: Callable[..., PaymentToken] = codec.record_reader("payment method", _read_token)
+_read_customer = codec.make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, inline=("address",))
+codec.make_writer(_converter, Address, _ADDRESS, sparse=True)
+codec.make_writer(_converter, CardSummary, _CARD, sparse=False)
+_write_customer = codec.make_writer(_converter, Customer, _CUSTOMER, sparse=False, inline=("address", "extra"))
+write_token: Callable[[PaymentToken], Json] = codec.make_writer(
     _converter, PaymentToken, _TOKEN, sparse=False, inline=("card", "extra")
 )
 
@@ -138,7 +126,7 @@ def _with_cleared(draft: CustomerDraft, body: Json) -> Json:
 
 def read_customer(body: Any, status: int = 200) -> Customer:
     """Return the customer in a response or in an item of a list."""
-    customer = read_record("customer", status, _read_customer, body)
+    customer = codec.read_record("customer", status, _read_customer, body)
     # A customer with ``deleted_at`` is deleted, whatever the value of ``deleted``.
     return evolve(customer, deleted=True) if customer.deleted_at and not customer.deleted else customer
 

@@ -9,20 +9,9 @@ from typing import Any
 
 from attrs import evolve, fields
 
-from wonder_customers.dialects import drift
+from wonder_customers.dialects import codec, drift
 from wonder_customers.dialects import field_rules as rules
-from wonder_customers.dialects.codec import (
-    Json,
-    make_converter,
-    make_reader,
-    make_writer,
-    record_reader,
-    register_reader,
-    register_writer,
-    require_read,
-    unknown_keys,
-    write_phone,
-)
+from wonder_customers.dialects.codec import Json
 from wonder_customers.dialects.comparison import Comparison, compare_values
 from wonder_customers.dialects.field_rules import FieldRule, Limit
 from wonder_customers.dialects.responses import same_id
@@ -138,7 +127,7 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
     if isinstance(token, str) and token and isinstance(sources, list):
         sources = [it | {"default": same_id(token, it.get("_id"))} if isinstance(it, dict) else it for it in sources]
     shaped = body | {"default_source": default, "payment_sources": [] if sources is None else sources}
-    return shaped, unknown_keys(body, _CUSTOMER_KEYS)
+    return shaped, codec.unknown_keys(body, _CUSTOMER_KEYS)
 
 
 def _with_default(customer: Customer, _: Json) -> Customer:
@@ -150,23 +139,19 @@ def _with_default(customer: Customer, _: Json) -> Customer:
 def _token_shape(body: Json) -> tuple[Json, Json]:
     # Months and years are numbers in responses and strings in requests.
     dates = {wire: str(body[wire]) for wire in _CARD_NUMBERS if type(body.get(wire)) is int}
-    return body | dates, unknown_keys(body, _TOKEN_KEYS)
+    return body | dates, codec.unknown_keys(body, _TOKEN_KEYS)
 
 
-_converter = make_converter(milliseconds=True)
-register_reader(_converter, Phone, Phone.parse, empty_as_none=True)
-register_writer(_converter, Phone, write_phone)
-_read_address = make_reader(_converter, Address, _ADDRESS)
-_read_card = make_reader(_converter, CardSummary, _CARD)
-_read_token = make_reader(
-    _converter, PaymentToken, _READ_TOKEN, shape=_token_shape, inline=frozenset({"card", "address"})
-)
-_read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, finish=_with_default)
-read_token: Callable[..., PaymentToken] = record_reader("payment source", _read_token)
-read_customer: Callable[..., Customer] = record_reader("customer", _read_customer)
-_write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
+_converter = codec.make_converter(milliseconds=True)
+codec.make_reader(_converter, Address, _ADDRESS)
+codec.make_reader(_converter, CardSummary, _CARD)
+_read_token = codec.make_reader(_converter, PaymentToken, _READ_TOKEN, shape=_token_shape, inline=("card", "address"))
+_read_customer = codec.make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, finish=_with_default)
+read_token: Callable[..., PaymentToken] = codec.record_reader("payment source", _read_token)
+read_customer: Callable[..., Customer] = codec.record_reader("customer", _read_customer)
+codec.make_writer(_converter, Address, _ADDRESS, sparse=True)
 _write_source = {
-    kind: make_writer(
+    kind: codec.make_writer(
         _converter,
         kind,
         rules.wire_names(_FLOWS[kind], "payment_source.") | {"address": "address"},
@@ -175,9 +160,9 @@ _write_source = {
     )
     for kind in (CardSource, VaultToken, BankAccountSource)
 }
-_write_card = make_writer(_converter, CardSummary, _CARD, sparse=True)
-_write_token = make_writer(_converter, PaymentToken, _TOKEN, sparse=True, inline=("card", "address", "extra"))
-_write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True, inline=("extra",))
+codec.make_writer(_converter, CardSummary, _CARD, sparse=True)
+_write_token = codec.make_writer(_converter, PaymentToken, _TOKEN, sparse=True, inline=("card", "address", "extra"))
+_write_customer = codec.make_writer(_converter, Customer, _CUSTOMER, sparse=True, inline=("extra",))
 
 
 def checked_body(record: CustomerDraft | CustomerPatch) -> tuple[Json, list[Violation]]:
@@ -223,7 +208,7 @@ def _with_cleared(draft: CustomerDraft, body: Json, held: Customer) -> Json:
     keys = {name.removeprefix("metadata.") for name in draft.clear if name.startswith("metadata.")}
     if keys and draft.metadata is None:
         # The metadata is replaced as a whole, so the other keys are sent back.
-        require_read(held, ["meta"])
+        codec.require_read(held, ["meta"])
         body = body | {"meta": {key: it for key, it in (held.metadata or {}).items() if key not in keys} or None}
     return body
 
@@ -257,7 +242,7 @@ def write_token(token: PaymentToken) -> Json:
     return body
 
 
-register_writer(_converter, PaymentToken, write_token)
+codec.register_writer(_converter, PaymentToken, write_token)
 
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:

@@ -10,17 +10,9 @@ from typing import Any, get_args
 from attrs import asdict, evolve
 
 from wonder_customers._support.loopback import is_encrypted_or_loopback
-from wonder_customers.dialects import drift
+from wonder_customers.dialects import codec, drift
 from wonder_customers.dialects import field_rules as rules
-from wonder_customers.dialects.codec import (
-    Json,
-    make_converter,
-    make_reader,
-    make_writer,
-    record_reader,
-    require_read,
-    unknown_keys,
-)
+from wonder_customers.dialects.codec import Json
 from wonder_customers.dialects.comparison import Comparison, compare_values
 from wonder_customers.dialects.field_rules import FieldRule
 from wonder_customers.errors import InvalidRecordError, Violation
@@ -97,7 +89,7 @@ def is_empty(value: Any) -> bool:
 
 
 def _customer_shape(body: Json) -> tuple[Json, Json]:
-    extra = unknown_keys(body, _CUSTOMER_KEYS)
+    extra = codec.unknown_keys(body, _CUSTOMER_KEYS)
     if (phone := body.get("phone")) in (None, ""):  # only a dial code
         body = body | {"dial_code": None, "phone": None}
     elif type(phone) not in {str, int}:
@@ -116,9 +108,9 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
 
 
 def _token_shape(body: Json) -> tuple[Json, Json]:
-    extra = unknown_keys(body, _TOKEN_KEYS)
+    extra = codec.unknown_keys(body, _TOKEN_KEYS)
     if isinstance(card := body.get("credit_card"), dict):
-        extra |= {f"credit_card.{key}": value for key, value in unknown_keys(card, _CARD_KEYS).items()}
+        extra |= {f"credit_card.{key}": value for key, value in codec.unknown_keys(card, _CARD_KEYS).items()}
     url = body.get("verify_url")
     if url == "":
         return body | {"verify_url": None}, extra
@@ -129,21 +121,21 @@ def _token_shape(body: Json) -> tuple[Json, Json]:
     return body | {"verify_url": None}, extra | {"verify_url": url}
 
 
-_converter = make_converter()
-_read_phone = make_reader(_converter, Phone, _PHONE)
-_read_card = make_reader(_converter, CardSummary, _CARD)
-_read_token = make_reader(_converter, PaymentToken, _TOKEN, shape=_token_shape)
-_read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, inline=frozenset({"phone"}))
-read_token: Callable[..., PaymentToken] = record_reader("payment token", _read_token)
-read_customer: Callable[..., Customer] = record_reader("customer", _read_customer)
-_write_phone = make_writer(_converter, Phone, _PHONE, sparse=True)
-_write_address = make_writer(_converter, Address, _BILLING, sparse=True)
-_write_source = make_writer(_converter, CardSource, _SOURCE, sparse=True)
-_write_card = make_writer(_converter, CardSummary, _CARD, sparse=True)
-write_token: Callable[[PaymentToken], Json] = make_writer(
+_converter = codec.make_converter()
+codec.make_reader(_converter, Phone, _PHONE)
+codec.make_reader(_converter, CardSummary, _CARD)
+_read_token = codec.make_reader(_converter, PaymentToken, _TOKEN, shape=_token_shape)
+_read_customer = codec.make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, inline=("phone",))
+read_token: Callable[..., PaymentToken] = codec.record_reader("payment token", _read_token)
+read_customer: Callable[..., Customer] = codec.record_reader("customer", _read_customer)
+_write_phone = codec.make_writer(_converter, Phone, _PHONE, sparse=True)
+codec.make_writer(_converter, Address, _BILLING, sparse=True)
+_write_source = codec.make_writer(_converter, CardSource, _SOURCE, sparse=True)
+codec.make_writer(_converter, CardSummary, _CARD, sparse=True)
+write_token: Callable[[PaymentToken], Json] = codec.make_writer(
     _converter, PaymentToken, _TOKEN, sparse=True, inline=("extra",)
 )
-write_customer: Callable[[Customer], Json] = make_writer(
+write_customer: Callable[[Customer], Json] = codec.make_writer(
     _converter, Customer, _CUSTOMER, sparse=True, inline=("phone", "extra")
 )
 
@@ -219,7 +211,7 @@ def merge(held: Customer, patch: CustomerPatch) -> tuple[Json, list[Violation]]:
     changes = {
         name: value for name, value in asdict(rules.merge_names(patch), recurse=False).items() if value is not UNSET
     }
-    require_read(held, (rule.wire for rule in FIELD_RULES if rule.field.partition(".")[0] not in changes))
+    codec.require_read(held, (rule.wire for rule in FIELD_RULES if rule.field.partition(".")[0] not in changes))
     token = held.default_payment_token
     kept = {name: getattr(held, name) for name in _REQUEST} | {"default_payment_token": token.token if token else None}
     draft = CustomerDraft(**(kept | changes))
