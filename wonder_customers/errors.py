@@ -150,9 +150,8 @@ class InvalidRecordError(WonderCustomersError):
     """
 
     def __init__(self, gateway: str, violations: Sequence[Violation]) -> None:
-        super().__init__(
-            f"{gateway} does not accept this input: {'; '.join(map(str, violations))}. Nothing was changed."
-        )
+        listed = "; ".join(map(str, violations))
+        super().__init__(f"{gateway} does not accept this input: {listed}. Nothing was changed.")
         self.gateway = gateway
         self.violations: tuple[Violation, ...] = tuple(violations)
 
@@ -195,7 +194,7 @@ class CallError(WonderCustomersError):
         rate_limit_headers: The headers about rate limits of the request that failed, such as ``retry-after``.
     """
 
-    hint = "See the documentation of the gateway."
+    hint: str = "See the documentation of the gateway."
 
     def __init__(
         self,
@@ -364,7 +363,7 @@ class ConflictError(GatewayError):
         """What to do next."""
         if self.operation == "create":
             return "Call upsert to update the existing customer, or use another reference."
-        return "If the reference is taken, use another. If another change of the customer is in progress, call again."
+        return "Use another reference, or call again if another change of the customer is in progress."
 
 
 class InvalidRequestError(GatewayError):
