@@ -265,6 +265,9 @@ REFUSED: Mapping[str, tuple[str, Mapping[str, Any], str]] = {
         "Line 2 seems to contain the column names: add skip_lines=1",
     ),
     "unknown names": ("reference,Stadt,Ort\n1,2,3", {}, "'Stadt', 'Ort'"),
+    "two references": (
+        "Customer #,Customer ID,name\n1,k,Ada", {}, "Keep the column whose values never change for a customer."
+    ),
     "one field twice": ("reference,name,Name\n1,2,3", {}, "more than one column is mapped to name"),
     "unknown field": ("reference,x\n1,2", {"mapping": {"x": "surname"}}, "'surname' is not a field of a customer"),
     "field that has a column": ("reference,phone,phones,Telefonn\n1,,,", {}, "unknown columns: 'phones', 'Telefonn'."),

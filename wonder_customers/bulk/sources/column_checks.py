@@ -49,9 +49,10 @@ def check_fields(names: Sequence[str], feeds: Sequence[Feed]) -> None:
                 f"{', '.join(repeated)} has a constant in the [fields] table of the mapping, and a column ({listed})."
                 f" Leave the column out with {left_out}, or remove the constant."
             )
+        keep = " Keep the column whose values never change for a customer." if "reference" in repeated else ""
         raise ConfigurationError(
             f"more than one column is mapped to {', '.join(repeated)} ({listed}). Leave a column out with {left_out},"
-            " or list the columns as `first` in the [fields] table of a mapping file."
+            f" or list the columns as `first` in the [fields] table of a mapping file.{keep}"
         )
 
 
