@@ -125,7 +125,7 @@ class AttemptRunner:
         limits = policy.attempts if tokens >= policy.transient_cost else 1, call_context.deadline
         send, found = partial(perform, call_context), None
         with anyio.move_on_after(call_context.remaining()), call_context.interruptible():
-            found = await credentials.signer(known, send, call_context.started, limits, refused)
+            found = await credentials.signer(known, send, limits, refused)
         if found is None:
             raise call_context.not_sent("the credentials were not available before the deadline")
         return found

@@ -108,7 +108,6 @@ class _Provided:
 
     values: dict[str, Secret]
     dialects: dict[Account, Dialect] = field(factory=dict)
-    confirmed: float = -inf  # when the functions returned the same secrets again after the gateway had refused them
 
 
 @define(eq=False)
@@ -117,15 +116,14 @@ class AccountCredentials:
 
     _provided: SharedValue[_Provided] = field(factory=SharedValue)
     _tokens: SharedValue[Secret] = field(factory=SharedValue)
-    _refused: dict[str, Secret] | None = None
     _running: list[str] = field(factory=list)
 
-    async def signer(
-        self, known: Signer, send: SendTokenCall, started: float, limits: Limits, refused: Signer | None = None
-    ) -> Signer:
+    async def signer(self, known: Signer, send: SendTokenCall, limits: Limits, refused: Signer | None = None) -> Signer:
         """Return the credentials for an attempt, or `refused` if no others are available."""
-        if refused is not None and not self._drop(refused, started):
-            return refused
+        if refused is not None and refused.bearer is not None:
+            self._tokens.drop(refused.bearer)
+        elif refused is not None and refused.provided is not None:
+            self._provided.drop(refused.provided)
         found = await self._with_provided(known)
         if found.dialect.token_call() is not None:
             bearer = await self._tokens.get(partial(self._fetch_token, known, send, found), limits)
@@ -136,27 +134,13 @@ class AccountCredentials:
         same = refused is not None and refused.bearer is None and found.secrets == refused.secrets
         return refused if refused is not None and same else found
 
-    def _drop(self, refused: Signer, started: float) -> bool:
-        """Remove refused credentials. Return whether new credentials may differ."""
-        if refused.bearer is not None:
-            self._tokens.drop(refused.bearer)
-        elif refused.provided is not None:
-            if refused.provided.confirmed >= started:
-                return False
-            self._drop_provided(refused.provided)
-        return True
-
-    def _drop_provided(self, refused: _Provided) -> None:
-        self._provided.drop(refused)
-        self._refused = refused.values
-
     async def _fetch_token(self, known: Signer, send: SendTokenCall, signer: Signer) -> tuple[Secret, float]:
         try:
             token = await _token(send, signer)
         except AuthenticationError:
             if signer.provided is None:
                 raise
-            self._drop_provided(signer.provided)
+            self._provided.drop(signer.provided)
             renewed = await self._with_provided(known)
             if renewed.secrets == signer.secrets:
                 raise
@@ -189,7 +173,7 @@ class AccountCredentials:
         found = await anyio.to_thread.run_sync(dialect, limiter=limiter) if slow else dialect()
         if isinstance(found, str):
             raise _not_provided(f"a function of the account returned an invalid value: {found}")
-        return _Provided(values, {account: found}, clock.monotonic() if values == self._refused else -inf), inf
+        return _Provided(values, {account: found}), inf
 
 
 async def _token(send: SendTokenCall, signer: Signer) -> AccessToken:
