@@ -61,7 +61,7 @@ def test_unknown_attribute_raises_attribute_error() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["errors", "events", "records", "retry", "secret", "session", "dialects", "dialects.base", "transports", "wire"],
+    ["errors", "events", "records", "rate_limit", "session", "dialects", "dialects.base", "wire"],
 )
 def test_all_of_each_module_is_sorted_and_importable(name: str) -> None:
     module = importlib.import_module(f"wonder_customers.{name}")

@@ -15,23 +15,6 @@ from wonder_customers._support.http_dates import parse_http_date
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.wire import Replay
 
-__all__ = [
-    "Decision",
-    "Evidence",
-    "Raise",
-    "Resolve",
-    "Retry",
-    "RetryBudget",
-    "RetryPolicy",
-    "RetryState",
-    "StopReason",
-    "backoff",
-    "decide",
-    "lookup_schedule",
-    "retry_after",
-    "with_deadline",
-]
-
 
 @frozen
 class _Range:

@@ -10,19 +10,6 @@ from typing import Any, Final, NoReturn, ParamSpec, SupportsIndex, TypeVar
 
 from attrs import fields, has
 
-__all__ = [
-    "Secret",
-    "concealed",
-    "concealed_coroutine",
-    "fields_of",
-    "guarded",
-    "optional_secret",
-    "record_repr",
-    "secret",
-    "secrets_of",
-    "without_frames",
-]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

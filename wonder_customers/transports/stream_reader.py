@@ -5,8 +5,6 @@ from typing import Any, Final
 
 from wonder_customers.transports.network import BackgroundTask, is_readable
 
-__all__ = ["BUFFERED", "StreamReader"]
-
 BUFFERED: Final = 60_000
 """Maximum number of bytes of a response after which its connection is reused. More data could be left in buffers."""
 
