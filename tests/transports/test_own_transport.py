@@ -6,7 +6,6 @@ import pytest
 from mock_gateway import monri
 
 from wonder_customers import (
-    ConfigurationError,
     CustomerDraft,
     CustomerSession,
     NoResponseError,
@@ -47,16 +46,6 @@ class Generating(Own):
         yield self.result
 
 
-class Uncallable(Own):
-    send = 5  # type: ignore[assignment]
-
-
-@pytest.mark.parametrize("kind", [Generating, Uncallable])
-def test_send_that_cannot_be_awaited_is_rejected(kind: type[Own]) -> None:
-    with pytest.raises(ConfigurationError, match=f"of the transport {kind.__name__} must be an async method"):
-        CustomerSession(monri(), transport=kind(FOUND))
-
-
 async def test_regular_function_may_return_an_awaitable() -> None:
     async with CustomerSession(monri(), transport=Delegating(FOUND), retry=ONCE) as session:
         assert (await session.get("1")).reference == "c-1"
@@ -66,12 +55,15 @@ WRONG = [
     (Own(None), "returned NoneType instead of HttpResponse"),
     (Own({"status": 200}), "returned dict instead of HttpResponse"),
     (AtOnce(FOUND), "returned HttpResponse instead of an awaitable"),
+    (Generating(FOUND), "returned async_generator instead of an awaitable"),
     (Own(HttpResponse("200", {}, b"{}")), "are str and bytes, not int and bytes"),  # type: ignore[arg-type]
     (Own(HttpResponse(200, {}, "{}")), "are int and str, not int and bytes"),  # type: ignore[arg-type]
 ]
 
 
-@pytest.mark.parametrize(("transport", "words"), WRONG, ids=["None", "a dictionary", "at once", "status", "text"])
+@pytest.mark.parametrize(
+    ("transport", "words"), WRONG, ids=["None", "a dictionary", "at once", "generator", "status", "text"]
+)
 async def test_invalid_result_is_no_response_to_a_read_and_unknown_for_a_write(transport: Own, words: str) -> None:
     async with CustomerSession(monri(), transport=transport, retry=ONCE) as session:
         with pytest.raises(NoResponseError, match=words):

@@ -4,7 +4,7 @@ import os
 import ssl
 import sys
 from collections.abc import Callable, Mapping
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
+from inspect import iscoroutinefunction, signature
 from types import FunctionType
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,38 +16,21 @@ from wonder_customers.transports.network import running_on_asyncio
 from wonder_customers.transports.pool import check_max_connections
 from wonder_customers.wire import Transport
 
-__all__ = [
-    "check_factory",
-    "check_transport",
-    "patched_library",
-    "select_transport",
-    "transport_from_environment",
-]
-
 
 def check_transport(transport: Any, max_connections: int) -> None:
     """Raise `ConfigurationError` if a transport argument of a session is invalid."""
     check_max_connections(max_connections)
     if _is_factory(transport):
         check_factory(transport)
-    elif transport is not None and not hasattr(transport, "handle_async_request"):
-        _check_methods(transport)
-
-
-def _check_methods(transport: Any) -> None:
+        return
+    unchecked = transport is None or hasattr(transport, "handle_async_request")
     # An httpx client has methods with the same names as those of `Transport`.
-    if not isinstance(transport, Transport) or hasattr(transport, "build_request"):
+    if not unchecked and (not isinstance(transport, Transport) or hasattr(transport, "build_request")):
         kind = "a coroutine function" if iscoroutinefunction(transport) else type(transport).__name__
         raise ConfigurationError(
             "transport must be a Transport, a transport of httpx or httpx2, or a regular function that returns one of"
             f" them, not {kind}"
         )
-    for name in ("send", "aclose"):
-        method = getattr(transport, name)
-        if not callable(method) or isgeneratorfunction(method) or isasyncgenfunction(method):
-            raise ConfigurationError(
-                f"the `{name}` of the transport {type(transport).__name__} must be an async method"
-            )
 
 
 def check_factory(factory: Any) -> None:
@@ -87,7 +70,7 @@ def select_transport(transport: Any, max_connections: int) -> tuple[Transport, s
     if hasattr(transport, "handle_async_request"):
         pooled = any(kind.__name__ == "AsyncHTTPTransport" for kind in type(transport).__mro__)
         each = factory if pooled and factory is not None else transport
-        made: Any = _httpx(max_connections, each, close_transport=factory is not None)
+        made: Any = _httpx(max_connections, transport=each, close_transport=factory is not None)
         made.reaches_origin = pooled  # others, such as MockTransport, do not open connections
         return made, f"HttpxTransport over {type(transport).__name__}"
     return _default(max_connections) if transport is None else (transport, type(transport).__name__)
@@ -107,22 +90,20 @@ def transport_from_environment(
     proxy = None if is_loopback(urlsplit(url).hostname or "") else proxy  # such as a simulator
     if not proxy and not authorities:
         return None
-    from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415 - it imports httpx
-
     try:
         context = ssl.create_default_context(cafile=authorities) if authorities else None
     except OSError as error:
         reason = f"the file that WONDER_CUSTOMERS_CA_FILE names cannot be used: {error.strerror or error}"
         raise ConfigurationError(reason) from None
     secret = Secret(proxy) if proxy else None
-    return lambda: HttpxTransport(max_connections=max_connections, ssl_context=context, proxy=secret)
+    return lambda: _httpx(max_connections, ssl_context=context, proxy=secret)
 
 
 def _default(max_connections: int) -> tuple[Transport, str]:
     library = patched_library()
     if library is not None:
         factory = None if library == "httpx" else sys.modules[library].AsyncHTTPTransport
-        return _httpx(max_connections, factory), f"HttpxTransport, because {library} is patched"
+        return _httpx(max_connections, transport=factory), f"HttpxTransport, because {library} is patched"
     if not running_on_asyncio():
         return _httpx(max_connections), "HttpxTransport"
     try:
@@ -134,10 +115,10 @@ def _default(max_connections: int) -> tuple[Transport, str]:
     return AsyncioTransport(max_connections=max_connections), "AsyncioTransport"
 
 
-def _httpx(max_connections: int, transport: Any = None, *, close_transport: bool = False) -> Transport:
+def _httpx(max_connections: int, **options: Any) -> Transport:
     from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415 - httpx is loaded only if used
 
-    return HttpxTransport(max_connections=max_connections, transport=transport, close_transport=close_transport)
+    return HttpxTransport(max_connections=max_connections, **options)
 
 
 def patched_library() -> str | None:
