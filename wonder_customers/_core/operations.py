@@ -124,14 +124,13 @@ class SessionState:
             state = self.accounts.of(account, dialect)
         self.executor.runner.slots.divided = self.accounts.several
         # By origin: the base URL may be spelled in several ways.
-        merchant = identity(account if dialect.merchant is None else dialect.merchant)
-        # As text where possible, because Python keeps the hash of a text.
-        owner = f"{dialect.origin} {merchant}" if isinstance(merchant, str) else (dialect.origin, merchant)
-        secrets, place = secrets_of(account), self.transport_argument
+        owner = str(dialect.origin), identity(account if dialect.merchant is None else dialect.merchant)
         # A transport of the caller may connect to any server, so its gateways are not those of other sessions.
-        if getattr(place if self.transport is None else self.transport, "reaches_origin", False) is True:
-            place = None
-        keys = owner if place is None else f"{owner} {id(place)}" if isinstance(owner, str) else (owner, id(place))
+        given = self.transport_argument
+        transport = given if self.transport is None else self.transport
+        known = given is None or getattr(transport, "reaches_origin", False) is True
+        keys = owner if known else (*owner, id(given))
+        secrets = secrets_of(account)
         context = AccountContext(
             dialect, keys, state, settings.policy, secrets, settings.stop, settings.headers, source, owner
         )
