@@ -71,18 +71,13 @@ def test_numeric_error_code_is_kept_unless_it_is_card_data_or_a_value_of_the_req
     assert error.reason.endswith(mark if left == code else "…: see …; not …")
 
 
-@pytest.mark.parametrize(
-    ("values", "text", "left"),
-    [
-        *(("Katharina", "." * (4000 - kept) + "KATHARINA" + PAD, "." * (4000 - kept)) for kept in (3, 4, 9)),
-        (["rina Berg", "Katharina"], "." * 3992 + "Katharina Berg" + PAD, "." * 3992),
-        ("Katharina", "." * 3998 + "Katharina" + PAD, "." * 3998 + "Ka"),
-        ("Katharina", "." * 3997 + "Kat", "." * 3997 + "Kat"),
-    ],
-    ids=["3 characters", "4 characters", "whole", "longest", "2 characters", "not truncated"],
-)
-def test_value_truncated_at_the_limit_is_redacted(values: object, text: str, left: str) -> None:
-    assert Redactor(HttpRequest("POST", "/", "/", orjson.dumps({"field": values})))._searched_part(text) == left
+@pytest.mark.parametrize("kept", [2, 3, 9])
+def test_value_truncated_at_the_limit_is_redacted(kept: int) -> None:
+    redactor = Redactor(HttpRequest("POST", "/", "/", b'{"names": ["rina Berg", "Katharina"]}'))
+    start = (f"{'x' * 60}@example.com " * 50)[: 4000 - kept]
+    left = redactor.redact(f"{start}KATHARINA Berg{PAD}")
+    assert left.startswith("… …")
+    assert "KA" not in left
 
 
 FILTER = query_string(
@@ -189,6 +184,6 @@ def test_values_are_not_kept_in_memory() -> None:
 def test_long_values_are_redacted_quickly() -> None:
     start = time.process_time()
     for value in ("1" * 1_000_000, "x%25" * 250_000, "a" + "\u0315\u0300" * 250_000):
-        assert redacted(value, "x1" * 4000) == ("x1" * 500)
-    assert redacted("1" * 1_000_000, "x" * 3990 + "1" * 20) == "x" * 1000
+        assert redacted(value, "x1" * 2000) == ("x1" * 500)
+    assert redacted("1" * 1_000_000, "x1" * 4000) == "…", "the value may begin anywhere"
     assert time.process_time() - start < 10  # a quadratic search takes minutes

@@ -87,8 +87,12 @@ class Redactor:
 
     def redact(self, text: str, code: str | None = None) -> str:
         """Return `text` with identifying values replaced by a mark."""
-        folded = FoldedText.of(self._searched_part(text))
+        folded = FoldedText.of(text[:_SEARCHED])
         found = [*self._found(folded), *(it.span() for it in _EMAIL.finditer(folded.text))]
+        if len(text) > _SEARCHED:
+            # The end may contain the start of a value, which is not found.
+            longest = max((len(plain) for _, plain in self._values), default=0)
+            found.append((max(0, len(folded.text) - longest), len(folded.text)))
         codes = [] if code is None else [it.span() for it in re.finditer(rf"(?<!\d){code}(?!\d)", folded.text)]
         # Long numbers are searched between the codes, because a status and a code ("400 10001") look like one number.
         for start, end in zip([0, *(end for _, end in codes)], [*(it[0] for it in codes), None], strict=True):
@@ -119,23 +123,6 @@ class Redactor:
                     found.append((start, end))
                 start = text.find(plain, end)
         return found
-
-    def _searched_part(self, text: str) -> str:
-        """Return the part of `text` that is searched."""
-        if len(text) <= _SEARCHED:
-            return text
-        cut = text[:_SEARCHED]
-        folded = cut.casefold()
-        # A partial value at the end would not be found.
-        return cut[: _SEARCHED - max((_begun(value.casefold(), folded) for value, _ in self._values), default=0)]
-
-
-def _begun(value: str, text: str) -> int:
-    """Return the number of characters at the end of `text` with which `value` begins; 0 if fewer than three."""
-    at = text.find(value[:3])
-    while at >= 0 and not value.startswith(text[at:]):
-        at = text.find(value[:3], at + 1)
-    return len(text) - at if 0 <= at <= len(text) - 3 else 0
 
 
 def _is_identifying(value: str) -> bool:
