@@ -31,8 +31,9 @@ __all__ = ["SOURCE", "Empty", "SourceOptions", "print_changes", "print_columns",
 
 _MAX_ROWS = 1000
 _MAX_COLUMNS = 12
+_TEXT: Final = ("encoding", "delimiter", "quote", "skip_lines")
 _OPTIONS: Final[Mapping[str, frozenset[str]]] = {
-    "csv": frozenset({"encoding", "delimiter", "quote", "skip_lines"}),
+    "csv": frozenset(_TEXT),
     "jsonl": frozenset({"encoding"}),
     "excel": frozenset({"sheet", "skip_lines"}),
     "parquet": frozenset(),
@@ -115,12 +116,10 @@ class SourceOptions:
             what, used = "with --query", _OPTIONS["csv"] if reads_csv(file, self.query) else used
         else:
             formats = sorted({form for _, form in files(file, self.format)})
-            what, used = (
-                f"on {' or '.join(formats)} files",
-                frozenset({"format"}.union(*(_OPTIONS[it] for it in formats))),
-            )
-        for name in ("format", "sheet", "encoding", "delimiter", "quote", "skip_lines"):
-            if getattr(self, name) is not None and name not in used:
+            what = f"on {' or '.join(formats)} files"
+            used = frozenset({"format"}.union(*(_OPTIONS[it] for it in formats)))
+        for name in self._given("format", "sheet", *_TEXT):
+            if name not in used:
                 which = " over files that are not CSV" if what == "with --query" and name in _OPTIONS["csv"] else ""
                 raise no_effect(f"--{name.replace('_', '-')}", f" {what}{which}")
 
@@ -133,19 +132,13 @@ class SourceOptions:
             if not equals:
                 raise ConfigurationError(f"--map must be COLUMN=FIELD, but {pair!r} contains no =")
             columns[column] = tuple(part.strip() for part in field.split(",") if part.strip())
-        options: dict[str, Any] = {
-            "unknown": "ignore" if self.ignore_unknown else None,
-            "unsupported": self.unsupported,
-            "default_country": self.default_country,
-            "sheet": self.sheet,
-        }
-        text = {name: getattr(self, name) for name in ("encoding", "delimiter", "quote", "skip_lines")}
-        return evolve(
-            found,
-            columns=columns,
-            text=evolve(found.text, **{name: value for name, value in text.items() if value is not None}),
-            **{name: value for name, value in options.items() if value is not None},
-        )
+        ignored = {"unknown": "ignore"} if self.ignore_unknown else {}
+        options = self._given("unsupported", "default_country", "sheet") | ignored
+        return evolve(found, columns=columns, text=evolve(found.text, **self._given(*_TEXT)), **options)
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        """Return those of the options that have a value."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 SOURCE = SourceOptions()
