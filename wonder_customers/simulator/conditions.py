@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from math import ceil, isfinite
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 if TYPE_CHECKING:
     from wonder_customers.simulator.gateway import ReceivedRequest
@@ -127,14 +127,20 @@ def magic_of(request: "ReceivedRequest") -> Magic:
     return Magic()
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a JSON value is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+
+
 def _checked_latency(value: Any) -> tuple[float, float] | None:
     if value is None:
         return None
     if not (isinstance(value, list | tuple) and len(value) == 2):
         raise ValueError("latency must be a list of two numbers, in seconds, or null")
-    low, high = (
-        _number("latency", it, f"a number of seconds from 0 to {_MAX_SECONDS:g}", _MAX_SECONDS) for it in value
-    )
+    for it in value:
+        if not is_number(it) or not 0 <= it <= _MAX_SECONDS:
+            raise ValueError(f"latency must be a number of seconds from 0 to {_MAX_SECONDS:g}, not {it!r:.100}")
+    low, high = map(float, value)
     if low > high:
         raise ValueError(f"latency: the minimum, {low:g} s, is greater than the maximum, {high:g} s")
     return low, high
@@ -143,12 +149,7 @@ def _checked_latency(value: Any) -> tuple[float, float] | None:
 def _checked_rate(value: Any) -> float | None:
     if value is None:
         return None
-    expected = f"a number greater than 0 and at most {_MAX_RATE:,.0f}, or null for no limit"
-    return _number("rate_limit", value, expected, _MAX_RATE, zero=False)
-
-
-def _number(name: str, value: object, expected: str, highest: float, *, zero: bool = True) -> float:
-    valid = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
-    if not valid or not 0 <= value <= highest or not (value or zero):  # type: ignore[operator]  # a number
-        raise ValueError(f"{name} must be {expected}, not {value!r:.100}")
-    return float(value)  # type: ignore[arg-type]  # a number
+    if not is_number(value) or not 0 < value <= _MAX_RATE:
+        expected = f"a number greater than 0 and at most {_MAX_RATE:,.0f}, or null for no limit"
+        raise ValueError(f"rate_limit must be {expected}, not {value!r:.100}")
+    return float(value)

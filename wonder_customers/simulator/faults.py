@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from math import isfinite
 from typing import Any, Final
 
 from wonder_customers.simulator import behaviours
 from wonder_customers.simulator.behaviours import Behaviour
+from wonder_customers.simulator.conditions import is_number
 
 HEADER = b"x-simulator-fault"
 """The request header that selects a fault for its request."""
@@ -187,10 +187,8 @@ def _check_selection(*, applied: object, seed: object, **texts: object) -> None:
 
 
 def _check_number(key: str, value: object, limits: tuple[float, float], *, whole: bool = False) -> None:
-    kinds = (int,) if whole else (int, float)
-    number = isinstance(value, kinds) and not isinstance(value, bool)
     low, high = limits
-    if not number or not isfinite(value) or not low <= value <= high:  # type: ignore[arg-type,operator]  # a number
+    if not is_number(value) or (whole and not isinstance(value, int)) or not low <= value <= high:
         expected = "an integer" if whole else "a number"
         raise ValueError(f"{key} must be {expected} from {low:,} to {high:,}, not {value!r:.100}")
 
