@@ -63,6 +63,16 @@ def draft(number: int, version: str = "1") -> CustomerDraft:
     return CustomerDraft(f"c-{number}", f"Ada Nr {number} v{version}", email=f"ada.{number}@example.com", phone=phone)
 
 
+def drafts(rows: int, version: str = "1") -> list[CustomerDraft]:
+    """Return the drafts of the rows of a file made by `write_csv`."""
+    return [draft(number, version) for number in range(rows)]
+
+
+def once(rows: int) -> dict[str, int]:
+    """Return the ledger of a gateway at which each row of a file made by `write_csv` was created once."""
+    return {f"c-{number}": 1 for number in range(rows)}
+
+
 async def collect(job: Job) -> list[Outcome]:
     """Run a job and return its outcomes."""
     async with job:
@@ -98,6 +108,20 @@ class Jobs:
     async def run(self, rows: Any = None, **options: Any) -> tuple[Job, list[Outcome]]:
         """Run a job of `rows`, by default of the source; return it with its outcomes."""
         return await run_job(self.account, self.rows() if rows is None else rows, self.journal, **options)
+
+    def ledger(self) -> dict[str, int]:
+        """Return how often each customer was created."""
+        return self.server.store.ledger(self.gateway)
+
+    def requests(self) -> int:
+        """Return the number of requests that the simulator received."""
+        return self.server.faults.requests.total()
+
+    def last_run(self) -> Any:
+        """Return the last run in the journal, which must have one."""
+        found = self.journal.last_run()
+        assert found is not None
+        return found
 
     def session(self) -> CustomerSession[Any]:
         """Return a session of the account."""

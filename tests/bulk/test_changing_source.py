@@ -48,7 +48,7 @@ async def test_source_of_six_thousand_rows_that_changes_during_the_job(change: s
                     if ended == 1000:
                         CHANGES[change](source)
         assert (job.exit_status, job.missing_from_source.counted) == ("source", False)
-        assert jobs.journal.last_run().exit_status == "source"  # type: ignore[union-attr]
+        assert jobs.last_run().exit_status == "source"
         rows = len(jobs.rows().take(7000))
         again = sync(session, jobs.rows(), journal=jobs.journal, options=evolve(OPTIONS, resume=True))
         outcomes = await collect(again)
@@ -67,7 +67,7 @@ async def test_source_that_changes_while_it_is_read_stops_the_job(change: str, j
         with pytest.raises(BulkError, match=r"changed while it was read.*resume"):
             await collect(job)
     assert job.exit_status == "source"
-    assert jobs.journal.last_run().exit_status == "source"  # type: ignore[union-attr]
+    assert jobs.last_run().exit_status == "source"
 
 
 def test_file_of_a_folder_that_changes_after_it_was_read_is_reported(tmp_path: Path) -> None:

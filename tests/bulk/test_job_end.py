@@ -9,7 +9,20 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 from attrs import evolve
-from bulk.customers import OPTIONS, QUICK, AccountFactory, Jobs, collect, count_statuses, draft, run_job, write_csv
+from bulk.customers import (
+    OPTIONS,
+    QUICK,
+    AccountFactory,
+    Jobs,
+    collect,
+    count_statuses,
+    draft,
+    drafts,
+    once,
+    open_journal,
+    run_job,
+    write_csv,
+)
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession, SessionClosedError
 from wonder_customers.bulk import Job, Journal, Options, batches, sources, sync
@@ -21,25 +34,22 @@ from wonder_customers.wire import Transmission
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_job_stopped_before_its_start_sends_nothing(jobs: Jobs) -> None:
     async with jobs.session() as session:
-        job = sync(session, [draft(number) for number in range(20)])
+        job = sync(session, drafts(20))
         job.stop()
         assert await collect(job) == []
-    assert (job.exit_status, jobs.server.store.ledger("monri")) == ("interrupted", {})
+    assert (job.exit_status, jobs.ledger()) == ("interrupted", {})
 
 
 async def test_journal_of_another_gateway_is_refused_and_the_source_is_closed(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
-    journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=account("wonder").base_url)
-    rows = sources.read(write_csv(tmp_path / "c.csv", 3))
-    assert rows.file is not None
+    journal = open_journal(tmp_path / "j", account("wonder"), "wonder")
+    rows: Any = sources.read(write_csv(tmp_path / "c.csv", 3))
     assert not rows.file.closed
-    async with CustomerSession(account("monri"), retry=QUICK) as session:
-        with pytest.raises(ConfigurationError, match=r"is the journal of wonder at .*, not of monri at"):
-            await collect(sync(session, rows, journal=journal))
+    with pytest.raises(ConfigurationError, match=r"is the journal of wonder at .*, not of monri at"):
+        await run_job(account("monri"), rows, journal)
     assert (journal.states(), server.store.ledger("monri")) == ({}, {})
     journal.hold()  # the lock was not acquired
     assert rows.file.closed
@@ -59,7 +69,7 @@ async def test_error_of_the_caller_is_raised_unchanged_while_workers_wait(within
             raise error
 
     async with jobs.session() as session:
-        job = sync(session, [draft(number) for number in range(40)], options=Options(workers=2))
+        job = sync(session, drafts(40), options=Options(workers=2))
         with pytest.raises(ValueError) as caught:
             await fail(job)
     assert (caught.value, job.exit_status) == (error, "interrupted")
@@ -67,7 +77,7 @@ async def test_error_of_the_caller_is_raised_unchanged_while_workers_wait(within
 
 async def test_job_cancelled_after_the_last_row_is_complete(jobs: Jobs) -> None:
     async with jobs.session() as session:
-        job, heard = sync(session, [draft(number) for number in range(3)], options=Options(workers=1)), 0
+        job, heard = sync(session, drafts(3), options=Options(workers=1)), 0
         with anyio.CancelScope() as scope:
             async with job:
                 async for _ in job:
@@ -100,7 +110,7 @@ async def test_iterating_outside_async_with_is_refused(jobs: Jobs) -> None:
         with pytest.raises(BulkError, match="async with"):
             await anext(job)
         assert [outcome.ok for outcome in await collect(job)] == [True]
-    assert jobs.server.store.ledger("paydock") == {"c-1": 1}
+    assert jobs.ledger() == {"c-1": 1}
 
 
 async def test_row_that_is_not_a_draft_is_reported(jobs: Jobs) -> None:
@@ -117,21 +127,20 @@ async def test_closed_session_raises_session_closed_error(jobs: Jobs) -> None:
         await collect(sync(session, [draft(1)], options=Options(workers=1)))
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_refused_credentials_stop_the_job(jobs: Jobs) -> None:
     jobs.server.faults.add("server_error", times=None, status=401)
-    drafts = [draft(number) for number in range(500)]
+    rows = drafts(500)
     async with jobs.session() as session:
-        job = sync(session, drafts, journal=jobs.journal, options=evolve(OPTIONS, workers=4))
+        job = sync(session, rows, journal=jobs.journal, options=evolve(OPTIONS, workers=4))
         message = r"refused the credentials.*the same program with the same journal"
         with pytest.raises(BulkError, match=message) as caught:
             await collect(job)
     assert job.exit_status == "refused"
-    assert jobs.server.faults.requests.total() <= 4
+    assert jobs.requests() <= 4
     assert jobs.journal.states().keys() <= {"held"}
     assert "Nothing" not in str(caught.value) or "applied" in str(caught.value)
     jobs.server.faults.clear()
-    resumed, outcomes = await jobs.run(drafts[:20], resume=True)
+    resumed, outcomes = await jobs.run(rows[:20], resume=True)
     assert count_statuses(outcomes) == {"created": 20}
     assert resumed.exit_status == "finished"
 
@@ -148,85 +157,67 @@ async def test_too_many_failures_stop_the_job(limits: dict[str, Any], words: str
     jobs.server.faults.add("server_error", times=None, status=400, method="POST")
     async with jobs.session() as session:
         options = Options(**{"retry": QUICK, "failure_share": None, **limits})
-        job = sync(session, (draft(number) for number in range(10_000)), options=evolve(options, workers=4))
+        job = sync(session, iter(drafts(10_000)), options=evolve(options, workers=4))
         with pytest.raises(BulkError, match=words):
             await collect(job)
     assert job.exit_status == "failures"
     assert job.rows_read < 200
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_stop_completes_rows_in_progress(jobs: Jobs) -> None:
-    async with jobs.session() as session:
-        job = sync(session, (draft(number) for number in range(10_000)), journal=jobs.journal, options=OPTIONS)
-        seen = 0
-        async with job:
-            async for _ in job:
-                seen += 1
-                if seen == 20:
-                    job.stop()
-    assert job.exit_status == "interrupted"
-    assert seen < 100
+    seen = 0
+    rows = iter(drafts(10_000))
+    async with jobs.session() as session, sync(session, rows, journal=jobs.journal, options=OPTIONS) as job:
+        async for _ in job:
+            seen += 1
+            if seen == 20:
+                job.stop()
+    assert (job.exit_status, seen < 100) == ("interrupted", True)
     assert jobs.journal.states().get("done") == seen
     assert "sending" not in jobs.journal.states()
-    last = jobs.journal.last_run()
-    assert last is not None
+    last = jobs.last_run()
     assert (last.exit_status, last.counts) == ("interrupted", {"created": seen})
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
-async def test_leaving_the_block_early_interrupts_the_job(jobs: Jobs) -> None:
-    drafts = (draft(number) for number in range(10_000))
-    async with jobs.session() as session, sync(session, drafts, journal=jobs.journal, options=OPTIONS) as job:
+@pytest.mark.parametrize("how", ["generator", "async generator"])
+async def test_leaving_the_block_early_interrupts_the_job_and_closes_the_source(how: str, jobs: Jobs) -> None:
+    closed = False
+
+    async def asynchronous() -> AsyncIterator[CustomerDraft]:
+        for row in synchronous():
+            yield row
+
+    def synchronous() -> Iterator[CustomerDraft]:
+        nonlocal closed
+        try:
+            yield from drafts(10_000)
+        finally:
+            closed = True
+
+    rows = synchronous() if how == "generator" else asynchronous()
+    async with jobs.session() as session, sync(session, rows, journal=jobs.journal, options=OPTIONS) as job:
         async for _ in job:
             break
-    assert job.exit_status == "interrupted"
+    assert (job.exit_status, closed) == ("interrupted", True)
     assert "sending" not in jobs.journal.states()
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
-async def test_source_is_closed_when_the_job_stops(jobs: Jobs) -> None:
-    closed = []
-
-    async def asynchronous() -> AsyncIterator[CustomerDraft]:
-        try:
-            for number in range(10_000):
-                yield draft(number)
-        finally:
-            closed.append("async generator")
-
-    def synchronous() -> Iterator[CustomerDraft]:
-        try:
-            for number in range(10_000):
-                yield draft(number)
-        finally:
-            closed.append("generator")
-
-    sources = asynchronous(), synchronous()
-    for source in sources:
-        async with jobs.session() as session, sync(session, source, options=OPTIONS) as job:
-            async for _ in job:
-                job.stop()
-    assert closed == ["async generator", "generator"]
-
-
 async def test_cancelled_job_can_be_resumed(jobs: Jobs) -> None:
-    drafts = [draft(number) for number in range(200)]
+    rows = drafts(200)
     async with jobs.session() as session:
         with anyio.move_on_after(10) as scope:
-            async with sync(session, drafts, journal=jobs.journal, options=OPTIONS) as job:
+            async with sync(session, rows, journal=jobs.journal, options=OPTIONS) as job:
                 async for outcome in job:
                     if outcome.number == 10:
                         scope.cancel()
     assert job.exit_status == "interrupted"
     assert sum(jobs.journal.states().values()) < 200
-    _, outcomes = await jobs.run(drafts, resume=True)
+    _, outcomes = await jobs.run(rows, resume=True)
     assert len(outcomes) == 200
     assert all(outcome.ok for outcome in outcomes)
-    assert jobs.server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(200)}
+    assert jobs.ledger() == once(200)
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_full_disk_stops_the_job_before_another_request(jobs: Jobs) -> None:
     connect = jobs.journal.writer.connect
 
@@ -237,41 +228,40 @@ async def test_full_disk_stops_the_job_before_another_request(jobs: Jobs) -> Non
         return connection
 
     jobs.journal.writer.connect = small
-    drafts = [draft(number) for number in range(2000)]
+    rows = drafts(2000)
     async with jobs.session() as session:
-        job = sync(session, drafts, journal=jobs.journal, options=OPTIONS)
+        job = sync(session, rows, journal=jobs.journal, options=OPTIONS)
         with pytest.raises(BulkError, match=r"could not be written .*full.*the same program with the same journal"):
             await collect(job)
     assert job.exit_status == "journal"
-    made = jobs.server.store.ledger("monri")
+    made = jobs.ledger()
     assert 0 < len(made) < 1000
     states = Journal.existing(jobs.journal.path).states()
     assert states.get("done", 0) + states.get("sending", 0) >= len(made)
     jobs.journal = Journal.existing(jobs.journal.path)
-    _, outcomes = await jobs.run(drafts[:100], resume=True)
+    _, outcomes = await jobs.run(rows[:100], resume=True)
     assert all(outcome.ok for outcome in outcomes)
-    assert set(jobs.server.store.ledger("monri").values()) == {1}
+    assert set(jobs.ledger().values()) == {1}
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_unreadable_rest_of_a_source_stops_the_job(jobs: Jobs) -> None:
     jobs.source = jobs.source.with_suffix(".jsonl")
     jobs.source.write_text('{"reference": "c-1", "name": "Ada"}\n{"reference": "c-2", "cvv": "123"}\n')
     with pytest.raises(BulkError, match="security codes"):
-        await run_job(jobs.account, jobs.rows())
+        await jobs.run()
 
 
 async def test_late_key_in_the_second_file_of_a_folder_is_reported_after_rows_were_sent(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "BATCH", 200)
-    write_csv(tmp_path / "a.csv", 250)
-    (tmp_path / "b.jsonl").write_text(
-        '{"reference":"d-1","name":"Ada"}\n{"reference":"d-2","name":"Bo","shoe size":38}\n'
-    )
+    (folder := tmp_path / "customers").mkdir()
+    write_csv(folder / "a.csv", 250)
+    late = '{"reference":"d-1","name":"Ada"}\n{"reference":"d-2","name":"Bo","shoe size":38}\n'
+    (folder / "b.jsonl").write_text(late)
     with pytest.raises(BulkError, match=r"shoe size") as caught:
-        await run_job(account("monri"), sources.read(tmp_path))
-    assert server.store.ledger("monri")
+        await jobs.run(sources.read(folder))
+    assert jobs.ledger()
     assert "Nothing was sent" not in str(caught.value)
 
 
@@ -285,12 +275,11 @@ class NeverPermits:
         raise AssertionError
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_stop_ends_a_wait_for_the_rate_limit(jobs: Jobs) -> None:
     async with CustomerSession(jobs.account, rate_limit=NeverPermits()) as session:
         with anyio.fail_after(120):
-            async with sync(session, [draft(number) for number in range(100)], journal=jobs.journal) as job:
+            async with sync(session, drafts(100), journal=jobs.journal) as job:
                 await anyio.sleep(0.1)
                 job.stop()
-    assert (job.exit_status, job.stats.rows, jobs.server.faults.requests.total()) == ("interrupted", 0, 0)
+    assert (job.exit_status, job.stats.rows, jobs.requests()) == ("interrupted", 0, 0)
     assert jobs.journal.states().keys() == {"held"}

@@ -1,5 +1,6 @@
-"""The journal: durability, key and lock."""
+"""The journal: durability, key and lock; failures leave no database open, although a reference to the error exists."""
 
+import gc
 import hmac
 import os
 import sqlite3
@@ -12,9 +13,11 @@ from typing import Any
 
 import anyio
 import pytest
+from bulk.customers import write_csv
 
 from wonder_customers import BulkError, ConfigurationError
-from wonder_customers.bulk import Journal
+from wonder_customers.bulk import Journal, Options, Source
+from wonder_customers.bulk.distributed.distributed_job import PartitionedSource
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_of
 from wonder_customers.bulk.journal.entries import Announcement
 from wonder_customers.bulk.journal.removals import Removals
@@ -313,3 +316,35 @@ def test_key_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: 
     opened(tmp_path)
     assert calls == ["fsync", "link", "fsync"]
     assert len((tmp_path / "j.key").read_text()) == 64
+
+
+def open_databases() -> set[int]:
+    found = set()
+    for it in gc.get_objects():
+        if isinstance(it, sqlite3.Connection):
+            try:
+                it.total_changes  # noqa: B018 - raises when it is closed
+            except sqlite3.ProgrammingError:
+                continue
+            found.add(id(it))
+    return found
+
+
+def test_file_that_is_not_a_journal_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "j").write_text("reference,name\n" * 1000)
+    before = open_databases()
+    with pytest.raises(ConfigurationError, match="cannot be used as a journal") as caught:
+        Journal.existing(tmp_path / "j")
+    assert open_databases() <= before
+    assert caught  # a reference to the error exists
+
+
+def test_failed_partitioning_closes_its_database(tmp_path: Path) -> None:
+    source, journal = Source(str(write_csv(tmp_path / "c.csv", 3))), opened(tmp_path)
+    journal.begin({})
+    before = open_databases()
+    with pytest.raises(BulkError, match="another run is using this journal") as caught:
+        PartitionedSource.create(source, tmp_path / "j", Options(), size=1)
+    assert open_databases() <= before
+    assert caught
+    journal.release()

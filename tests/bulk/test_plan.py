@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from bulk.customers import QUICK, AccountFactory, collect, draft, open_journal, send, write_csv
+from bulk.customers import QUICK, AccountFactory, Jobs, collect, draft, open_journal, send, write_csv
 
 from wonder_customers import AdaptiveRateLimit, CallError, CustomerSession, InvalidRequestError
 from wonder_customers.bulk import Options, plan, sources, sync
 from wonder_customers.dialects import names
+from wonder_customers.records import CustomerDraft
 from wonder_customers.simulator.server import SimulatorServer
 
 pytestmark = pytest.mark.anyio
@@ -57,6 +58,13 @@ async def test_plan_and_job_note_drafts_whose_references_differ_only_in_case(acc
         assert all(outcome.ok for outcome in await collect(job))
     assert found.notes.as_dict() == job.notes.as_dict()
     assert (job.notes.near_duplicates, job.notes.near_duplicate_rows) == (1, [(1, 2)])
+
+
+async def test_plan_names_the_fields_that_the_gateway_cannot_clear(jobs: Jobs) -> None:
+    await jobs.run([CustomerDraft("c-1", "Ada", default_payment_token="5" * 24)])
+    async with jobs.session() as session:
+        planned = await plan(session, [CustomerDraft("c-1", "Ada")], journal=jobs.journal)
+    assert (dict(planned.clears), dict(planned.uncleared)) == ({}, {"default_payment_token": 1})
 
 
 async def test_plan_looks_up_unconfirmed_rows(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from bulk.customers import OPTIONS, Jobs, collect, count_statuses, draft
+from bulk.customers import OPTIONS, Jobs, collect, count_statuses, draft, drafts
 
 from wonder_customers import BulkError, ConfigurationError, CustomerDraft
 from wonder_customers.bulk import Job, Journal, Options, sync
@@ -25,7 +25,6 @@ async def listen(job: Job, outcomes: list[bool], after: Callable[[], object] = l
 
 
 @pytest.mark.parametrize("wanted", ["result", "start"])
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_journal_that_lost_the_last_results_does_not_finish(wanted: str, jobs: Jobs) -> None:
     """The rows have arrived, and the next run looks them up. `start`: even the database cannot be opened."""
     connect = jobs.journal.writer.connect
@@ -41,25 +40,24 @@ async def test_journal_that_lost_the_last_results_does_not_finish(wanted: str, j
         return connection
 
     jobs.journal.writer.connect = failing
-    outcomes, drafts = list[bool](), [draft(number) for number in range(20)]
+    outcomes, rows = list[bool](), drafts(20)
     async with jobs.session() as session:
-        job = sync(session, drafts, journal=jobs.journal, options=OPTIONS)
+        job = sync(session, rows, journal=jobs.journal, options=OPTIONS)
         with pytest.raises(BulkError, match=r"could not be written .*The next run looks up the customers"):
             await listen(job, outcomes)
     sent = 0 if wanted == "start" else 20
     assert (job.exit_status, outcomes, job.unfinished) == ("journal", [True] * sent, 20 - sent)
     jobs.journal = Journal.existing(jobs.journal.path)
     assert jobs.journal.states() == ({"sending": 20} if sent else {})
-    _, outcomes_again = await jobs.run(drafts, resume=True)
+    _, outcomes_again = await jobs.run(rows, resume=True)
     assert count_statuses(outcomes_again) in ({"created": 20}, {"written": 20})
-    assert set(jobs.server.store.ledger("monri").values()) == {1}
+    assert set(jobs.ledger().values()) == {1}
 
 
 @pytest.mark.parametrize(
     ("deleted", "message"),
     [(False, "only the end of the run is missing"), (True, "was moved or deleted during the run. Restore it")],
 )
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_end_of_the_run_that_cannot_be_recorded_is_part_of_the_exit_status(
     deleted: bool, message: str, jobs: Jobs
 ) -> None:
@@ -115,7 +113,7 @@ async def test_run_that_ends_with_an_error_is_not_recorded_as_finished(
     rows: Callable[[], Any], options: Options, error: type[BaseException], jobs: Jobs
 ) -> None:
     """The number of its rows does not replace that of the last finished run, which limits deletions."""
-    await jobs.run([draft(number) for number in range(3)])
+    await jobs.run(drafts(3))
     async with jobs.session() as session:
         job = sync(session, rows(), journal=jobs.journal, options=options)
         with pytest.raises(error):

@@ -1,8 +1,6 @@
 """Customers missing from the source are counted, and deleted on request within limits."""
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ from attrs import evolve
 from bulk.customers import QUICK, Jobs, collect, count_statuses, draft, line, run_job, write_csv
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession, RateLimit
-from wonder_customers.bulk import Job, Options, sources, sync
+from wonder_customers.bulk import Job, Options, Outcome, sources, sync
 from wonder_customers.bulk.missing_from_source import MissingFromSource, RemovalLimit
 from wonder_customers.dialects import names
 
@@ -50,10 +48,22 @@ async def first_run(jobs: Jobs, rows: int = ROWS) -> None:
     await jobs.run()
 
 
+async def send_without(jobs: Jobs, *left: int) -> None:
+    """Send customers, and then remove some of them from the source."""
+    await first_run(jobs)
+    write_without(jobs, ROWS, *left)
+
+
+async def remove(jobs: Jobs, **options: Any) -> tuple[MissingFromSource, list[Outcome]]:
+    """Run a job that deletes, and return what was missing from the source, with the outcomes."""
+    job, outcomes = await jobs.run(removed="delete", **options)
+    assert job.exit_status == "finished"
+    return job.missing_from_source, outcomes
+
+
 @pytest.mark.parametrize("jobs", names(), indirect=True)
 async def test_customers_that_left_are_counted_and_stay_by_default(jobs: Jobs) -> None:
-    await first_run(jobs)
-    write_without(jobs, ROWS, 3, 5)
+    await send_without(jobs, 3, 5)
     job, outcomes = await jobs.run()
     missing = job.missing_from_source
     assert (missing.counted, missing.count, missing.rows_before) == (True, 2, ROWS)
@@ -65,8 +75,7 @@ async def test_customers_that_left_are_counted_and_stay_by_default(jobs: Jobs) -
 
 @pytest.mark.parametrize("jobs", DELETING, indirect=True)
 async def test_customers_that_left_are_deleted_once(jobs: Jobs) -> None:
-    await first_run(jobs)
-    write_without(jobs, ROWS, 3, 5)
+    await send_without(jobs, 3, 5)
     for expected in ({"unchanged": ROWS - 2, "removed": 2}, {"unchanged": ROWS - 2}):
         job, outcomes = await jobs.run(removed="delete")
         assert count_statuses(outcomes) == expected
@@ -79,39 +88,34 @@ async def test_customers_that_left_are_deleted_once(jobs: Jobs) -> None:
 
 @pytest.mark.parametrize("jobs", DELETING, indirect=True)
 async def test_customer_with_an_unusable_id_is_kept(jobs: Jobs) -> None:
-    await first_run(jobs)
-    write_without(jobs, ROWS, 3, 5)
-    with closing(sqlite3.connect(jobs.journal.path)) as connection, connection:
-        connection.execute("UPDATE rows SET id = '..' WHERE reference = 'c-3'")
-    job, outcomes = await jobs.run(removed="delete")
+    await send_without(jobs, 3, 5)
+    jobs.journal._execute("UPDATE rows SET id = '..' WHERE reference = ?", ["c-3"])
+    missing, outcomes = await remove(jobs)
     assert count_statuses(outcomes) == {"unchanged": ROWS - 2, "kept": 1, "removed": 1}
-    assert (job.missing_from_source.removed, job.missing_from_source.kept) == (1, 1)
-    assert deleted(jobs) == {"c-5": 1}
+    assert (missing.removed, missing.kept, deleted(jobs)) == (1, 1, {"c-5": 1})
 
 
 @pytest.mark.parametrize("jobs", DELETING, indirect=True)
 async def test_customer_whose_line_looks_like_a_total_is_not_deleted(jobs: Jobs) -> None:
-    await first_run(jobs)
-    head, *lines = jobs.source.read_text(encoding="utf-8").splitlines()
+    head, *lines = write_csv(jobs.source, ROWS).read_text(encoding="utf-8").splitlines()
     jobs.source.write_text("\n".join([head, *lines, "Suma,Suma Ltd,suma@example.test"]) + "\n", encoding="utf-8")
     await jobs.run()
     jobs.source.write_text("\n".join([head, *lines[1:], "Suma,,"]) + "\n", encoding="utf-8")
     job, _ = await jobs.run(removed="delete")
-    assert (job.missing_from_source.removed, job.notes.footers) == (1, 1)
-    assert deleted(jobs) == {"c-0": 1}
+    assert (job.missing_from_source.removed, job.notes.footers, deleted(jobs)) == (1, 1, {"c-0": 1})
 
 
 @pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
 async def test_wonder_refuses_to_delete_before_anything_is_sent(jobs: Jobs) -> None:
     with pytest.raises(ConfigurationError, match=r"wonder cannot delete customers.*--removed report"):
         await jobs.run([draft(1)], removed="delete")
-    assert jobs.server.store.ledger("wonder") == {}
+    assert jobs.ledger() == {}
 
 
 async def test_removal_needs_a_journal(jobs: Jobs) -> None:
     with pytest.raises(ConfigurationError, match="only with a journal"):
         await run_job(jobs.account, [draft(1)], removed="delete")
-    assert jobs.server.store.ledger("paydock") == {}
+    assert jobs.ledger() == {}
 
 
 async def stopped(jobs: Jobs, source: Any = None, **options: Any) -> tuple[Job, str]:
@@ -126,8 +130,7 @@ async def stopped(jobs: Jobs, source: Any = None, **options: Any) -> tuple[Job, 
 
 @pytest.mark.parametrize("jobs", DELETING, indirect=True)
 async def test_more_customers_than_the_limit_are_not_deleted(jobs: Jobs) -> None:
-    await first_run(jobs)
-    write_without(jobs, ROWS, 3, 5, 7)
+    await send_without(jobs, 3, 5, 7)
     job, message = await stopped(jobs)
     assert job.exit_status == "removal"
     reason = "the source no longer contains 3 customers (7.5%), more than the maximum of 5%"
@@ -175,20 +178,18 @@ INCOMPLETE: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("change", INCOMPLETE)
 async def test_source_with_failed_rows_deletes_nothing(change: str, jobs: Jobs) -> None:
-    await first_run(jobs)
-    write_without(jobs, ROWS, 3)
+    await send_without(jobs, 3)
     INCOMPLETE[change](jobs.source)
-    job, outcomes = await jobs.run(removed="delete")
-    assert (job.exit_status, delete_requests(jobs)) == ("finished", 0), outcomes
+    missing, outcomes = await remove(jobs)
+    assert delete_requests(jobs) == 0, outcomes
     # A line that breaks off may also be the rest of the row before it, which is therefore not read.
     failed = 2 if change == "line that breaks off" else 1
-    assert job.missing_from_source.count == failed
-    assert f"{failed} row{'s' if failed > 1 else ''} of the source failed" in (job.missing_from_source.problem or "")
+    assert missing.count == failed
+    assert f"{failed} row{'s' if failed > 1 else ''} of the source failed" in (missing.problem or "")
 
 
 async def test_limited_run_and_changed_source_count_nothing(jobs: Jobs) -> None:
-    await first_run(jobs)
-    write_without(jobs, ROWS, 3)
+    await send_without(jobs, 3)
     job, _ = await jobs.run(removed="delete", first=ROWS - 2)
     assert (job.exit_status, job.missing_from_source.counted) == ("paused", False)
     rows = jobs.rows()
@@ -201,56 +202,49 @@ async def test_limited_run_and_changed_source_count_nothing(jobs: Jobs) -> None:
 
 
 async def test_customer_that_was_given_another_reference_is_kept(jobs: Jobs) -> None:
-    await first_run(jobs)
+    await send_without(jobs, 3)
     jobs.server.store._connection.execute(
         "UPDATE customers SET body = replace(body, 'c-3\"', 'z-3\"'), reference = 'z-3' WHERE reference = 'c-3'"
     ).close()
-    write_without(jobs, ROWS, 3)
-    job, outcomes = await jobs.run(removed="delete")
+    missing, outcomes = await remove(jobs)
     (kept,) = [it for it in outcomes if it.status == "kept"]
-    assert (kept.code, kept.ok, job.missing_from_source.kept, delete_requests(jobs)) == ("other reference", False, 1, 0)
+    assert (kept.code, kept.ok, missing.kept, delete_requests(jobs)) == ("other reference", False, 1, 0)
     assert jobs.journal.states() == {"done": ROWS}
 
 
 @pytest.mark.parametrize("jobs", DELETING, indirect=True)
 async def test_refused_deletion_is_tried_again_by_the_next_run(jobs: Jobs) -> None:
-    await first_run(jobs)
-    write_without(jobs, ROWS, 3)
+    await send_without(jobs, 3)
     jobs.server.faults.add("server_error", gateway=jobs.gateway, method="DELETE", status=400)
-    job, outcomes = await jobs.run(removed="delete")
+    missing, outcomes = await remove(jobs)
     (kept,) = [it for it in outcomes if it.status == "kept"]
     assert (kept.code, kept.applied) == ("InvalidRequestError 400", "no")
     assert "was not removed" in (kept.reason or "")
-    assert (job.missing_from_source.kept, jobs.journal.states()) == (1, {"done": ROWS})
-    job, _ = await jobs.run(removed="delete")
-    assert (job.missing_from_source.removed, deleted(jobs)) == (1, {"c-3": 1})
+    assert (missing.kept, jobs.journal.states()) == (1, {"done": ROWS})
+    missing, _ = await remove(jobs)
+    assert (missing.removed, deleted(jobs)) == (1, {"c-3": 1})
 
 
 @pytest.mark.parametrize("jobs", DELETING, indirect=True)
 async def test_unconfirmed_deletion_is_not_reported_as_a_kept_customer(jobs: Jobs) -> None:
-    await first_run(jobs)
-    write_without(jobs, ROWS, 3)
+    await send_without(jobs, 3)
     jobs.server.faults.add("read_close", times=None, gateway=jobs.gateway, method="DELETE", applied=False)
-    retry = evolve(QUICK, attempts=2)
-    _, outcomes = await jobs.run(removed="delete", retry=retry)
+    _, outcomes = await remove(jobs, retry=evolve(QUICK, attempts=2))
     (kept,) = [it for it in outcomes if it.status == "kept"]
-    assert kept.applied == "unknown"
-    assert "may have been applied" in (kept.reason or "")
-    assert "was not removed" not in (kept.reason or "")
+    reason = kept.reason or ""
+    assert (kept.applied, "may have been applied" in reason, "was not removed" in reason) == ("unknown", True, False)
 
 
 @pytest.mark.parametrize("jobs", DELETING, indirect=True)
 async def test_killed_removal_is_completed_without_a_second_deletion(jobs: Jobs) -> None:
-    await first_run(jobs)
-    write_without(jobs, ROWS, 3, 5)
+    await send_without(jobs, 3, 5)
     # Two deletions were recorded; the process was killed after the gateway applied the first.
     jobs.journal._execute("UPDATE rows SET state = 'removing' WHERE reference IN (?, ?)", ["c-3", "c-5"])
     async with CustomerSession(jobs.account) as session:
         await session.delete((await session.get_by_reference("c-3")).id)
-    job, _ = await jobs.run(removed="delete")
-    assert (job.missing_from_source.removed, job.missing_from_source.kept) == (2, 0)
+    missing, _ = await remove(jobs)
+    assert (missing.removed, missing.kept, delete_requests(jobs)) == (2, 0, 2)
     assert deleted(jobs) == {"c-3": 1, "c-5": 1}
-    assert delete_requests(jobs) == 2
 
 
 @pytest.mark.parametrize("jobs", DELETING, indirect=True)
@@ -279,25 +273,21 @@ async def test_late_deletion_does_not_undo_a_row_that_returned(jobs: Jobs) -> No
 
 
 async def test_row_that_returns_after_its_removal_is_created_again(jobs: Jobs) -> None:
-    await first_run(jobs)
-    write_without(jobs, ROWS, 3)
-    await jobs.run(removed="delete")
+    await send_without(jobs, 3)
+    await remove(jobs)
     write_csv(jobs.source, ROWS)
     _, outcomes = await jobs.run()
     (created,) = [it for it in outcomes if it.status == "created"]
-    assert (created.reference, created.cleared) == ("c-3", ())
-    assert jobs.server.store.ledger("paydock")["c-3"] == 2
+    assert (created.reference, created.cleared, jobs.ledger()["c-3"]) == ("c-3", (), 2)
 
 
 async def test_unconfirmed_create_of_a_row_that_left_is_looked_up_and_deleted(jobs: Jobs) -> None:
-    await first_run(jobs)
+    await send_without(jobs, 3, 4)
     jobs.journal._execute("UPDATE rows SET state = 'sending', id = NULL WHERE reference IN (?, ?)", ["c-3", "c-4"])
     async with CustomerSession(jobs.account) as session:
         await session.delete((await session.get_by_reference("c-4")).id)  # its create was never applied
-    write_without(jobs, ROWS, 3, 4)
-    job, _ = await jobs.run(removed="delete")
-    assert job.missing_from_source.removed == 2
-    assert deleted(jobs) == {"c-3": 1, "c-4": 1}
+    missing, _ = await remove(jobs)
+    assert (missing.removed, deleted(jobs)) == (2, {"c-3": 1, "c-4": 1})
 
 
 async def test_customer_that_a_killed_run_has_created_again_is_deleted(jobs: Jobs) -> None:
@@ -318,7 +308,7 @@ async def test_customer_that_a_killed_run_has_created_again_is_deleted(jobs: Job
     write_without(jobs, 2, 1)
     job, _ = await jobs.run(removed="delete", max_removed=1)
     assert job.missing_from_source.removed == 1
-    assert jobs.server.store.ledger("paydock")["c-1"] == 3
+    assert jobs.ledger()["c-1"] == 3
     assert [it["archived"] for it in jobs.server.store.customers("paydock") if it["reference"] == "c-1"] == [True] * 3
 
 

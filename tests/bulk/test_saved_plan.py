@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from bulk.customers import OPTIONS, AccountFactory, Jobs, collect, draft, line, open_journal, run_job, write_csv
+from bulk.customers import (
+    OPTIONS,
+    AccountFactory,
+    Jobs,
+    collect,
+    draft,
+    drafts,
+    line,
+    once,
+    open_journal,
+    run_job,
+    write_csv,
+)
 
 from wonder_customers import BulkError, ConfigurationError, CustomerDraft, CustomerSession, Paydock, Phone
 from wonder_customers.bulk import Journal, check_plan, plan, save_plan, sources, sync
@@ -41,10 +53,10 @@ async def test_approved_plan_is_carried_out_once(jobs: Jobs) -> None:
     write_csv(jobs.source, 12)
     jobs.source.write_text(jobs.source.read_text() + f"{line(3)}\nbad,Ada,not an address,+385 91 234 5678\n")
     await saved(jobs)
-    assert jobs.server.store.ledger(jobs.gateway) == {}
+    assert jobs.ledger() == {}
     outcomes = await approved(jobs)
     assert len(outcomes) == 14
-    assert jobs.server.store.ledger(jobs.gateway) == {f"c-{number}": 1 for number in range(12)}
+    assert jobs.ledger() == once(12)
     with pytest.raises(ConfigurationError, match=r"would make now: journal \(changed\)\."):
         await approved(jobs)
 
@@ -95,19 +107,18 @@ async def test_plan_appears_when_it_is_complete(jobs: Jobs) -> None:
         ({"removed": "delete", "max_removed": 9, "first": 4}, (1, 3), 1),
     ],
 )
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_plan_has_the_rows_of_a_job_with_the_same_options(
     how: dict[str, Any], counts: tuple[int, int], sent: int, same_object: bool, jobs: Jobs
 ) -> None:
     """Also if the journal object is that of an earlier run. One row failed in that run, and one is missing now."""
-    await jobs.run([*(draft(number) for number in range(3)), draft(9)])
+    await jobs.run([*iter(drafts(3)), draft(9)])
     jobs.server.faults.add("server_error", times=None, status=400)
     await jobs.run([draft(7)])
     jobs.server.faults.clear()
     if not same_object:
         jobs.journal = Journal.existing(jobs.journal.path)
     options, file = evolve(OPTIONS, **how), jobs.source.with_name("plan")
-    rows = [draft(number) for number in range(8)]
+    rows = drafts(8)
     async with CustomerSession(jobs.account) as session:
         made = await save_plan(file, session, rows, journal=jobs.journal, options=options)
         assert (made.creates + made.updates + made.open, made.unchanged) == counts
@@ -137,7 +148,7 @@ async def test_changed_row_is_refused_before_anything_is_sent(change: str, jobs:
     jobs.source.write_text(edit(jobs.source.read_text()))
     with pytest.raises(ConfigurationError, match=rf"{reason}\."):
         await approved(jobs)
-    assert jobs.server.store.ledger("paydock") == {}
+    assert jobs.ledger() == {}
 
 
 async def test_row_that_changes_after_the_check_is_not_sent(jobs: Jobs) -> None:
@@ -151,7 +162,7 @@ async def test_row_that_changes_after_the_check_is_not_sent(jobs: Jobs) -> None:
         with pytest.raises(BulkError, match=r"after 0 rows: the plan .*row 1 \(other values\).* Nothing was sent\."):
             await collect(job)
     assert job.exit_status == "source"
-    assert jobs.server.store.ledger("paydock") == {}
+    assert jobs.ledger() == {}
 
 
 def open_files() -> list[str]:

@@ -1,15 +1,19 @@
-"""A row that may have been applied stays unconfirmed after later failures."""
+"""Unconfirmed rows: what may have been applied is neither repeated too early nor confirmed too early."""
 
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from time import time
 from typing import Any
 
+import anyio
 import pytest
 from attrs import evolve
-from bulk.customers import QUICK, Jobs, draft
+from bulk.customers import OPTIONS, QUICK, Jobs, collect, draft
 
-from wonder_customers import BulkError
-from wonder_customers.bulk import Options, Outcome, sync
+from wonder_customers import BulkError, CustomerSession
+from wonder_customers.bulk import Journal, Options, Outcome, sources, sync
 from wonder_customers.dialects import names
+from wonder_customers.records import CustomerDraft
 from wonder_customers.testing import no_waits
 
 pytestmark = pytest.mark.anyio
@@ -44,15 +48,101 @@ async def test_row_stays_unconfirmed_after_later_failures(later: str, jobs: Jobs
 
 
 @pytest.mark.parametrize("corrected", [False, True])
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_resume_sends_a_corrected_row_that_failed_in_that_run(corrected: bool, jobs: Jobs) -> None:
     """Invariant: a row that failed is repeated from the journal only as long as it is the same row."""
     jobs.server.faults.add("server_error", method="POST", status=400)
-    options = Options(retry=QUICK, failure_share=None)
-    for row in (draft(1), draft(1, "2" if corrected else "1")):
-        session = jobs.session()
-        async with session, sync(session, [row], journal=jobs.journal, options=options) as job:
-            (outcome,) = [outcome async for outcome in job]
-        options = evolve(options, resume=True)
+    for version, resume in (("1", False), ("2" if corrected else "1", True)):
+        _, (outcome,) = await jobs.run([draft(1, version)], resume=resume)
     assert outcome.status == ("created" if corrected else "failed")
     assert jobs.journal.states() == {"done" if corrected else "failed": 1}
+
+
+LATE = 0.2
+"""Seconds after which the gateway applies a request of the killed process."""
+
+
+PATIENT = evolve(OPTIONS, retry=evolve(QUICK, confirmation_window=2.0))
+"""Options with a confirmation window that is longer than the delay on a busy machine too."""
+
+
+async def crash(journal: Journal, session: CustomerSession[Any], sent: CustomerDraft) -> None:
+    """Leave the journal in the state of a process that was killed after it recorded `sent`."""
+    payload = journal.digests.payload(session.payload(sent))
+    journal.begin({})
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.serve)
+        await journal.announce([(sent.reference or "", 1, None, payload, "{}")])
+        journal.stop()
+    journal.release()
+
+
+@asynccontextmanager
+async def late(killed: CustomerDraft, account: Any) -> AsyncIterator[None]:
+    """Apply the create of a killed process at the gateway while the block runs."""
+
+    async def apply() -> None:
+        await anyio.sleep(LATE)
+        await session.create(killed)
+
+    async with CustomerSession(account) as session, anyio.create_task_group() as group:
+        group.start_soon(apply)
+        yield
+
+
+@pytest.mark.parametrize("clock", [time, lambda: time() - 1000], ids=["same clock", "clock was set forward"])
+async def test_create_that_is_applied_late_is_not_sent_again(clock: Callable[[], float], jobs: Jobs) -> None:
+    """Invariant: one customer per reference, although requests of a killed process are applied after the resume."""
+    path = jobs.journal.path
+    jobs.journal = Journal.open(path, gateway="paydock", endpoint=jobs.account.base_url, clock=clock)
+    async with CustomerSession(jobs.account) as session:
+        await crash(jobs.journal, session, draft(1))
+        options = evolve(PATIENT, resume=True)
+        async with late(draft(1), jobs.account):
+            (outcome,) = await collect(sync(session, [draft(1)], journal=Journal.existing(path), options=options))
+    assert (outcome.ok, jobs.ledger()) == (True, {"c-1": 1})
+
+
+@pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
+async def test_late_write_does_not_overwrite_a_reverted_row(jobs: Jobs) -> None:
+    """Invariant: the gateway has the values that the last confirmed run sent."""
+    async with CustomerSession(jobs.account) as session:
+        await session.create(draft(1, "A"))
+        await crash(jobs.journal, session, draft(1, "B"))
+        async with late(draft(1, "B"), jobs.account):
+            (outcome,) = await collect(sync(session, [draft(1, "A")], journal=jobs.journal, options=PATIENT))
+        held = await session.get_by_reference("c-1")
+    assert (outcome.ok, held.name) == (True, draft(1, "A").name)
+
+
+@pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
+async def test_unconfirmed_row_with_a_field_that_cannot_be_read_is_sent_again(jobs: Jobs) -> None:
+    """Invariant: a row is confirmed only if every field that it sends was read back. Wonder returns no company name."""
+    async with CustomerSession(jobs.account) as session:
+        await session.create(evolve(draft(1), company_name="Old"))
+        changed = evolve(draft(1), company_name="New")
+        await crash(jobs.journal, session, changed)
+        (outcome,) = await collect(sync(session, [changed], journal=jobs.journal, options=OPTIONS))
+    assert outcome.ok
+    assert [it["company_name"] for it in jobs.server.store.customers("wonder")] == ["New"]
+
+
+async def test_row_that_was_applied_is_confirmed_without_a_write(jobs: Jobs) -> None:
+    async with CustomerSession(jobs.account) as session:
+        await session.create(draft(1))
+        await crash(jobs.journal, session, draft(1))
+    before = jobs.server.store.requests.copy()
+    _, (outcome,) = await jobs.run([draft(1)])
+    assert outcome.ok
+    assert {key[1] for key in (jobs.server.store.requests - before)} == {"GET"}
+
+
+async def test_changed_card_of_a_row_is_sent(jobs: Jobs) -> None:
+    names = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")
+    header, results = f"reference,name,email,{','.join(names)}\n", []
+    for card in ("4111111111111111", "5555555555554444"):
+        jobs.source.write_text(f"{header}c-1,Ada,ada@example.com,{card},12,2030,Ada L,60bf7baa1cc7ee1b8b7d5c2e\n")
+        mapping = {name: f"payment_source.{name}" for name in names}
+        _, outcomes = await jobs.run(sources.read(jobs.source, mapping=mapping))
+        results += [outcome.reason or outcome.status for outcome in outcomes]
+    assert results == ["created", "updated"]
+    assert b"4111111111111111" not in jobs.journal.path.read_bytes()

@@ -7,19 +7,24 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from bulk.customers import draft
 from mock_gateway import ACCOUNTS
 
-from wonder_customers import ConfigurationError, CustomerSession
+from wonder_customers import ConfigurationError, CustomerSession, RetryPolicy
 from wonder_customers.bulk import (
     ColumnMapping,
     Journal,
     Options,
+    Source,
     check_plan,
     losses,
     migrated,
+    plan,
     run_partition,
     save_plan,
     sources,
+    sync,
+    verify,
 )
 
 Call = Callable[[Any, CustomerSession[Any], Journal], Any]
@@ -73,19 +78,71 @@ async def _inspect(*_: object) -> None:
     raise AssertionError
 
 
+WRONG_OPTIONS: list[tuple[str, list[Any], str]] = [
+    ("workers", [0, "8", None], "workers must be "),
+    ("first", [0, True], "first must be "),
+    ("max_failures", [0], "max_failures must be "),
+    ("failure_share", [20, -0.1, "20%"], "failure_share must be "),
+    ("only", [["c-1"]], "only must be "),
+    ("empty", ["Own"], "empty must be "),
+    ("removed", ["remove"], "removed must be "),
+    ("retry", [5, RetryPolicy], "retry must be "),
+    ("give_up_after", ["10m", 0, -1, float("inf"), float("nan")], "give_up_after must be "),
+    ("facts", [{"a": object()}, {"a": MappingProxyType({})}, {1: "a"}], "facts must contain only JSON values"),
+    ("facts", [[1]], "facts must be a mapping of JSON values, not list"),
+    ("facts", [None], "facts must be "),
+    ("inspect", [[]], "inspect must be "),
+    ("inspect", [_inspect], "inspect must be a regular function, not a coroutine function"),
+]
+
+
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("name", "value", "message"), [(it[0], value, it[2]) for it in WRONG_OPTIONS for value in it[1]]
+)
+def test_wrong_option_is_refused(name: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{message}"):
+        Options(**{name: value})
+
+
+def test_missing_policy_is_the_default() -> None:
+    missing: Any = None
+    assert Options(retry=missing) == Options()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("given", [Path("c.csv"), "c.csv", 5, Source("c.csv")], ids=["Path", "str", "int", "Source"])
+async def test_rows_that_are_no_iterable_of_rows_are_refused(given: Any) -> None:
+    words = rf"not {type(given).__name__}\. Nothing was sent\. To read a file, pass sources\.read\(path\)"
+    async with CustomerSession(ACCOUNTS["monri"]()) as session:
+        with pytest.raises(ConfigurationError, match=words):
+            sync(session, given)
+        for call in (plan, verify):
+            with pytest.raises(ConfigurationError, match=r"pass sources\.read\(path\)"):
+                await call(session, given)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("call", "name", "value"),
     [
-        ({"facts": {"a": object()}}, "facts must contain only JSON values"),
-        ({"facts": {"a": MappingProxyType({})}}, "facts must contain only JSON values"),
-        ({"facts": {1: "a"}}, "facts must contain only JSON values"),
-        ({"facts": [1]}, "facts must be a mapping of JSON values, not list"),
-        ({"inspect": _inspect}, "inspect must be a regular function, not a coroutine function"),
+        *((call, "session", None) for call in (sync, plan, verify)),
+        *((call, "journal", "c.journal") for call in (sync, plan, verify)),
+        *((call, "options", {"workers": 2}) for call in (sync, plan, verify)),
+        *((verify, name, "x") for name in ("rng", "sample")),
+        *((plan, name, "x") for name in ("diff", "look_up")),
     ],
 )
-def test_options_without_an_effect_or_a_record_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        Options(**options)
+async def test_argument_of_another_type_is_refused_by_the_call(call: Any, name: str, value: Any) -> None:
+    async with CustomerSession(ACCOUNTS["monri"]()) as session:
+        arguments = {"session": session, "rows": [draft(1)], name: value or session.account}
+
+        async def run() -> None:
+            found = call(**arguments)
+            if isawaitable(found):
+                await found
+
+        with pytest.raises(ConfigurationError, match=rf"\b{name} must be "):
+            await run()
 
 
 @pytest.mark.anyio

@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from backends import TRIO_IN_LONG_TESTS
-from bulk.customers import HEADER, QUICK, AccountFactory, Jobs, collect, journal_rows, line, write_csv
+from bulk.customers import HEADER, QUICK, AccountFactory, Jobs, collect, journal_rows, line, once, write_csv
 from bulk.distributed.in_process import InProcessBackend, distribute, left_behind, make_job, until
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession, Monri, Paydock
@@ -106,7 +106,7 @@ async def test_killed_processes_leave_each_customer_once(seed: int, jobs: Jobs) 
     deaths = 0
 
     def reached(goal: int) -> bool:
-        return jobs.server.faults.requests.total() >= goal
+        return jobs.requests() >= goal
 
     async def strike() -> None:
         nonlocal deaths
@@ -122,7 +122,7 @@ async def test_killed_processes_leave_each_customer_once(seed: int, jobs: Jobs) 
         group.cancel_scope.cancel()
     assert deaths >= 3
     assert (outcomes, job.stopped) == ([], None)
-    assert jobs.server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(rows)}
+    assert jobs.ledger() == once(rows)
     assert (job.exit_status, job.rows_read, job.unfinished, reports.adds_up(job)) == ("finished", rows, 0, True)
     assert Journal.existing(jobs.journal.path).states() == {"done": rows}
     async with jobs.session() as session:
@@ -132,23 +132,22 @@ async def test_killed_processes_leave_each_customer_once(seed: int, jobs: Jobs) 
 
 @pytest.mark.long
 @pytest.mark.alone
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_worker_without_network_stops_sending(jobs: Jobs) -> None:
     write_csv(jobs.source, 400)
     job, engine = await distribute(jobs, workers=1, duration=0.6, size=400)
     async with anyio.create_task_group() as group:
         group.start_soon(collect, job)
-        await until(lambda: jobs.server.faults.requests.total() >= 100)
+        await until(lambda: jobs.requests() >= 100)
         engine.lines["w0"].cut = True
         await anyio.sleep(0.7)
-        before = jobs.server.faults.requests.total()
+        before = jobs.requests()
         await anyio.sleep(0.3)
-        assert jobs.server.faults.requests.total() == before
+        assert jobs.requests() == before
         assert before < 400
         engine.lines["w0"].cut = False
         with anyio.fail_after(120):
             await until(lambda: job.stats.rows == 400)
-    assert jobs.server.store.ledger("monri") == {f"c-{number}": 1 for number in range(400)}
+    assert jobs.ledger() == once(400)
     assert job.exit_status == "finished"
 
 
@@ -160,21 +159,19 @@ async def test_interrupted_job_is_resumed(jobs: Jobs) -> None:
     job, _ = await distribute(jobs, options=options)
     async with anyio.create_task_group() as group:
         group.start_soon(collect, job)
-        await until(lambda: jobs.server.faults.requests.total() >= 80)
+        await until(lambda: jobs.requests() >= 80)
         job.stop()
     assert job.exit_status == "interrupted"
     assert 0 < job.stats.rows < rows
-    last = Journal.existing(jobs.journal.path).last_run()
-    assert last is not None
+    last = jobs.last_run()
     assert (last.number, last.exit_status, last.facts) == (1, "interrupted", facts)
     options = Options(retry=QUICK, failure_share=None, facts=facts, resume=True)
     job, _ = await distribute(jobs, options=options)
     assert await collect(job) == []
     assert (job.exit_status, job.stats.counts["created"]) == ("finished", rows)
     assert job.stats.requests.sent < 2 * rows
-    assert jobs.server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(rows)}
-    last = Journal.existing(jobs.journal.path).last_run()
-    assert last is not None
+    assert jobs.ledger() == once(rows)
+    last = jobs.last_run()
     assert (last.number, last.exit_status) == (1, "finished")
 
 
@@ -187,13 +184,11 @@ async def test_only_the_first_rows_are_sent(jobs: Jobs) -> None:
     assert (job.exit_status, job.stats.rows, job.unfinished) == ("paused", 50, 0)
     assert job.stopped is not None
     assert job.stopped.reason == "only the first 50 rows were requested"
-    last = Journal.existing(jobs.journal.path).last_run()
-    assert last is not None
+    last = jobs.last_run()
     assert last.exit_status == "paused"
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_failures_are_counted_over_all_workers(jobs: Jobs) -> None:
     jobs.server.faults.add("server_error", times=None, method="POST", status=400)
     permits = PermitServer(200.0)
@@ -231,8 +226,8 @@ async def test_failed_rows_of_a_partition_that_stops_the_job_are_reported(
     assert job.stats.counts == {"invalid": 60}
 
 
-@pytest.mark.parametrize("wrong", ["credentials", "none", "endpoint"])
 @pytest.mark.parametrize("jobs", ["monri"], indirect=True)
+@pytest.mark.parametrize("wrong", ["credentials", "none", "endpoint"])
 async def test_worker_with_wrong_settings_reports_the_reason(wrong: str, jobs: Jobs) -> None:
     write_csv(jobs.source, 30)
     variables = dict(jobs.server.environment())
@@ -247,7 +242,7 @@ async def test_worker_with_wrong_settings_reports_the_reason(wrong: str, jobs: J
     with pytest.raises(BulkError, match=f"{words}.*After fixing the cause, continue with"):
         await collect(job)
     assert job.exit_status == ("refused" if wrong == "credentials" else "workers")
-    assert jobs.server.store.ledger("monri") == {}
+    assert jobs.ledger() == {}
 
 
 @pytest.mark.parametrize("jobs", ["monri"], indirect=True)
@@ -259,7 +254,7 @@ async def test_workers_trust_the_authorities_of_their_environment(jobs: Jobs, tm
     account, path = Monri.from_environment(variables), tmp_path / "tls.journal"
     job, _ = await make_job(account, "monri", Source(str(jobs.source)), path, variables)
     await collect(job)
-    assert (job.exit_status, len(jobs.server.store.ledger("monri"))) == ("finished", 3)
+    assert (job.exit_status, len(jobs.ledger())) == ("finished", 3)
 
 
 class DyingWorkers(InProcessBackend):
@@ -269,7 +264,6 @@ class DyingWorkers(InProcessBackend):
         raise Unreachable
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_repeated_deaths_of_a_worker_stop_the_job(jobs: Jobs) -> None:
     write_csv(jobs.source, 30)
     job, _ = await distribute(jobs, kind=DyingWorkers, workers=1)
@@ -292,17 +286,15 @@ async def test_worker_with_another_key_sends_nothing(tmp_path: Path, monkeypatch
     assert not (tmp_path / "elsewhere.key").exists()
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_changed_source_stops_the_job(jobs: Jobs) -> None:
     write_csv(jobs.source, 30)
     job, _ = await distribute(jobs)
     write_csv(jobs.source, 31)
     with pytest.raises(BulkError, match="changed after its rows were counted"):
         await collect(job)
-    assert (job.exit_status, jobs.server.store.ledger("monri")) == ("source", {})
+    assert (job.exit_status, jobs.ledger()) == ("source", {})
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_journal_in_use_is_reported(jobs: Jobs) -> None:
     write_csv(jobs.source, 30)
     job, _ = await distribute(jobs)
@@ -320,10 +312,9 @@ async def test_journal_in_use_is_reported(jobs: Jobs) -> None:
     other.release()
     await distribute(jobs)
     assert not left.exists()
-    assert jobs.server.store.ledger("monri") == {}
+    assert jobs.ledger() == {}
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_restarted_coordinator_remembers_that_the_job_stopped(jobs: Jobs) -> None:
     write_csv(jobs.source, 30)
     _, engine = await distribute(jobs)

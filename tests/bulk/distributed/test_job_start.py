@@ -19,7 +19,6 @@ class Starting(InProcessBackend):
         await anyio.sleep_forever()
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_job_cancelled_before_its_start_leaves_no_files(jobs: Jobs) -> None:
     write_csv(jobs.source, 30)
     job, engine = await distribute(jobs, kind=Starting)
@@ -30,7 +29,7 @@ async def test_job_cancelled_before_its_start_leaves_no_files(jobs: Jobs) -> Non
             scope.cancel()
     assert not job.begun
     assert (engine.present, left_behind(jobs.source.parent)) == (None, [])
-    assert jobs.server.store.ledger("monri") == {}
+    assert jobs.ledger() == {}
 
 
 class Unstartable(InProcessBackend):
@@ -40,7 +39,6 @@ class Unstartable(InProcessBackend):
         raise ConfigurationError("Ray cannot be reached")
 
 
-@pytest.mark.parametrize("jobs", ["monri"], indirect=True)
 async def test_workers_are_started_when_the_job_is_opened(jobs: Jobs) -> None:
     write_csv(jobs.source, 3)
     job, _ = await distribute(jobs, kind=Unstartable)
