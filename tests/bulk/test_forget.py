@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -44,6 +45,9 @@ def written(tmp_path_factory: pytest.TempPathFactory, _simulator: SimulatorServe
     return folder
 
 
+JOURNAL = "c.csv.paydock.journal"
+
+
 @pytest.fixture
 def job_folder(written: Path, tmp_path: Path, _simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the folder `written`, which is the working directory."""
@@ -52,6 +56,22 @@ def job_folder(written: Path, tmp_path: Path, _simulator: SimulatorServer, monke
     monkeypatch.chdir(tmp_path)
     shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     return tmp_path
+
+
+@pytest.fixture
+def erase(job_folder: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run ``wonder-customers forget`` for the journal, check its exit code, and return its messages on one line."""
+
+    def call(code: int, *words: str) -> str:
+        capfd.readouterr()
+        assert run(["forget", JOURNAL, *words]) == code
+        return " ".join(capfd.readouterr().err.split())
+
+    return call
+
+
+def ids_of(job_folder: Path) -> dict[str, str]:
+    return dict(line.split(",")[:2] for line in (job_folder / "ids.csv").read_text().splitlines()[1:])
 
 
 def found_in(job_folder: Path, *texts: str) -> set[str]:
@@ -63,107 +83,91 @@ def found_in(job_folder: Path, *texts: str) -> set[str]:
     }
 
 
-def test_customers_leave_no_trace_in_files(job_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    held = dict(line.split(",")[:2] for line in (job_folder / "ids.csv").read_text().splitlines()[1:])
+def test_customers_leave_no_trace_in_files(job_folder: Path, erase: Callable[..., str]) -> None:
+    held = ids_of(job_folder)
     gone = ["forget-0007", "forget-0010"]  # the second failed and is in the list of failed rows
     ids = [held[it] for it in gone if held.get(it)]
-    assert found_in(job_folder, *gone) >= {"c.csv", "c.csv.paydock.journal", "c.csv.paydock.failed.jsonl", "ids.csv"}
+    assert found_in(job_folder, *gone) >= {"c.csv", JOURNAL, "c.csv.paydock.failed.jsonl", "ids.csv"}
     assert len(ids) == 1
     (job_folder / "c.csv").write_text(HEAD + "".join(row(number) for number in range(ROWS) if number not in {7, 10}))
     (job_folder / "list.txt").write_text("\n".join(gone))
     (job_folder / "note.txt").write_text("see forget-0007, please")
-    assert run(["forget", "c.csv.paydock.journal", "--from", "list.txt"]) == 0
-    printed = capfd.readouterr().err
-    assert "1 row was removed from c.csv.paydock.journal" in printed
+    printed = erase(0, "--from", "list.txt")
+    assert f"1 row was removed from {JOURNAL}" in printed
     assert "note.txt still contains a reference" in printed
     assert "c.csv still contains" not in printed
     assert found_in(job_folder, *gone, *ids, "a7@example.org", "Ada Nr 10,") == {"list.txt", "note.txt"}
     assert not (job_folder / "plan.jsonl").exists()
-    assert found_in(job_folder, "forget-0021") == {"c.csv", "c.csv.paydock.journal", "ids.csv"}
+    assert found_in(job_folder, "forget-0021") == {"c.csv", JOURNAL, "ids.csv"}
     assert found_in(job_folder, "forget-0020") == {"c.csv", "c.csv.paydock.failed.jsonl"}
-    assert run(["status", "c.csv.paydock.journal"]) == 0
+    assert run(["status", JOURNAL]) == 0
     assert all(it.stat().st_mode & 0o077 == 0 for it in job_folder.glob("*.jsonl"))
 
 
 def test_reference_is_not_found_inside_another_one(job_folder: Path) -> None:
-    journal = Journal.existing(job_folder / "c.csv.paydock.journal")
     before = {it.name: it.read_bytes() for it in job_folder.glob("*.csv")}
-    found = forget(journal, ["forget-000", "orget-0007", "0007"], job_folder.glob("*.csv"))
+    found = forget(Journal.existing(JOURNAL), ["forget-000", "orget-0007", "0007"], job_folder.glob("*.csv"))
     assert (found.rows, found.entries, found.left) == (0, {}, [])
     assert before == {it.name: it.read_bytes() for it in job_folder.glob("*.csv")}
 
 
-def test_report_names_no_forgotten_customer(job_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    held = dict(line.split(",")[:2] for line in (job_folder / "ids.csv").read_text().splitlines()[1:])
+def test_report_names_no_forgotten_customer(job_folder: Path, erase: Callable[..., str]) -> None:
+    held = ids_of(job_folder)["forget-0007"]
     (job_folder / "c.csv").write_text(HEAD + "".join(row(number) for number in range(1, ROWS) if number != 7))
     run(["sync", "c.csv", "--to", "paydock", "--report", "r.json", "--removed", "report"])
-    capfd.readouterr()
-    assert "r.json" in found_in(job_folder, held["forget-0007"])
-    assert run(["forget", "c.csv.paydock.journal", "forget-0007"]) == 0
-    assert found_in(job_folder, held["forget-0007"], "forget-0007") == set()
+    assert "r.json" in found_in(job_folder, held)
+    erase(0, "forget-0007")
+    assert found_in(job_folder, held, "forget-0007") == set()
 
 
 def test_journal_in_use_is_not_changed(job_folder: Path) -> None:
-    path = job_folder / "c.csv.paydock.journal"
-    holding = Journal.existing(path)
+    holding = Journal.existing(JOURNAL)
     holding.hold()
     try:
         with pytest.raises(BulkError, match="another run is using this journal"):
-            forget(Journal.existing(path), ["forget-0007"], [])
+            forget(Journal.existing(JOURNAL), ["forget-0007"], [])
     finally:
         holding.release()
 
 
 def test_removed_rows_with_an_unconfirmed_request_are_counted(job_folder: Path) -> None:
-    path = job_folder / "c.csv.paydock.journal"
     rows = {f"forget-{number:04}": state for number, state in enumerate(sorted(UNCONFIRMED), 1)}
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(JOURNAL)) as connection, connection:
         connection.executemany("UPDATE rows SET state = ? WHERE reference = ?", [it[::-1] for it in rows.items()])
-        connection.commit()
-    for reference in rows:
-        assert forget(Journal.existing(path), [reference], []).unconfirmed == 1
-    assert forget(Journal.existing(path), ["forget-0008"], []).unconfirmed == 0
+    found = [forget(Journal.existing(JOURNAL), [it], []).unconfirmed for it in (*rows, "forget-0008")]
+    assert found == [1] * len(rows) + [0]
 
 
-def test_forget_reports_references_that_are_not_in_the_journal(
-    job_folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["forget", "c.csv.paydock.journal", "unknown"]) == 2
-    err = capfd.readouterr().err
-    assert "0 rows were removed" in err
-    assert "The reference is not in the journal." in err
+def test_forget_reports_references_that_are_not_in_the_journal(job_folder: Path, erase: Callable[..., str]) -> None:
+    text = erase(2, "unknown")
+    assert "0 rows were removed" in text
+    assert "The reference is not in the journal." in text
     (job_folder / "references.txt").write_text("unknown\nforget-0001\n")
-    assert run(["forget", "c.csv.paydock.journal", "--from", "references.txt"]) == 0
-    assert "1 of 2 references are not in the journal." in capfd.readouterr().err
+    assert "1 of 2 references are not in the journal." in erase(0, "--from", "references.txt")
 
 
-def test_forget_needs_a_reference(job_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+INVALID: dict[tuple[str, ...], str] = {
+    (): "REFERENCE or --from FILE",
+    ("forget-1", "--from", "list.txt"): "--from",
+    ("--from", "empty.txt"): "empty.txt contains no references",
+    ("",): "the reference is empty. Nothing was erased.",
+    ("--from", "missing.txt"): "missing.txt cannot be read: No such file or directory. Nothing was erased.",
+    ("--from", "binary.txt"): "binary.txt cannot be read: it is not UTF-8 text. Nothing was erased.",
+}
+
+
+@pytest.mark.parametrize("words", INVALID, ids=" ".join)
+def test_invalid_references_erase_nothing(words: tuple[str, ...], job_folder: Path, erase: Callable[..., str]) -> None:
     (job_folder / "list.txt").write_text("forget-2\n")
     (job_folder / "empty.txt").write_text(os.linesep)
-    cases = {
-        "": "REFERENCE or --from FILE", "forget-1 --from list.txt": "--from",
-        "--from empty.txt": "empty.txt contains no references",
-    }  # fmt: skip
-    for words, reason in cases.items():
-        assert run(["forget", "c.csv.paydock.journal", *words.split()]) == 1
-        err = capfd.readouterr().err
-        assert reason in err
-        assert "Nothing was erased." in err
-    assert run(["forget", "c.csv.paydock.journal", ""]) == 1
-    assert "the reference is empty. Nothing was erased." in capfd.readouterr().err
-
-
-def test_unreadable_list_of_references_erases_nothing(job_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (job_folder / "binary.txt").write_bytes(b"\xff\x00")
-    for name, reason in (("missing.txt", "No such file or directory"), ("binary.txt", "it is not UTF-8 text")):
-        assert run(["forget", "c.csv.paydock.journal", "--from", name]) == 1
-        assert f"{name} cannot be read: {reason}. Nothing was erased." in capfd.readouterr().err
+    text = erase(1, *words)
+    assert INVALID[words] in text
+    assert "Nothing was erased." in text
 
 
 @pytest.mark.parametrize("reference", ["forget-0003", 'say "hi"', "k-ÄÖ-1", "k-Ж-1", "C/18,15"])
-def test_other_files_with_the_customer_are_listed(
-    reference: str, job_folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_other_files_with_the_customer_are_listed(reference: str, job_folder: Path, erase: Callable[..., str]) -> None:
     quoted = reference.replace('"', '""')
     rows = f'reference,name\nother-1,Ada\n"{quoted}",Ada\n'
     for name in ("c.csv", "utf-8.csv"):
@@ -179,16 +183,14 @@ def test_other_files_with_the_customer_are_listed(
     (job_folder / "c.xlsx").write_bytes(b"PK\x03\x04\0")
     with closing(sqlite3.connect(job_folder / "shop.db")) as connection:
         connection.execute("CREATE TABLE customers (reference TEXT)")
-    capfd.readouterr()
-    assert run(["forget", "c.csv.paydock.journal", reference]) == 0
-    err = " ".join(capfd.readouterr().err.split())
-    listed = set(re.findall(r"(\S+) still contains a reference", err))
-    unsearched = set(re.findall(r"(\S+) was not searched", err))
-    assert {Path(it).name for it in listed} == {
+    text = erase(0, reference)
+    listed = {Path(it).name for it in re.findall(r"(\S+) still contains a reference", text)}
+    unsearched = {Path(it).name for it in re.findall(r"(\S+) was not searched", text)}
+    assert listed == {
         "c.csv", "utf-8.csv", "utf-16.csv", "utf-16-be.csv", "utf-16-le.csv", "cp1250.csv", "escaped.json",
         "plain.json", "c.csv.monri.journal",
     }  # fmt: skip
-    assert {Path(it).name for it in unsearched} == {"c.csv.gz", "c.xlsx", "shop.db"}
+    assert unsearched == {"c.csv.gz", "c.xlsx", "shop.db"}
 
 
 def test_original_row_that_is_not_utf_8_is_removed(job_folder: Path) -> None:

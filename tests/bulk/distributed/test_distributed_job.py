@@ -9,16 +9,27 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from attrs import evolve
 from backends import TRIO_IN_LONG_TESTS
-from bulk.customers import HEADER, QUICK, AccountFactory, Jobs, collect, journal_rows, line, once, write_csv
+from bulk.customers import (
+    HEADER,
+    QUICK,
+    AccountFactory,
+    Jobs,
+    collect,
+    journal_rows,
+    line,
+    once,
+    open_journal,
+    run_job,
+    write_csv,
+)
 from bulk.distributed.in_process import InProcessBackend, distribute, left_behind, make_job, until
 
-from wonder_customers import BulkError, ConfigurationError, CustomerSession, Monri, Paydock
-from wonder_customers.bulk import Journal, Options, Outcome, Source, sync, verify
+from wonder_customers import BulkError, ConfigurationError, Monri, Paydock
+from wonder_customers.bulk import Journal, Options, Outcome, Source, verify
 from wonder_customers.bulk import report as reports
-from wonder_customers.bulk.distributed.coordinator import WorkerConfig
-from wonder_customers.bulk.distributed.worker import digests_for
-from wonder_customers.bulk.journal.digest import VARIABLE, key_mark, key_of
+from wonder_customers.bulk.journal.digest import VARIABLE
 from wonder_customers.bulk.permits import Grant, LeasedRateLimit, PermitServer, Unreachable
 from wonder_customers.bulk.stop_reasons import Stop
 from wonder_customers.dialects.paydock.simulator import PaydockSimulator
@@ -40,12 +51,10 @@ def mixed(path: Path, rows: int) -> Path:
     return path
 
 
-async def local(account: Any, source: Source, path: Path, **how: Any) -> tuple[Any, list[Outcome]]:
-    journal = Journal.open(path, gateway="paydock", endpoint=account.base_url)
-    async with CustomerSession(account, retry=QUICK) as session:
-        options = Options(**{"retry": QUICK, "failure_share": None, **how})
-        job = sync(session, source.read(), journal=journal, options=options)
-        return job, [outcome for outcome in await collect(job) if not outcome.ok]
+async def local(account: Any, source: Source, path: Path) -> tuple[Any, list[Outcome]]:
+    """Run a job in this process, and return it with the rows that failed."""
+    job, outcomes = await run_job(account, source.read(), open_journal(path, account, "paydock"))
+    return job, [outcome for outcome in outcomes if not outcome.ok]
 
 
 def plain(outcomes: list[Outcome]) -> list[Any]:
@@ -54,9 +63,12 @@ def plain(outcomes: list[Outcome]) -> list[Any]:
     )
 
 
+def report(job: Any) -> dict[str, Any]:
+    return reports.build(job, gateway="paydock", source="s", journal=None, seconds=1.0, started=0.0)
+
+
 def outcome_to_dict(job: Any) -> dict[str, Any]:
-    facts = reports.build(job, gateway="paydock", source="s", journal=None, seconds=1.0, started=0.0)
-    return {name: facts[name] for name in ("rows", "adds_up", "failures", "exit_status", "reason")}
+    return {name: report(job)[name] for name in ("rows", "adds_up", "failures", "exit_status", "reason")}
 
 
 async def test_response_drift_of_all_workers_is_in_the_report(jobs: Jobs) -> None:
@@ -64,8 +76,7 @@ async def test_response_drift_of_all_workers_is_in_the_report(jobs: Jobs) -> Non
     write_csv(jobs.source, 20)
     job, _ = await distribute(jobs)
     assert await collect(job) == []
-    facts = reports.build(job, gateway="paydock", source="s", journal=None, seconds=1.0, started=0.0)
-    assert facts["drift"] == {"paydock.archived": 20}
+    assert report(job)["drift"] == {"paydock.archived": 20}
 
 
 async def test_distributed_job_equals_a_local_job(
@@ -154,8 +165,7 @@ async def test_worker_without_network_stops_sending(jobs: Jobs) -> None:
 async def test_interrupted_job_is_resumed(jobs: Jobs) -> None:
     rows = 600  # so many that the job cannot end between two checks of `until`
     write_csv(jobs.source, rows)
-    facts: dict[str, Any] = {"source": str(jobs.source)}
-    options = Options(retry=QUICK, failure_share=None, facts=facts)
+    options = Options(retry=QUICK, failure_share=None, facts={"source": str(jobs.source)})
     job, _ = await distribute(jobs, options=options)
     async with anyio.create_task_group() as group:
         group.start_soon(collect, job)
@@ -164,9 +174,8 @@ async def test_interrupted_job_is_resumed(jobs: Jobs) -> None:
     assert job.exit_status == "interrupted"
     assert 0 < job.stats.rows < rows
     last = jobs.last_run()
-    assert (last.number, last.exit_status, last.facts) == (1, "interrupted", facts)
-    options = Options(retry=QUICK, failure_share=None, facts=facts, resume=True)
-    job, _ = await distribute(jobs, options=options)
+    assert (last.number, last.exit_status, last.facts) == (1, "interrupted", options.facts)
+    job, _ = await distribute(jobs, options=evolve(options, resume=True))
     assert await collect(job) == []
     assert (job.exit_status, job.stats.counts["created"]) == ("finished", rows)
     assert job.stats.requests.sent < 2 * rows
@@ -178,14 +187,12 @@ async def test_interrupted_job_is_resumed(jobs: Jobs) -> None:
 @pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
 async def test_only_the_first_rows_are_sent(jobs: Jobs) -> None:
     write_csv(jobs.source, 100)
-    options = Options(retry=QUICK, first=50)
-    job, _ = await distribute(jobs, options=options)
+    job, _ = await distribute(jobs, options=Options(retry=QUICK, first=50))
     assert await collect(job) == []
     assert (job.exit_status, job.stats.rows, job.unfinished) == ("paused", 50, 0)
     assert job.stopped is not None
     assert job.stopped.reason == "only the first 50 rows were requested"
-    last = jobs.last_run()
-    assert last.exit_status == "paused"
+    assert jobs.last_run().exit_status == "paused"
 
 
 @pytest.mark.long
@@ -204,15 +211,10 @@ async def test_failures_are_counted_over_all_workers(jobs: Jobs) -> None:
     assert 30 <= job.stats.counts["failed"] < 2000
 
 
-async def test_failed_rows_of_a_partition_that_stops_the_job_are_reported(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
+async def test_failed_rows_of_a_partition_that_stops_the_job_are_reported(jobs: Jobs) -> None:
     lines = [f"c-{number},Ada Nr {number},not an address," for number in range(60)]
-    (tmp_path / "c.csv").write_text("\n".join([HEADER, *lines, ""]), encoding="utf-8")
-    job, _ = await make_job(
-        account("monri"), "monri", Source(str(tmp_path / "c.csv")), tmp_path / "j", server.environment(),
-        size=100, options=Options(retry=QUICK),
-    )  # fmt: skip
+    jobs.source.write_text("\n".join([HEADER, *lines, ""]), encoding="utf-8")
+    job, _ = await distribute(jobs, size=100, options=Options(retry=QUICK))
     outcomes: list[Outcome] = []
 
     async def receive() -> None:
@@ -226,23 +228,25 @@ async def test_failed_rows_of_a_partition_that_stops_the_job_are_reported(
     assert job.stats.counts == {"invalid": 60}
 
 
+@pytest.mark.parametrize(
+    ("changes", "words", "status"),
+    [
+        ({"MONRI_MERCHANT_KEY": "0" * 24}, "refused the credentials", "refused"),
+        (None, "MONRI_", "workers"),
+        ({"MONRI_BASE_URL": "http://127.0.0.1:1"}, "the account of this worker is at", "workers"),
+    ],
+    ids=["credentials", "none", "endpoint"],
+)
 @pytest.mark.parametrize("jobs", ["monri"], indirect=True)
-@pytest.mark.parametrize("wrong", ["credentials", "none", "endpoint"])
-async def test_worker_with_wrong_settings_reports_the_reason(wrong: str, jobs: Jobs) -> None:
+async def test_worker_with_wrong_settings_reports_the_reason(
+    changes: dict[str, str] | None, words: str, status: str, jobs: Jobs
+) -> None:
     write_csv(jobs.source, 30)
-    variables = dict(jobs.server.environment())
-    words = {"credentials": "refused the credentials", "none": "MONRI_"}.get(wrong, "the account of this worker is at")
-    if wrong == "credentials":
-        variables["MONRI_MERCHANT_KEY"] = "0" * 24
-    elif wrong == "none":
-        variables = {}
-    elif wrong == "endpoint":
-        variables["MONRI_BASE_URL"] = "http://127.0.0.1:1"
+    variables = {} if changes is None else jobs.server.environment() | changes
     job, _ = await distribute(jobs, variables=variables)
     with pytest.raises(BulkError, match=f"{words}.*After fixing the cause, continue with"):
         await collect(job)
-    assert job.exit_status == ("refused" if wrong == "credentials" else "workers")
-    assert jobs.ledger() == {}
+    assert (job.exit_status, jobs.ledger()) == (status, {})
 
 
 @pytest.mark.parametrize("jobs", ["monri"], indirect=True)
@@ -271,19 +275,6 @@ async def test_repeated_deaths_of_a_worker_stop_the_job(jobs: Jobs) -> None:
     with pytest.raises(BulkError, match=advice):
         await collect(job)
     assert job.exit_status == "workers"
-
-
-async def test_worker_with_another_key_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = Journal.open(tmp_path / "j", gateway="monri", endpoint="https://example.com")
-    config = WorkerConfig("monri", "https://example.com", journal.name, key_mark(journal.digests), 1, 1.0, 0.0)
-    digests_for(config)
-    monkeypatch.setenv(VARIABLE, "another key, and a long one")
-    with pytest.raises(ConfigurationError, match="key differs from the key of the journal"):
-        digests_for(config)
-    monkeypatch.delenv(VARIABLE)
-    with pytest.raises(ConfigurationError, match="does not have the key of"):
-        key_of(tmp_path / "elsewhere", make=False)
-    assert not (tmp_path / "elsewhere.key").exists()
 
 
 async def test_changed_source_stops_the_job(jobs: Jobs) -> None:
@@ -358,3 +349,39 @@ async def test_error_in_the_loop_of_a_distributed_job_is_raised_unchanged(jobs: 
     assert (job.exit_status, engine.present) == ("interrupted", None)
     with pytest.raises(BulkError, match="can run only once"):
         await job.__aenter__()
+
+
+class Starting(InProcessBackend):
+    """A backend that never starts its coordinator."""
+
+    async def run_coordinator(self) -> None:
+        await anyio.sleep_forever()
+
+
+async def test_job_cancelled_before_its_start_leaves_no_files(jobs: Jobs) -> None:
+    write_csv(jobs.source, 30)
+    job, engine = await distribute(jobs, kind=Starting)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(job.__aenter__)
+            await until(lambda: len(engine.lines) == 2)
+            scope.cancel()
+    assert not job.begun
+    assert (engine.present, left_behind(jobs.source.parent)) == (None, [])
+    assert jobs.ledger() == {}
+
+
+class Unstartable(InProcessBackend):
+    """A backend whose workers cannot be started."""
+
+    def start(self) -> None:
+        raise ConfigurationError("Ray cannot be reached")
+
+
+async def test_workers_are_started_when_the_job_is_opened(jobs: Jobs) -> None:
+    write_csv(jobs.source, 3)
+    job, _ = await distribute(jobs, kind=Unstartable)
+    with pytest.raises(ConfigurationError, match="Ray cannot be reached"):
+        await job.__aenter__()
+    assert not job.begun
+    assert left_behind(jobs.source.parent) == []

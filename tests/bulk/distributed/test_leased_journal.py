@@ -17,12 +17,12 @@ from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock
 from wonder_customers.bulk.distributed.coordinator import WorkerConfig
 from wonder_customers.bulk.distributed.leased_journal import LeasedJournal
-from wonder_customers.bulk.distributed.worker import FencedRateLimit
+from wonder_customers.bulk.distributed.worker import FencedRateLimit, digests_for
 from wonder_customers.bulk.journal import Journal
-from wonder_customers.bulk.journal.digest import Digests
+from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
 from wonder_customers.bulk.journal.entries import Entry
 from wonder_customers.bulk.permits import Grant, LeasedRateLimit, PermitServer
-from wonder_customers.errors import NotSentError
+from wonder_customers.errors import ConfigurationError, NotSentError
 from wonder_customers.simulator.server import SimulatorServer
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
@@ -163,3 +163,16 @@ async def test_run_after_a_killed_distributed_run_waits_for_its_leases(outstandi
     later.begin({})
     assert later.grace == 0.0
     later.end("finished", {})
+
+
+async def test_worker_with_another_key_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal.open(tmp_path / "j", gateway="monri", endpoint="https://example.com")
+    config = WorkerConfig("monri", "https://example.com", journal.name, key_mark(journal.digests), 1, 1.0, 0.0)
+    digests_for(config)
+    monkeypatch.setenv(VARIABLE, "another key, and a long one")
+    with pytest.raises(ConfigurationError, match="key differs from the key of the journal"):
+        digests_for(config)
+    monkeypatch.delenv(VARIABLE)
+    with pytest.raises(ConfigurationError, match="does not have the key of"):
+        key_of(tmp_path / "elsewhere", make=False)
+    assert not (tmp_path / "elsewhere.key").exists()

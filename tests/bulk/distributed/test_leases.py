@@ -20,7 +20,7 @@ class Clock:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def leases_file(tmp_path: Path) -> Path:
     index = Index(Source(str(write_csv(tmp_path / "c.csv", 30))), 10)
     Leases.create(tmp_path / "p", index, {"resume": False})
     return tmp_path / "p"
@@ -36,8 +36,8 @@ def take(leases: Leases) -> tuple[int, int] | None:
     return taken and (Partition.from_json(taken[0]).place, taken[1])
 
 
-def test_each_partition_has_one_holder_and_one_result(path: Path) -> None:
-    with closing(Leases(path)) as leases:
+def test_each_partition_has_one_holder_and_one_result(leases_file: Path) -> None:
+    with closing(Leases(leases_file)) as leases:
         assert [take(leases) for _ in range(4)] == [(0, 1), (1, 1), (2, 1), None]
         assert leases.left == 3
         assert leases.finish((1, 1), result(1), complete=True)
@@ -52,9 +52,9 @@ def test_each_partition_has_one_holder_and_one_result(path: Path) -> None:
         assert take(leases) == (2, 2)
 
 
-def test_lease_is_valid_while_it_is_renewed(path: Path) -> None:
+def test_lease_is_valid_while_it_is_renewed(leases_file: Path) -> None:
     clock = Clock()
-    with closing(Leases(path, clock, 10.0)) as leases:
+    with closing(Leases(leases_file, clock, 10.0)) as leases:
         leases.take()
         for _ in range(5):
             clock.now += 9
@@ -67,15 +67,15 @@ def test_lease_is_valid_while_it_is_renewed(path: Path) -> None:
         assert leases.holds((0, 2))
 
 
-def test_restart_keeps_leases_and_results(path: Path) -> None:
+def test_restart_keeps_leases_and_results(leases_file: Path) -> None:
     clock = Clock()
-    with closing(Leases(path, clock, 10.0)) as leases:
+    with closing(Leases(leases_file, clock, 10.0)) as leases:
         leases.take()
         leases.take()
         leases.finish((1, 1), result(1), complete=True)
         leases.remember("run", 7)
     clock.now += 1000
-    with closing(Leases(path, clock, 10.0)) as leases:
+    with closing(Leases(leases_file, clock, 10.0)) as leases:
         assert (leases.fact("run"), leases.fact("resume"), leases.fact("x")) == (7, False, None)
         assert (leases.left, leases.done, leases.results(0)) == (2, 1, [result(1)])
         assert leases.renew((0, 1))
