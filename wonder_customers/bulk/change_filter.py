@@ -3,14 +3,15 @@
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 from attrs import define, field
 
 from wonder_customers._core.operations import CheckedDraft
-from wonder_customers.bulk.empty_cells import EmptyCells, EmptyRule, apply_rule
+from wonder_customers.bulk.empty_cells import EmptyCells, apply_rule
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, UNCONFIRMED, Announcement, Confirmed, Entry, RowJournal
+from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.rows import Outcome, Row, Status
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.transformations import folded
@@ -18,12 +19,9 @@ from wonder_customers.errors import InvalidRecordError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.session import CustomerSession
 
-__all__ = ["ChangeFilter", "Inspect", "Only", "PendingRow", "ReferenceIndex", "checked_row"]
+__all__ = ["ChangeFilter", "PendingRow", "ReferenceIndex", "checked_row"]
 
 MOST_NEAR_DUPLICATES = 5
-
-Only = Literal["all", "failed"]
-"""Which rows a run processes: ``all``, or only those that earlier runs recorded without a confirmation (``failed``)."""
 
 
 class PendingRow(NamedTuple):  # a tuple is created faster than other objects, for every row
@@ -60,13 +58,10 @@ _Found = tuple[
 """The first rows of repeated references, the digests of raw values, the confirmed rows, the other known rows, and the
 rows that are sent instead of an invalid first row of a reference (None without such a row)."""
 
-Inspect = Callable[[Sequence[Outcome], Sequence[Any]], None]
-"""Receives the outcomes of the rows that need no request, and the rows to send (`PendingRow`), of a part of a batch."""
-
 
 @define(eq=False)
 class ChangeFilter:
-    """Compares rows with the journal and with each other. `Options` describes its settings.
+    """Compares rows with the journal and with each other.
 
     Attributes:
         read_only: Whether the journal must not be changed.
@@ -77,13 +72,10 @@ class ChangeFilter:
 
     session: CustomerSession[object]  # type: ignore[type-var]  # any account
     journal: RowJournal | None
-    only: Only = "all"
-    full: bool = False
+    options: Options = field(factory=Options)
     read_only: bool = False
-    empty: EmptyRule = "own"
     repeats: Mapping[int, int] | None = None
     notes: SourceNotes | None = None
-    inspect: "Inspect | None" = None
     skipped: int = field(default=0, init=False)
     _stack: ExitStack = field(factory=ExitStack, init=False)
     _find: Callable[[Sequence[str]], dict[str, Entry]] = field(default=lambda _: {}, init=False)
@@ -95,7 +87,7 @@ class ChangeFilter:
             self._references = self._stack.enter_context(closing(ReferenceIndex()))
         if self.journal is not None:
             self._find = self._stack.enter_context(self.journal.reader())
-            if self.only == "all" and not self.full:
+            if self.options.only == "all" and not self.options.full:
                 self._find_confirmed = self._stack.enter_context(self.journal.confirmations())
         return self
 
@@ -117,7 +109,7 @@ class ChangeFilter:
         if self.journal is not None:
             digest = self.journal.digests.row
             digests = {row.number: digest(values) for row in rows if (values := row.raw_values) is not None}
-            if self.empty == "clear":
+            if self.options.empty == "clear":
                 # Reversed, so that a row that a run with another rule has confirmed does not count as unchanged.
                 digests = {number: found[::-1] for number, found in digests.items()}
         raw = {name: digests[number] for name, number in named if name and number in digests and number not in repeats}
@@ -137,7 +129,7 @@ class ChangeFilter:
                 outcomes.append(_confirmed(row, settled))
                 continue
             entry = entries.get(reference)
-            if self.only == "failed" and (entry is None or entry.state in {"done", "removed"}):
+            if self.options.only == "failed" and (entry is None or entry.state in {"done", "removed"}):
                 self.skipped += 1
                 continue
             earlier = repeats.get(row.number)
@@ -157,8 +149,8 @@ class ChangeFilter:
                 replaced[place] = None if invalid else row.number
                 if self._references is not None and row.reference is not None:
                     self._references.move(row.reference, replaced[place])
-        if self.inspect is not None:
-            self.inspect(outcomes, pending)
+        if self.options.inspect is not None:
+            self.options.inspect(outcomes, pending)
         return outcomes, pending
 
     def missing(self, references: str) -> list[str]:
@@ -179,9 +171,9 @@ class ChangeFilter:
             return checked
         draft = checked.draft
         reference, recorded = draft.reference or "", None if entry is None else entry.fields
-        journaled = journal is not None
-        cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, journaled=journaled)
-        body = checked.body if self.empty == "own" or cells.draft is draft else self.session.payload(cells.draft)
+        rule = self.options.empty
+        cells = apply_rule(self.session, draft, row.columns, recorded, rule=rule, journaled=journal is not None)
+        body = checked.body if rule == "own" or cells.draft is draft else self.session.payload(cells.draft)
         # The rule may have added fields to clear.
         kept = checked if cells.draft is draft else None
         if journal is None:
@@ -201,7 +193,7 @@ class ChangeFilter:
 
     def _settled_by_raw_values(self, row: Row, entry: Entry, journal: RowJournal, raw: bytes | None) -> Outcome | None:
         """Return the outcome of a row with unchanged raw values; None if other checks are needed."""
-        if raw is None or raw != entry.raw or (self.full and entry.run != journal.run):
+        if raw is None or raw != entry.raw or (self.options.full and entry.run != journal.run):
             return None
         if entry.state == "done":
             return _confirmed(row, entry.confirmed(journal.run))
@@ -214,7 +206,7 @@ class ChangeFilter:
         if self._failed_in_run(entry, journal):
             return _failed_before(row, entry)
         # Digests do not cover card fields, so a card may have changed.
-        again = (self.full or draft.payment_source is not None) and entry.run != journal.run
+        again = (self.options.full or draft.payment_source is not None) and entry.run != journal.run
         if entry.state != "done" or again:
             return None
         if raw is not None and not self.read_only:
@@ -222,7 +214,7 @@ class ChangeFilter:
         return _confirmed(row, entry.confirmed(journal.run))
 
     def _failed_in_run(self, entry: Entry, journal: RowJournal) -> bool:
-        return entry.state == "failed" and entry.run == journal.run and self.only == "all"
+        return entry.state == "failed" and entry.run == journal.run and self.options.only == "all"
 
 
 def checked_row(session: CustomerSession[Any], row: Row) -> CheckedDraft | Outcome:

@@ -72,10 +72,7 @@ class LocalJob(Job):
             self.notes = rows.notes
         self._limit = LimitMonitor(session.rate_limit)
         self._drift_before = Counter(session.stats().drift)
-        self._change_filter = ChangeFilter(
-            self._session, journal, options.only, options.full, empty=options.empty, repeats=repeats, notes=self.notes,
-            inspect=options.inspect,
-        )  # fmt: skip
+        self._change_filter = ChangeFilter(self._session, journal, options, repeats=repeats, notes=self.notes)
         self._batches = Batches(rows, options.first, self._stop)
         self._pending = TaskQueue[PendingRow](max(options.workers, AHEAD))
         self._thresholds = Thresholds(options.max_failures, options.failure_share)

@@ -1,28 +1,33 @@
 """The settings of a bulk job, and the rows it accepts."""
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from inspect import iscoroutinefunction
 from math import inf
 from types import NoneType
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 from attrs import field, frozen
 
 from wonder_customers._core.arguments import check_json, check_type
-from wonder_customers.bulk.change_filter import Inspect, Only
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.missing_from_source import RemovalLimit, RemovedRule
-from wonder_customers.bulk.rows import Row
+from wonder_customers.bulk.rows import Outcome, Row
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
 
-__all__ = ["BULK", "Options", "Rows", "check_job", "check_rate"]
+__all__ = ["BULK", "Inspect", "Only", "Options", "Rows", "check_job", "check_rate"]
 
 Rows = Iterable[Row | CustomerDraft] | AsyncIterable[Row | CustomerDraft]
 """The rows that a job accepts: the rows of a source, or any drafts."""
+
+Only = Literal["all", "failed"]
+"""Which rows a run processes: ``all``, or only those that earlier runs recorded without a confirmation (``failed``)."""
+
+Inspect = Callable[[Sequence[Outcome], Sequence[Any]], None]
+"""Receives the outcomes of the rows that need no request, and the rows to send (`PendingRow`), of a part of a batch."""
 
 BULK = RetryPolicy(attempts=8, deadline=3600.0, cap=60.0, transient_cost=0, throttle_cost=0)
 """The retry policy of bulk jobs."""

@@ -161,10 +161,7 @@ async def plan(
     thresholds, requests = Thresholds(share=chosen.failure_share), 0
     lookups = session.with_options(retry=chosen.retry)
     batches = Batches(rows, chosen.first)
-    change_filter = ChangeFilter(
-        session, journal, chosen.only, chosen.full, read_only=True, empty=chosen.empty, notes=notes,
-        inspect=chosen.inspect,
-    )  # fmt: skip
+    change_filter = ChangeFilter(session, journal, chosen, read_only=True, notes=notes)
     async with batches:  # closes the source, also if an argument is invalid
         check_type("look_up", look_up, (int,), "a whole number")
         check_type("diff", diff, (bool,), "True or False")

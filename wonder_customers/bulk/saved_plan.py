@@ -315,10 +315,8 @@ async def check_plan(
     async with Batches(rows, chosen.first) as batches:
         saved = await anyio.to_thread.run_sync(SavedPlan.load, path, journal.digests)
         saved.check(await anyio.to_thread.run_sync(plan_facts, session, journal, chosen, source or {}))
-        change_filter = ChangeFilter(
-            session, journal, chosen.only, chosen.full, read_only=True, empty=chosen.empty, inspect=saved.checker()
-        )
-        with change_filter:
+        checked = evolve(chosen, inspect=saved.checker())
+        with ChangeFilter(session, journal, checked, read_only=True) as change_filter:
             while await batches.next(change_filter) is not None:
                 pass
         saved.check_rows(batches.read - change_filter.skipped)
