@@ -13,9 +13,9 @@ from attrs import define, field, frozen
 from wonder_customers._support import clock
 from wonder_customers.bulk.distributed.leases import LEASE_SECONDS, RESULTS, Key, Leases
 from wonder_customers.bulk.job import Job
-from wonder_customers.bulk.journal import Change, Journal
+from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.digest import key_mark
-from wonder_customers.bulk.journal.entries import Entry
+from wonder_customers.bulk.journal.entries import Change, Entry
 from wonder_customers.bulk.stop_reasons import ExitStatus, Stop
 from wonder_customers.errors import BulkError
 

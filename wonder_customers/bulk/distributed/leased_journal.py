@@ -12,9 +12,8 @@ from wonder_customers._support import clock
 from wonder_customers.bulk.distributed.coordinator import Coordinator, WorkerConfig, progress_of
 from wonder_customers.bulk.distributed.leases import Key
 from wonder_customers.bulk.job import Job
-from wonder_customers.bulk.journal import Change
 from wonder_customers.bulk.journal.digest import Digests
-from wonder_customers.bulk.journal.entries import Announcement, Confirmed, Entry, RowJournal
+from wonder_customers.bulk.journal.entries import Change, Confirmed, Entry, RowJournal
 from wonder_customers.bulk.permits import Unreachable, reach
 from wonder_customers.bulk.task_queue import TaskQueue
 from wonder_customers.errors import BulkError
@@ -125,13 +124,12 @@ class LeasedJournal(RowJournal):
         """End `serve` after the last queued change."""
         self._changes.close()
 
-    async def announce(self, rows: Sequence[Announcement]) -> None:
-        """Record on the coordinator's disk that rows will be sent."""
-        # This machine may be lost at any moment, so the coordinator must know the rows before they are sent.
+    async def merge(self, changes: Sequence[Change]) -> None:
+        """Write changes, and wait until they are on the coordinator's disk."""
         written = anyio.Event()
-        for number, row in enumerate(rows, 1):
-            self._post("sending", row, written=written if number == len(rows) else None)
-        if rows:
+        for number, change in enumerate(changes, 1):
+            self._changes.add((change, written if number == len(changes) else None))
+        if changes:
             await written.wait()
         self._check_written()
 
@@ -143,8 +141,8 @@ class LeasedJournal(RowJournal):
         """Record new raw values of a row whose request body has not changed."""
         anyio.from_thread.run_sync(self._post, "same", (raw, reference))
 
-    def _post(self, kind: str, values: Sequence[Any], written: anyio.Event | None = None) -> None:
-        self._changes.add(((kind, values), written))
+    def _post(self, kind: str, values: Sequence[Any]) -> None:
+        self._changes.add(((kind, values), None))
 
     def reader(self) -> AbstractContextManager[Callable[[Sequence[str]], dict[str, Entry]]]:
         """Provide a function, for worker threads, that finds the entries of references."""

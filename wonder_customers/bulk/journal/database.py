@@ -3,26 +3,26 @@
 import os
 import sqlite3
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from glob import escape
-from itertools import repeat
 from pathlib import Path
 from types import NoneType
 from typing import Any
+
+import orjson
 
 from wonder_customers.bulk.continuation import as_argument
 from wonder_customers.bulk.private_files import check_trusted, make_private
 from wonder_customers.errors import BulkError, ConfigurationError
 
 __all__ = [
-    "check_columns",
     "check_file",
-    "check_schema",
     "check_types",
     "connect",
     "connect_to_read",
     "is_writable",
+    "parse_counts",
     "reading",
     "upgrade",
     "writing",
@@ -154,47 +154,31 @@ def check_file(path: Path, *, may_be_new: bool = False) -> None:
         raise ConfigurationError(_OTHER.format(path))
 
 
-def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> None:
-    """Compare the schema of a database with `schema`.
-
-    Raises:
-        ConfigurationError: The schemas differ.
-    """
+def upgrade(connection: sqlite3.Connection, path: Path, schema: str) -> None:
+    """Upgrade the tables of an older version. Raise `ConfigurationError` if the result differs from `schema`."""
+    if "fields" not in {row[1] for row in connection.execute("PRAGMA table_info(rows)")}:
+        # A journal of 0.1.0. The schema has a line break at the position where SQLite adds this column.
+        connection.execute("ALTER TABLE rows ADD COLUMN fields TEXT")
     with closing(sqlite3.connect(":memory:")) as ours:
         ours.executescript(schema)
         if _objects(ours) != _objects(connection):
             raise ConfigurationError(_OTHER.format(path))
 
 
-def upgrade(connection: sqlite3.Connection, path: Path, schema: str) -> None:
-    """Upgrade the tables of an older version, and check the schema."""
-    if "fields" not in {row[1] for row in connection.execute("PRAGMA table_info(rows)")}:
-        # A journal of 0.1.0. The schema has a line break at the position where SQLite adds this column.
-        connection.execute("ALTER TABLE rows ADD COLUMN fields TEXT")
-    check_schema(connection, path, schema)
-
-
-def check_columns(rows: Sequence[Sequence[object]], types: Sequence[type]) -> None:
-    """Check the types of values by column.
-
-    Raises:
-        ValueError: A value has an unexpected type.
-    """
+def check_types(rows: Sequence[Sequence[object]], types: Sequence[type]) -> None:
+    """Raise `ValueError` if a value has neither the type of its column nor is None."""
     # SQLite stores any value in any column.
     columns = zip(*rows, strict=True)
     if any(set(map(type, values)) - {kind, NoneType} for values, kind in zip(columns, types, strict=False)):
         raise ValueError("a value has an unexpected type")
 
 
-def check_types(values: Iterable[object], types: Any) -> None:
-    """Check the types of values. `types` are a tuple of types in the same order, or the type of all values.
-
-    Raises:
-        ValueError: A value has an unexpected type.
-    """
-    each = types if isinstance(types, tuple) else repeat(types)
-    if not all(isinstance(value, kind) for value, kind in zip(values, each, strict=False)):
+def parse_counts(text: str | None) -> dict[str, int]:
+    """Parse the counts that a run recorded when it ended. Raise `ValueError` if they are invalid."""
+    found = orjson.loads(text or "{}")
+    if not isinstance(found, dict) or not all(isinstance(count, int) for count in found.values()):
         raise ValueError("a value has an unexpected type")
+    return found
 
 
 def _objects(connection: sqlite3.Connection) -> set[tuple[str, ...]]:

@@ -8,11 +8,14 @@ from attrs import frozen
 
 from wonder_customers.bulk.journal.digest import Digests
 
-__all__ = ["LATE_ATTEMPT", "UNCONFIRMED", "Announcement", "Confirmed", "Entry", "RowJournal", "Run", "State"]
+__all__ = ["LATE_ATTEMPT", "UNCONFIRMED", "Announcement", "Change", "Confirmed", "Entry", "RowJournal", "Run", "State"]
 
 Announcement = tuple[str, int, bytes | None, bytes, str]
 """Reference, row number, digest of the raw values (None if not recorded), digest of the request body,
 and the filled fields as JSON (see `wonder_customers.bulk.empty_cells`)."""
+
+Change = tuple[str, Sequence[Any]]
+"""One change of a row: its kind, as in `wonder_customers.bulk.journal.statements.CHANGES`, and the values to record."""
 
 Confirmed = tuple[str, bytes | None, str | None, str | None]
 """A confirmed row: its reference, the digest of its raw values, the gateway's id, and the result if the row was
@@ -107,6 +110,14 @@ class RowJournal(Protocol):
 
         Raises:
             BulkError: The records could not be written, so the rows must not be sent.
+        """
+        await self.merge([("sending", row) for row in rows])
+
+    async def merge(self, changes: Sequence[Change]) -> None:
+        """Write changes in order, and wait until they are on disk.
+
+        Raises:
+            BulkError: The changes could not be written.
         """
 
     def done(self, row: Announcement, *, result: str, id: str, attempts: int, late: bool) -> None:

@@ -23,33 +23,33 @@ class FileLock:
 
     path: Path
     _descriptor: int | None = None
+    _taken: bool = False
 
     def take(self) -> None:
-        """Acquire the lock.
+        """Acquire the lock, or raise `BulkError`."""
+        if self._taken:
+            raise self._in_use()
+        if _LOCKS:
+            self._descriptor = self._locked()
+        self._taken = True
 
-        Raises:
-            BulkError: The lock cannot be acquired.
-        """
-        if self._descriptor is not None or not _LOCKS:
-            return
+    def _locked(self) -> int:
         try:
             # A link could refer to a file outside of the journal's folder.
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            reason = (
+            raise BulkError(
                 f"the lock file {self.path} cannot be used: {error.strerror}. Nothing was sent. Fix the cause, or"
                 " use another file as the journal."
-            )
-            raise BulkError(reason) from None
+            ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
-            raise self.in_use() from None
-        self._descriptor = descriptor
+            raise self._in_use() from None
+        return descriptor
 
-    def in_use(self) -> BulkError:
-        """Return the error for a lock that is held."""
+    def _in_use(self) -> BulkError:
         return BulkError(
             f"another run is using this journal (lock file: {self.path.name}). Nothing was sent or changed. Wait"
             " until the other run ends, or stop it."
@@ -57,6 +57,6 @@ class FileLock:
 
     def release(self) -> None:
         """Release the lock."""
-        descriptor, self._descriptor = self._descriptor, None
+        descriptor, self._descriptor, self._taken = self._descriptor, None, False
         if descriptor is not None:
             os.close(descriptor)

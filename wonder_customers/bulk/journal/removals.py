@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 from attrs import frozen
 
-from wonder_customers.bulk.journal.database import check_columns, check_types, connect, connect_to_read, reading
+from wonder_customers.bulk.journal.database import check_types, connect, connect_to_read, parse_counts, reading
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, State
 from wonder_customers.bulk.journal.sqlite import Journal
 
@@ -70,7 +70,7 @@ class Removals:
                     continue
                 with reading(path):
                     rows = connection.execute(_SELECT, [orjson.dumps(found).decode()]).fetchall()
-                    check_columns(rows, (str, str, str, str))
+                    check_types(rows, (str, str, str, str))
                 yield [Candidate(*row) for row in rows]
 
     def rows_before(self) -> int | None:
@@ -78,10 +78,7 @@ class Removals:
         select = "SELECT counts FROM runs WHERE ending = 'finished' AND run <> ? ORDER BY run DESC LIMIT 1"
         with reading(self.journal.path), closing(connect(self.journal.path)) as connection:
             for (counts,) in connection.execute(select, [self.journal.run]):
-                found = orjson.loads(counts or "{}")
-                check_types([found], dict)
-                check_types(found.values(), int)
-                return int(sum(found.values()))
+                return sum(parse_counts(counts).values())
         return None
 
     async def announce(self, references: Sequence[str]) -> None:

@@ -19,28 +19,25 @@ from wonder_customers._support import clock as system_clock
 from wonder_customers.bulk.continuation import continuation
 from wonder_customers.bulk.journal.account import account_mark
 from wonder_customers.bulk.journal.database import (
-    check_columns,
     check_file,
     check_types,
     connect,
     connect_to_read,
     is_writable,
+    parse_counts,
     reading,
     upgrade,
     writing,
 )
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
-from wonder_customers.bulk.journal.entries import Announcement, Confirmed, Entry, RowJournal, Run
+from wonder_customers.bulk.journal.entries import Change, Confirmed, Entry, RowJournal, Run
 from wonder_customers.bulk.journal.file_lock import FileLock
-from wonder_customers.bulk.journal.statements import ACCOUNT, CHANGES, CONFIRMED, ENTRY_TYPES, FIND, SCHEMA, SENDING
+from wonder_customers.bulk.journal.statements import ACCOUNT, CHANGES, CONFIRMED, ENTRY_TYPES, FIND, SCHEMA
 from wonder_customers.bulk.journal.write_queue import WriteQueue
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import BulkError, ConfigurationError
 
-__all__ = ["Change", "Journal", "Run"]
-
-Change = tuple[str, Sequence[Any]]
-"""One change of a row: its kind, and the values to record."""
+__all__ = ["Journal", "Run"]
 
 VERSION = 1
 _RECORDED = "The results of all rows are in the journal, and only the end of the run is missing."
@@ -71,7 +68,6 @@ class Journal(RowJournal):
     writer: WriteQueue = field(init=False)
     run: int = field(default=0, init=False)
     _lock: FileLock = field(init=False)
-    _running: bool = field(default=False, init=False)
     _mark: str | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -234,7 +230,6 @@ class Journal(RowJournal):
         last = self.last_run()
         if resume and last is None:
             raise BulkError(f"{self.path} contains no run to resume. Start a run with `sync`.")
-        self._running = True
         continued = last.facts if last is not None and resume else facts
         self.writer.again = continuation(self.name, continued, gateway=self.gateway)
         if last is not None and resume:
@@ -277,24 +272,22 @@ class Journal(RowJournal):
         Raises:
             BulkError: Another run uses the journal, or its lock file cannot be opened.
         """
-        if self._running:
-            raise self._lock.in_use()
         self._lock.take()
 
     def release(self) -> None:
         """Release the journal."""
-        self._running, self.run, self._mark = False, 0, None
+        self.run, self._mark = 0, None
         self._lock.release()
 
     def last_run(self) -> Run | None:
         """Return the last run; None if the journal has no run."""
         rows = self._query("SELECT run, started, ended, ending, facts, counts FROM runs ORDER BY run DESC LIMIT 1")
         with reading(self.path):
+            check_types(rows, (int, float, float, str, str, str))
             for number, started, ended, exit_status, facts, counts in rows:
-                found = orjson.loads(facts), orjson.loads(counts or "{}")
-                check_types((started, ended or 0.0, exit_status or "", *found), (float, (float, int), str, dict, dict))
-                check_types(found[1].values(), int)
-                return Run(number, started, ended, exit_status, *found)
+                found = orjson.loads(facts)
+                check_types([[found]], (dict,))
+                return Run(number, started, ended, exit_status, found, parse_counts(counts))
         return None
 
     def states(self) -> dict[str, int]:
@@ -308,31 +301,21 @@ class Journal(RowJournal):
         return self._counts(sql)
 
     def _counts(self, sql: str) -> dict[str, int]:
-        found = dict(self._query(sql))
+        found = self._query(sql)
         with reading(self.path):
-            check_types(found, str)
-        return found
+            check_types(found, (str, int))
+        return dict(found)
 
     def ids(self) -> list[tuple[str, str | None, str, float]]:
         """Return the reference, the gateway's id, the state and the Unix time of each row, ordered by reference."""
         found = self._query("SELECT reference, id, state, at FROM rows ORDER BY reference")
         with reading(self.path):
-            for reference, gateway_id, state, at in found:
-                check_types((reference, gateway_id or "", state, at), (str, str, str, float))
-                datetime.fromtimestamp(at, UTC)
+            check_types(found, (str, str, str, float))
+            for *_, at in found:
+                datetime.fromtimestamp(at, UTC)  # raises an error for an impossible time
         return found
 
     # Rows
-
-    async def announce(self, rows: Sequence[Announcement]) -> None:
-        """Record that rows will be sent, and wait until the records are on disk.
-
-        Raises:
-            BulkError: The records could not be written, so the rows must not be sent.
-        """
-        if rows:
-            begin = (self.run, self.clock())
-            await self.writer.commit([(SENDING, begin + row) for row in rows])
 
     async def merge(self, changes: Sequence[Change]) -> None:
         """Write changes in order, and wait until they are on disk.
@@ -368,7 +351,7 @@ class Journal(RowJournal):
             def find(references: Sequence[str]) -> dict[str, Entry]:
                 with reading(self.path):
                     rows = connection.execute(FIND, [orjson.dumps(references).decode()]).fetchall()
-                    check_columns(rows, ENTRY_TYPES)
+                    check_types(rows, ENTRY_TYPES)
                     return {row[0]: Entry._make(row) for row in rows}
 
             yield find
@@ -381,7 +364,7 @@ class Journal(RowJournal):
             def find(digests: Mapping[str, bytes]) -> dict[str, Confirmed]:
                 with reading(self.path):
                     rows = connection.execute(CONFIRMED, [self.run, orjson.dumps([*digests]).decode()]).fetchall()
-                    check_columns(rows, (str, bytes, str, str))
+                    check_types(rows, (str, bytes, str, str))
                     return {it[0]: it for it in rows if it[1] == digests[it[0]]}
 
             yield find

@@ -4,7 +4,7 @@ from typing import Final
 
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT
 
-__all__ = ["ACCOUNT", "CHANGES", "CONFIRMED", "ENTRY_TYPES", "FIND", "SCHEMA", "SENDING"]
+__all__ = ["ACCOUNT", "CHANGES", "CONFIRMED", "ENTRY_TYPES", "FIND", "SCHEMA"]
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS rows (
     raw BLOB, payload BLOB, id TEXT, attempts INTEGER NOT NULL, code TEXT, at REAL NOT NULL
 , fields TEXT) WITHOUT ROWID;
 """
-SENDING = """
+_SENDING = """
 INSERT INTO rows (run, at, reference, number, raw, payload, fields, state, attempts)
 VALUES (?, ?, ?, ?, ?, ?, ?, 'sending', 0)
 ON CONFLICT (reference) DO UPDATE SET number = excluded.number, run = excluded.run, state = 'sending', result = NULL,
@@ -28,7 +28,7 @@ INSERT OR REPLACE INTO rows (run, at, reference, number, raw, payload, fields, r
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {}, 'done')
 """
 CHANGES: Final = {
-    "sending": SENDING,
+    "sending": _SENDING,
     "done": _DONE.format("NULL"),
     "late": _DONE.format(f"'{LATE_ATTEMPT}'"),
     # `COALESCE` leaves the columns unchanged, which are never null. Python 3.12 warns about numbered parameters.
