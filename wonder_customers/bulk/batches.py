@@ -118,8 +118,13 @@ class Batches:
         if self.left == 0:
             self.cut_short = await self._has_more()
             return None
-        if isinstance(self._iterator, RowReader):
-            batch, split = await anyio.to_thread.run_sync(self._read_and_split, self._iterator, change_filter)
+        if isinstance(reader := self._iterator, RowReader):
+
+            def read() -> tuple[list[Row], tuple[list[Outcome], list[PendingRow]]]:
+                rows = reader.take(self._size(BATCH))
+                return rows, change_filter.split(rows)
+
+            batch, split = await anyio.to_thread.run_sync(read)
             self._count(batch)
             return split if batch else None
         self._undecided = await self._take(SMALL_BATCH)
@@ -143,7 +148,7 @@ class Batches:
     async def batch(self) -> list[Row]:
         """Return the next rows; an empty list at the end."""
         if isinstance(self._iterator, RowReader):
-            rows = await anyio.to_thread.run_sync(self._read, self._iterator)
+            rows = await anyio.to_thread.run_sync(self._iterator.take, self._size(BATCH))
         else:
             rows = await self._take(SMALL_BATCH)
         self._count(rows)
@@ -153,15 +158,6 @@ class Batches:
         self.read += len(rows)
         if self.left is not None:
             self.left -= len(rows)
-
-    def _read(self, reader: RowReader) -> list[Row]:
-        return reader.take(self._size(BATCH))
-
-    def _read_and_split(
-        self, reader: RowReader, change_filter: ChangeFilter
-    ) -> tuple[list[Row], tuple[list[Outcome], list[PendingRow]]]:
-        rows = self._read(reader)
-        return rows, change_filter.split(rows)
 
     def _size(self, usual: int) -> int:
         return usual if self.left is None else min(usual, self.left)

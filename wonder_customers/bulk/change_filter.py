@@ -52,11 +52,8 @@ class PendingRow(NamedTuple):  # a tuple is created faster than other objects, f
         return self.reference, self.row.number, self.raw, self.payload, self.cells.announced
 
 
-_Found = tuple[
-    Mapping[int, int], Mapping[int, bytes], Mapping[str, Confirmed], Mapping[str, Entry], dict[int, int | None]
-]
-"""The first rows of repeated references, the digests of raw values, the confirmed rows, the other known rows, and the
-rows that are sent instead of an invalid first row of a reference (None without such a row)."""
+_Found = tuple[Mapping[int, bytes], Mapping[str, Confirmed], Mapping[str, Entry]]
+"""The digests of raw values, the confirmed rows, and the other known rows."""
 
 
 @define(eq=False)
@@ -65,8 +62,8 @@ class ChangeFilter:
 
     Attributes:
         read_only: Whether the journal must not be changed.
-        repeats: The first row of each repeated reference, by the number of the repeating row; None to find them, which
-            requires the whole source.
+        repeats: For a part of a source, the numbers of earlier rows with the same reference, by the number of each row
+            that repeats a reference of another part.
         skipped: The number of rows that do not belong to the run.
     """
 
@@ -74,17 +71,16 @@ class ChangeFilter:
     journal: RowJournal | None
     options: Options = field(factory=Options)
     read_only: bool = False
-    repeats: Mapping[int, int] | None = None
+    repeats: Mapping[int, int] = field(factory=dict)
     notes: SourceNotes | None = None
     skipped: int = field(default=0, init=False)
     _stack: ExitStack = field(factory=ExitStack, init=False)
     _find: Callable[[Sequence[str]], dict[str, Entry]] = field(default=lambda _: {}, init=False)
     _find_confirmed: Callable[[Mapping[str, bytes]], dict[str, Confirmed]] = field(default=lambda _: {}, init=False)
-    _references: "ReferenceIndex | None" = field(default=None, init=False)
+    _references: "ReferenceIndex" = field(init=False)
 
     def __enter__(self) -> Self:
-        if self.repeats is None:
-            self._references = self._stack.enter_context(closing(ReferenceIndex()))
+        self._references = self._stack.enter_context(closing(ReferenceIndex()))
         if self.journal is not None:
             self._find = self._stack.enter_context(self.journal.reader())
             if self.options.only == "all" and not self.options.full:
@@ -92,7 +88,7 @@ class ChangeFilter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._references is not None and self.notes is not None:
+        if self.notes is not None:
             self.notes.near_duplicates = self._references.near_duplicates
             self.notes.near_duplicate_rows = self._references.near_duplicate_rows
         self._stack.close()
@@ -103,8 +99,6 @@ class ChangeFilter:
 
     def find(self, rows: Sequence[Row]) -> _Found:
         """Find what `decide` requires about rows."""
-        named = [(row.reference, row.number) for row in rows if row.reference is not None]
-        repeats = (self.repeats or {}) if self._references is None else self._references.find_repeats(named)
         digests: dict[int, bytes] = {}
         if self.journal is not None:
             digest = self.journal.digests.row
@@ -112,53 +106,55 @@ class ChangeFilter:
             if self.options.empty == "clear":
                 # Reversed, so that a row that a run with another rule has confirmed does not count as unchanged.
                 digests = {number: found[::-1] for number, found in digests.items()}
-        raw = {name: digests[number] for name, number in named if name and number in digests and number not in repeats}
+        named = {row.reference: row.number for row in reversed(rows) if row.reference is not None}
+        raw = {name: digests[number] for name, number in named.items() if name and number in digests}
         confirmed = self._find_confirmed(raw) if raw else {}
-        others = [reference for reference, _ in named if reference not in confirmed]
-        entries = self._find(others) if others else {}
-        return repeats, digests, confirmed, entries, {}
+        others = [reference for reference in named if reference not in confirmed]
+        return digests, confirmed, self._find(others) if others else {}
 
     def decide(self, rows: Sequence[Row], found: _Found) -> tuple[list[Outcome], list[PendingRow]]:
         """Return the result of `split` for rows, or the next part of rows, for which `find` returned `found`."""
-        repeats, digests, confirmed, entries, replaced = found
-        outcomes: list[Outcome] = []
-        pending: list[PendingRow] = []
+        digests, confirmed, entries = found
+        decisions: list[tuple[Row, Outcome | PendingRow]] = []
+        named: list[tuple[str, int]] = []
+        invalid: list[str] = []
         for row in rows:
-            reference = row.reference or ""
-            if (settled := confirmed.get(reference)) is not None and row.number not in repeats:
-                outcomes.append(_confirmed(row, settled))
+            reference, raw = row.reference or "", digests.get(row.number)
+            if (settled := confirmed.get(reference)) is not None and settled[1] == raw:
+                decisions.append((row, _confirmed(row, settled)))
+                named.append((reference, row.number))
                 continue
             entry = entries.get(reference)
             if self.options.only == "failed" and (entry is None or entry.state in {"done", "removed"}):
                 self.skipped += 1
                 continue
-            earlier = repeats.get(row.number)
-            first = earlier if earlier is None else replaced.get(earlier, earlier)
-            decision = self._decide(row, entry, digests.get(row.number)) if first is None else _duplicate(row, first)
-            invalid = False
-            if isinstance(decision, Outcome):
+            decision = self._decide(row, entry, raw)
+            decisions.append((row, decision))
+            if isinstance(decision, Outcome) and decision.status == "invalid":
+                invalid.append(reference)
+            elif decision.reference is not None:
+                named.append((decision.reference, row.number))
+        repeats = self._references.find_repeats(named)
+        self._references.add_invalid(invalid)
+        outcomes: list[Outcome] = []
+        pending: list[PendingRow] = []
+        for row, decision in decisions:
+            # Of several rows with one reference, the first valid row is sent.
+            if (first := self.repeats.get(row.number) or repeats.get(row.number)) is not None:
+                outcomes.append(_duplicate(row, first))
+            elif isinstance(decision, Outcome):
                 outcomes.append(decision)
-                invalid = decision.status == "invalid"
             else:
                 pending.append(decision)
-                if decision.reference != row.reference and self._references is not None:
-                    self._references.find_repeats([(decision.reference, row.number)])
-            if first is None and (invalid or earlier is not None):
-                # The first row of a reference is the first valid row with the reference.
-                place = row.number if earlier is None else earlier
-                replaced[place] = None if invalid else row.number
-                if self._references is not None and row.reference is not None:
-                    self._references.move(row.reference, replaced[place])
         if self.options.inspect is not None:
             self.options.inspect(outcomes, pending)
         return outcomes, pending
 
     def missing(self, references: str) -> list[str]:
-        """Return the references in a JSON array that have no row. The list is empty for a part of a source."""
-        found = [] if self._references is None else self._references.missing(references)
+        """Return the references in a JSON array that have no row."""
         # A line that looks like a total may be a customer.
         skipped = self.notes.footer_references if self.notes is not None else ()
-        return [it for it in found if it not in skipped]
+        return [it for it in self._references.missing(references) if it not in skipped]
 
     def _decide(self, row: Row, entry: Entry | None, raw: bytes | None) -> Outcome | PendingRow:
         journal = self.journal
@@ -297,13 +293,9 @@ class ReferenceIndex:
                 if len(self.near_duplicate_rows) < MOST_NEAR_DUPLICATES:
                     self.near_duplicate_rows.append((earlier, number))
 
-    def move(self, reference: str, number: int | None) -> None:
-        """Set the first row of a reference; None if it has only invalid rows."""
-        self._connection.execute("DELETE FROM seen WHERE reference = ?", [reference])
-        if number is None:
-            self._connection.execute("INSERT OR IGNORE INTO invalid VALUES (?)", [reference])
-        else:
-            self._connection.execute("INSERT INTO seen VALUES (?, ?)", [reference, number])
+    def add_invalid(self, references: Sequence[str]) -> None:
+        """Add the references of rows that cannot be sent."""
+        self._connection.executemany("INSERT OR IGNORE INTO invalid VALUES (?)", zip(references))
 
     def missing(self, references: str) -> list[str]:
         """Return the references in a JSON array that no row has."""

@@ -33,6 +33,8 @@ class Job(AsyncIterator[Outcome], ABC):
     Attributes:
         stats: Counts and curves so far.
         missing_from_source: The customers missing from the source.
+        rows_read: The number of rows read from the source.
+        skipped: The number of rows that were read but do not belong to this run.
         notes: The decisions and changes made while the source was read; empty if they are not known.
         begun: Whether the job has started.
         stopped: Why the job is stopping or stopped early; None otherwise.
@@ -44,6 +46,8 @@ class Job(AsyncIterator[Outcome], ABC):
         self.workers = workers
         self.stats: JobStats = JobStats()
         self.missing_from_source: MissingFromSource = MissingFromSource()
+        self.rows_read: int = 0
+        self.skipped: int = 0
         self.notes: SourceNotes = SourceNotes()
         self.begun: bool = False
         self.stopped: Stop | None = None
@@ -68,11 +72,6 @@ class Job(AsyncIterator[Outcome], ABC):
         """The current limit in requests per second; None without a limit, or if it is not known."""
 
     @property
-    @abstractmethod
-    def rows_read(self) -> int:
-        """The number of rows read from the source."""
-
-    @property
     def outage(self) -> Outage | None:
         """The gateway's current outage; None if none is known."""
         return self._outages.current
@@ -81,11 +80,6 @@ class Job(AsyncIterator[Outcome], ABC):
     def past_outages(self) -> Sequence[Outage]:
         """The known outages that have ended."""
         return self._outages.past
-
-    @property
-    @abstractmethod
-    def skipped(self) -> int:
-        """The number of rows that were read but do not belong to this run."""
 
     @property
     def unfinished(self) -> int:

@@ -16,9 +16,9 @@ from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.journal.removals import Removals
-from wonder_customers.bulk.missing_from_source import RemovalLimit
+from wonder_customers.bulk.missing_from_source import RemovalLimit, removal_problem
 from wonder_customers.bulk.options import Options, Rows, check_job
-from wonder_customers.bulk.removal import Removal, check_deletion, count_missing, removal_problem
+from wonder_customers.bulk.removal import Removal, check_deletion, count_missing
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
 from wonder_customers.bulk.sources.notes import SourceNotes
@@ -72,7 +72,7 @@ class LocalJob(Job):
             self.notes = rows.notes
         self._limit = LimitMonitor(session.rate_limit)
         self._drift_before = Counter(session.stats().drift)
-        self._change_filter = ChangeFilter(self._session, journal, options, repeats=repeats, notes=self.notes)
+        self._change_filter = ChangeFilter(self._session, journal, options, repeats=repeats or {}, notes=self.notes)
         self._batches = Batches(rows, options.first, self._stop)
         self._pending = TaskQueue[PendingRow](max(options.workers, AHEAD))
         self._thresholds = Thresholds(options.max_failures, options.failure_share)
@@ -97,16 +97,6 @@ class LocalJob(Job):
     def rate(self) -> float | None:
         """The current limit in requests per second; None without a limit, or if it is not known."""
         return self._limit.rate
-
-    @property
-    def rows_read(self) -> int:
-        """The number of rows read from the source."""
-        return self._batches.read
-
-    @property
-    def skipped(self) -> int:
-        """The number of rows that were read but do not belong to this run."""
-        return self._change_filter.skipped
 
     async def _begin(self, stack: AsyncExitStack) -> None:
         stack.push_async_exit(self._batches)  # closes the source of a job that cannot start
@@ -195,7 +185,10 @@ class LocalJob(Job):
 
     async def _queue_all(self) -> None:
         while not self._stop.is_set:
-            batch = await self._batches.next(self._change_filter)
+            try:
+                batch = await self._batches.next(self._change_filter)
+            finally:
+                self.rows_read, self.skipped = self._batches.read, self._change_filter.skipped
             if batch is None:
                 self._source_ended = not self._batches.cut_short
                 return

@@ -9,7 +9,7 @@ from wonder_customers._support.counted import counted
 from wonder_customers.bulk.continuation import continuation
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["MissingFromSource", "RemovalLimit", "RemovedRule", "refusal"]
+__all__ = ["MissingFromSource", "RemovalLimit", "RemovedRule", "removal_problem"]
 
 RemovedRule = Literal["report", "delete"]
 """What happens to customers missing from the source: ``report`` only counts them, ``delete`` also deletes or archives
@@ -102,18 +102,20 @@ class MissingFromSource:
         return f"Check the source. If the source is complete, remove the customers with: {command}"
 
 
-def refusal(missing: MissingFromSource, rows: int, limit: RemovalLimit) -> str | None:
-    """Return why the customers must not be deleted; None if deletion is allowed."""
-    warning = missing.warning(rows)
-    if rows and limit.number is not None and missing.count <= limit.number:
+def removal_problem(found: MissingFromSource, rows: int, failures: int, limit: RemovalLimit) -> tuple[str, bool] | None:
+    """Return why no customer may be deleted and whether the job stops; None if deletion is allowed."""
+    if not found.count:
         return None
-    if not rows or (warning is not None and limit.number is None):
-        return f"{warning}; {missing.share} would be removed"
-    if missing.rows_before is None and limit.number is None:
-        return (
-            f"the source no longer contains {missing.share}, and a percentage as the maximum requires an earlier"
-            " finished run"
-        )
-    if limit.share is not None and missing.count <= limit.share * (missing.rows_before or 0):
+    if failures:
+        what = counted(failures, "row", "rows")
+        return f"{what} of the source failed, so the source may still contain {found.share} counted as missing", False
+    warning = found.warning(rows) if limit.number is None or not rows else None
+    if warning is not None:
+        return f"{warning}; {found.share} would be removed", True
+    if limit.number is None and found.rows_before is None:
+        reason = "and a percentage as the maximum requires an earlier finished run"
+        return f"the source no longer contains {found.share}, {reason}", True
+    allowed = (limit.share or 0.0) * (found.rows_before or 0) if limit.number is None else limit.number
+    if found.count <= allowed:
         return None
-    return f"the source no longer contains {missing.share}, more than the maximum of {limit.text}"
+    return f"the source no longer contains {found.share}, more than the maximum of {limit.text}", True

@@ -14,9 +14,9 @@ from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.empty_cells import flat_values
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.removals import Removals
-from wonder_customers.bulk.missing_from_source import MissingFromSource, RemovalLimit
+from wonder_customers.bulk.missing_from_source import MissingFromSource, RemovalLimit, removal_problem
 from wonder_customers.bulk.options import Options, Rows, check_job
-from wonder_customers.bulk.removal import check_deletion, count_missing, removal_problem
+from wonder_customers.bulk.removal import check_deletion, count_missing
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
 from wonder_customers.bulk.sources.notes import SourceNotes, masked

@@ -8,24 +8,18 @@ import anyio.to_thread
 from attrs import define
 
 from wonder_customers._core.waits import StopSignal
-from wonder_customers._support.counted import counted
 from wonder_customers.bulk.batches import for_each
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, UNCONFIRMED
 from wonder_customers.bulk.journal.removals import Candidate, Missing, Removals
-from wonder_customers.bulk.missing_from_source import MissingFromSource, RemovalLimit, refusal
+from wonder_customers.bulk.missing_from_source import MissingFromSource
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.writer import error_code, refuses_access
 from wonder_customers.dialects.base import Account, Operation
-from wonder_customers.errors import (
-    CallError,
-    ConfigurationError,
-    InvalidRecordError,
-    NotFoundError,
-)
+from wonder_customers.errors import CallError, ConfigurationError, InvalidRecordError, NotFoundError
 from wonder_customers.records import Customer
 from wonder_customers.session import CustomerSession
 
-__all__ = ["Removal", "check_deletion", "count_missing", "removal_problem"]
+__all__ = ["Removal", "check_deletion", "count_missing"]
 
 _TOGETHER = 50
 """The number of customers that are recorded as ``removing`` together."""
@@ -48,17 +42,6 @@ def count_missing(records: Removals, found: MissingFromSource, missing: Missing)
         for it in page:
             found.add(it.reference, it.id)
     found.rows_before, found.counted = records.rows_before(), True
-
-
-def removal_problem(found: MissingFromSource, rows: int, failures: int, limit: RemovalLimit) -> tuple[str, bool] | None:
-    """Return why no customer may be deleted and whether the job stops; None if deletion is allowed."""
-    if not found.count:
-        return None
-    if failures:
-        what = counted(failures, "row", "rows")
-        return f"{what} of the source failed, so the source may still contain {found.share} counted as missing", False
-    refused = refusal(found, rows, limit)
-    return None if refused is None else (refused, True)
 
 
 @define(eq=False)

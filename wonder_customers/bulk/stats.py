@@ -21,22 +21,14 @@ MOST_EXAMPLES = 5
 """The number of example rows of each reason."""
 
 
-@define(eq=False)
-class Latencies:
-    """A histogram of latencies."""
-
-    classes: "Counter[int]" = field(factory=Counter)
-
-    @property
-    def count(self) -> int:
-        """The number of latencies."""
-        return self.classes.total()
+class Latencies(Counter[int]):
+    """A histogram of latencies: their number by bucket."""
 
     def quantile(self, fraction: float) -> float | None:
         """Return a quantile in seconds; None without latencies."""
-        left = fraction * self.count
-        for bucket in sorted(self.classes):
-            left -= self.classes[bucket]
+        left = fraction * self.total()
+        for bucket in sorted(self):
+            left -= self[bucket]
             if left <= 0:
                 return _BOUNDS[min(bucket, len(_BOUNDS) - 1)]
         return None
@@ -145,7 +137,7 @@ class JobStats:
     points: list[Point] = field(factory=list)
     interval: float = 0.2
     _latencies: Latencies = field(factory=Latencies, init=False)
-    _latencies_before: "Counter[int]" = field(factory=Counter, init=False)
+    _latencies_before: Latencies = field(factory=Latencies, init=False)
     _durations: list[float] = field(factory=list, init=False)
     _closed_at: float = field(default=0.0, init=False)
     _before: "Counter[str]" = field(factory=Counter, init=False)
@@ -184,7 +176,7 @@ class JobStats:
     ) -> None:
         """Set the counts to the totals of other processes."""
         self.counts, self.reasons, self.sent = Counter(counts), Counter(reasons), sent
-        self._latencies = Latencies(Counter(latencies))
+        self._latencies = Latencies(latencies)
 
     def observe(self, seconds: float) -> None:
         """Add the duration of a row in seconds."""
@@ -198,7 +190,7 @@ class JobStats:
 
     def _count_durations(self) -> None:
         # Counted in groups, which is faster than counting each row.
-        self._latencies.classes.update([bisect_right(_BOUNDS, seconds) for seconds in self._durations])
+        self._latencies.update([bisect_right(_BOUNDS, seconds) for seconds in self._durations])
         self._durations.clear()
 
     def tick(self, now: float, *, last: bool = False) -> None:
@@ -207,7 +199,7 @@ class JobStats:
         seconds = now - self._closed_at
         if seconds < self.interval and not (last and seconds > 0 and self.rows > self._before["rows"]):
             return
-        requests, latencies = self.requests, self._latencies.classes.copy()
+        requests, latencies = self.requests, self._latencies.copy()
         recent = Latencies(latencies - self._latencies_before)
         counts = Counter(rows=self.rows, sent=self.sent, requests=requests.issued)
         counts.update(throttled=requests.throttled, failed=requests.failed)

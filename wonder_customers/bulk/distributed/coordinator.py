@@ -219,7 +219,7 @@ def progress_of(job: Job) -> dict[str, dict[str, Any]]:
         "counts": dict(stats.counts),
         "reasons": dict(stats.reasons),
         "requests": sent,
-        "latencies": {str(bucket): count for bucket, count in stats.latencies.classes.items()},
+        "latencies": {str(bucket): count for bucket, count in stats.latencies.items()},
         "drift": dict(stats.drift),
         "limits": {name: limit for name, limit in limits.items() if limit is not None},
     }

@@ -138,7 +138,7 @@ class DistributedJob(Job):
     ) -> None:
         super().__init__(workers, again)
         self._backend, self._source, self._ceiling, self._values = backend, source, rate, values
-        self._results, self._rows = 0, Counter[str]()
+        self._results = 0
         self._stop_requested = self._workers_ended = False
         self._ended, self._decided = anyio.Event(), anyio.Event()
         self._refused: ConfigurationError | BulkError | None = None
@@ -156,16 +156,6 @@ class DistributedJob(Job):
     def rate(self) -> float | None:
         """The current limit in requests per second, over all workers; None without a limit, or if it is not known."""
         return min((it for it in (self._ceiling, self.stats.requests.rate) if it is not None), default=None)
-
-    @property
-    def rows_read(self) -> int:
-        """The number of rows that the workers have read."""
-        return self._rows["read"]
-
-    @property
-    def skipped(self) -> int:
-        """The number of rows that were read but do not belong to this run."""
-        return self._rows["skipped"]
 
     async def _begin(self, stack: AsyncExitStack) -> None:
         self._used = True
@@ -269,7 +259,8 @@ class DistributedJob(Job):
         return bool(self._results == snapshot["done"])
 
     def _count(self, progress: Totals) -> None:
-        self._rows, found, limits = progress["rows"], progress["requests"], progress["limits"]
+        rows, found, limits = progress["rows"], progress["requests"], progress["limits"]
+        self.rows_read, self.skipped = rows["read"], rows["skipped"]
         latencies = {int(bucket): count for bucket, count in progress["latencies"].items()}
         self.stats.replace(progress["counts"], progress["reasons"], found["accepted"], latencies)
         self.stats.drift = Counter(progress["drift"])

@@ -308,4 +308,6 @@ def run_partition(
     check_type("partition", partition, (Partition,), "a Partition")
     check_job(session, journal, options)
     chosen = evolve(options or Options(), first=None)
-    return LocalJob(session, partition.read(), journal, chosen, repeats=partition.repeats)
+    # The job finds the repeats within its partition, where an invalid row does not count.
+    repeats = {number: first for number, first in partition.repeats.items() if first <= partition.number}
+    return LocalJob(session, partition.read(), journal, chosen, repeats=repeats)
