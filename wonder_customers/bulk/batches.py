@@ -145,15 +145,6 @@ class Batches:
             await anyio.lowlevel.checkpoint()
         return split
 
-    async def batch(self) -> list[Row]:
-        """Return the next rows; an empty list at the end."""
-        if isinstance(self._iterator, RowReader):
-            rows = await anyio.to_thread.run_sync(self._iterator.take, self._size(BATCH))
-        else:
-            rows = await self._take(SMALL_BATCH)
-        self._count(rows)
-        return rows
-
     def _count(self, rows: list[Row]) -> None:
         self.read += len(rows)
         if self.left is not None:

@@ -19,7 +19,7 @@ from wonder_customers.errors import InvalidRecordError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.session import CustomerSession
 
-__all__ = ["ChangeFilter", "PendingRow", "ReferenceIndex", "checked_row"]
+__all__ = ["ChangeFilter", "PendingRow", "ReferenceIndex"]
 
 MOST_NEAR_DUPLICATES = 5
 
@@ -162,7 +162,7 @@ class ChangeFilter:
             settled = self._settled_by_raw_values(row, entry, journal, raw)
             if settled is not None:
                 return settled
-        checked = checked_row(self.session, row)
+        checked = _checked(self.session, row)
         if isinstance(checked, Outcome):
             return checked
         draft = checked.draft
@@ -213,7 +213,7 @@ class ChangeFilter:
         return entry.state == "failed" and entry.run == journal.run and self.options.only == "all"
 
 
-def checked_row(session: CustomerSession[Any], row: Row) -> CheckedDraft | Outcome:
+def _checked(session: CustomerSession[Any], row: Row) -> CheckedDraft | Outcome:
     """Return the checked draft of a row, or the outcome of an invalid row."""
     draft = row.draft
     if draft is None:

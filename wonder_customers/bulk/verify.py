@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, closing
+from contextlib import nullcontext
 from math import sqrt
 from types import NoneType
 from typing import Any, Final, Literal
@@ -14,13 +14,13 @@ from attrs import define, field, frozen
 from wonder_customers._core.arguments import check_type
 from wonder_customers._core.operations import read_back
 from wonder_customers.bulk.batches import Batches, for_each
-from wonder_customers.bulk.change_filter import ReferenceIndex, checked_row
+from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.empty_cells import EmptyRule, apply_rule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.entries import Entry
-from wonder_customers.bulk.journal.removals import Removals
+from wonder_customers.bulk.journal.removals import Missing, Removals
 from wonder_customers.bulk.options import Options, Rows, check_job
-from wonder_customers.bulk.rows import Outcome, Row
+from wonder_customers.bulk.rows import Outcome
 from wonder_customers.errors import AmbiguousReferenceError, CallError, ConfigurationError, NotFoundError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.secret import concealed_coroutine
@@ -151,36 +151,37 @@ async def verify(
         CallError: A customer could not be read.
     """
     check_job(session, journal, options)
-    chosen = options or Options()
-    found, workers, lookups = Verification(), chosen.workers, session.with_options(retry=chosen.retry)
+    chosen, found = options or Options(), Verification()
+    lookups, workers = session.with_options(retry=chosen.retry), chosen.workers
     check_type("rng", rng, (random.Random, NoneType), "a random.Random")
     rng = rng or random.Random()  # noqa: S311 - not for secrets
+    # The drafts are compared as they are in the source.
+    valid = ChangeFilter(lookups, None, Options(empty="keep"))
 
-    async with Batches(rows) as batches, AsyncExitStack() as stack:  # closes the source, also if an argument is invalid
-        seen = stack.enter_context(closing(ReferenceIndex()))
-        find = None if journal is None else stack.enter_context(journal.reader())
-        comparison = _Comparison(lookups, journal, find, chosen.empty, seen, found)
+    async with Batches(rows) as batches:  # closes the source, also if an argument is invalid
         if journal is not None:
             await anyio.to_thread.run_sync(journal.check, session.account)
         check_type("sample", sample, (int, NoneType), "a whole number")
         if sample is not None and sample < 1:
             raise ConfigurationError(f"sample must be at least 1, not {sample}. Nothing was read back.")
-        if sample is not None:
-            await for_each(await _sampled(batches, sample, rng, comparison.note), comparison.check, workers)
-        else:
-            while batch := await batches.batch():
-                comparison.note(batch)
-                await for_each(batch, comparison.check, workers)
-        if journal is not None:
-            for page in _removed(Removals(journal), seen, sample, rng):
-                await for_each(page, comparison.check_absent, workers)
+        with valid, nullcontext() if journal is None else journal.reader() as find:
+            comparison = _Comparison(lookups, journal, find, chosen.empty, found)
+            if sample is not None:
+                await for_each(await _sampled(batches, valid, sample, rng), comparison.check, workers)
+            else:
+                while (batch := await batches.next(valid)) is not None:
+                    items: list[Outcome | PendingRow] = [*batch[0], *batch[1]]
+                    await for_each(items, comparison.check, workers)
+            if journal is not None:
+                for page in _removed(Removals(journal), valid.missing, sample, rng):
+                    await for_each(page, comparison.check_absent, workers)
     found.rows = batches.read
     return found
 
 
-def _removed(records: Removals, seen: ReferenceIndex, sample: int | None, rng: random.Random) -> Iterator[list[str]]:
+def _removed(records: Removals, missing: Missing, sample: int | None, rng: random.Random) -> Iterator[list[str]]:
     """Yield the references of removed customers to check."""
-    pages = ([it.reference for it in page] for page in records.removed(seen.missing))
+    pages = ([it.reference for it in page] for page in records.removed(missing))
     if sample is None:
         yield from pages
         return
@@ -188,16 +189,18 @@ def _removed(records: Removals, seen: ReferenceIndex, sample: int | None, rng: r
     yield rng.sample(every, min(sample, len(every)))
 
 
-async def _sampled(batches: Batches, size: int, rng: random.Random, note: Callable[[Sequence[Row]], None]) -> list[Row]:
+async def _sampled(batches: Batches, valid: ChangeFilter, size: int, rng: random.Random) -> list[Outcome | PendingRow]:
     """Return a uniform random sample of the rows."""
-    chosen: list[Row] = []
-    while batch := await batches.batch():
-        note(batch)
-        for index, row in enumerate(batch, batches.read - len(batch)):
+    chosen: list[Outcome | PendingRow] = []
+    seen = 0
+    while (batch := await batches.next(valid)) is not None:
+        items: list[Outcome | PendingRow] = [*batch[0], *batch[1]]
+        for row in items:
+            seen += 1
             # Reservoir sampling, because the number of rows is not known.
-            if index < size:
+            if seen <= size:
                 chosen.append(row)
-            elif (drawn := rng.randrange(index + 1)) < size:
+            elif (drawn := rng.randrange(seen)) < size:
                 chosen[drawn] = row
     return chosen
 
@@ -210,18 +213,16 @@ class _Comparison:
     journal: Journal | None
     find: Callable[[Sequence[str]], dict[str, Entry]] | None
     empty: EmptyRule
-    seen: ReferenceIndex
     found: Verification
-    _repeats: dict[int, int] = field(factory=dict, init=False)
-    _invalid: set[int] = field(factory=set, init=False)
 
-    def note(self, rows: Sequence[Row]) -> None:
-        """Record the references of a batch."""
-        named = [(row.reference, row.number) for row in rows if row.reference is not None]
-        self._repeats.update(self.seen.find_repeats(named))
-
-    async def check(self, row: Row) -> None:
-        self.found.add(await self._finding(row))
+    async def check(self, row: Outcome | PendingRow) -> None:
+        """Check a row, which is an outcome if it is invalid or repeats a reference."""
+        if isinstance(row, PendingRow):
+            self.found.add(await self._finding(row))
+        elif row.status == "invalid":
+            self.found.add(Finding(row.number, row.reference, "invalid", reason=row.reason))
+        else:
+            self.found.add(Finding(row.number, row.reference, "unsent"))
 
     async def check_absent(self, reference: str) -> None:
         """Check that the gateway does not have a removed customer."""
@@ -236,16 +237,8 @@ class _Comparison:
             pass
         self.found.add(Finding(0, reference, result))
 
-    async def _finding(self, row: Row) -> Finding:
-        checked = checked_row(self.session, row)
-        if isinstance(checked, Outcome):
-            self._invalid.add(row.number)
-            return Finding(row.number, row.reference, "invalid", reason=checked.reason)
-        draft, reference = checked.draft, checked.draft.reference or ""
-        first = self._repeats.get(row.number)
-        if first is not None and first not in self._invalid:
-            return Finding(row.number, reference, "unsent")
-        self._invalid.discard(first or 0)  # this row is the first valid row with the reference
+    async def _finding(self, pending: PendingRow) -> Finding:
+        row, draft, reference = pending.row, pending.draft, pending.reference
         entry = None if self.find is None else self.find([reference]).get(reference)
         if self.find is not None and (entry is None or entry.state in {"failed", "held", "removed"}):
             failed = entry is not None and entry.state == "failed"
