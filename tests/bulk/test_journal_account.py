@@ -6,7 +6,7 @@ from bulk.distributed.in_process import distribute
 
 from wonder_customers import ConfigurationError, CustomerSession, Monri
 from wonder_customers.bulk import plan, save_plan, verify
-from wonder_customers.bulk.journal.account import merchant_of
+from wonder_customers.bulk.journal.digest import merchant_of
 from wonder_customers.bulk.stop_reasons import Stop
 from wonder_customers.dialects import package
 from wonder_customers.errors import BulkError

@@ -22,6 +22,12 @@ from wonder_customers.session import CustomerSession
 __all__ = ["ChangeFilter", "PendingRow", "ReferenceIndex"]
 
 MOST_NEAR_DUPLICATES = 5
+_NEAR_DUPLICATES = """
+SELECT first, number FROM (SELECT min(number) OVER (PARTITION BY fold) AS first, number FROM (
+    SELECT fold, number FROM folds UNION
+    SELECT reference, number FROM seen WHERE reference IN (SELECT fold FROM folds)
+)) WHERE first < number ORDER BY number
+"""
 
 
 class PendingRow(NamedTuple):  # a tuple is created faster than other objects, for every row
@@ -89,8 +95,8 @@ class ChangeFilter:
 
     def __exit__(self, *_: object) -> None:
         if self.notes is not None:
-            self.notes.near_duplicates = self._references.near_duplicates
-            self.notes.near_duplicate_rows = self._references.near_duplicate_rows
+            found = self._references.near_duplicates()
+            self.notes.near_duplicates, self.notes.near_duplicate_rows = len(found), found[:MOST_NEAR_DUPLICATES]
         self._stack.close()
 
     def split(self, rows: Sequence[Row]) -> tuple[list[Outcome], list[PendingRow]]:
@@ -229,12 +235,9 @@ def _checked(session: CustomerSession[Any], row: Row) -> CheckedDraft | Outcome:
 
 
 class ReferenceIndex:
-    """The references read so far, in a temporary database. `SourceNotes` describes the attributes."""
+    """The references read so far, in a temporary database."""
 
     def __init__(self) -> None:
-        self.near_duplicates: int = 0
-        self._folds = 0
-        self.near_duplicate_rows: list[tuple[int, int]] = []
         # On disk, so that memory use does not grow with the source.
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for setting in ("journal_mode = OFF", "synchronous = OFF"):
@@ -242,7 +245,7 @@ class ReferenceIndex:
         for table in (
             "seen (reference TEXT PRIMARY KEY, number INTEGER NOT NULL)",
             "invalid (reference TEXT PRIMARY KEY)",
-            "folds (fold TEXT PRIMARY KEY, reference TEXT NOT NULL, number INTEGER NOT NULL)",
+            "folds (fold TEXT, reference TEXT, number INTEGER NOT NULL, PRIMARY KEY (fold, reference))",
         ):
             self._connection.execute(f"CREATE TABLE {table} WITHOUT ROWID")
 
@@ -257,7 +260,10 @@ class ReferenceIndex:
         rows = orjson.dumps(dict(reversed(named))).decode()
         self._connection.execute("BEGIN")
         added = self._connection.execute(insert, [rows]).rowcount
-        self._find_near_duplicates(named)
+        references = "\n".join([reference for reference, _ in named])
+        if not references.isascii() or references != references.lower():  # few sources
+            changed = [(fold, it, number) for it, number in named if (fold := folded(it)) != it]
+            self._connection.executemany("INSERT OR IGNORE INTO folds VALUES (?, ?, ?)", changed)
         self._connection.execute("COMMIT")
         if added == len(named):
             return {}
@@ -265,33 +271,9 @@ class ReferenceIndex:
         first = {name: int(self._connection.execute(select, [name]).fetchone()[0]) for name, _ in named}
         return {number: first[reference] for reference, number in named if first[reference] != number}
 
-    def _find_near_duplicates(self, named: Sequence[tuple[str, int]]) -> None:
-        """Update `near_duplicates` and `near_duplicate_rows`."""
-        joined = "\n".join([reference for reference, _ in named])
-        if not self._folds and joined.isascii() and joined == joined.lower():
-            return  # most references
-        found = [(folded(reference), reference, number) for reference, number in named]
-        changed = [row for row in found if row[0] != row[1]]
-        self._folds += len(changed)
-        if not self._folds:
-            return
-        self._connection.executemany("INSERT OR IGNORE INTO folds VALUES (?, ?, ?)", changed)
-        folds = orjson.dumps([fold for fold, _, _ in found]).decode()
-        given = "(SELECT value FROM json_each(?))"
-        select = f"SELECT fold, reference, number FROM folds WHERE fold IN {given}"  # noqa: S608 - constant
-        others: dict[str, tuple[str, int]] = {
-            fold: (it, number) for fold, it, number in self._connection.execute(select, [folds])
-        }
-        select = f"SELECT reference, number FROM seen WHERE reference IN {given}"  # noqa: S608 - constant
-        same = dict(self._connection.execute(select, [folds]).fetchall())
-        for fold, reference, number in found:
-            other, earlier = others.get(fold, (reference, number))
-            if other == reference and fold != reference:
-                other, earlier = fold, same.get(fold, number)
-            if other != reference and earlier < number:
-                self.near_duplicates += 1
-                if len(self.near_duplicate_rows) < MOST_NEAR_DUPLICATES:
-                    self.near_duplicate_rows.append((earlier, number))
+    def near_duplicates(self) -> list[tuple[int, int]]:
+        """Return the numbers of rows as `SourceNotes.near_duplicate_rows` describes them."""
+        return self._connection.execute(_NEAR_DUPLICATES).fetchall()
 
     def add_invalid(self, references: Sequence[str]) -> None:
         """Add the references of rows that cannot be sent."""

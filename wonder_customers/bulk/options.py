@@ -115,12 +115,8 @@ class Options:
         RemovalLimit.parse(self.max_removed)
         for name, (kinds, what) in _TYPES.items():
             check_type(name, getattr(self, name), kinds, what)
-        for name, values in (
-            ("only", get_args(Only)),
-            ("empty", get_args(EmptyRule)),
-            ("removed", get_args(RemovedRule)),
-        ):
-            if getattr(self, name) not in values:
+        for name, choices in (("only", Only), ("empty", EmptyRule), ("removed", RemovedRule)):
+            if getattr(self, name) not in (values := get_args(choices)):
                 raise ConfigurationError(f"{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
         for name in ("workers", "first", "max_failures"):
             value = getattr(self, name)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from hashlib import file_digest, sha256
+from os.path import lexists
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -14,9 +15,8 @@ from wonder_customers._core.arguments import check_json, check_type, checked_pat
 from wonder_customers.bulk.batches import Batches
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.journal import Journal
-from wonder_customers.bulk.journal.account import merchant_of
 from wonder_customers.bulk.journal.database import connect, reading
-from wonder_customers.bulk.journal.digest import Digests, key_mark
+from wonder_customers.bulk.journal.digest import Digests, key_mark, merchant_of
 from wonder_customers.bulk.options import Options, Rows, check_job
 from wonder_customers.bulk.plan import Plan, plan
 from wonder_customers.bulk.private_files import new_file_opener, temporary_beside
@@ -86,16 +86,11 @@ class PlanWriter:
     _seal: Any = field(init=False)
 
     def __enter__(self) -> Self:
+        if lexists(self.path):
+            raise ConfigurationError(f"{self.path} already exists. Nothing was planned. Give the path of a new file.")
+        self._new = temporary_beside(self.path)
         try:
-            with suppress(FileNotFoundError):
-                self.path.lstat()
-                raise FileExistsError  # noqa: TRY301 - like a file that is opened with the mode "x"
-            self._new = temporary_beside(self.path)
             self._file = open(self._new, "wb", opener=new_file_opener)
-        except FileExistsError:
-            raise ConfigurationError(
-                f"{self.path} already exists. Nothing was planned. Give the path of a new file."
-            ) from None
         except OSError as error:
             raise self._unwritable(error) from None
         self._seal = self.digests.running()
@@ -177,13 +172,13 @@ class SavedPlan:
 
     def check(self, facts: Mapping[str, str]) -> None:
         """Check that the facts of a job equal those of the plan."""
-        differing = [
-            f"{name} ({self.facts.get(name)} in the plan, now {facts.get(name)})"
-            if _is_shown(name)
-            else f"{name} (changed)"
-            for name in sorted(self.facts.keys() | facts.keys())
-            if self.facts.get(name) != facts.get(name)
-        ]
+        differing = []
+        for name in sorted(self.facts.keys() | facts.keys()):
+            planned, now = self.facts.get(name), facts.get(name)
+            # Of the other facts, the file contains digests.
+            shown = name.startswith("--") or name in {"gateway", "endpoint", "environment"}
+            if planned != now:
+                differing.append(f"{name} ({planned} in the plan, now {now})" if shown else f"{name} (changed)")
         if differing:
             raise self._differs(differing)
 
@@ -223,11 +218,6 @@ class SavedPlan:
             f"the plan {self.path} differs from the changes that the job would make now:"
             f" {'; '.join(differing[:_SHOWN])}{more}. Save a new plan."
         )
-
-
-def _is_shown(name: str) -> bool:
-    """Return whether the file contains the fact itself and not its digest."""
-    return name.startswith("--") or name in {"gateway", "endpoint", "environment"}
 
 
 def _difference(decision: list[Any], planned: list[Any] | None) -> str:

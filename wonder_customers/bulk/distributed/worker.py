@@ -14,8 +14,7 @@ from wonder_customers._support import clock
 from wonder_customers.bulk.distributed.coordinator import Coordinator, WorkerConfig, progress_of
 from wonder_customers.bulk.distributed.leased_journal import LeasedJournal
 from wonder_customers.bulk.distributed.partition import Partition, run_partition
-from wonder_customers.bulk.journal.account import account_mark
-from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
+from wonder_customers.bulk.journal.digest import VARIABLE, Digests, account_mark, key_mark, key_of
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.permits import reach
 from wonder_customers.bulk.stop_reasons import Stop

@@ -16,10 +16,13 @@ from typing import Any
 
 import orjson
 
-from wonder_customers.bulk.private_files import check_trusted
+from wonder_customers.bulk.private_files import check_trusted, new_file_opener
+from wonder_customers.dialects.base import Account
+from wonder_customers.dialects.provided_secrets import ProvidedSecret
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import Secret, secrets_of
 
-__all__ = ["Digests", "key_mark", "key_of"]
+__all__ = ["Digests", "account_mark", "key_mark", "key_of", "merchant_of"]
 
 VARIABLE = "WONDER_CUSTOMERS_SYNC_KEY"
 _SORTED = orjson.OPT_SORT_KEYS
@@ -59,6 +62,21 @@ class Digests:
 def key_mark(digests: Digests) -> bytes:
     """Return a digest that identifies the key."""
     return digests.payload({"": "the key of this journal"})
+
+
+def merchant_of(account: Account) -> list[str]:
+    """Return what identifies an account's merchant: its id, or its secrets. The list is empty if it is not known."""
+    merchant = account.dialect().merchant
+    held: list[Any] = list(secrets_of(account)) if merchant is None else [merchant]
+    # The value of a secret that a function returns is not known, and may change.
+    known = [it for it in held if not isinstance(it, ProvidedSecret)]
+    return [it.reveal() if isinstance(it, Secret) else str(it) for it in known]
+
+
+def account_mark(account: Account, digests: Digests) -> str | None:
+    """Return a digest that identifies an account's merchant; None if the merchant is not known."""
+    merchant = merchant_of(account)
+    return digests.payload({"account": merchant}).hex() if merchant else None
 
 
 def key_of(journal: Path, *, make: bool = True) -> bytes:
@@ -119,9 +137,8 @@ def _key_file(journal: Path) -> Path:
 def _create_key(path: Path) -> None:
     # A complete file is linked, so that a crash does not leave a part of a key.
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "w") as file:
+        with open(temporary, "w", encoding="ascii", opener=new_file_opener) as file:
             file.write(secrets.token_hex(32))
             file.flush()
             os.fsync(file.fileno())
@@ -129,7 +146,7 @@ def _create_key(path: Path) -> None:
         with suppress(FileExistsError):
             os.link(temporary, path)
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 

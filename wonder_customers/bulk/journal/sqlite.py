@@ -17,7 +17,6 @@ from attrs import define, field
 from wonder_customers._core.arguments import check_account, checked_path
 from wonder_customers._support import clock as system_clock
 from wonder_customers.bulk.continuation import continuation
-from wonder_customers.bulk.journal.account import account_mark
 from wonder_customers.bulk.journal.database import (
     check_file,
     check_types,
@@ -29,7 +28,7 @@ from wonder_customers.bulk.journal.database import (
     upgrade,
     writing,
 )
-from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
+from wonder_customers.bulk.journal.digest import VARIABLE, Digests, account_mark, key_mark, key_of
 from wonder_customers.bulk.journal.entries import Change, Confirmed, Entry, RowJournal, Run
 from wonder_customers.bulk.journal.file_lock import FileLock
 from wonder_customers.bulk.journal.statements import ACCOUNT, CHANGES, CONFIRMED, ENTRY_TYPES, FIND, SCHEMA
