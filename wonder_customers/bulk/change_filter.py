@@ -163,9 +163,9 @@ class ChangeFilter:
         return [it for it in self._references.missing(references) if it not in skipped]
 
     def _decide(self, row: Row, entry: Entry | None, raw: bytes | None) -> Outcome | PendingRow:
-        journal = self.journal
-        if journal is not None and entry is not None:
-            settled = self._settled_by_raw_values(row, entry, journal, raw)
+        journal, rule = self.journal, self.options.empty
+        if journal is not None and entry is not None and raw is not None and raw == entry.raw:
+            settled = self._settled(row, entry, journal, again=self.options.full)
             if settled is not None:
                 return settled
         checked = _checked(self.session, row)
@@ -173,7 +173,6 @@ class ChangeFilter:
             return checked
         draft = checked.draft
         reference, recorded = draft.reference or "", None if entry is None else entry.fields
-        rule = self.options.empty
         cells = apply_rule(self.session, draft, row.columns, recorded, rule=rule, journaled=journal is not None)
         body = checked.body if rule == "own" or cells.draft is draft else self.session.payload(cells.draft)
         # The rule may have added fields to clear.
@@ -183,40 +182,28 @@ class ChangeFilter:
         raw = None if cells.open else raw
         # With `own`, the fields to clear depend on earlier runs, so the row's digest does not cover them.
         payload = journal.digests.payload(body)
-        same = entry is not None and entry.payload == payload and not cells.cleared
-        if entry is not None and (same or (entry.state == "failed" and entry.payload == payload)):
-            settled = self._settled_by_payload(row, entry, journal, draft, raw)
+        if entry is None:
+            return PendingRow(row, cells.draft, reference, raw, payload, cells=cells, checked=kept)
+        same = entry.payload == payload and not cells.cleared
+        if same or (entry.payload == payload and entry.state == "failed"):
+            # Digests do not cover card fields, so a card may have changed.
+            settled = self._settled(row, entry, journal, again=self.options.full or draft.payment_source is not None)
             if settled is not None:
+                if settled.ok and raw is not None and not self.read_only:
+                    journal.same(row.reference or "", raw)
                 return settled
-        known = entry is not None and entry.id is not None and entry.state not in {"removing", "removed"}
-        unconfirmed = entry is not None and (entry.state in UNCONFIRMED or entry.code == LATE_ATTEMPT)
-        superseded = unconfirmed and (entry is None or entry.state == "removing" or not same)
+        known = entry.id is not None and entry.state not in {"removing", "removed"}
+        unconfirmed = entry.state in UNCONFIRMED or entry.code == LATE_ATTEMPT
+        superseded = unconfirmed and (entry.state == "removing" or not same)
         return PendingRow(row, cells.draft, reference, raw, payload, known, unconfirmed, superseded, cells, kept)
 
-    def _settled_by_raw_values(self, row: Row, entry: Entry, journal: RowJournal, raw: bytes | None) -> Outcome | None:
-        """Return the outcome of a row with unchanged raw values; None if other checks are needed."""
-        if raw is None or raw != entry.raw or (self.options.full and entry.run != journal.run):
-            return None
-        if entry.state == "done":
-            return _confirmed(row, entry.confirmed(journal.run))
-        return _failed_before(row, entry) if self._failed_in_run(entry, journal) else None
-
-    def _settled_by_payload(
-        self, row: Row, entry: Entry, journal: RowJournal, draft: CustomerDraft, raw: bytes | None
-    ) -> Outcome | None:
-        """Return the outcome of a row with an unchanged request body; None if the row is sent."""
-        if self._failed_in_run(entry, journal):
+    def _settled(self, row: Row, entry: Entry, journal: RowJournal, *, again: bool) -> Outcome | None:
+        """Return the outcome of a row with the values of its entry; None if it is sent (again)."""
+        if entry.state == "failed" and entry.run == journal.run and self.options.only == "all":
             return _failed_before(row, entry)
-        # Digests do not cover card fields, so a card may have changed.
-        again = (self.options.full or draft.payment_source is not None) and entry.run != journal.run
-        if entry.state != "done" or again:
+        if entry.state != "done" or (again and entry.run != journal.run):
             return None
-        if raw is not None and not self.read_only:
-            journal.same(row.reference or "", raw)
         return _confirmed(row, entry.confirmed(journal.run))
-
-    def _failed_in_run(self, entry: Entry, journal: RowJournal) -> bool:
-        return entry.state == "failed" and entry.run == journal.run and self.options.only == "all"
 
 
 def _checked(session: CustomerSession[Any], row: Row) -> CheckedDraft | Outcome:

@@ -55,10 +55,12 @@ def page(report: Mapping[str, Any]) -> str:
         import jinja2  # noqa: PLC0415 - an extra
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    points = [_per_second(point) for point in report["curves"]]
+    counted = ("rows", "sent", "requests", "throttled", "failed")
+    points = [{**it, **{name: it[name] / (it["seconds"] or 1) for name in counted}} for it in report["curves"]]
+    rows = report["rows"]
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         report=report,
-        counts=_counts(report["rows"]),
+        counts=[(status, rows[status], meaning) for status, meaning in MEANINGS.items() if rows[status]],
         most=max(report["failures"].values(), default=1),
         charts=[_figure(chart, points) for chart in _CHARTS] if len(points) >= _FEWEST_POINTS else [],
         points=[_shown(point) for point in points],
@@ -66,16 +68,6 @@ def page(report: Mapping[str, Any]) -> str:
         number=_number,
         span=format_duration,
     )
-
-
-def _per_second(point: Mapping[str, Any]) -> dict[str, Any]:
-    counted = ("rows", "sent", "requests", "throttled", "failed")
-    return {**point, **{name: point[name] / (point["seconds"] or 1) for name in counted}}
-
-
-def _counts(rows: Mapping[str, int]) -> list[tuple[str, int, str]]:
-    """Return the name, the number of rows and the meaning of each status that has rows."""
-    return [(status, rows[status], meaning) for status, meaning in MEANINGS.items() if rows[status]]
 
 
 def _figure(chart: _Chart, points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

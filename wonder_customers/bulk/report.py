@@ -100,8 +100,11 @@ def _confirmed(job: Job) -> dict[str, Any]:
     """Return how many rows the gateway has confirmed."""
     rows = job.stats.rows + job.unfinished
     confirmed = job.stats.rows - job.stats.failures
-    percent = f" ({_percent(confirmed, rows)})" if rows else ""
-    text = "The source has no rows." if not rows else f"{confirmed:,} of {rows:,} rows are confirmed{percent}."
+    text = "The source has no rows."
+    if rows:
+        # Rounded down, so that only a complete job shows 100%.
+        percent = f"{confirmed * 1000 // rows / 10:.1f}%".replace(".0%", "%")
+        text = f"{confirmed:,} of {rows:,} rows are confirmed ({percent})."
     return {"rows": confirmed, "of": rows, "all": confirmed == rows, "text": text}
 
 
@@ -126,12 +129,6 @@ def _missing_text(job: Job) -> str | None:
     warning = missing.warning(job.rows_read)
     text = f"The source no longer contains {missing.share}, which will stay at the gateway." if missing.count else None
     return text if warning is None else " ".join(filter(None, [text, f"Check the source: {warning}."]))
-
-
-def _percent(part: int, whole: int) -> str:
-    """Format a percentage."""
-    # Rounded down, so that only a complete job shows 100%.
-    return f"{part * 1000 // whole / 10:.1f}%".replace(".0%", "%")
 
 
 def _failed_rows(job: Job, file: Path | None, earlier: int) -> Iterator[_Step]:

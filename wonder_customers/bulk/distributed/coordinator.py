@@ -74,7 +74,6 @@ class Coordinator:
     _ending: ExitStatus = field(default="finished", init=False)
     _done: Totals = field(factory=lambda: defaultdict(Counter), init=False)
     _running: dict[Key, Progress] = field(factory=dict, init=False)
-    _closed: bool = field(default=False, init=False)
     _grace_until: float = field(default=0.0, init=False)
 
     async def serve(self) -> None:
@@ -98,7 +97,7 @@ class Coordinator:
                         await self._over.wait()
                     finally:
                         # Changes that are already queued are still written.
-                        self._closed = True
+                        self._over.set()
                         journal.stop()
                 counts = self._done["counts"] + Counter(skipped=self._done["rows"]["skipped"])
                 journal.end(self._ending, counts, leased=leases.any_held)
@@ -167,7 +166,7 @@ class Coordinator:
             BulkError: The journal is closed, or the changes could not be written.
         """
         await self._open.wait()
-        if self._closed:
+        if self._over.is_set():
             raise BulkError(
                 f"the journal {self.journal} is closed. The next run looks up the rows without a recorded result."
             )

@@ -135,10 +135,10 @@ class Journal(RowJournal):
                     f"the journal {where} does not exist. Check the path, or create a journal with `sync`."
                 )
             check_file(where)
-        with reading(where), closing(connect(where)) as connection:
-            connection.execute("BEGIN")  # rolled back, because `open` also upgrades the journal
-            upgrade(connection, where, SCHEMA)
-            about = dict(connection.execute("SELECT name, value FROM about"))
+            with closing(connect(where)) as connection:
+                connection.execute("BEGIN")  # rolled back, because `open` also upgrades the journal
+                upgrade(connection, where, SCHEMA)
+                about = dict(connection.execute("SELECT name, value FROM about"))
             gateway, endpoint = about["gateway"], about["endpoint"]
         return cls.open(where, gateway=gateway, endpoint=endpoint)
 
