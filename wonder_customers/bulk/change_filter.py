@@ -58,8 +58,8 @@ class PendingRow(NamedTuple):  # a tuple is created faster than other objects, f
         return self.reference, self.row.number, self.raw, self.payload, self.cells.announced
 
 
-_Found = tuple[Mapping[int, bytes], Mapping[str, Confirmed], Mapping[str, Entry]]
-"""The digests of raw values, the confirmed rows, and the other known rows."""
+_Found = tuple[Mapping[int, int], Mapping[int, bytes], Mapping[str, Confirmed], Mapping[str, Entry]]
+"""The first rows of repeated references, the digests of raw values, the confirmed rows, and the other known rows."""
 
 
 @define(eq=False)
@@ -105,6 +105,8 @@ class ChangeFilter:
 
     def find(self, rows: Sequence[Row]) -> _Found:
         """Find what `decide` requires about rows."""
+        named = [(row.reference, row.number) for row in rows if row.reference is not None]
+        repeats = self._references.find_repeats(named)
         digests: dict[int, bytes] = {}
         if self.journal is not None:
             digest = self.journal.digests.row
@@ -112,46 +114,37 @@ class ChangeFilter:
             if self.options.empty == "clear":
                 # Reversed, so that a row that a run with another rule has confirmed does not count as unchanged.
                 digests = {number: found[::-1] for number, found in digests.items()}
-        named = {row.reference: row.number for row in reversed(rows) if row.reference is not None}
-        raw = {name: digests[number] for name, number in named.items() if name and number in digests}
+        raw = {name: digests[number] for name, number in named if name and number in digests and number not in repeats}
         confirmed = self._find_confirmed(raw) if raw else {}
-        others = [reference for reference in named if reference not in confirmed]
-        return digests, confirmed, self._find(others) if others else {}
+        others = [reference for reference, _ in named if reference not in confirmed]
+        return repeats, digests, confirmed, self._find(others) if others else {}
 
     def decide(self, rows: Sequence[Row], found: _Found) -> tuple[list[Outcome], list[PendingRow]]:
         """Return the result of `split` for rows, or the next part of rows, for which `find` returned `found`."""
-        digests, confirmed, entries = found
-        decisions: list[tuple[Row, Outcome | PendingRow]] = []
-        named: list[tuple[str, int]] = []
-        invalid: list[str] = []
+        repeats, digests, confirmed, entries = found
+        outcomes: list[Outcome] = []
+        pending: list[PendingRow] = []
         for row in rows:
-            reference, raw = row.reference or "", digests.get(row.number)
-            if (settled := confirmed.get(reference)) is not None and settled[1] == raw:
-                decisions.append((row, _confirmed(row, settled)))
-                named.append((reference, row.number))
+            reference, repeated = row.reference or "", row.number in repeats
+            if (settled := confirmed.get(reference)) is not None and not repeated:
+                outcomes.append(_confirmed(row, settled))
                 continue
             entry = entries.get(reference)
             if self.options.only == "failed" and (entry is None or entry.state in {"done", "removed"}):
                 self.skipped += 1
                 continue
-            decision = self._decide(row, entry, raw)
-            decisions.append((row, decision))
-            if isinstance(decision, Outcome) and decision.status == "invalid":
-                invalid.append(reference)
-            elif decision.reference is not None:
-                named.append((decision.reference, row.number))
-        repeats = self._references.find_repeats(named)
-        self._references.add_invalid(invalid)
-        outcomes: list[Outcome] = []
-        pending: list[PendingRow] = []
-        for row, decision in decisions:
-            # Of several rows with one reference, the first valid row is sent.
-            if (first := self.repeats.get(row.number) or repeats.get(row.number)) is not None:
-                outcomes.append(_duplicate(row, first))
-            elif isinstance(decision, Outcome):
+            first = self.repeats.get(row.number)
+            if repeated:  # unless all earlier rows with the reference are invalid
+                first = first or self._references.first(reference)
+            decision = self._decide(row, entry, digests.get(row.number)) if first is None else _duplicate(row, first)
+            if isinstance(decision, Outcome):
                 outcomes.append(decision)
             else:
                 pending.append(decision)
+            if isinstance(decision, Outcome) and decision.status == "invalid":
+                self._references.remove(reference)
+            elif first is None and decision.reference is not None and (repeated or decision.reference != row.reference):
+                self._references.find_repeats([(decision.reference, row.number)])
         if self.options.inspect is not None:
             self.options.inspect(outcomes, pending)
         return outcomes, pending
@@ -254,17 +247,22 @@ class ReferenceIndex:
         self._connection.execute("COMMIT")
         if added == len(named):
             return {}
-        select = "SELECT number FROM seen WHERE reference = ?"
-        first = {name: int(self._connection.execute(select, [name]).fetchone()[0]) for name, _ in named}
-        return {number: first[reference] for reference, number in named if first[reference] != number}
+        firsts = {reference: self.first(reference) or 0 for reference, _ in named}
+        return {number: firsts[reference] for reference, number in named if firsts[reference] != number}
 
     def near_duplicates(self) -> list[tuple[int, int]]:
         """Return the numbers of rows as `SourceNotes.near_duplicate_rows` describes them."""
         return self._connection.execute(_NEAR_DUPLICATES).fetchall()
 
-    def add_invalid(self, references: Sequence[str]) -> None:
-        """Add the references of rows that cannot be sent."""
-        self._connection.executemany("INSERT OR IGNORE INTO invalid VALUES (?)", zip(references))
+    def first(self, reference: str) -> int | None:
+        """Return the number of the first row with a reference; None if there is none, or it was removed."""
+        found = self._connection.execute("SELECT number FROM seen WHERE reference = ?", [reference]).fetchone()
+        return None if found is None else int(found[0])
+
+    def remove(self, reference: str) -> None:
+        """Remove the row of a reference, because it is invalid. The reference does not count as missing."""
+        self._connection.execute("DELETE FROM seen WHERE reference = ?", [reference])
+        self._connection.execute("INSERT OR IGNORE INTO invalid VALUES (?)", [reference])
 
     def missing(self, references: str) -> list[str]:
         """Return the references in a JSON array that no row has."""
