@@ -23,7 +23,8 @@ from benchmarks._findings import Figure, Findings, Target
 from benchmarks._processes import in_new_process, run_case
 from wonder_customers import AdaptiveRateLimit, CustomerSession, Monri
 from wonder_customers.bulk import Journal, Options, sources, sync
-from wonder_customers.bulk.journal import Change, connect
+from wonder_customers.bulk.journal import connect
+from wonder_customers.bulk.journal.entries import Change
 from wonder_customers.dialects import names, package, simulator
 from wonder_customers.records import CustomerDraft, Phone
 from wonder_customers.simulator.server import SimulatorServer

@@ -51,6 +51,8 @@ class LocalJob(Job):
     """A job in this process."""
 
     notes: SourceNotes
+    rows_read: int
+    skipped: int
     stopped: Stop | None
 
     def __init__(

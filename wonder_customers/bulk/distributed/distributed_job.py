@@ -126,6 +126,9 @@ class DistributedJob(Job):
         values: Whether to read failed rows again, to add their drafts to the outcomes.
     """
 
+    rows_read: int
+    skipped: int
+
     def __init__(
         self,
         backend: Backend,
