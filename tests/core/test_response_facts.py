@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from core.monri_responses import DOWN
-from gateway_responses import HEX24, UUID, monri_customer, paydock_customer
+from gateway_responses import UUID, monri_customer
 
 from scripted_transport import (
     CONNECTION_REFUSED,
@@ -89,15 +89,6 @@ async def test_response_contains_the_facts_of_the_call() -> None:
     response = await it.get(UUID)
     assert (response.status, response.headers, response.request_id) == (200, {"x-request-id": "gateway-1"}, "gateway-1")
     assert (response.attempts, response.elapsed, response.recovered) == (3, 1.5 + 0.25 + 0.5, False)
-
-
-async def test_result_of_an_operation_is_the_record() -> None:
-    source = {"_id": HEX24, "type": "card"}
-    it = make_harness(respond(200, paydock_customer(payment_sources=[source])), account=PAYDOCK)
-    response = await it.executor.run(
-        it.account_context, "list_payment_tokens", it.dialect.list_payment_tokens(HEX24), None
-    )
-    assert [token.token for token in response.record] == [HEX24]
 
 
 async def test_recovered_delete_reports_status_and_request_id() -> None:
@@ -211,15 +202,6 @@ async def test_redirect_with_lost_body_is_reported_as_redirect() -> None:
     it = make_harness(no_response(sent=True, status=300))
     with pytest.raises(InvalidResponseError, match=r"redirect .*not followed"):
         await it.get(UUID)
-
-
-async def test_field_messages_of_a_refusal_are_redacted() -> None:
-    details = {"path": "email", "messages": ["the e-mail of Ada is none", "too long"]}
-    body = {"status": 400, "error_summary": {"message": "bad", "code": "validation_error", "details": details}}
-    with pytest.raises(InvalidRequestError) as caught:
-        await make_harness(respond(400, body), account=PAYDOCK).create(draft(email="ada@example.org"))
-    assert caught.value.fields == {"email": ("the e-mail of … is none", "too long")}
-    assert caught.value.message == "bad"
 
 
 def test_attempt_runner_uses_the_wall_clock() -> None:

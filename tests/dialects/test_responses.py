@@ -1,13 +1,12 @@
-"""Responses that do not match the request: another customer, several customers, no customer."""
+"""Responses that do not match the request: another customer, no customer, no token."""
 
 from dialects.bodies import TOKEN
 from dialects.failures import failure
-from examples import CARD, DRAFT
+from examples import CARD
 from gateway_responses import HEX24, UUID
 from mock_gateway import MockGateway, SessionCall
 
 from wonder_customers import (
-    AmbiguousReferenceError,
     CustomerDraft,
     CustomerPatch,
     InvalidResponseError,
@@ -26,14 +25,6 @@ async def test_wonder_update_with_another_uuid_in_response_was_applied() -> None
     )
     assert isinstance(error, InvalidResponseError)
     assert error.applied == "yes"
-
-
-async def test_upsert_with_ambiguous_paydock_reference_writes_nothing() -> None:
-    data = [{"_id": "a" * 24, "reference": "35"}, {"_id": "b" * 24, "reference": "35"}]
-    body = {"status": 200, "error": None, "resource": {"type": "customer", "data": data, "count": 2}}
-    error = await failure("paydock", (200, body), operation=lambda s: s.upsert(DRAFT))
-    assert isinstance(error, AmbiguousReferenceError)
-    assert (error.ids, error.reference, error.applied) == (("a" * 24, "b" * 24), "35", "no")
 
 
 async def test_paydock_response_without_the_added_source_was_applied() -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
+from attrs import evolve
+
 from wonder_customers import Customer, CustomerDraft, CustomerSession, Phone, RetryPolicy, dialects
 from wonder_customers.dialects.base import Operation
 from wonder_customers.simulator import SimulatorServer
@@ -23,16 +25,8 @@ PATIENT = RetryPolicy(
 )
 """The policy of sessions: no request times out on a busy machine, and waits between attempts are short."""
 
-POLICY = RetryPolicy(
-    attempts=3,
-    deadline=2.5,
-    connect_timeout=0.3,
-    read_timeout=0.3,
-    write_timeout=0.3,
-    base=0.01,
-    throttle_base=0.01,
-    cap=0.05,
-    confirmation_window=0.4,
+POLICY = evolve(
+    PATIENT, deadline=2.5, connect_timeout=0.3, read_timeout=0.3, write_timeout=0.3, confirmation_window=0.4
 )
 """A policy for faults that end in a timeout. Its tests hold for every outcome of a request."""
 

@@ -7,23 +7,15 @@ from typing import Any
 
 import anyio
 import pytest
-from fault_injection.sessions import GATEWAYS, fresh, names, session
+from attrs import evolve
+from fault_injection.sessions import GATEWAYS, PATIENT, fresh, names, session
 
-from wonder_customers import CallError, CustomerDraft, InvalidResponseError, OutcomeUnknownError, RetryPolicy, dialects
+from wonder_customers import CallError, CustomerDraft, InvalidResponseError, OutcomeUnknownError, dialects
 from wonder_customers.simulator import SimulatorServer
 
 # No fault here makes a call wait, so on a busy machine too no time limit may end one.
-POLICY = RetryPolicy(
-    attempts=60,
-    deadline=90,
-    connect_timeout=20,
-    read_timeout=20,
-    write_timeout=20,
-    base=0.02,
-    throttle_base=0.02,
-    cap=0.2,
-    confirmation_window=2,
-    budget=100_000,
+POLICY = evolve(
+    PATIENT, attempts=60, deadline=90, base=0.02, throttle_base=0.02, cap=0.2, confirmation_window=2, budget=100_000
 )
 MIXED_FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("read_close", {"applied": True}),

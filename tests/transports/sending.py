@@ -39,6 +39,13 @@ async def send(transport: Transport, request: SignedRequest) -> tuple[Transmissi
         return transmission, failure
 
 
+async def failure_of(transport: Transport, request: SignedRequest) -> tuple[Transmission, TransportError]:
+    """Send a request that fails; return what the transport observed, and the error."""
+    transmission, error = await send(transport, request)
+    assert isinstance(error, TransportError), error
+    return transmission, error
+
+
 async def response_to(transport: Transport, request: SignedRequest) -> HttpResponse:
     """Send a request and return its response."""
     _, result = await send(transport, request)

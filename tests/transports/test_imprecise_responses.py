@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from transports.sending import forever, in_pieces, once, send, session_with, signed_request
+from transports.sending import failure_of, forever, in_pieces, once, send, session_with, signed_request
 
 from raw_sockets import Peer, RawServer
 from wonder_customers import CustomerDraft
@@ -87,8 +87,7 @@ async def test_data_after_the_response_is_not_the_next_response(transport: Any, 
 )
 async def test_ambiguous_response_is_refused(transport: Any, data: bytes) -> None:
     with RawServer(once(data)) as server:
-        transmission, end = await send(transport, signed_request(server.port))
-    assert isinstance(end, TransportError)
+        transmission, _ = await failure_of(transport, signed_request(server.port))
     assert transmission.sent
     assert (transport.open_connections, transport.idle_connections) == (0, 0)
 
@@ -98,8 +97,7 @@ async def test_ambiguous_response_is_refused(transport: Any, data: bytes) -> Non
 async def test_part_of_an_imprecise_response_is_no_response(transport: Any, name: str, share: float) -> None:
     data = READABLE[name]
     with RawServer(once(data[: int(len(data) * share)])) as server:
-        _, end = await send(transport, signed_request(server.port))
-    assert isinstance(end, TransportError)
+        _, _ = await failure_of(transport, signed_request(server.port))
 
 
 BROKEN = {
