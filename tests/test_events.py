@@ -1,5 +1,6 @@
 """Events of a call: kinds, order and attributes."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from scripted_transport import (
     NO_RESPONSE,
     NOT_FOUND,
     Harness,
+    Step,
     draft,
     hang,
     make_harness,
@@ -78,6 +80,26 @@ def outline(events: list[Event]) -> list[str]:
     return lines
 
 
+Call = Callable[[Harness], Awaitable[Any]]
+
+
+async def update(it: Harness) -> Any:
+    return await it.update(UUID, CustomerPatch(name="Ada"))
+
+
+async def outline_of(call: Call, *steps: Step, **options: Any) -> list[str]:
+    """Return the outline of the events of a call, which may fail."""
+    it = make_harness(*steps, **options)
+    events = observe(it)
+    with suppress(CallError, ConfigurationError):
+        await call(it)
+    return outline(events)
+
+
+def refuse(signed_request: object, transmission: object) -> Any:
+    raise ConfigurationError("requests to other machines are not allowed")
+
+
 class TestEventsOfACall:
     async def test_read(self) -> None:
         it = make_harness(CREATED)
@@ -111,16 +133,9 @@ class TestEventsOfACall:
         assert len({one, other}) == 2
 
     async def test_retry_reports_wait_and_budget_tokens(self) -> None:
-        it = make_harness(
-            no_response(sent=True),
-            respond(429, {}, retry_after="3"),
-            CONNECTION_REFUSED,
-            CREATED,
-            policy=RetryPolicy(attempts=4),
-        )
-        events = observe(it)
-        await it.get(UUID)
-        assert outline(events)[1:] == [
+        steps = (no_response(sent=True), respond(429, {}, retry_after="3"), CONNECTION_REFUSED, CREATED)
+        lines = await outline_of(lambda it: it.get(UUID), *steps, policy=RetryPolicy(attempts=4))
+        assert lines[1:] == [
             f"GET {ROUTE} #1 (1)",
             "no response None NoResponseError applied=no",
             "wait retry 0.25 486",
@@ -163,16 +178,6 @@ class TestEventsOfACall:
         lookups = [event for event in events if isinstance(event, LookupStarted)]
         assert [event.lookup for event in events if isinstance(event, LookupEnded)] == lookups
 
-    async def test_unconfirmed_create_without_reference(self) -> None:
-        it = make_harness(NO_RESPONSE, endless=True)
-        events = observe(it)
-        with pytest.raises(OutcomeUnknownError):
-            await it.create(draft(reference=None))
-        assert outline(events)[-2:] == [
-            "no response None NoResponseError applied=unknown",
-            "end OutcomeUnknownError applied=unknown requests=1",
-        ]
-
     async def test_failed_lookup(self) -> None:
         it = make_harness(NO_RESPONSE, respond(502, b""), endless=False, policy=RetryPolicy(attempts=1))
         events = observe(it)
@@ -186,20 +191,6 @@ class TestEventsOfACall:
         it.script.steps.append(CREATED)
         await it.create(draft())
         assert outline(events)[-2:] == ["lookup True None", "end None applied=yes requests=1 recovered"]
-
-    @pytest.mark.parametrize("operation", ["get", "update"])
-    async def test_lost_response_body(self, operation: str) -> None:
-        lost = no_response(sent=True, status=200 if operation == "get" else 201)
-        it = make_harness(lost, CREATED, policy=RetryPolicy(attempts=1))
-        events = observe(it)
-        if operation == "get":
-            with pytest.raises(CallError):
-                await it.get(UUID)
-            assert outline(events)[2] == "body lost 200 NoResponseError applied=no"
-        else:
-            await it.update(UUID, CustomerPatch(name="Ada"))
-            assert outline(events)[2] == "body lost 201 InvalidResponseError applied=yes"
-            assert outline(events)[-1] == "end None applied=yes requests=2 recovered"
 
     async def test_rejected_access_token_is_renewed_and_the_request_resent(self) -> None:
         token = respond(200, {"access_token": "t", "token_type": "Bearer", "expires_in": 900, "status": "approved"})
@@ -242,41 +233,66 @@ class TestEventsOfACall:
             (hang(sent=True, status=200), "body lost 200 Cancelled applied=unknown", "unknown"),
         ],
     )
-    async def test_cancelled_call_has_an_end_event(self, step: Any, attempt: str, end: str) -> None:
+    async def test_cancelled_call_has_an_end_event(self, step: Step, attempt: str, end: str) -> None:
         it = make_harness(step)
+        it.script.takes = 0.25
         events = observe(it)
         async with anyio.create_task_group() as group:
-            group.start_soon(partial(it.update, UUID, CustomerPatch(name="Ada")))
+            group.start_soon(update, it)
             while it.script.steps:
                 await anyio.lowlevel.checkpoint()
             group.cancel_scope.cancel()
         assert outline(events)[2:] == [attempt, f"end Cancelled applied={end} requests=1"]
+        assert [event.elapsed for event in events if isinstance(event, AttemptEnded)] == [0.25]
 
     @pytest.mark.parametrize(
-        ("step", "attempt"),
+        ("call", "steps", "lines"),
         [
-            (CREATED, "response 200 None applied=yes"),
-            (respond(422, {"status": "invalid-request"}), "response 422 InvalidRequestError applied=no"),
-            (respond(200, b"no JSON"), "response 200 InvalidResponseError applied=unknown"),
+            (update, [CREATED], ["response 200 None applied=yes", "end None applied=yes requests=1"]),
+            (
+                update,
+                [respond(422, {"status": "invalid-request"})],
+                ["response 422 InvalidRequestError applied=no", "end InvalidRequestError applied=no requests=1"],
+            ),
+            (
+                update,
+                [respond(200, b"no JSON")],
+                [
+                    "response 200 InvalidResponseError applied=unknown",
+                    "end InvalidResponseError applied=unknown requests=1",
+                ],
+            ),
+            (
+                lambda it: it.get(UUID),
+                [no_response(sent=True, status=200)],
+                ["body lost 200 NoResponseError applied=no", "end NoResponseError applied=no requests=1"],
+            ),
+            (
+                update,
+                [no_response(sent=True, status=201), CREATED],
+                ["body lost 201 InvalidResponseError applied=yes", "end None applied=yes requests=2 recovered"],
+            ),
+            (
+                lambda it: it.create(draft(reference=None)),
+                [NO_RESPONSE],
+                [
+                    "no response None NoResponseError applied=unknown",
+                    "end OutcomeUnknownError applied=unknown requests=1",
+                ],
+            ),
+            (
+                lambda it: it.create(draft()),
+                [refuse],
+                ["not sent None ConfigurationError applied=no", "end ConfigurationError applied=no requests=1"],
+            ),
         ],
+        ids=["applied", "refused", "unreadable", "read lost", "write lost", "no reference", "not sent"],
     )
-    async def test_attempt_event_of_a_write_with_a_response(self, step: Any, attempt: str) -> None:
-        it = make_harness(step)
-        events = observe(it)
-        with suppress(CallError):
-            await it.update(UUID, CustomerPatch(name="Ada"))
-        assert outline(events)[2] == attempt
-
-    async def test_cancelled_attempt_reports_elapsed_time(self) -> None:
-        it = make_harness(hang(sent=True))
-        it.script.takes = 0.25
-        events = observe(it)
-        async with anyio.create_task_group() as group:
-            group.start_soon(it.get, UUID)
-            while it.script.steps:
-                await anyio.lowlevel.checkpoint()
-            group.cancel_scope.cancel()
-        assert [event.elapsed for event in events if isinstance(event, AttemptEnded)] == [0.25]
+    async def test_result_of_the_first_attempt_and_of_the_call(
+        self, call: Call, steps: list[Step], lines: list[str]
+    ) -> None:
+        found = await outline_of(call, *steps, policy=RetryPolicy(attempts=1))
+        assert [found[2], found[-1]] == lines
 
     async def test_unconfirmed_upsert_has_an_end_event(self) -> None:
         other = respond(200, monri_customer(merchant_customer_id="r-1", name="ADA", phone="+447911123456"))
@@ -298,19 +314,6 @@ class TestEventsOfACall:
         end = events[-1]
         assert isinstance(end, CallEnded)
         assert (end.elapsed, end.recovered, end.error) == (0.25, False, "NotFoundError")
-
-    async def test_configuration_error_in_the_transport_has_an_end_event(self) -> None:
-        def refuse(signed_request: object, transmission: object) -> Any:
-            raise ConfigurationError("requests to other machines are not allowed")
-
-        it = make_harness(refuse)
-        events = observe(it)
-        with pytest.raises(ConfigurationError):
-            await it.create(draft())
-        assert outline(events)[2:] == [
-            "not sent None ConfigurationError applied=no",
-            "end ConfigurationError applied=no requests=1",
-        ]
 
 
 async def test_request_id_of_events_is_that_of_the_error() -> None:

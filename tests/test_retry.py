@@ -295,18 +295,10 @@ def test_any_retry_after_text_gives_none_or_a_positive_number(text: str) -> None
 )
 def test_invalid_policy_setting_is_named(wrong: dict[str, object]) -> None:
     name = next(iter(wrong))
-    with pytest.raises(
-        ConfigurationError,
-        match=rf"^RetryPolicy\({name}=…\) must be an? (integer|number) from [\d.]+ to [\d.]+, not .+$",
-    ):
+    limits = {"attempts": "an integer from 1 to 1000", "cap": "a number from 0 to 86400.0"}
+    wanted = limits.get(name, "an? (integer|number) from [0-9.]+ to [0-9.]+")
+    with pytest.raises(ConfigurationError, match=rf"^RetryPolicy\({name}=…\) must be {wanted}, not .+$"):
         RetryPolicy(**wrong)  # type: ignore[arg-type]
-
-
-def test_policy_error_states_the_allowed_range() -> None:
-    with pytest.raises(ConfigurationError, match=r"attempts=…\) must be an integer from 1 to 1000, not .+$"):
-        RetryPolicy(attempts=0)
-    with pytest.raises(ConfigurationError, match=r"cap=…\) must be a number from 0 to 86400.0, not .+$"):
-        RetryPolicy(cap=-1)
 
 
 @pytest.mark.parametrize(

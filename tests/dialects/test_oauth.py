@@ -21,18 +21,17 @@ from wonder_customers import (
 class TokenGateway(MockGateway):
     """Issues numbered tokens and accepts only the newest one."""
 
-    def __init__(self, *, lifetime: Any = 3600, refuse: int = 0, pause: float = 0.0) -> None:
+    def __init__(self, *, refuse: int = 0) -> None:
         super().__init__()
         self.fetched = 0
         self.refuse = refuse
-        self.lifetime = lifetime
 
     def _respond(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         if request.url.path == "/v2/oauth":
             self.fetched += 1
             return json_response(
-                200, {"status": "approved", "access_token": f"bearer-{self.fetched}", "expires_in": self.lifetime}
+                200, {"status": "approved", "access_token": f"bearer-{self.fetched}", "expires_in": 3600}
             )
         if self.refuse or request.headers["authorization"] != f"Bearer bearer-{self.fetched}":
             self.refuse = max(0, self.refuse - 1)

@@ -1,7 +1,6 @@
 """Invalid, ambiguous or oversized JSON in responses is rejected, with an error that describes the call."""
 
 import json
-import threading
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -226,24 +225,6 @@ def test_memory_for_hostile_json_is_bounded(unit: str) -> None:
             parse_json(body)
         assert tracemalloc.get_traced_memory()[1] - before < 100_000_000
     tracemalloc.stop()
-
-
-async def test_large_response_is_decoded_in_a_thread(gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    threads: list[threading.Thread] = []
-    parse = orjson.loads
-
-    def parsed(given: bytes) -> Any:
-        threads.append(threading.current_thread())
-        return parse(given)
-
-    monkeypatch.setattr(orjson, "loads", parsed)
-    for blanks, in_main_thread in ((200_000, False), (20, True)):
-        threads.clear()
-        body = invalid_body(gateway, "truncated")[:-1] + b" " * blanks
-        async with MockGateway(body).session(gateway) as session:
-            with pytest.raises(InvalidResponseError):
-                await session.get(UUID)
-        assert (threads[0] is threading.main_thread()) == in_main_thread
 
 
 @ASYNCIO_ONLY

@@ -3,7 +3,6 @@
 import socket
 from contextlib import suppress
 
-import httpx
 import pytest
 from simulator.raw_http import connect, create, created, read_all, status_of
 
@@ -16,17 +15,6 @@ def half_closed(server: SimulatorServer, request: bytes) -> bytes:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         return read_all(connection)
-
-
-@pytest.mark.parametrize("moment", ["20261399999999", "20260230120000"])
-def test_invalid_timestamp_is_unauthorized(server: SimulatorServer, moment: str) -> None:
-    variables = server.environment()
-    headers = {"Credential": f"{variables['WONDER_APP_ID']}/{moment}/Wonder-RSA-SHA256", "Nonce": "n"}
-    received = httpx.get(
-        f"{variables['WONDER_BASE_URL']}/svc/payment/api/v1/openapi/customers", headers=headers, trust_env=False
-    )
-    assert received.status_code == 401
-    assert "Invalid Credential Format." in received.text
 
 
 def test_incomplete_request_is_not_applied(server: SimulatorServer) -> None:

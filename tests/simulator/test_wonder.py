@@ -1,5 +1,6 @@
 """The simulated Wonder matches Wonder's documentation."""
 
+import re
 import uuid
 from typing import Any
 
@@ -67,6 +68,8 @@ def test_wonder_signature_is_verified(call: Any) -> None:
         {**good, "Credential": good["Credential"].replace("RSA", "HMAC")},
         {**good, "Credential": f"{uuid.uuid4()}/{good['Credential'].partition('/')[2]}"},
         {**good, "Credential": "nonsense"},
+        {**good, "Credential": re.sub(r"/\d{14}/", "/20261399999999/", good["Credential"])},
+        {**good, "Credential": re.sub(r"/\d{14}/", "/20260230120000/", good["Credential"])},
         {},
     ]
     for headers in wrong:
