@@ -188,8 +188,7 @@ async def test_resolve_looks_up_by_id_before_reference_and_returns_none_if_absen
 
 async def test_resolve_after_token_write_lists_payment_tokens() -> None:
     body = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": [{"_id": "s"}]}}}
-    wire = MockGateway(body)
-    async with wire.session("paydock") as session:
+    async with MockGateway(body).session("paydock") as session:
         found = await session.resolve_payment_tokens(OutcomeUnknownError("x", id=HEX24))
     assert [it.token for it in found] == ["s"]
 
@@ -240,8 +239,7 @@ async def test_resolve_whose_read_fails_raises_the_unconfirmed_write_again(metho
 
 async def test_resolve_reports_that_several_customers_have_the_reference() -> None:
     page = {"status": 200, "error": None, "resource": {"data": [{"_id": it * 24, "reference": "35"} for it in "ab"]}}
-    wire = MockGateway(page)
-    async with wire.session("paydock") as session:
+    async with MockGateway(page).session("paydock") as session:
         with pytest.raises(AmbiguousReferenceError):
             await session.resolve(OutcomeUnknownError("x", operation="create", reference="35"))
 

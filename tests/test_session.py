@@ -224,8 +224,7 @@ async def test_raw_operation_returns_the_response_facts() -> None:
 
 async def test_listing_supports_anext() -> None:
     body = {"status": 200, "error": None, "resource": {"data": [{"_id": "a"}, {"_id": "b"}], "count": 2}}
-    wire = MockGateway(body)
-    async with wire.session("paydock") as session:
+    async with MockGateway(body).session("paydock") as session:
         listing = session.list()
         assert [(await anext(listing)).id, (await anext(listing)).id] == ["a", "b"]
         with pytest.raises(StopAsyncIteration):

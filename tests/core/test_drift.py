@@ -51,8 +51,7 @@ async def test_drift_is_counted_and_sent_to_observers_without_values(
 
 
 async def test_create_with_unexpected_types_in_the_response_succeeds(gateway: str) -> None:
-    mock = MockGateway(_wrong_customer(gateway))
-    async with mock.session(gateway) as session:
+    async with MockGateway(_wrong_customer(gateway)).session(gateway) as session:
         assert (await session.create(DRAFT)).id == IDS[gateway]
 
 
@@ -85,8 +84,7 @@ async def test_list_item_without_id_is_counted_and_the_rest_is_returned() -> Non
         "wonder": {"code": 200, "data": {"customers": [{"uuid": UUID}, {"uuid": 7}, {"name": CANARY}]}},
     }
     for gateway, body in bodies.items():
-        mock = MockGateway(body)
-        async with mock.session(gateway) as session:
+        async with MockGateway(body).session(gateway) as session:
             page = (await session.raw.page()).record
             assert [it.id for it in page.items] == [IDS[gateway]]
             assert page.unreadable == (1 if gateway == "paydock" else 2)

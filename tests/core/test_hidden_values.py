@@ -166,8 +166,7 @@ async def test_request_id_of_a_response_does_not_show_a_provided_secret() -> Non
 @pytest.mark.parametrize("value", ["Bearer {}", "session={}; theme=dark", 'Token token="{}"', "user:{}", "a/{},b"])
 async def test_message_does_not_show_a_secret_in_an_additional_header(value: str) -> None:
     echo = {"status": "invalid-request", "message": f"X-Tenant: Bearer {HIDDEN} of the customer is wrong in region eu"}
-    gateway = MockGateway(json_response(400, echo))
-    async with gateway.session(Monri("key", "token")) as session:
+    async with MockGateway(json_response(400, echo)).session(Monri("key", "token")) as session:
         view = session.with_options(
             headers={"X-Tenant": value.format(HIDDEN), "X-Region": "eu", "X-App": "Customer sync"}
         )

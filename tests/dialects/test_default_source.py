@@ -64,6 +64,5 @@ async def test_default_that_cannot_be_restored_is_an_error_that_says_applied(res
 async def test_added_source_is_the_default_if_others_were_added_at_the_same_time(order: tuple[str, str]) -> None:
     sources = [{"_id": it} for it in order]
     after = json_response(200, paydock_customer(default_source=NEW, payment_sources=sources))
-    mock = MockGateway(paydock_customer(), after)
-    async with mock.session("paydock") as session:
+    async with MockGateway(paydock_customer(), after).session("paydock") as session:
         assert (await session.create_payment_token(HEX24, BANK)).token == NEW

@@ -150,8 +150,7 @@ STATED = [
 @pytest.mark.parametrize("gateway", ["monri", "wonder"])
 async def test_response_that_states_nothing_about_the_deletion_leaves_it_unknown(gateway: str, body: Any) -> None:
     answers = [body, {}, {"success": True}, *STATED]
-    wire = MockGateway(*[json_response(200, it) for it in answers])
-    async with wire.session(gateway) as session:
+    async with MockGateway(*[json_response(200, it) for it in answers]).session(gateway) as session:
 
         async def delete() -> None:
             await (session.delete(UUID) if gateway == "monri" else session.delete_payment_token(UUID, "t"))

@@ -181,8 +181,7 @@ async def test_repeated_deletion_of_a_payment_source_is_done_at_paydock(message:
 @pytest.mark.parametrize("status", [400, 409, 422])
 async def test_repeated_deletion_of_a_deleted_customer_is_done(status: int) -> None:
     deleted = json_response(status, {"status": "invalid-request", "message": "Customer is already deleted"})
-    wire = MockGateway(json_response(503), deleted)
-    async with wire.session("monri", attempts=2) as session:
+    async with MockGateway(json_response(503), deleted).session("monri", attempts=2) as session:
         assert (await session.raw.delete(UUID)).recovered
     assert type(
         await failure("monri", (status, {"message": "already deleted"}), operation=lambda s: s.delete(UUID))
@@ -204,8 +203,7 @@ async def test_error_in_an_accepted_response_may_have_been_applied() -> None:
     failed = json_response(200, {"status": "error", "message": "Timeout while saving"})
     missing = json_response(404, {"message": "Customer not found"})
     made = json_response(200, monri_customer(merchant_customer_id="35", name="A"))
-    wire = MockGateway(failed, missing, missing, failed, made)
-    async with wire.session("monri") as session:
+    async with MockGateway(failed, missing, missing, failed, made).session("monri") as session:
         with pytest.raises(GatewayError, match="responded with HTTP 200 and the error error: Timeout") as caught:
             await session.create(CustomerDraft(reference="35", name="A"))
         assert (type(caught.value), caught.value.applied) == (GatewayError, "unknown")

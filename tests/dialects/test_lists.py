@@ -101,8 +101,7 @@ async def test_pages_with_only_unreadable_customers_do_not_end_a_list() -> None:
 
 
 async def test_list_that_shrinks_while_it_is_read_is_not_an_error() -> None:
-    wire = MockGateway(_page("paydock", [1, 2], 4), _page("paydock", [4], 3))
-    async with wire.session("paydock") as session:
+    async with MockGateway(_page("paydock", [1, 2], 4), _page("paydock", [4], 3)).session("paydock") as session:
         listing = session.list(limit=2)
         assert len([it async for it in listing]) == 3
         assert listing.possible_gap
@@ -127,8 +126,7 @@ async def test_monri_payment_methods_are_read_from_every_page(size: int) -> None
 @pytest.mark.parametrize("value", [b'"A\\ud83d"', b"18446744073709551616"])
 async def test_unusual_value_of_one_customer_does_not_hide_the_others(value: bytes) -> None:
     page = json_response(200, paydock_list(*({"_id": it * 24, "first_name": "@"} for it in "abc")))
-    wire = MockGateway(page.content.replace(b'"@"', value, 1))
-    async with wire.session("paydock") as session:
+    async with MockGateway(page.content.replace(b'"@"', value, 1)).session("paydock") as session:
         assert [it.id[0] async for it in session.list()] == ["a", "b", "c"]
         assert "paydock.(body)" in session.stats().drift
 
@@ -140,15 +138,13 @@ def paydock_page(*keys: str) -> dict[str, Any]:
 
 
 async def test_customer_with_the_email_address_that_moves_to_the_next_page_is_returned_once() -> None:
-    wire = MockGateway(*(paydock_page(*it) for it in ("ax", "xb", "")))
-    async with wire.session("paydock") as session:
+    async with MockGateway(*(paydock_page(*it) for it in ("ax", "xb", ""))).session("paydock") as session:
         listing = session.list(limit=2, filter=PaydockFilter(email="x@shop.test"))
         assert [it.email async for it in listing] == ["x@shop.test"]
 
 
 async def test_list_that_ignores_the_offset_raises_if_no_customer_has_the_email_address() -> None:
-    wire = MockGateway(*2 * [paydock_page("a", "b")])
-    async with wire.session("paydock") as session:
+    async with MockGateway(*2 * [paydock_page("a", "b")]).session("paydock") as session:
         with pytest.raises(InvalidResponseError, match="the same page twice"):
             _ = [it async for it in session.list(limit=2, filter=PaydockFilter(email="x@shop.test"))]
 

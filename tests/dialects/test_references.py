@@ -129,16 +129,14 @@ async def test_reference_that_the_gateway_changed_makes_no_second_customer(sent:
 async def test_other_reference_of_a_fuzzy_search_is_no_changed_reference(sent: str, stored: str) -> None:
     pages = [paydock_list({"_id": "d" * 24, "reference": stored}, OTHER), paydock_list()]
     created = {"resource": {"data": {"_id": HEX24, "reference": sent}}}
-    wire = MockGateway(*(it for it in (*pages, created)))
-    async with wire.session("paydock") as session:
+    async with MockGateway(*(it for it in (*pages, created))).session("paydock") as session:
         assert (await session.upsert(CustomerDraft(reference=sent, name="Ada"))).id == HEX24
 
 
 @pytest.mark.parametrize(("sent", "stored"), CHANGED)
 async def test_reference_that_the_gateway_changed_is_named(sent: str, stored: str) -> None:
     body = {"resource": {"data": {"_id": HEX24, "reference": stored}}}
-    wire = MockGateway(*(json_response(201, it) for it in (body, paydock_list())))
-    async with wire.session("paydock") as session:
+    async with MockGateway(*(json_response(201, it) for it in (body, paydock_list()))).session("paydock") as session:
         with pytest.raises(InvalidResponseError, match="its reference differs") as caught:
             await session.create(CustomerDraft(reference=sent, name="Ada"))
     assert (caught.value.id, f"Read the customer {HEX24}," in str(caught.value)) == (HEX24, True)

@@ -120,7 +120,6 @@ async def test_number_with_another_calling_code_is_refused() -> None:
     ],
 )
 async def test_numbers_are_compared_with_their_dial_code(sent: Phone, held: tuple[Any, str], equal: bool) -> None:
-    wire = MockGateway(json_response(*found(dial_code=held[0], phone=held[1])))
-    async with wire.session("wonder") as session:
+    async with MockGateway(json_response(*found(dial_code=held[0], phone=held[1]))).session("wonder") as session:
         different = session.compare(evolve(DRAFT, name="Ada", phone=sent), await session.get(UUID)).different
     assert (different == ()) == equal

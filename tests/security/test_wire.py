@@ -270,8 +270,7 @@ async def test_response_about_another_customer_is_rejected(gateway: str, operati
 async def test_ids_compare_without_regard_to_case(gateway: str) -> None:
     customer_id = (HEX24 if gateway == "paydock" else UUID).upper()
     reads = 2 if gateway == "wonder" else 1
-    wire = MockGateway(*[CUSTOMER[gateway]()] * (1 + reads + 1))
-    async with wire.session(gateway) as session:
+    async with MockGateway(*[CUSTOMER[gateway]()] * (1 + reads + 1)).session(gateway) as session:
         assert (await session.get(customer_id)).id == customer_id.lower()
         assert (await session.update(customer_id, CustomerPatch(email="a@example.org"))).id == customer_id.lower()
         if gateway != "wonder":
