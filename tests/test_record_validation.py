@@ -9,15 +9,7 @@ from error_checks import invalid_record_error, visible_text
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS
 
-from wonder_customers import (
-    Address,
-    CardSource,
-    CustomerDraft,
-    CustomerPatch,
-    InvalidRecordError,
-    Phone,
-    Secret,
-)
+from wonder_customers import Address, CardSource, CustomerDraft, CustomerPatch, InvalidRecordError, Phone, Secret
 
 WRONG: Any = CustomerDraft(
     reference="a\nprivate",

@@ -12,14 +12,7 @@ import orjson
 import pytest
 from mock_gateway import private_key
 
-from wonder_customers import (
-    CardSource,
-    Monri,
-    Paydock,
-    Secret,
-    VaultToken,
-    Wonder,
-)
+from wonder_customers import CardSource, Monri, Paydock, Secret, VaultToken, Wonder
 from wonder_customers.secret import optional_secret, secret
 from wonder_customers.transports.httpx import HttpxTransport
 

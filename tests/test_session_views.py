@@ -213,10 +213,7 @@ async def test_view_of_another_account_takes_options_but_not_the_language(simula
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"headers": {"Authorization": "x"}},
-            "headers must not contain Authorization, which is reserved",
-        ),
+        ({"headers": {"Authorization": "x"}}, "headers must not contain Authorization, which is reserved"),
         ({"headers": {"x-user-secret-key": "x"}}, "headers must not contain x-user-secret-key, which is reserved"),
         ({"headers": {"X Shop": "x"}}, "a non-empty string of ASCII letters, digits and the characters"),
         ({"headers": {"X-Shop": "a\r\nX-Other: b"}}, "printable ASCII"),

@@ -268,10 +268,7 @@ class TestMetrics:
             for metric in scope.metrics
         }
         advised = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
-        assert bounds == {
-            "http.client.request.duration": advised,
-            "wonder_customers.call.duration": [*advised, 30, 60],
-        }
+        assert bounds == {"http.client.request.duration": advised, "wonder_customers.call.duration": [*advised, 30, 60]}
 
     async def test_gauges_are_sums_over_open_sessions(self, kept: Kept, simulator: SimulatorServer) -> None:
         simulator.faults.add("read_hang", times=None, method="POST")

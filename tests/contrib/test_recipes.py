@@ -28,8 +28,7 @@ def test_all_recipes_are_tested() -> None:
 
 
 @pytest.mark.parametrize(
-    "framework",
-    [pytest.param(it, marks=[pytest.mark.long] * (it != "fastapi")) for it in RECIPES if it != "tenants"],
+    "framework", [pytest.param(it, marks=[pytest.mark.long] * (it != "fastapi")) for it in RECIPES if it != "tenants"]
 )
 def test_recipe_serves_customers_and_problems(tmp_path: Path, gateways_of_app: SimulatorServer, framework: str) -> None:
     if importlib.util.find_spec(framework) is None:

@@ -10,17 +10,7 @@ from core.monri_responses import KEY
 from gateway_responses import UUID
 from mock_gateway import wonder
 
-from scripted_transport import (
-    CREATED,
-    NO_RESPONSE,
-    NOT_FOUND,
-    Step,
-    draft,
-    hang,
-    make_harness,
-    respond,
-    use_real_time,
-)
+from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, Step, draft, hang, make_harness, respond, use_real_time
 from wonder_customers import (
     DeadlineExceededError,
     InvalidResponseError,

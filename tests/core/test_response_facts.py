@@ -136,20 +136,12 @@ async def test_history_lists_every_request_in_order() -> None:
         (
             [CREATED, respond(400, {"message": "no"})],
             "r-1",
-            [
-                ("HTTP 200", "complete response"),
-                ("HTTP 400", "the gateway refused the request with HTTP 400: no"),
-            ],
+            [("HTTP 200", "complete response"), ("HTTP 400", "the gateway refused the request with HTTP 400: no")],
         ),
         (
             [no_response(sent=True, status=201)],
             None,
-            [
-                (
-                    "body lost",
-                    "the response had HTTP status 201, but its body could not be read: the connection broke",
-                )
-            ],
+            [("body lost", "the response had HTTP status 201, but its body could not be read: the connection broke")],
         ),
     ],
     ids=["read before the write", "lost body of a write"],

@@ -12,12 +12,7 @@ from transports.sending import session_with
 
 from raw_sockets import Peer
 from scripted_transport import CREATED, NOT_FOUND, PAYDOCK, Step, draft, make_harness, respond
-from wonder_customers import (
-    ConflictError,
-    CustomerDraft,
-    CustomerPatch,
-    InvalidResponseError,
-)
+from wonder_customers import ConflictError, CustomerDraft, CustomerPatch, InvalidResponseError
 
 UNREADABLE = {
     "201 without a body": respond(201),

@@ -10,13 +10,7 @@ import pytest
 from gateway_responses import UUID, monri_customer
 
 from scripted_transport import CREATED, Harness, draft, hang, make_harness, respond, use_real_time
-from wonder_customers import (
-    CallError,
-    NotSentError,
-    RateLimit,
-    RetryPolicy,
-    StopSignal,
-)
+from wonder_customers import CallError, NotSentError, RateLimit, RetryPolicy, StopSignal
 from wonder_customers._support.wait_queue import DividedSlots
 
 

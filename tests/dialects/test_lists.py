@@ -12,10 +12,7 @@ from dialects.failures import failure
 from gateway_responses import UUID, paydock_list
 from mock_gateway import MockGateway, Session, golden, json_response
 
-from wonder_customers import (
-    InvalidResponseError,
-    PaydockFilter,
-)
+from wonder_customers import InvalidResponseError, PaydockFilter
 
 
 def _page(gateway: str, numbers: Iterable[int], total: int | None = None) -> httpx.Response:

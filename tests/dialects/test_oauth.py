@@ -10,12 +10,7 @@ import pytest
 from gateway_responses import UUID
 from mock_gateway import MERCHANT_KEY, MockGateway, json_response, monri_oauth
 
-from wonder_customers import (
-    AuthenticationError,
-    CallError,
-    GatewayUnavailableError,
-    InvalidResponseError,
-)
+from wonder_customers import AuthenticationError, CallError, GatewayUnavailableError, InvalidResponseError
 
 
 class TokenGateway(MockGateway):

@@ -10,12 +10,7 @@ from hypothesis import strategies as st
 from mock_gateway import ACCOUNTS, golden
 from strategies import DRAFTS, references
 
-from wonder_customers import (
-    Address,
-    Customer,
-    InvalidRecordError,
-    PaymentToken,
-)
+from wonder_customers import Address, Customer, InvalidRecordError, PaymentToken
 from wonder_customers.dialects.base import Call, LockCustomer
 from wonder_customers.wire import HttpResponse
 

@@ -7,11 +7,7 @@ from dialects.bodies import WONDER_PATH, skips
 from gateway_responses import HEX24, monri_customer, paydock_customer, paydock_list
 from mock_gateway import MockGateway, json_response
 
-from wonder_customers import (
-    CustomerDraft,
-    InvalidResponseError,
-    NotFoundError,
-)
+from wonder_customers import CustomerDraft, InvalidResponseError, NotFoundError
 
 
 @pytest.mark.parametrize("reference", ["a/b?c#d é", "100%", "%2F", "a+b", "日本", "🙂", "a&b=c", " ", "...", "~._-"])

@@ -63,11 +63,7 @@ WONDER = {
     "list": case(
         lambda s: ids_of(s, limit=2, filter=WonderFilter(linked_source_type="User")),
         (f"GET {WONDER_PATH}?limit=2&offset=0&linked_source_type=User", None, golden("wonder", "list_response")),
-        (
-            f"GET {WONDER_PATH}?limit=2&offset=2&linked_source_type=User",
-            None,
-            {"code": 200, "data": {"customers": []}},
-        ),
+        (f"GET {WONDER_PATH}?limit=2&offset=2&linked_source_type=User", None, {"code": 200, "data": {"customers": []}}),
         result=lambda it: it == ["feac5c50-010a-4582-a84a-673357245ffb", "0b5a7c8e-1f73-4d51-8d36-7ac28f7f5a10"],
     ),
     "list without customers": case(

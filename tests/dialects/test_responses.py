@@ -6,14 +6,7 @@ from examples import CARD
 from gateway_responses import HEX24, UUID
 from mock_gateway import MockGateway, SessionCall
 
-from wonder_customers import (
-    CustomerDraft,
-    CustomerPatch,
-    InvalidResponseError,
-    NotFoundError,
-    Phone,
-    VaultToken,
-)
+from wonder_customers import CustomerDraft, CustomerPatch, InvalidResponseError, NotFoundError, Phone, VaultToken
 
 
 async def test_wonder_update_with_another_uuid_in_response_was_applied() -> None:

@@ -15,10 +15,7 @@ STYLES, SHEET = "xl/styles.xml", "xl/worksheets/sheet1.xml"
 
 @pytest.mark.parametrize(
     ("part", "before", "inserted"),
-    [
-        (STYLES, b"numFmtId", b"a" * SIZE + b" "),
-        (SHEET, b"</sheetData>", b"<!--" + b"<c " * SIZE + b"-->"),
-    ],
+    [(STYLES, b"numFmtId", b"a" * SIZE + b" "), (SHEET, b"</sheetData>", b"<!--" + b"<c " * SIZE + b"-->")],
     ids=["attribute", "comment"],
 )
 def test_crafted_spreadsheet_is_read_quickly(tmp_path: Path, part: str, before: bytes, inserted: bytes) -> None:

@@ -138,10 +138,7 @@ class TlsServer:
 
 @pytest.mark.parametrize(("records", "connections"), [([OK, FOREIGN], 2), ([OK], 1)], ids=["further", "one"])
 async def test_data_in_a_further_tls_record_is_discarded(
-    kind: Callable[..., Any],
-    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
-    records: list[bytes],
-    connections: int,
+    kind: Callable[..., Any], contexts: tuple[ssl.SSLContext, ssl.SSLContext], records: list[bytes], connections: int
 ) -> None:
     (theirs, ours), first = contexts, [*records]
 

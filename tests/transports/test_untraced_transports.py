@@ -99,8 +99,7 @@ async def test_cancelled_request_counts_as_sent(library: Any, make: Any) -> None
 
 @LIBRARIES
 @pytest.mark.parametrize(
-    ("error", "sent"),
-    [("ConnectError", False), ("ConnectTimeout", False), ("PoolTimeout", False), ("ReadError", True)],
+    ("error", "sent"), [("ConnectError", False), ("ConnectTimeout", False), ("PoolTimeout", False), ("ReadError", True)]
 )
 async def test_exception_of_the_library_shows_whether_the_request_was_sent(
     library: Any, error: str, sent: bool
