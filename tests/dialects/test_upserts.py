@@ -63,30 +63,32 @@ async def test_upsert_of_a_customer_that_a_late_lookup_shows_as_not_deleted_is_a
 
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)
-async def test_upsert_removes_metadata_keys_that_the_draft_does_not_contain(gateway: str) -> None:
+async def test_upsert_removes_metadata_keys_that_the_draft_does_not_contain(
+    gateway: str, customer_simulator: CustomerSimulator
+) -> None:
     full = draft(metadata={"plan": "pro", "color": "red"})
-    with CustomerSimulator() as simulated:
-        async with simulated.session(gateway) as session:
-            await session.upsert(full)
-            less = evolve(full, metadata={"plan": "basic"})
-            held = await session.upsert(less)
-            assert held.metadata == {"plan": "basic"}
-            assert session.compare(less, held).different == ()
-            assert (await session.upsert(evolve(full, metadata=None))).metadata == {"plan": "basic"}
+    async with customer_simulator.session(gateway) as session:
+        await session.upsert(full)
+        less = evolve(full, metadata={"plan": "basic"})
+        held = await session.upsert(less)
+        assert held.metadata == {"plan": "basic"}
+        assert session.compare(less, held).different == ()
+        assert (await session.upsert(evolve(full, metadata=None))).metadata == {"plan": "basic"}
 
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)
-async def test_upsert_that_clears_a_metadata_key_keeps_the_others(gateway: str) -> None:
-    with CustomerSimulator() as simulated:
-        async with simulated.session(gateway) as session:
-            await session.upsert(draft(metadata={"plan": "pro", "crm_id": "77"}))
-            less = draft(clear={"metadata.plan"})
-            assert session.compare(less, await session.get_by_reference("r-1")).different == ("metadata",)
-            held = await session.upsert(less)
-            assert held.metadata == {"crm_id": "77"}
-            assert session.compare(less, held).different == ()
-            held = await session.upsert(draft(clear={"metadata.crm_id"}))
-            assert not held.metadata
+async def test_upsert_that_clears_a_metadata_key_keeps_the_others(
+    gateway: str, customer_simulator: CustomerSimulator
+) -> None:
+    async with customer_simulator.session(gateway) as session:
+        await session.upsert(draft(metadata={"plan": "pro", "crm_id": "77"}))
+        less = draft(clear={"metadata.plan"})
+        assert session.compare(less, await session.get_by_reference("r-1")).different == ("metadata",)
+        held = await session.upsert(less)
+        assert held.metadata == {"crm_id": "77"}
+        assert session.compare(less, held).different == ()
+        held = await session.upsert(draft(clear={"metadata.crm_id"}))
+        assert not held.metadata
 
 
 async def test_upsert_does_not_replace_metadata_that_cannot_be_read() -> None:
@@ -97,30 +99,29 @@ async def test_upsert_does_not_replace_metadata_that_cannot_be_read() -> None:
     assert len(it.script.sent) == 1
 
 
-async def test_single_name_replaces_the_first_and_the_last_name() -> None:
+async def test_single_name_replaces_the_first_and_the_last_name(customer_simulator: CustomerSimulator) -> None:
     both = CustomerDraft(reference="r-1", first_name="Ada", last_name="Lovelace")
     one = CustomerDraft(reference="r-1", name="Eve Adams")
-    with CustomerSimulator() as simulated:
-        async with simulated.session("paydock") as session:
-            for change in (
-                session.upsert(one),
-                session.update((await session.upsert(both)).id, CustomerPatch(name="Eve Adams")),
-            ):
-                held = await session.upsert(both)
-                assert session.compare(evolve(one, name="Ada"), held).different == ("last_name",)
-                held = await change
-                assert (held.first_name, held.last_name) == ("Eve Adams", None)
-                assert session.compare(one, held).different == ()
-            for change in (
-                session.upsert(CustomerDraft(reference="r-1", clear={"name"})),
-                session.update(held.id, CustomerPatch(name=None)),
-            ):
-                await session.upsert(both)
-                held = await change
-                assert (held.first_name, held.last_name) == (None, None)
+    async with customer_simulator.session("paydock") as session:
+        for change in (
+            session.upsert(one),
+            session.update((await session.upsert(both)).id, CustomerPatch(name="Eve Adams")),
+        ):
+            held = await session.upsert(both)
+            assert session.compare(evolve(one, name="Ada"), held).different == ("last_name",)
+            held = await change
+            assert (held.first_name, held.last_name) == ("Eve Adams", None)
+            assert session.compare(one, held).different == ()
+        for change in (
+            session.upsert(CustomerDraft(reference="r-1", clear={"name"})),
+            session.update(held.id, CustomerPatch(name=None)),
+        ):
             await session.upsert(both)
-            held = await session.upsert(CustomerDraft(reference="r-1", first_name="Augusta"))
-            assert (held.first_name, held.last_name) == ("Augusta", "Lovelace")
+            held = await change
+            assert (held.first_name, held.last_name) == (None, None)
+        await session.upsert(both)
+        held = await session.upsert(CustomerDraft(reference="r-1", first_name="Augusta"))
+        assert (held.first_name, held.last_name) == ("Augusta", "Lovelace")
 
 
 UNUSABLE = ["..", ".", "a/../b", "..\\b", "", "..\n", "a\tb", "a" * 5000]

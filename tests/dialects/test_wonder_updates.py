@@ -89,17 +89,18 @@ async def test_customer_without_a_number_needs_one(held: dict[str, Any]) -> None
         (Phone("+44", "+44 7911 123456"), Phone("+44", "7911123456")),
     ],
 )
-async def test_new_number_replaces_the_dial_code(new: Phone, stored: Phone) -> None:
+async def test_new_number_replaces_the_dial_code(
+    new: Phone, stored: Phone, customer_simulator: CustomerSimulator
+) -> None:
     draft = evolve(DRAFT, phone=new)
-    with CustomerSimulator() as simulated:
-        async with simulated.session("wonder") as session:
-            held = await session.create(DRAFT)
-            assert session.compare(draft, held).different
-            assert (await session.upsert(draft)).phone == stored
-            await session.upsert(DRAFT)
-            updated = await session.update(held.id, CustomerPatch(phone=new))
-            assert updated.phone == stored
-            assert session.compare(draft, updated).different == ()
+    async with customer_simulator.session("wonder") as session:
+        held = await session.create(DRAFT)
+        assert session.compare(draft, held).different
+        assert (await session.upsert(draft)).phone == stored
+        await session.upsert(DRAFT)
+        updated = await session.update(held.id, CustomerPatch(phone=new))
+        assert updated.phone == stored
+        assert session.compare(draft, updated).different == ()
 
 
 async def test_number_with_another_calling_code_is_refused() -> None:

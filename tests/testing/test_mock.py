@@ -53,6 +53,11 @@ CALLS: dict[Operation, Callable[[CustomerSession[Any], Any], Awaitable[Any]]] = 
 }
 
 
+@pytest.fixture
+def mock() -> GatewayMock:
+    return GatewayMock()
+
+
 def offered() -> list[tuple[str, Operation]]:
     accounts = {gateway: offline_account(gateway).dialect() for gateway in GATEWAYS}
     return [
@@ -61,8 +66,7 @@ def offered() -> list[tuple[str, Operation]]:
 
 
 @pytest.mark.parametrize(("gateway", "operation"), offered())
-async def test_each_operation_is_mocked_in_one_line(gateway: str, operation: Operation) -> None:
-    mock = GatewayMock()
+async def test_each_operation_is_mocked_in_one_line(gateway: str, operation: Operation, mock: GatewayMock) -> None:
     last = getattr(mock.gateway(gateway), operation)()
     source = make_source(offline_account(gateway))
     async with mock.gateway(gateway).session() as session:
@@ -78,8 +82,7 @@ async def test_each_operation_is_mocked_in_one_line(gateway: str, operation: Ope
         assert record is None or isinstance(record, PaymentToken) or isinstance(record[0], PaymentToken)
 
 
-async def test_changes_appear_in_the_response() -> None:
-    mock = GatewayMock()
+async def test_changes_appear_in_the_response(mock: GatewayMock) -> None:
     mock.monri.create(name="Ada", metadata={"plan": "gold"})
     async with mock.monri.session() as session:
         made = await session.create(DRAFT)
@@ -87,9 +90,8 @@ async def test_changes_appear_in_the_response() -> None:
 
 
 @pytest.mark.parametrize(("gateway", "requests"), [("wonder", 2), ("monri", 2), ("paydock", 1)])
-async def test_mocked_list_has_one_customer(gateway: str, requests: int) -> None:
+async def test_mocked_list_has_one_customer(gateway: str, requests: int, mock: GatewayMock) -> None:
     """The number of requests is stated on the page about testing."""
-    mock = GatewayMock()
     route = mock.gateway(gateway).list(email="ada@example.org")
     async with mock.gateway(gateway).session() as session:
         assert [it.email async for it in session.list()] == ["ada@example.org"]
@@ -100,9 +102,8 @@ async def test_mocked_list_has_one_customer(gateway: str, requests: int) -> None
 
 
 @pytest.mark.parametrize("gateway", ["wonder", "paydock"])
-async def test_changes_of_tokens_appear_in_the_response(gateway: str) -> None:
+async def test_changes_of_tokens_appear_in_the_response(gateway: str, mock: GatewayMock) -> None:
     """At Paydock, tokens are part of the customer."""
-    mock = GatewayMock()
     token = "0f8fad5b-d9cb-469f-a165-70867728950e"
     source = make_source(offline_account(gateway))
     assert source is not None
@@ -116,17 +117,15 @@ async def test_changes_of_tokens_appear_in_the_response(gateway: str) -> None:
         assert (made.token, made.state) == (token, "pending")
 
 
-async def test_changed_id_overrides_the_requested_one() -> None:
+async def test_changed_id_overrides_the_requested_one(mock: GatewayMock) -> None:
     """Values of the test override requested values, so that the session's checks can be tested."""
-    mock = GatewayMock()
     mock.monri.get(id="another-id")
     async with mock.monri.session() as session:
         with pytest.raises(InvalidResponseError, match="another customer"):
             await session.get("c-1")
 
 
-async def test_second_helper_call_replaces_the_response() -> None:
-    mock = GatewayMock()
+async def test_second_helper_call_replaces_the_response(mock: GatewayMock) -> None:
     mock.paydock.get(first_name="Ada")
     route = mock.paydock.get(first_name="Grace")
     async with mock.paydock.session() as session:
@@ -147,9 +146,8 @@ REFUSALS: list[tuple[str, dict[str, Any], type[GatewayError], int]] = [
 
 @pytest.mark.parametrize(("code", "facts", "kind", "status"), REFUSALS)
 async def test_refusals_use_the_gateway_format(
-    gateway: str, code: str, facts: dict[str, Any], kind: type[GatewayError], status: int
+    gateway: str, code: str, facts: dict[str, Any], kind: type[GatewayError], status: int, mock: GatewayMock
 ) -> None:
-    mock = GatewayMock()
     mock.gateway(gateway).refuse(code, **facts)
     async with mock.gateway(gateway).session(retry=RetryPolicy(attempts=1)) as session:
         with pytest.raises(kind) as refused:
@@ -160,9 +158,8 @@ async def test_refusals_use_the_gateway_format(
 
 
 @pytest.mark.parametrize("gateway", ["monri", "paydock"])
-async def test_refusals_name_fields(gateway: str) -> None:
+async def test_refusals_name_fields(gateway: str, mock: GatewayMock) -> None:
     fields: dict[str, Any] = {"email": ["is not an e-mail address", "is too long"], "phone": "is missing"}
-    mock = GatewayMock()
     mock.gateway(gateway).refuse("invalid", fields=fields, operation="update")
     async with mock.gateway(gateway).session() as session:
         with pytest.raises(InvalidRequestError) as refused:
@@ -171,8 +168,7 @@ async def test_refusals_name_fields(gateway: str) -> None:
     assert refused.value.code == "invalid"
 
 
-async def test_refusals_with_times_end() -> None:
-    mock = GatewayMock()
+async def test_refusals_with_times_end(mock: GatewayMock) -> None:
     mock.wonder.get(name="Ada")
     mock.wonder.refuse("server_error", operation="get", times=2)
     with no_waits() as skipped:
@@ -195,9 +191,8 @@ def test_invalid_arguments_of_a_refusal_are_refused(arguments: dict[str, Any], m
         GatewayMock().wonder.refuse(**arguments)
 
 
-async def test_request_after_the_last_response_of_a_list() -> None:
+async def test_request_after_the_last_response_of_a_list(mock: GatewayMock) -> None:
     """A test often mocks the first page of a list only. Without the check, respx raises an obscure RuntimeError."""
-    mock = GatewayMock()
     page = httpx.Response(200, json={"status": "approved", "data": [{"uuid": "c-1"}]})
     mock.router.get(path="/v2/customers").mock(side_effect=[page])
     async with mock.monri.session() as session:
@@ -224,8 +219,7 @@ def test_unknown_operation_is_refused_with_the_names_of_the_operations() -> None
         GatewayMock().wonder.refuse("not_found", operation="gett")
 
 
-async def test_skipped_waits_count_towards_the_deadline() -> None:
-    mock = GatewayMock()
+async def test_skipped_waits_count_towards_the_deadline(mock: GatewayMock) -> None:
     mock.monri.refuse("rate_limited", retry_after=20)
     policy = RetryPolicy(attempts=100, deadline=60)
     with no_waits() as skipped:
@@ -240,9 +234,8 @@ async def test_skipped_waits_count_towards_the_deadline() -> None:
             await session.get("c-1")
 
 
-async def test_unmocked_request_raises_assertion_error() -> None:
+async def test_unmocked_request_raises_assertion_error(mock: GatewayMock) -> None:
     """The executor neither retries nor wraps errors that are not transport errors."""
-    mock = GatewayMock()
     mock.router.get(path="/v2/customers/c-1").mock(side_effect=ZeroDivisionError)
     async with mock.monri.session() as session:
         with pytest.raises(ZeroDivisionError):
@@ -254,16 +247,14 @@ async def test_unmocked_request_raises_assertion_error() -> None:
     assert mock.failure() is not None
 
 
-async def test_unknown_request_message_names_the_router() -> None:
-    mock = GatewayMock()
+async def test_unknown_request_message_names_the_router(mock: GatewayMock) -> None:
     async with httpx.AsyncClient(transport=mock.transport) as client:
         with pytest.raises(AssertionError, match=r"gateway_mock.router.route\(method='PUT', path=…\)"):
             await client.put("https://elsewhere.invalid/x?secret=1")
 
 
-async def test_transport_mocks_sessions_of_code_under_test() -> None:
+async def test_transport_mocks_sessions_of_code_under_test(mock: GatewayMock) -> None:
     account = dialects.package("monri").ACCOUNT("a-real-key", "a-real-token", base_url="https://ipg.monri.com")
-    mock = GatewayMock()
     mock.monri.list()
     async with CustomerSession(account, transport=mock.transport) as session:
         await session.check()
@@ -278,9 +269,8 @@ def test_record_factories() -> None:
 
 
 @pytest.mark.parametrize("gateway", ["paydock", "monri"])
-async def test_upsert_of_a_new_customer(gateway: str) -> None:
+async def test_upsert_of_a_new_customer(gateway: str, mock: GatewayMock) -> None:
     """The lookup finds no customer, so the customer is created."""
-    mock = GatewayMock()
     mock.gateway(gateway).refuse("not_found", operation="get_by_reference")
     made = mock.gateway(gateway).create()
     async with mock.gateway(gateway).session() as session:
@@ -291,8 +281,7 @@ async def test_upsert_of_a_new_customer(gateway: str) -> None:
     assert mock.failure() is None
 
 
-async def test_optional_routes_need_not_be_called() -> None:
-    mock = GatewayMock()
+async def test_optional_routes_need_not_be_called(mock: GatewayMock) -> None:
     mock.optional(mock.monri.get())
     mock.assert_all_called()
     mock.monri.delete()
@@ -300,8 +289,7 @@ async def test_optional_routes_need_not_be_called() -> None:
         mock.assert_all_called()
 
 
-async def test_call_order_is_checked() -> None:
-    mock = GatewayMock()
+async def test_call_order_is_checked(mock: GatewayMock) -> None:
     created, read = mock.monri.create(), mock.monri.get()
     async with mock.monri.session() as session:
         await session.create(DRAFT)
