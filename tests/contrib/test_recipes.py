@@ -30,7 +30,7 @@ def test_all_recipes_are_tested() -> None:
 @pytest.mark.parametrize(
     "framework", [pytest.param(it, marks=[pytest.mark.long] * (it != "fastapi")) for it in RECIPES if it != "tenants"]
 )
-def test_recipe_serves_customers_and_problems(tmp_path: Path, gateways_of_app: SimulatorServer, framework: str) -> None:
+def test_recipe_serves_customers_and_problems(tmp_path: Path, simulator: SimulatorServer, framework: str) -> None:
     if importlib.util.find_spec(framework) is None:
         pytest.skip(f"{framework} is not installed")
     module = tmp_path / f"{framework}_shop.py"
@@ -38,7 +38,7 @@ def test_recipe_serves_customers_and_problems(tmp_path: Path, gateways_of_app: S
     command: tuple[str, ...] = ("-m", "uvicorn", "--port", "0", "--app-dir", str(tmp_path), f"{framework}_shop:app")
     if framework == "aiohttp":
         command = (str(module),)
-    account = dialects.package("monri").ACCOUNT.from_environment(gateways_of_app.environment())
+    account = dialects.package("monri").ACCOUNT.from_environment(simulator.environment())
     made = httpx.post(
         f"{account.base_url}/v2/oauth",
         json={
@@ -49,7 +49,7 @@ def test_recipe_serves_customers_and_problems(tmp_path: Path, gateways_of_app: S
     ).json()
     bearer = {"Authorization": f"Bearer {made['access_token']}"}
     customer = httpx.post(f"{account.base_url}/v2/customers", json={"name": "Ada"}, headers=bearer).json()["uuid"]
-    with run_app(*command, variables=gateways_of_app.environment()) as shop:
+    with run_app(*command, variables=simulator.environment()) as shop:
         found = httpx.get(f"{shop.origin}/customers/{customer}")
         missing = httpx.get(f"{shop.origin}/customers/unknown")
     assert (found.status_code, found.json()) == (200, {"name": "Ada"}), shop.log

@@ -23,12 +23,12 @@ GONE = 0.3
 
 
 @pytest.fixture(scope="module")
-def shop(gateways_of_app: SimulatorServer) -> Iterator[AppProcess]:
+def shop(_simulator: SimulatorServer) -> Iterator[AppProcess]:
     patience = {"SHOP_SETTLE": "0.5", "SHOP_READ_TIMEOUT": "0.5"}
     command = ("-m", "uvicorn", "--port", "0", "--no-access-log", "--app-dir", str(Path(__file__).parent), "shop:app")
-    with run_app(*command, variables=gateways_of_app.environment() | patience) as running:
+    with run_app(*command, variables=_simulator.environment() | patience) as running:
         yield running
-    gateways_of_app.faults.clear()
+    _simulator.faults.clear()
 
 
 def visitor(shop: AppProcess) -> httpx.AsyncClient:
@@ -108,12 +108,12 @@ def test_errors_become_problem_responses(shop: AppProcess, case: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_sign_ups_with_disconnecting_clients(shop: AppProcess, gateways_of_app: SimulatorServer) -> None:
+def test_sign_ups_with_disconnecting_clients(shop: AppProcess, simulator: SimulatorServer) -> None:
     rng = random.Random(7)
     leaving = set(rng.sample(range(VISITORS), int(VISITORS * GONE)))
     patience = {it: rng.uniform(0.002, 0.08) if it in leaving else None for it in range(VISITORS)}
-    gateways_of_app.faults.add("drip", probability=0.25, seed=7, times=None, interval=0.0002)
-    gateways_of_app.faults.add("read_hang", method="POST", probability=0.05, seed=8, times=None)
+    simulator.faults.add("drip", probability=0.25, seed=7, times=None, interval=0.0002)
+    simulator.faults.add("read_hang", method="POST", probability=0.05, seed=8, times=None)
 
     stayed = anyio.run(crowd, shop, patience)
     assert [answer.status_code for answer in stayed if answer.status_code != 201] == []
@@ -121,14 +121,12 @@ def test_sign_ups_with_disconnecting_clients(shop: AppProcess, gateways_of_app: 
     assert connections["left"] >= VISITORS // 20, "too few calls were cancelled for a meaningful test"
     assert connections["open"] <= 8
 
-    gateways_of_app.faults.clear()
+    simulator.faults.clear()
     back = anyio.run(crowd, shop, dict.fromkeys(sorted(leaving)))
     assert {answer.status_code for answer in back} == {201}
     made: dict[str, int] = {}
     for gateway in GATEWAYS:
-        made |= {
-            user: count for user, count in gateways_of_app.store.ledger(gateway).items() if user.startswith("user-")
-        }
+        made |= {user: count for user, count in simulator.store.ledger(gateway).items() if user.startswith("user-")}
     assert made == {f"user-{number}": 1 for number in range(VISITORS)}
 
     # The last test of the module: it stops the shop, as an orchestrator does.
