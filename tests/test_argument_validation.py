@@ -166,22 +166,27 @@ def test_compare_requires_a_customer(gateway: str, customer: Any) -> None:
     assert [it.field for it in caught.value.violations] == ["customer"]
 
 
-async def test_update_requires_a_patch(gateway: str) -> None:
-    values = [None, {}, {"name": "Lovelace"}, CustomerDraft(), CustomerPatch]
-    for error in await invalid_record_errors(gateway, lambda session, it: session.update(HEX24, it), values):
-        assert [it.field for it in error.violations] == ["patch"]
+INVALID: dict[str, tuple[Callable[[Session, Any], Awaitable[Any]], list[Any]]] = {
+    "patch": (
+        lambda session, it: session.update(HEX24, it),
+        [None, {}, {"name": "Lovelace"}, CustomerDraft(), CustomerPatch],
+    ),
+    "limit": (
+        lambda session, it: read_empty_list(session, limit=it),
+        [0, -1, 1001, True, False, 1.0, "5", [5], 10**30],
+    ),
+    "cursor": (
+        lambda session, it: read_empty_list(session, cursor=it),
+        ["", "abc", "-1", "1.5", " 1", "1\n", "\uff11", "9" * 40, 5, True, ["0"], b"0"],
+    ),
+}
 
 
-async def test_page_size_outside_1_to_1000_is_rejected(gateway: str) -> None:
-    values = [0, -1, 1001, True, False, 1.0, "5", [5], 10**30]
-    for error in await invalid_record_errors(gateway, lambda session, it: read_empty_list(session, limit=it), values):
-        assert [it.field for it in error.violations] == ["limit"]
-
-
-async def test_invalid_cursor_is_rejected(gateway: str) -> None:
-    values = ["", "abc", "-1", "1.5", " 1", "1\n", "\uff11", "9" * 40, 5, True, ["0"], b"0"]
-    for error in await invalid_record_errors(gateway, lambda session, it: read_empty_list(session, cursor=it), values):
-        assert [it.field for it in error.violations] == ["cursor"]
+@pytest.mark.parametrize("argument", INVALID)
+async def test_invalid_argument_is_rejected(gateway: str, argument: str) -> None:
+    call, values = INVALID[argument]
+    for error in await invalid_record_errors(gateway, call, values):
+        assert [it.field for it in error.violations] == [argument]
 
 
 async def test_subclass_of_customer_draft_is_accepted() -> None:
