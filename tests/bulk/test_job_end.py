@@ -42,6 +42,16 @@ async def test_job_stopped_before_its_start_sends_nothing(jobs: Jobs) -> None:
     assert (job.exit_status, jobs.ledger()) == ("interrupted", {})
 
 
+async def test_job_whose_outcomes_are_not_read_raises(jobs: Jobs) -> None:
+    async with jobs.session() as session:
+        with pytest.raises(BulkError, match=r"left before any outcome was read.*Read the outcomes with `async for"):
+            async with sync(session, [draft(1)], journal=jobs.journal):
+                pass
+        async with sync(session, [draft(1)], journal=jobs.journal) as job:
+            job.stop()
+    assert job.exit_status == "interrupted"
+
+
 async def test_journal_of_another_gateway_is_refused_and_the_source_is_closed(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:

@@ -23,7 +23,8 @@ class Job(AsyncIterator[Outcome], ABC):
     """A bulk job, returned by `sync`, `run_partition` and `sync_on_ray`.
 
     Open the job with ``async with`` and iterate over it to receive outcomes of rows. If the block is left early, the
-    job stops and the requests in progress are completed; an exception cancels them. `stats`, `exit_status` and the
+    job stops and the requests in progress are completed; an exception cancels them. Leaving the block without reading
+    an outcome raises `BulkError`. `stats`, `exit_status` and the
     journal's entry for the run are final after the block.
 
     Args:
@@ -52,7 +53,7 @@ class Job(AsyncIterator[Outcome], ABC):
         self.begun: bool = False
         self.stopped: Stop | None = None
         self._again = again
-        self._used = self._open = False
+        self._used = self._open = self._received = False
         self._outages = OutageWatch()
         self._outcomes = TaskQueue[list[Outcome]](workers)
         self._batch: Iterator[Outcome] = iter(())
@@ -106,6 +107,7 @@ class Job(AsyncIterator[Outcome], ABC):
             if self._used:
                 raise StopAsyncIteration
             raise BulkError("the job is not open. Nothing was sent. Open the job with `async with job:`.")
+        self._received = True
         if (batch := await self._outcomes.get()) is not None:
             self._batch = iter(batch)
             return next(self._batch)
@@ -143,9 +145,15 @@ class Job(AsyncIterator[Outcome], ABC):
         """End the job when its block is left."""
         if error is None:
             # The block was left early: the rows in progress are completed, and their outcomes are discarded.
+            unread = not self._received and self.stopped is None
             if not self._outcomes.closed:
                 self.stop()
             while await self._outcomes.get() is not None:
                 pass
+            if unread:
+                raise BulkError(
+                    "the block of the job was left before any outcome was read, so the job stopped. Rows may have been"
+                    " sent. Read the outcomes with `async for outcome in job`, which ends when the job is complete."
+                )
         elif self.stopped is None:
             self.stopped = Stop("interrupted", "the job was cancelled")
