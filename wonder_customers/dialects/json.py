@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -85,16 +85,15 @@ def parse_json(body: bytes, *, repair: bool = False) -> Any:
             drift.report("(body)", "Unicode text", "half of a surrogate pair")
             return parse_json(repaired, repair=True)
         raise UnreadableJsonError("a body that is not JSON" if body.strip() else "an empty body") from None
-    return _lossless(body, value, _int_or_text if repair else _bounded_int)
+    return _lossless(body, value, repair=repair)
 
 
 def parse_source_json(text: str) -> Any:
     """Return the value of a JSON document in a customer file."""
-    value = orjson.loads(text)
-    return _lossless(text.encode(), value, _bounded_int)
+    return _lossless(text.encode(), orjson.loads(text))
 
 
-def _lossless(body: bytes, value: Any, parse_int: Callable[[str], Any]) -> Any:
+def _lossless(body: bytes, value: Any, *, repair: bool = False) -> Any:
     """Return the value of `body`, or raise an error if it is too deep or lacks content. `value` is orjson's result."""
     if body.count(b"{") + body.count(b"[") > DEPTH and deeper_than(DEPTH, value):
         raise UnreadableJsonError(f"JSON with more than {DEPTH} nested levels")
@@ -106,6 +105,7 @@ def _lossless(body: bytes, value: Any, parse_int: Callable[[str], Any]) -> Any:
     same_quotes = body.count(b'"') == again.count(b'"')
     if not same_quotes or b"u0022" in body or _LONG_NUMBER in body.translate(_DIGITS):
         # The standard parser is slower, and shows every key and integer.
+        parse_int = partial(_integer, repair=repair)
         return json.loads(body.decode(), object_pairs_hook=_unique_keys, parse_int=parse_int)
     return value
 
@@ -132,18 +132,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _bounded_int(digits: str) -> int:
-    if len(digits) > 20 or int(digits) not in _REPRESENTABLE:
+def _integer(digits: str, *, repair: bool) -> int | str:
+    if len(digits) <= 20 and int(digits) in _REPRESENTABLE:
+        return int(digits)
+    if not repair:
         raise UnreadableJsonError("an integer of more than 64 bits")
-    return int(digits)
-
-
-def _int_or_text(digits: str) -> int | str:
-    try:
-        return _bounded_int(digits)
-    except UnreadableJsonError:
-        drift.report("(body)", "64-bit integer", "longer integer")
-        return digits
+    drift.report("(body)", "64-bit integer", "longer integer")
+    return digits
 
 
 def _replace_half(escape: re.Match[bytes]) -> bytes:

@@ -59,8 +59,9 @@ def _message(summary: dict[str, Any], legacy: dict[str, Any], fields: Fields) ->
     """Return the gateway's message, with the acquirer's reasons."""
     message = summary.get("message") or legacy.get("message")
     if isinstance(message, dict):
-        inner = [short_text(it) for it in _as_list(message.get("errors"))]
-        message = message.get("message") or "; ".join(filter(None, inner))
+        inner = message.get("errors")
+        texts = map(short_text, inner if isinstance(inner, list) else ())
+        message = message.get("message") or "; ".join(filter(None, texts))
     text = short_text(message)
     # The name of the field is added to the acquirer's reasons.
     by_field = [
@@ -75,39 +76,29 @@ def _fields(summary: dict[str, Any], legacy: dict[str, Any]) -> Fields:
     found: Fields = {}
     details = next(filter(_has_content, (summary.get("details"), legacy.get("details"))), None)
     inner = legacy.get("message")
-    nested = _as_list(inner.get("errors")) if isinstance(inner, dict) else []
-    for name, text in (*_described(details), *(pair for item in nested for pair in _described_item(item))):
+    nested = inner.get("errors") if isinstance(inner, dict) else None
+    for name, text in (*_described(details), *_described(nested)):
         if text not in found.get(name, ()):
             found[name] = (*found.get(name, ()), text)
     return found
 
 
-def _described(details: Any) -> Iterator[tuple[str, str]]:
-    """Yield the field and the message of each detail."""
+def _described(details: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the field, which may be empty, and the message of each detail."""
     if isinstance(details, list):
         for item in details:
-            yield from _described_item(item)
+            yield from _described(item, name)
+        return
     if not isinstance(details, dict):
+        if text := short_text(details):
+            yield name, text
         return
-    name = short_text(details.get("path")) or ""
-    for item in _as_list(details.get("messages")):
-        for inner, text in _described_item(item):
-            yield inner or name, text
-    yield from _described_item({key: value for key, value in details.items() if key not in {"path", "messages"}})
-
-
-def _described_item(item: Any) -> Iterator[tuple[str, str]]:
-    """Yield the field and the message of one detail, if any."""
-    if not isinstance(item, dict):
-        text = short_text(item)
-        if text:
-            yield "", text
-        return
-    name = short_text(item.get("param_name")) or ""
-    code = short_text(item.get("gateway_specific_code"))
+    name = short_text(details.get("param_name")) or short_text(details.get("path")) or name
+    yield from _described(details.get("messages"), name)
+    code = short_text(details.get("gateway_specific_code"))
     keys = ("gateway_specific_description", "description", "message", "status_code")
-    texts = list(dict.fromkeys(text for key in keys if (text := short_text(item.get(key)))))
-    if code or "gateway_specific_description" in item:
+    texts = list(dict.fromkeys(text for key in keys if (text := short_text(details.get(key)))))
+    if code or "gateway_specific_description" in details:
         yield name, _AcquirerReason(": ".join(filter(None, (code, "; ".join(texts[:2])))))
     elif texts:
         yield name, texts[0]
@@ -115,7 +106,3 @@ def _described_item(item: Any) -> Iterator[tuple[str, str]]:
 
 def _has_content(details: Any) -> bool:
     return any(details.values()) if isinstance(details, dict) else bool(details)
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
