@@ -16,7 +16,7 @@ from wonder_customers.dialects.base import Operation
 from wonder_customers.dialects.checks import COMMON, Check, GatewayChecks, Observations
 from wonder_customers.dialects.drift import Drift
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
-from wonder_customers.errors import CallError, ConfigurationError, NotFoundError
+from wonder_customers.errors import CallError, ConfigurationError, NotFoundError, UnsupportedOperationError
 from wonder_customers.events import Event, ResponseDrift
 from wonder_customers.records import Address, Customer, CustomerDraft, CustomerPatch, PaymentToken, Phone
 from wonder_customers.retry import RetryPolicy
@@ -29,6 +29,8 @@ _POLICY: Final = RetryPolicy(attempts=3, deadline=20.0, confirmation_window=2.0)
 _LATE: Final = 5.0
 """Maximum time in seconds until a new customer appears in a search."""
 _PAGE: Final = 3
+_CHECKED: Final = {"duplicate", "create_token", "check_token", "delete_token", "unknown", "wrong_key", "get_deleted"}
+"""The steps whose errors the checks report."""
 
 _GENERIC: Final = (
     Check(
@@ -166,7 +168,6 @@ class _ProbeRun:
         self._left: list[str] = []
         self._unsupported = session.account.dialect().unsupported_operations
         self._deletes = Operation.DELETE not in self._unsupported
-        self._failed: dict[str, str] = {}
 
     def _observe(self, event: Event) -> None:
         if isinstance(event, ResponseDrift):
@@ -183,15 +184,13 @@ class _ProbeRun:
                     await self._clean_up()
 
     @asynccontextmanager
-    async def _step(self, name: str, *, refused: bool = False) -> AsyncIterator[None]:
+    async def _step(self, name: str) -> AsyncIterator[None]:
         """Run the block as one step, and record its `CallError`."""
         self._recorder.step = name
         try:
             yield
         except CallError as error:
             self._seen.errors[name] = error
-            if not refused:
-                self._failed[name] = f"{type(error).__name__}: {error.reason}"
 
     async def read(self) -> None:
         """Send only the reads."""
@@ -215,7 +214,7 @@ class _ProbeRun:
             self._compare(drafts[0], await self._session.get(made.id))
         async with self._step("by_reference"):
             self._compare(drafts[0], await self._find_by_reference(names[0]))
-        async with self._step("duplicate", refused=True):
+        async with self._step("duplicate"):
             await self._create(drafts[0])
         async with self._step("update"):
             changed = await self._session.update(made.id, CustomerPatch(email="Probe.Changed@Example.COM"))
@@ -236,7 +235,7 @@ class _ProbeRun:
             async with self._step("delete"):
                 await self._session.raw.delete(made.id)
                 self._made.pop(made.id)
-            async with self._step("get_deleted", refused=True):
+            async with self._step("get_deleted"):
                 await self._session.get(made.id)
 
     async def _tokens(self, customer: str) -> None:
@@ -244,24 +243,24 @@ class _ProbeRun:
         source = self._checks.source
         if source is None:
             return
-        async with self._step("create_token", refused=True):
+        async with self._step("create_token"):
             made = await self._session.create_payment_token(customer, source)
             self._token = customer, made
         if "create_token" in self._seen.errors:
             return
-        async with self._step("check_token", refused=True):
+        async with self._step("check_token"):
             await self._session.check_payment_token(customer, made)
-        async with self._step("delete_token", refused=True):
+        async with self._step("delete_token"):
             await self._session.delete_payment_token(customer, made)
             left = [it.token for it in await self._session.list_payment_tokens(customer)]
             self._token = self._token if made.token in left else None
 
     async def _refusals(self, id: str) -> None:
-        async with self._step("unknown", refused=True):
+        async with self._step("unknown"):
             await self._session.get(re.sub(r"[0-9a-f](?=[0-9a-f-]{0,7}$)", "0", id))
         wrong = self._checks.wrong_account(self._session.account)
         if wrong is not None:
-            async with self._step("wrong_key", refused=True):
+            async with self._step("wrong_key"):
                 await self._session.for_account(wrong).check()
 
     def _draft(self, reference: str, email: str = "Probe.Original@Example.COM") -> CustomerDraft:
@@ -275,8 +274,6 @@ class _ProbeRun:
             metadata={"probe": "true"},
             address=Address(line1="1  Probe Street", city="Zagreb", postcode="10000", country="HR"),
         )
-        if not self._deletes:
-            draft = CustomerDraft(reference, name=draft.name, email=email, phone=draft.phone)
         return adapted(self._session, draft)[0]
 
     async def _create(self, draft: CustomerDraft) -> Customer:
@@ -309,12 +306,9 @@ class _ProbeRun:
                 self._left.append(f"a payment token of {self._made.get(customer, customer)}")
         for customer, reference in self._made.items():
             try:
-                if self._deletes:
-                    await self._session.raw.delete(customer)
-                    continue
-            except CallError:
-                pass
-            self._left.append(reference)
+                await self._session.raw.delete(customer)
+            except (CallError, UnsupportedOperationError):
+                self._left.append(reference)
 
     def report(self) -> ProbeReport:
         """Return the results of all checks."""
@@ -323,7 +317,9 @@ class _ProbeRun:
             for it in (*COMMON, *_GENERIC, *self._checks.checks)
         ]
         steps = {name: [_response_types(it) for it in found] for name, found in self._seen.responses.items()}
-        return ProbeReport(self._session.gateway, findings, steps, self._failed, sorted(set(self._left)))
+        errors = {name: it for name, it in self._seen.errors.items() if name not in _CHECKED}
+        failed = {name: f"{type(it).__name__}: {it.reason}" for name, it in errors.items()}
+        return ProbeReport(self._session.gateway, findings, steps, failed, sorted(set(self._left)))
 
 
 def _response_types(response: HttpResponse) -> dict[str, Any]:
