@@ -165,7 +165,7 @@ MIXED = "no (2: declined; phone: 51: no funds)"
         ({"path": 5, "messages": [None, 7]}, "no", "no (5 7)", {"5": ("7",)}),
         ({"path": "", "messages": []}, "no", "no", {}),
         (None, "no", "no", {}),
-        ("odd", "no", "no", {}),
+        ("odd", "no (odd)", "no (odd)", {"": ("odd",)}),
         (["first", "second"], "no (first; second)", "no (first; second)", {"": ("first", "second")}),
         ([FIELD | NO_FUNDS, DECLINED], MIXED, MIXED, {"phone": ("51: no funds",), "": ("2: declined",)}),
         (NO_FUNDS, "no (51: no funds)", "no (51: no funds)", {"": ("51: no funds",)}),
