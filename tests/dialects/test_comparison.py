@@ -8,7 +8,7 @@ from examples import DRAFT
 from gateway_responses import UUID, monri_customer
 
 from scripted_transport import NO_RESPONSE, draft, make_harness, respond
-from wonder_customers import CustomerDraft, Phone
+from wonder_customers import CardSource, CustomerDraft, Phone
 from wonder_customers.dialects.comparison import Comparison, compare_values, equal_after_normalisation
 from wonder_customers.dialects.monri import codec as monri
 from wonder_customers.dialects.paydock import codec as paydock
@@ -90,6 +90,13 @@ def test_paydock_numbers_are_equal_without_the_plus_sign(stored: Any) -> None:
     held = paydock.read_customer({"_id": "u", "phone": stored})
     assert "phone" in paydock.compare(draft(phone=Phone("+44", "7911123456")), held).normalized
     assert "phone" in paydock.compare(draft(phone=Phone("+44", "7911123457")), held).different
+
+
+def test_comparison_does_not_read_the_payment_source() -> None:
+    address: Any = "1 Main Street"
+    card = CardSource("4111111111111111", expire_month="12", expire_year="2030", address=address)
+    held = paydock.read_customer({"_id": "u", "email": "ada@example.com"})
+    assert paydock.compare(CustomerDraft(email="ada@example.com", payment_source=card), held) == Comparison()
 
 
 async def test_lost_create_is_recovered_when_the_gateway_normalises_the_email() -> None:

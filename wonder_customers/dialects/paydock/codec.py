@@ -195,13 +195,14 @@ def customer_body(record: CustomerDraft | CustomerPatch, held: Customer | None =
     Raises:
         InvalidResponseError: The draft clears metadata keys, and the metadata of `held` could not be read.
     """
-    body = checked_body(record)[0]
-    if held is not None and isinstance(record, CustomerDraft):
-        body = _with_cleared(record, body, held)
-    return with_source(record, body)
+    if held is None or isinstance(record, CustomerPatch):
+        return with_source(record, checked_body(record)[0])
+    return with_source(record, _clearing_body(record, held))
 
 
-def _with_cleared(draft: CustomerDraft, body: Json, held: Customer) -> Json:
+def _clearing_body(draft: CustomerDraft, held: Customer) -> Json:
+    """Return the request body of a draft without its payment source, for a customer whose state is `held`."""
+    body = checked_body(draft)[0]
     one_name = draft.name is not None and draft.first_name is None  # it is stored as the first name
     if held.last_name and (one_name or "name" in draft.clear):
         body = {"last_name": None} | body
@@ -247,7 +248,7 @@ codec.register_writer(_converter, PaymentToken, write_token)
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     """Compare `draft` with `customer`. Payment sources are not compared."""
-    return _compare_body(customer_body(draft, customer), customer)
+    return _compare_body(_clearing_body(draft, customer), customer)
 
 
 def _compare_body(body: Json, customer: Customer) -> Comparison:
