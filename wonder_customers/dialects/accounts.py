@@ -73,15 +73,10 @@ def check_base_url(account: Any, *added: str, endpoint: str) -> None:
 
 
 def read_environment(variables: object, *names: str, required: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return the variables of an account that are set. An empty variable counts as missing.
+    """Return the optional variables `names` and the `required` variables of an account that are set.
 
-    Instead of a variable such as ``MONRI_MERCHANT_KEY``, ``MONRI_MERCHANT_KEY_FILE`` may be set to the path of a file
-    that contains the value.
-
-    Args:
-        variables: The argument of ``from_environment``.
-        names: The account's optional variables.
-        required: The account's required variables.
+    An empty variable counts as missing. Instead of a variable such as ``MONRI_MERCHANT_KEY``,
+    ``MONRI_MERCHANT_KEY_FILE`` may be set to the path of a file that contains the value.
 
     Raises:
         ConfigurationError: A variable is missing or invalid, or its file cannot be used. The message contains no value.
@@ -91,8 +86,7 @@ def read_environment(variables: object, *names: str, required: tuple[str, ...] =
             f"from_environment requires a mapping of strings, such as os.environ, not {type(variables).__name__}"
         )
     given = {name: value for name in (*required, *names) if (value := _setting(variables, name))}
-    missing = [name for name in required if name not in given]
-    if missing:
+    if missing := [name for name in required if name not in given]:
         raise ConfigurationError(
             f"set {' and '.join(missing)} in the environment (or, to read a value from a file, {missing[0]}_FILE=PATH)"
         )

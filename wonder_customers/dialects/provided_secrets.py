@@ -1,6 +1,5 @@
 """Secrets that a function of the application returns, for example from a secret manager."""
 
-import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -102,21 +101,12 @@ def provided_secrets(account: object) -> dict[str, ProvidedSecret]:
 
 
 def with_secrets(account: AnyAccount, values: Mapping[str, SecretArgument]) -> AnyAccount:
-    """Return a copy of an account with other secrets.
-
-    Args:
-        account: The account, whose class is an attrs class or a dataclass.
-        values: The secrets, or functions that return them, by the names of their fields.
+    """Return a copy of an account with other secrets, or functions that return them, by the names of their fields.
 
     Raises:
-        ConfigurationError: A secret or the class of the account is invalid.
+        ConfigurationError: A secret is invalid, or the class of the account is not an attrs class.
     """
-    changeable: Any = account
-    if attrs.has(type(account)):
-        changed: AnyAccount = attrs.evolve(changeable, **values)
-        return changed
-    if dataclasses.is_dataclass(account):
-        return dataclasses.replace(changeable, **values)  # type: ignore[no-any-return]
-    raise ConfigurationError(
-        f"{type(account).__name__} must be an attrs class or a dataclass, so that its secrets can be functions"
-    )
+    if not attrs.has(type(account)):
+        raise ConfigurationError(f"{type(account).__name__} must be an attrs class, because its secrets are functions")
+    changed: Any = attrs.evolve(account, **values)  # type: ignore[misc]  # an attrs class
+    return changed  # type: ignore[no-any-return]
