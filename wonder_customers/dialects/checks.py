@@ -30,6 +30,7 @@ __all__ = [
     "status_of",
     "without_keys",
     "without_nulls",
+    "wrong_key",
 ]
 
 NOT_HANDLED: Final = (
@@ -139,6 +140,12 @@ def status_of(step: str, *expected: int) -> Callable[[Observations], str | None]
         return None if status is None or status in expected else f"HTTP {status}"
 
     return see
+
+
+def wrong_key(fact: str, *expected: int) -> Check:
+    """Return the check that a wrong key causes one of the statuses `expected`."""
+    believed = f"a wrong key causes HTTP {' or '.join(map(str, expected))}"
+    return Check("wrong-key-status", fact, believed, status_of("wrong_key", *expected), NOT_HANDLED)
 
 
 def refused_with(step: str, *expected: type[CallError]) -> Callable[[Observations], str | None]:

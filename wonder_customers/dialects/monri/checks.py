@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from wonder_customers.dialects.checks import NOT_HANDLED, Check, Observations, status_of, without_keys
+from wonder_customers.dialects.checks import Check, Observations, status_of, without_keys, wrong_key
 
 
 def wrong_account(account: Any) -> Any:
@@ -27,7 +27,7 @@ def _deleted(seen: Observations) -> str | None:
 
 
 CHECKS: Final = (
-    Check("wrong-key-status", "digest", "a wrong key causes HTTP 401", status_of("wrong_key", 401), NOT_HANDLED),
+    wrong_key("digest", 401),
     Check("missing-envelope", "fields", "responses have a status", without_keys("get", (), ("status",))),
     Check("taken-wording", "duplicate-status", "a duplicate reference causes HTTP 400", status_of("duplicate", 400)),
     Check("not-found-wording", "not-found", "an unknown customer causes HTTP 404", status_of("unknown", 404)),

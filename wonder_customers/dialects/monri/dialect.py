@@ -173,8 +173,7 @@ class MonriDialect(CodecDialect, CustomerDeletion):
 
     def _create(self, draft: CustomerDraft, body: dict[str, Any]) -> Call[Customer]:
         if draft.clear:
-            draft = evolve(draft, clear=())
-            body = codec.checked_body(draft)[0]
+            body = codec.checked_body(evolve(draft, clear=()))[0]
         reference = draft.reference
         request = self._request("POST", "/v2/customers", "/v2/customers", body)
         if reference is None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from wonder_customers.dialects.checks import NOT_HANDLED, Check, Observations, status_of, without_keys, without_nulls
+from wonder_customers.dialects.checks import Check, Observations, status_of, without_keys, without_nulls, wrong_key
 
 NOT_IN_EXTRA: Final = frozenset(
     {"__v", "_source_ip_address", "company_id", "user_id", "statistics", "_service", "_check_expire_date"}
@@ -14,13 +14,7 @@ def _second_customer(seen: Observations) -> str | None:
 
 
 CHECKS: Final = (
-    Check(
-        "wrong-key-status",
-        "credentials",
-        "a wrong key causes HTTP 401 or 403",
-        status_of("wrong_key", 401, 403),
-        NOT_HANDLED,
-    ),
+    wrong_key("credentials", 401, 403),
     Check("create-status", "create", "a create has HTTP status 201", status_of("create", 201)),
     Check(
         "missing-envelope",

@@ -277,12 +277,11 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
         source = path_segment(self.gateway, "token", token.token)
         target = f"{self.prefix}/customers/{customer}/payment_sources/{source}"
         request = HttpRequest("DELETE", target, "/customers/{id}/payment_sources/{payment_source_id}")
-        return send(Call(request, Replay.IDEMPOTENT, _done, id=customer_id, not_found_is_success=True))
+        return send(Call(request, Replay.IDEMPOTENT, _token_deletion, id=customer_id, not_found_is_success=True))
 
     def _create(self, draft: CustomerDraft, body: dict[str, Any]) -> Call[Customer]:
         if draft.clear:
-            draft = evolve(draft, clear=())
-            body = codec.checked_body(draft)[0]
+            body = codec.checked_body(evolve(draft, clear=()))[0]
         reference, sent = draft.reference, orjson.dumps(codec.with_source(draft, body))
         request = HttpRequest("POST", f"{self.prefix}/customers", "/customers", sent)
         if reference is None:
@@ -361,6 +360,6 @@ def _archived(id: str, response: HttpResponse) -> bool | None:
     return False if denied("archived", data) else None
 
 
-def _done(response: HttpResponse) -> None:
+def _token_deletion(response: HttpResponse) -> None:
     if response.body.strip() or response.status >= 300:
         _accepted(response, "token")

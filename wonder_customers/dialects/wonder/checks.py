@@ -12,6 +12,7 @@ from wonder_customers.dialects.checks import (
     status_of,
     without_keys,
     without_nulls,
+    wrong_key,
 )
 from wonder_customers.records import CardSource
 
@@ -57,13 +58,7 @@ def _token_left(seen: Observations) -> str | None:
 
 
 CHECKS: Final = (
-    Check(
-        "wrong-key-status",
-        "headers",
-        "a wrong key causes HTTP 401 or 403",
-        status_of("wrong_key", 401, 403),
-        NOT_HANDLED,
-    ),
+    wrong_key("headers", 401, 403),
     Check("second-customer", "upsert", "a second create keeps the uuid", _same_customer, NOT_HANDLED),
     Check(
         "missing-envelope",
@@ -79,13 +74,7 @@ CHECKS: Final = (
         "fields without a value are empty strings",
         without_nulls("create", "data", "customer"),
     ),
-    Check(
-        "token-refused",
-        "card-encryption",
-        "a card is stored as a payment token",
-        refused_with("create_token"),
-        NOT_HANDLED,
-    ),
+    Check("token-refused", "card-encryption", "a card is stored as a token", refused_with("create_token"), NOT_HANDLED),
     Check("token-check", "tokens", "the state of a token can be read", refused_with("check_token"), NOT_HANDLED),
     Check("token-left", "token-paths", "a deleted token is not listed", _token_left, NOT_HANDLED),
     Check("no-total", "total", "a list has X-Total-Entries", _no_total),
