@@ -336,7 +336,7 @@ def test_file_that_is_not_a_journal_is_closed(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be used as a journal") as caught:
         Journal.existing(tmp_path / "j")
     assert open_databases() <= before
-    assert caught.value  # a reference to the error exists
+    assert caught.type is ConfigurationError  # a reference to the error exists
 
 
 def test_failed_partitioning_closes_its_database(tmp_path: Path) -> None:
@@ -346,5 +346,5 @@ def test_failed_partitioning_closes_its_database(tmp_path: Path) -> None:
     with pytest.raises(BulkError, match="another run is using this journal") as caught:
         PartitionedSource.create(source, tmp_path / "j", Options(), size=1)
     assert open_databases() <= before
-    assert caught.value
+    assert caught.type is BulkError
     journal.release()

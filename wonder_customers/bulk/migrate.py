@@ -10,7 +10,7 @@ from attrs import asdict, define, evolve, field, fields
 
 from wonder_customers._core.arguments import check_type
 from wonder_customers._support.countries import country_code
-from wonder_customers.bulk.change_filter import ReferenceIndex
+from wonder_customers.bulk.reference_index import ReferenceIndex
 from wonder_customers.errors import ConfigurationError, InvalidRecordError
 from wonder_customers.records import Address, Customer, CustomerDraft, Phone
 from wonder_customers.session import CustomerSession

@@ -107,11 +107,7 @@ class LeasedRateLimit:
     _delays: "deque[float]" = field(factory=lambda: deque(maxlen=5), init=False)
 
     async def acquire(self, transmission: Transmission, /) -> None:
-        """Wait until the request may be sent.
-
-        Raises:
-            ConfigurationError: Another event loop uses the limit at the same time.
-        """
+        """Wait until the request may be sent, or raise `ConfigurationError` if another event loop uses the limit."""
         if self._loop is not (loop := clock.running_loop()):
             if self._requesting and not clock.is_closed(self._loop):
                 raise ConfigurationError(IN_USE)

@@ -58,16 +58,6 @@ def _connect(address: str | None) -> None:
         raise ConfigurationError(f"{failed}: {message}.{advice}") from None
 
 
-def _check_connected(address: str) -> None:
-    """Raise `ConfigurationError` unless this process is connected to Ray at `address`."""
-    connected = ray.get_runtime_context().gcs_address
-    if connected != address:
-        raise ConfigurationError(
-            f"this process is already connected to Ray at {connected}, not at {address}. Nothing was sent. To use the"
-            ' connection, pass on="ray". To connect to the other address, call ray.shutdown() first.'
-        )
-
-
 class _Remote:
     """A stub with the methods of an actor."""
 
@@ -125,8 +115,11 @@ class RayBackend:
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _connect(self.address)
-        elif self.address is not None:
-            _check_connected(self.address)
+        elif self.address not in {None, connected := ray.get_runtime_context().gcs_address}:
+            raise ConfigurationError(
+                f"this process is already connected to Ray at {connected}, not at {self.address}. Nothing was sent. To"
+                ' use the connection, pass on="ray". To connect to the other address, call ray.shutdown() first.'
+            )
         # The journal is on this node, and the rate requires one clock.
         node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         # Ray must not repeat a call: a repeated call would send requests again unchecked.

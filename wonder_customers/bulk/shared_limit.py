@@ -108,11 +108,7 @@ class SharedLimit:
         self._script, self._errors = server.register_script(_GRANT), RedisError
 
     async def check(self) -> None:
-        """Check that the server responds.
-
-        Raises:
-            ConfigurationError: The server does not respond, or refuses the command.
-        """
+        """Raise `ConfigurationError` if the server does not respond, or refuses the command."""
         try:
             await self._run(0, VALIDITY)
         except self._errors as error:

@@ -144,11 +144,7 @@ class Coordinator:
         return WorkerConfig(it.gateway, it.endpoint, it.name, key_mark(it.digests), it.run, self.duration, grace)
 
     async def admit(self, mark: str | None) -> None:
-        """Check that a worker's account is the journal's account; `mark` is the digest of its merchant.
-
-        Raises:
-            ConfigurationError: The journal belongs to another account.
-        """
+        """Raise `ConfigurationError` unless `mark`, the digest of a worker's merchant, is that of the journal."""
         await self._open.wait()
         await anyio.to_thread.run_sync(self._journal.admit, mark)
 
@@ -160,11 +156,7 @@ class Coordinator:
         return self._leases.take() or "wait"
 
     async def write(self, key: Key, changes: list[Change]) -> bool:
-        """Write changes to the journal if the lease is valid; return whether the lease is still valid.
-
-        Raises:
-            BulkError: The journal is closed, or the changes could not be written.
-        """
+        """Write changes to the journal if the lease is valid; return whether the lease is still valid."""
         await self._open.wait()
         if self._over.is_set():
             raise BulkError(

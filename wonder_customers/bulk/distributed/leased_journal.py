@@ -94,11 +94,7 @@ class LeasedJournal(RowJournal):
         return max(0.0, self.grace_until - clock.monotonic())
 
     async def serve(self) -> None:
-        """Send queued changes until `stop` is called.
-
-        Raises:
-            BulkError: After the last change, if a change could not be written.
-        """
+        """Send queued changes until `stop` is called. Raise `BulkError` at the end if a change was not written."""
         with anyio.CancelScope(shield=True):
             while group := await self._changes.get_group(GROUP):
                 # After a failure nothing more is written: a row must not be recorded without the earlier rows.

@@ -13,11 +13,11 @@ import orjson
 from attrs import asdict, define, evolve, field, frozen
 
 from wonder_customers._core.arguments import check_type
-from wonder_customers.bulk.change_filter import ReferenceIndex
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.local_job import LocalJob
 from wonder_customers.bulk.options import Options, check_job
+from wonder_customers.bulk.reference_index import ReferenceIndex
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, files, fingerprint, rows_of_file
 from wonder_customers.bulk.sources.columns import Columns

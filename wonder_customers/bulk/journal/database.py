@@ -137,11 +137,7 @@ def _advice(error: Exception, source: Path | None = None) -> str:
 
 
 def check_file(path: Path, *, may_be_new: bool = False) -> None:
-    """Check that an existing file can be used as a journal.
-
-    Raises:
-        ConfigurationError: The file cannot be used as a journal.
-    """
+    """Raise `ConfigurationError` if an existing file cannot be used as a journal."""
     if not path.exists():
         return
     check_trusted(path)

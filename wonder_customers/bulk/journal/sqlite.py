@@ -266,11 +266,7 @@ class Journal(RowJournal):
             self.release()
 
     def hold(self) -> None:
-        """Acquire the journal for this process, without starting a run.
-
-        Raises:
-            BulkError: Another run uses the journal, or its lock file cannot be opened.
-        """
+        """Acquire the journal for this process, without starting a run, or raise `BulkError` if it is in use."""
         self._lock.take()
 
     def release(self) -> None:
@@ -317,11 +313,7 @@ class Journal(RowJournal):
     # Rows
 
     async def merge(self, changes: Sequence[Change]) -> None:
-        """Write changes in order, and wait until they are on disk.
-
-        Raises:
-            BulkError: The changes could not be written.
-        """
+        """Write changes in order, and wait until they are on disk, or raise `BulkError`."""
         if changes:
             begin = (self.run, self.clock())
             await self.writer.commit([(CHANGES[kind], (*begin, *values)) for kind, values in changes])
@@ -330,11 +322,7 @@ class Journal(RowJournal):
         self.writer.post((CHANGES[kind], (self.run, self.clock(), *values)))
 
     async def serve(self) -> None:
-        """Write queued entries until `stop` is called.
-
-        Raises:
-            BulkError: After the last entry, if an entry could not be written.
-        """
+        """Write queued entries until `stop` is called. Raise `BulkError` at the end if an entry was not written."""
         await self.writer.serve()
         self.writer.check()
 
