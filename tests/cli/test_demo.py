@@ -1,5 +1,6 @@
 """The command ``demo``, its customers and its comparisons."""
 
+import os
 import re
 import signal
 import subprocess
@@ -113,7 +114,7 @@ def test_interrupted_demo_leaves_no_files(
     # Without -W error: Python warns about the file of a module whose import is interrupted.
     command = [sys.executable, "-c", START, ignored, sys.executable, "-m", "wonder_customers", "demo"]
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("The CSV file has 1,000 customers")
@@ -122,6 +123,19 @@ def test_interrupted_demo_leaves_no_files(
         _, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (code, "")
     assert list(tmp_path.iterdir()) == []
+    # The simulator is in the same process group, which must be empty soon.
+    until = time.monotonic() + 120
+    while group_is_alive(process.pid):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def group_is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 # The customers

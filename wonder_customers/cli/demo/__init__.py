@@ -1,11 +1,13 @@
 """``wonder-customers demo``: send 1,000 customers from a CSV file to every gateway and read them back."""
 
+import multiprocessing
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -23,6 +25,7 @@ from wonder_customers.cli.output import console
 from wonder_customers.cli.runtime import stop_signals
 from wonder_customers.cli.simulator import add_quirks
 from wonder_customers.dialects import names, simulator
+from wonder_customers.errors import ConfigurationError
 from wonder_customers.simulator import SimulatorServer
 
 __all__ = ["CUSTOMERS", "demo"]
@@ -42,9 +45,11 @@ def demo(*, quirks: str | None = None) -> int:
     """
     screen = console()
     persons = people(CUSTOMERS)
-    server = SimulatorServer([simulator(name) for name in names()])
-    add_quirks(server, quirks)
-    with _stop_on_signals(), server, tempfile.TemporaryDirectory(prefix="wonder-customers-") as folder:
+    with (
+        _stop_on_signals(),
+        _running_simulator(quirks) as variables,
+        tempfile.TemporaryDirectory(prefix="wonder-customers-") as folder,
+    ):
         file = Path(folder) / "customers.csv"
         write_csv(file, persons)
         broken = sum(person.defect is not None for person in persons)
@@ -52,7 +57,7 @@ def demo(*, quirks: str | None = None) -> int:
             f"The CSV file has {len(persons):,} customers from {len(COUNTRIES)} countries. {broken} rows are broken"
             " on purpose.\n"
         )
-        results = _run_gateways(screen, server.environment(), file, persons)
+        results = _run_gateways(screen, variables, file, persons)
     passed = print_report(screen, persons, results)
     screen.print(_NEXT_STEPS)
     return SUCCESS if passed else USAGE
@@ -62,6 +67,38 @@ _NEXT_STEPS: Final = """
 Next:
   wonder-customers sync FILE --to wonder --simulator   send your CSV file
   wonder-customers simulator                           simulate all gateways"""
+
+
+@contextmanager
+def _running_simulator(quirks: str | None) -> Iterator[dict[str, str]]:
+    """Run the simulator in another process, which uses another core, and provide the variables for its accounts."""
+    context = multiprocessing.get_context("spawn")
+    connection, other_end = context.Pipe()
+    process = context.Process(target=_serve, args=(other_end, quirks), daemon=True)
+    process.start()
+    other_end.close()
+    try:
+        variables = connection.recv()
+        if isinstance(variables, ConfigurationError):
+            raise variables
+        yield variables
+    finally:
+        connection.close()
+        process.join()
+
+
+def _serve(connection: Connection, quirks: str | None) -> None:
+    """Run the simulator until the other end of the connection is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches this process
+    server = SimulatorServer([simulator(name) for name in names()])
+    try:
+        add_quirks(server, quirks)
+    except ConfigurationError as error:
+        connection.send(error)
+        return
+    with server, suppress(EOFError, BrokenPipeError):
+        connection.send(server.environment())
+        connection.recv()
 
 
 def _run_gateways(
