@@ -1,6 +1,5 @@
 """`RawOperations` (``session.raw``), and the state shared by a session and its views."""
 
-import os
 from collections.abc import Coroutine, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -15,6 +14,7 @@ from wonder_customers._core.view_settings import ViewSettings
 from wonder_customers._core.write_locks import shared_locks
 from wonder_customers._support import clock
 from wonder_customers._support.card_data import contains_card_number, find_card_data, may_contain_card_number
+from wonder_customers._support.unique_ids import process
 from wonder_customers._support.wait_queue import DividedSlots
 from wonder_customers.dialects.base import Account, Dialect, Operation, Steps
 from wonder_customers.dialects.custom_request import custom_request
@@ -72,7 +72,7 @@ class SessionState:
     app_info: str | None = None
     transport: Transport | None = None
     transport_description: str = ""
-    process: int = 0  # the id of the process that opened the session
+    process: object = None  # the process that opened the session
     accounts: AccountStates = field(init=False)
     loop: object = None
     closed: bool = False
@@ -94,7 +94,7 @@ class SessionState:
         if self.transport is not self.transport_argument:
             self.executor.runner.slots = DividedSlots(self.max_connections)
             self.executor.runner.slots.divided = self.accounts.several
-        self.process = os.getpid()
+        self.process = process.mark
         self.loop = clock.running_loop()
         self.executor.order.locks = shared_locks(self.loop)
 
@@ -177,7 +177,7 @@ class SessionState:
             raise SessionClosedError(
                 "the session is not open yet: use it inside `async with CustomerSession(…)`. Nothing was sent."
             )
-        if self.process != os.getpid():
+        if self.process is not process.mark:
             raise SessionClosedError(
                 "the session was opened before this process was forked, so both processes would share its connections."
                 " Nothing was sent. Open a session in each process after the fork."
