@@ -1,5 +1,6 @@
 """`RawOperations` (``session.raw``), and the state shared by a session and its views."""
 
+import sys
 from collections.abc import Coroutine, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -9,11 +10,11 @@ from attrs import define, evolve, field
 from wonder_customers._core.account_state import AccountState, AccountStates, identity
 from wonder_customers._core.context import AccountContext
 from wonder_customers._core.executor import Executor
-from wonder_customers._core.user_agent import user_agent
 from wonder_customers._core.view_settings import ViewSettings
 from wonder_customers._core.write_locks import shared_locks
 from wonder_customers._support import clock
 from wonder_customers._support.card_data import contains_card_number, find_card_data, may_contain_card_number
+from wonder_customers._support.installed_version import installed_version
 from wonder_customers._support.unique_ids import process
 from wonder_customers._support.wait_queue import DividedSlots
 from wonder_customers.dialects.base import Account, Dialect, Operation, Steps
@@ -24,7 +25,8 @@ from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Pag
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.secret import concealed, secrets_of, without_frames
 from wonder_customers.transports import select_transport
-from wonder_customers.wire import Transport
+from wonder_customers.transports.network import running_on_asyncio
+from wonder_customers.wire import Header, Transport
 
 if TYPE_CHECKING:  # loaded only when statistics are read
     from wonder_customers.events import ConnectionStats, Stats
@@ -90,7 +92,7 @@ class SessionState:
             for context in self._contexts:
                 context.merchant = context.owner
         self._contexts.clear()
-        self.executor.runner.user_agent = user_agent(self.app_info)
+        self.executor.runner.user_agent = _user_agent(self.app_info)
         if self.transport is not self.transport_argument:
             self.executor.runner.slots = DividedSlots(self.max_connections)
             self.executor.runner.slots.divided = self.accounts.several
@@ -187,6 +189,14 @@ class SessionState:
                 "the session was opened on another event loop, to which its connections belong. Nothing was sent."
                 " Open a session on each event loop."
             )
+
+
+def _user_agent(app_info: str | None) -> Header:
+    """Return the ``User-Agent`` header for requests on the running event loop."""
+    loop, version = "asyncio" if running_on_asyncio() else "trio", installed_version()
+    library = "wonder-customers" if version is None else f"wonder-customers/{version}"
+    product = f"{library} (Python/{sys.version_info.major}.{sys.version_info.minor}; {loop})"
+    return b"User-Agent", (product if app_info is None else f"{product} {app_info}").encode("ascii")
 
 
 def check_id(dialect: Dialect, name: str, value: object) -> None:
