@@ -256,35 +256,37 @@ class AttemptRunner:
         request_id: str,
     ) -> AttemptResult:
         """Classify an attempt without a complete response."""
-        account_context = call_context.account_context
+        account_context, status = call_context.account_context, transmission.status
         cause = str(failure or f"the deadline of {account_context.policy.deadline:g} s passed")
         final = failure is not None and not failure.retryable
+        write = call.replay is not Replay.READ
+        body_lost = f"the response had HTTP status {status}, but its body could not be read: {cause}"
+        error: CallError
+        evidence = Evidence.UNKNOWN
         if not transmission.sent:
             reason = f"the request was not sent to {account_context.dialect.origin}: {cause}"
-            not_sent = NotSentError(reason, hint=failure.hint) if failure else DeadlineExceededError(reason)
+            error = NotSentError(reason) if failure else DeadlineExceededError(reason)
+            if failure is not None and failure.hint is not None:
+                error.hint = failure.hint
             evidence = Evidence.RESPONSE if final else Evidence.NOT_SENT
-            return AttemptResult(evidence, error=not_sent, request_id=request_id)
-        if transmission.status is None:
+        elif status is None:
             reason = f"the request was sent, but no complete response arrived: {cause}"
-            missing = NoResponseError(reason) if failure else DeadlineExceededError(reason)
+            error = NoResponseError(reason) if failure else DeadlineExceededError(reason)
             evidence = Evidence.STALE if transmission.stale else Evidence.UNKNOWN
-            return AttemptResult(evidence, error=missing, request_id=request_id)
-        if transmission.status >= 300:
+        elif status >= 300:
             # The status is sufficient: a refusal is final without its message.
-            bodiless = HttpResponse(transmission.status, transmission.headers, b"")
-            return self._decoded(call_context, call, bodiless, request_id)
-        reason = f"the response had HTTP status {transmission.status}, but its body could not be read: {cause}"
-        write = call.replay is not Replay.READ
-        if write and transmission.status == 201:
-            hint = "Read the customer or the payment tokens to see the result."
-            unread = InvalidResponseError(reason, status=201, applied="yes", hint=hint)
-            return AttemptResult(Evidence.BODY_LOST, error=unread, request_id=request_id)
+            return self._decoded(call_context, call, HttpResponse(status, transmission.headers, b""), request_id)
+        elif write and status == 201:
+            error = InvalidResponseError(body_lost, status=status, applied="yes")
+            error.hint = "Read the customer or the payment tokens to see the result."
+            evidence = Evidence.BODY_LOST
         # Another 2xx does not show that a write was applied: the body of a refusal may be lost, or the page of a proxy.
-        if final:
-            unreadable = InvalidResponseError(reason, status=transmission.status, applied="unknown" if write else "no")
-            return AttemptResult(_evidence(unreadable), error=unreadable, request_id=request_id)
-        lost = NoResponseError(reason) if failure else DeadlineExceededError(reason)
-        return AttemptResult(Evidence.UNKNOWN, error=lost, request_id=request_id)
+        elif final:
+            error = InvalidResponseError(body_lost, status=status, applied="unknown" if write else "no")
+            evidence = _evidence(error)
+        else:
+            error = NoResponseError(body_lost) if failure else DeadlineExceededError(body_lost)
+        return AttemptResult(evidence, error=error, request_id=request_id)
 
     async def _decoded_in_thread(self, *arguments: Any) -> AttemptResult:
         self._decoders = self._decoders or anyio.CapacityLimiter(2)
