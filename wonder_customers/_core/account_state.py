@@ -8,7 +8,7 @@ from threading import RLock
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from attrs import define, field, fields
+from attrs import define, field
 
 from wonder_customers._core.credentials import AccountCredentials
 from wonder_customers._support import clock
@@ -63,7 +63,8 @@ class Counts:
 
     def add(self, other: "Counts") -> None:
         """Add the counters of `other`."""
-        for name in _COUNTERS:
+        # No global variable is used: when the interpreter exits, they may be gone before the last account's state.
+        for name in (it.name for it in self.__attrs_attrs__):
             value: Any = getattr(other, name)
             if isinstance(value, int):
                 setattr(self, name, getattr(self, name) + value)
@@ -71,9 +72,6 @@ class Counts:
                 mine = getattr(self, name)
                 for key, count in list(value.items()):  # a copy: another thread may change `other`
                     mine[key] = mine.get(key, 0) + count
-
-
-_COUNTERS: Final = tuple(it.name for it in fields(Counts))
 
 
 @define(eq=False)
