@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from attrs import define, field
 
-from wonder_customers.bulk.rows import Row
+from wonder_customers.bulk.rows import Row, RowProblem
 from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, UnknownColumns
 from wonder_customers.bulk.sources.encodings import is_line_based
 from wonder_customers.bulk.sources.header_lines import field_of
@@ -23,15 +23,6 @@ __all__ = ["DEAD_LETTER", "json_rows"]
 
 DEAD_LETTER = frozenset({"row", "reason", "status"})
 """The keys that identify an entry of a file of failed rows."""
-
-ORIGINAL = frozenset({"original", "original_base64"})
-"""The keys of an entry for a row that could not be read; one of them is present."""
-
-_WITHOUT_VALUES = {
-    False: ("does not contain the values of the row", ", or repeat the earlier job with --failure-values"),
-    True: ("contains only the text of the row, because the row could not be read", ""),
-}
-"""Why an entry cannot be sent, and another remedy, by whether it has the original row."""
 
 _FORMS = 256
 """The maximum number of sets of keys whose columns are cached. Optional keys produce many sets."""
@@ -46,15 +37,11 @@ _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # only finds ends; 
 
 @define
 class _Forms:
-    """The columns of objects.
+    """How objects are read."""
 
-    Attributes:
-        of: Returns the columns of objects with these keys; None if their rows cannot be used.
-        nested: Whether the parts of an object are columns.
-        in_array: Whether the objects are in an array.
-    """
-
+    # Returns the columns of objects with some keys; None if their rows have no reference.
     of: Callable[[tuple[str, ...]], Columns | None]
+    # Returns whether the parts of an object are columns.
     nested: Callable[..., bool]
     in_array: bool = False
 
@@ -238,44 +225,56 @@ class _Buffer:
 
 
 def _row(text: str, number: int, place: str, forms: _Forms, original: bytes) -> Row:
+    """Convert the text of an object, or of an entry of a file of failed rows, into a row."""
+    reference = None
     try:
-        record = parse_source_json(text)
+        given = _parsed(text)
+        if isinstance(given, dict) and given.keys() >= DEAD_LETTER:
+            reference = given.get("reference")
+            given = _failed_row(given)
+        columns, values = _columns(given, forms, is_first=number == 1)
+    except RowProblem as problem:
+        return Row(number, problem=f"{place}: {problem}", reference=reference, place=place, original=original)
+    kept = None if columns.with_cards else original
+    return Row(number, None, None, columns.reference_of(values), place, kept, columns, values)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return parse_source_json(text)
     except json.JSONDecodeError as error:
-        if has_invalid_bytes(text):
-            return Row(number, problem=f"{place}: the row contains {INVALID_BYTES}", place=place, original=original)
-        problem = f"{place}: the row is not valid JSON (at character {error.pos})"
-        return Row(number, problem=problem, place=place, original=original)
+        position = f"is not valid JSON (at character {error.pos})"
+        reason = f"contains {INVALID_BYTES}" if has_invalid_bytes(text) else position
     except UnreadableJsonError as error:
-        return Row(number, problem=f"{place}: the row contains {error}", place=place, original=original)
-    if isinstance(record, dict) and record.keys() >= DEAD_LETTER:
-        given, reference, record = record, record.get("reference"), record.get("values")
-        if record is None:
-            what, alternative = _WITHOUT_VALUES[bool(given.keys() & ORIGINAL)]
-            problem = f"{place}: the list of failed rows {what}. Run `sync` with the corrected source{alternative}"
-            known = reference if isinstance(reference, str) else None
-            return Row(number, problem=problem, reference=known, place=place, original=original)
-    if not isinstance(record, dict):
-        return Row(number, problem=f"{place}: the row must be a JSON object", place=place, original=original)
-    return _object_row(record, number, place, forms, original)
+        reason = f"contains {error}"
+    raise RowProblem(f"the row {reason}")
 
 
-def _object_row(given: dict[str, Any], number: int, place: str, forms: _Forms, original: bytes) -> Row:
-    """Convert an object into a row."""
-    if number == 1:  # a later row does not end a job
+def _failed_row(entry: dict[str, Any]) -> Any:
+    """Return the values of the row in an entry of a file of failed rows."""
+    if entry.get("values") is not None:
+        return entry["values"]
+    what, alternative = "does not contain the values of the row", ", or repeat the earlier job with --failure-values"
+    if not entry.keys().isdisjoint({"original", "original_base64"}):
+        what, alternative = "contains only the text of the row, because the row could not be read", ""
+    raise RowProblem(f"the list of failed rows {what}. Run `sync` with the corrected source{alternative}")
+
+
+def _columns(given: Any, forms: _Forms, *, is_first: bool) -> tuple[Columns, list[Any]]:
+    """Return the columns and the values of an object."""
+    if not isinstance(given, dict):
+        raise RowProblem("the row must be a JSON object")
+    if is_first:  # a later row does not end a job
         check_rows(given)
     found = parts(given, forms.nested)
     record = dict(found)
     if len(record) != len(found):
-        problem = f"{place}: the row contains a field twice, in a nested object and with a dotted name"
-        return Row(number, problem=problem, place=place, original=original)
+        raise RowProblem("the row contains a field twice, in a nested object and with a dotted name")
     try:
         columns = forms.of(tuple(record))
     except UnknownColumns as error:
         raise UnknownColumns(f"{error}{rows_hint(given, forms.nested, in_array=forms.in_array)}") from None
     if columns is None:
         hint = rows_hint(given, forms.nested, in_array=forms.in_array).removesuffix(".")
-        problem = f"{place}: the row has no reference{'.' if hint else ''}{hint}"
-        return Row(number, problem=problem, place=place, original=original)
-    values = list(record.values())
-    kept = None if columns.with_cards else original
-    return Row(number, None, None, columns.reference_of(values), place, kept, columns, values)
+        raise RowProblem(f"the row has no reference{'.' if hint else ''}{hint}")
+    return columns, list(record.values())

@@ -73,10 +73,9 @@ def _are_texts(_: object, attribute: Any, value: object) -> None:
 def _columns(value: object) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, Mapping):
         raise ConfigurationError('[columns] must be a table with lines such as "COLUMN" = "FIELD"')
-    found = {}
-    for name, given in value.items():
-        found[str(name)] = _texts(given)
-        _check_texts(f"[columns] {name!r}: the field", found[str(name)])
+    found = {str(name): _texts(given) for name, given in value.items()}
+    for name, given in found.items():
+        _check_texts(f"[columns] {name!r}: the field", given)
     return found
 
 
@@ -251,19 +250,7 @@ class ColumnMapping:
 
 def _toml(mapping: ColumnMapping, comments: Mapping[str, str]) -> Iterator[str]:
     defaults = ColumnMapping()
-    names = (
-        "recognise",
-        "unknown",
-        "unsupported",
-        "several",
-        "company_as_name",
-        "keep_together",
-        "default_country",
-        "transformations",
-        "nulls",
-        "sheet",
-    )
-    for name in names:
+    for name in (it.name for it in fields(ColumnMapping) if it.name not in {"columns", "fields", "text"}):
         value = getattr(mapping, name)
         if value is not None and (value != getattr(defaults, name) or name == "transformations"):
             yield f"{name} = {_quoted(value)}"
