@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
@@ -12,56 +12,15 @@ from wonder_customers._support.counted import counted
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import IDENTIFYING, INVALID_BYTES, Columns, Reading, UnknownColumns
 from wonder_customers.bulk.sources.csv_parser import LONGEST_FIELD, CsvRecords
-from wonder_customers.bulk.sources.header_lines import TITLE_LINES, field_of, is_header, names_problem, title_words
 from wonder_customers.bulk.sources.notes import SourceNotes
+from wonder_customers.bulk.sources.other_lines import REMARK, OtherLines, field_of, is_blank, is_remark, title_hint
 from wonder_customers.bulk.sources.text import ByteRange, TextOptions, decoded, has_invalid_bytes, text_lines
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["csv_records", "csv_rows", "is_blank", "is_footer", "is_remark", "title_hint"]
+__all__ = ["csv_records", "csv_rows"]
 
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
-_TOTALS = (
-    "total", "totals", "subtotal", "sub-total", "grand total", "grand totals", "sum", "summe", "gesamt", "gesamtsumme",
-    "insgesamt", "zwischensumme", "endsumme", "totale", "totali", "subtotale", "totaux", "somme", "suma", "sumas",
-    "totais", "totaal", "subtotaal", "eindtotaal", "totalt", "summa", "delsumma", "delsum", "i alt", "yhteensä",
-    "samtals", "ukupno", "sveukupno", "skupno", "skupaj", "vsota", "celkem", "součet", "mezisoučet", "spolu", "súčet",
-    "razem", "ogółem", "łącznie", "összesen", "mindösszesen", "végösszeg", "toplam", "genel toplam", "ara toplam",
-    "kokku", "kopā", "viso", "iš viso", "итого", "всего", "разом", "усього", "всього", "общо", "укупно", "вкупно",
-    "сума", "сумма", "σύνολο", "合计", "总计", "小计", "合計", "總計", "小計", "総計", "합계", "총계", "소계", "jumlah",
-    "tổng", "tổng cộng", "รวม", "المجموع", "الإجمالي", "סה״כ", 'סה"כ', "कुल",
-)  # fmt: skip
-_AMOUNT = r"[-\u2212]?([^\W\d_]{2,3} |[€$£¥₽])?(?!0\d)\d[\d.,'\u2019\s]*([^\W\d_]{2,3}\.?|[€$£¥₽%])?"
-"""A number such as ``1.250,00 €``; neither a phone number nor an id with letters."""
-_NUMBER = re.compile(rf"{_AMOUNT}|[-\u2013\u2014]+")
-_FOOTER = re.compile(
-    rf"({'|'.join(_TOTALS)})( (general|général|generale|geral|count|amount|customers?|records?|rows?|entries"
-    r"|kunden|clients?|clienti|clientes|klanten|kupaca|stranak|klientów))?"
-    rf"((\s*[:：=]\s*|\s+)({_AMOUNT}( \w+)?|\(\d[^()]*\))|\s*[:：=])?"
-    r"|(page|seite|stranica|strana|pagina|página|pag\.?) \d+( (of|von|od|sur|de|di|van|/) \d+)?"
-    r"|(number|anzahl|nombre|broj|liczba) (of |der |de )?\w+\s*:?\s*\d+"
-    r"|(stand|datum|date|as of)\b\s*:?\s*[\d./:\- ]{8,}"
-    r"|\(?\d+ (rows?|records?|customers?|entries|zeilen|lignes)( (selected|affected))?\)?\.?"
-    r"|[-*=]+ ?end( of \w+)?[ *=-]*"
-    r"|(generated|exported|printed)( (on|by|at|from|with)\b|\s*:| \d).*"
-    r"|end of (the )?(report|file|list|data|table|export)\b.*|copyright (\(c\)|©|\d).*|confidential information\b.*",
-    re.IGNORECASE,
-)
-_DAY = re.compile(r"(mon|tues|wednes|thurs|fri|satur|sun)day, \w+ \d+, \d{4}\b.*", re.IGNORECASE)
-"""The date of a report. Its commas may separate cells."""
-_FOOTER_WORDS = (
-    *_TOTALS, "pag", "pág", "seite", "strana", "stranica", "number", "anzahl", "nombre", "broj", "liczba", "stand",
-    "dat", "as of", "generated", "exported", "printed", "end of", "copyright", "confidential", "mon", "tue", "wed",
-    "thu", "fri", "sat", "sun",
-)  # fmt: skip
-_FOOTER_START = re.compile(r"[(*=-]|\d+ |" + "|".join(_FOOTER_WORDS))
-"""The start of a footer in lower case. The pattern excludes most rows quickly."""
-_FOOTER_LETTERS = frozenset(word[:2] for word in _FOOTER_WORDS)
-"""The first two letters of a footer. They exclude most rows faster than the pattern."""
 _LONGEST_HEADER = 10_000
-REMARK = (
-    "only the first column has a value, so the line may be a heading or a remark, and is not sent; if it is a customer,"
-    " add a value, such as the name, otherwise delete the line"
-)
 
 
 @define
@@ -134,7 +93,8 @@ def csv_rows(
         records = CsvRecords(opened.lines, opened.dialect, byte_range, head)
     else:
         records = CsvRecords(decoded(file, byte_range), opened.dialect, byte_range, byte_range)
-    return (yield from _rows(records, header, columns, number, where))
+    lines = OtherLines(header, columns.identifying, where, reading.notes)
+    return (yield from _rows(records, columns, lines, number))
 
 
 def csv_records(
@@ -155,7 +115,8 @@ def csv_records(
     header = opened.header
     identifying = [place for place, name in enumerate(header) if (field_of(name) or "").startswith(IDENTIFYING)]
     by_reference = field_of(header[0]) == "reference"
-    found = _classified(records, header, identifying, where, notes=notes, reference_of=_first)
+    lines = OtherLines(header, identifying, where, notes)
+    found = _classified(records, lines, reference_of=_first)
     for place, values, _, problem in found:
         if problem is not None and (by_reference or problem is not REMARK):
             raise ConfigurationError(f"{place}: {problem}. Correct the line; a query needs all lines.")
@@ -164,42 +125,6 @@ def csv_records(
 
 def _first(values: Sequence[str]) -> str | None:
     return values[0] or None if values else None
-
-
-def is_blank(values: list[str]) -> bool:
-    """Return whether a row contains neither a letter nor a digit."""
-    return not any(map(str.isalnum, "".join(values)))
-
-
-def is_footer(values: list[str], identifying: Collection[int]) -> bool:
-    """Return whether a row seems to be a line after the table, such as ``Total``.
-
-    A row with a reference beside the text is a customer, and so is a row with other texts or with a value in a column
-    of references, phones, e-mail addresses or postal addresses, which are `identifying`.
-    """
-    filled = [place for place, value in enumerate(values) if value.strip()]
-    texts = [values[place].strip() for place in filled]
-    return bool(texts) and (bool(_DAY.fullmatch(", ".join(texts))) or _is_total(texts, filled[1:], identifying))
-
-
-def _is_total(texts: list[str], others: list[int], identifying: Collection[int]) -> bool:
-    return (
-        _FOOTER.fullmatch(texts[0]) is not None
-        and all(map(_NUMBER.fullmatch, texts[1:]))
-        and not any(place in identifying for place in others)
-    )
-
-
-def _starts_like_footer(value: str) -> bool:
-    may_be_footer = not value[0].isalpha() or value[:2].lower() in _FOOTER_LETTERS
-    return may_be_footer and _FOOTER_START.match(value.lower()) is not None
-
-
-def is_remark(values: Sequence[Any]) -> bool:
-    """Return whether a row of several columns may be a remark or the heading of a group in the first column."""
-    text = str(values[0] or "").strip()
-    may_be_text = " " in text or text.isalpha()
-    return len(values) > 2 and may_be_text and not any(it is not None and str(it).strip() for it in values[1:])
 
 
 def _valid(header: list[str], where: str) -> list[str]:
@@ -214,11 +139,6 @@ def _valid(header: list[str], where: str) -> list[str]:
     return header
 
 
-def _known(names: Sequence[str]) -> int:
-    """Return the number of names that match a field or a synonym."""
-    return sum(field_of(name) is not None for name in names)
-
-
 def _cells(lines: Iterator[str], options: TextOptions) -> Iterator[list[str]]:
     """Yield the cells of lines."""
     for line in lines:
@@ -227,24 +147,10 @@ def _cells(lines: Iterator[str], options: TextOptions) -> Iterator[list[str]]:
         yield next(csv.reader(start, delimiter=options.delimiter or _delimiter(line, options)), [])
 
 
-def title_hint(lines: Iterator[list[str]], before: int, header: Sequence[str]) -> str:
-    """Return a hint if a later line seems to contain the column names."""
-    least = _known(header)
-    for number, cells in enumerate(islice(lines, TITLE_LINES), before):
-        known = _known(cells)
-        if known > max(least, 1) or (known > least and len(cells) == 1):
-            return f" Line {number + 1} seems to contain the column names: add skip_lines={number}."
-    return ""
-
-
-def _rows(
-    records: CsvRecords, header: list[str], columns: Columns, number: int, where: str
-) -> Generator[Row, None, int]:
-    notes, reference_of, with_cards = columns.cleaner.notes, columns.reference_of, columns.with_cards
-    found = _classified(records, header, columns.identifying, where, notes=notes, reference_of=reference_of)
-    for place, values, reference, problem in found:
+def _rows(records: CsvRecords, columns: Columns, lines: OtherLines, number: int) -> Generator[Row, None, int]:
+    for place, values, reference, problem in _classified(records, lines, reference_of=columns.reference_of):
         number += 1
-        original = None if with_cards else records.original
+        original = None if columns.with_cards else records.original
         if problem is not None:
             yield Row(number, problem=f"{place}: {problem}", place=place, original=original)
             continue
@@ -254,19 +160,13 @@ def _rows(
 
 
 def _classified(
-    records: CsvRecords,
-    header: list[str],
-    identifying: Collection[int],
-    where: str,
-    *,
-    notes: SourceNotes,
-    reference_of: Callable[[list[str]], str | None],
+    records: CsvRecords, lines: OtherLines, *, reference_of: Callable[[list[str]], str | None]
 ) -> Iterator[tuple[str, list[str], str | None, str | None]]:
     """Yield the location, the values, the reference and the problem of each record that is a row."""
-    width, take, titles = len(header), records.take, title_words(header)
+    width, take = len(lines.names), records.take
     while (values := take()) is not None:
         line = records.line
-        place = f"{where}line {line}"
+        place = f"{lines.where}line {line}"
         if isinstance(values, csv.Error):
             yield place, [], None, records.reason(values)
             continue
@@ -276,13 +176,9 @@ def _classified(
             if "\0" not in "".join(values):
                 continue
             problem = "the row contains NUL characters, so the file is damaged"
-        elif values[0] in titles and is_header(values, header, place):
-            notes.repeated_headers += 1
+        elif lines.skips(values, line, reference_of):
             continue
-        elif (not values[0] or _starts_like_footer(values[0])) and is_footer(values, identifying):
-            notes.add_footer(reference)
-            continue
-        elif (problem := names_problem(values, header, where, line)) is not None:
+        elif (problem := lines.problem(values, line)) is not None:
             pass
         elif len(values) != width:
             problem = _width_problem(values, width, records)
@@ -290,7 +186,7 @@ def _classified(
         elif not values[-1].strip():
             problem = REMARK if reference is not None and is_remark(values) else None
         elif width > 1:
-            problem = _continued(records, identifying)
+            problem = _continued(records, lines)
         yield place, values, reference, problem
     notes.unended_files += records.original != b"" and not records.original.endswith((b"\n", b"\r"))
 
@@ -319,15 +215,10 @@ def _width_problem(values: list[str], width: int, records: CsvRecords) -> str | 
     return None
 
 
-def _continued(records: CsvRecords, identifying: Collection[int]) -> str | None:
+def _continued(records: CsvRecords, lines: OtherLines) -> str | None:
     """Return the problem of a complete row whose last value seems to continue in the next line."""
     following = records.peek()
-    if (
-        not isinstance(following, list)
-        or len(following) > 1
-        or is_blank(following)
-        or is_footer(following, identifying)
-    ):
+    if not isinstance(following, list) or len(following) > 1 or is_blank(following) or lines.is_footer(following):
         return None
     records.mark_broken()
     return (

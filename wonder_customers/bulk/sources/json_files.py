@@ -13,8 +13,8 @@ from attrs import define, field
 from wonder_customers.bulk.rows import Row, RowProblem
 from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, UnknownColumns
 from wonder_customers.bulk.sources.encodings import is_line_based
-from wonder_customers.bulk.sources.header_lines import field_of
 from wonder_customers.bulk.sources.nested import NOT_ROWS, check_rows, nested_names, parts, rows_hint
+from wonder_customers.bulk.sources.other_lines import field_of
 from wonder_customers.bulk.sources.text import ByteRange, decoded, has_invalid_bytes, text_lines
 from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, parse_source_json
 from wonder_customers.errors import ConfigurationError

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from wonder_customers.bulk.sources.column_checks import MAY_BE_DATA
 from wonder_customers.bulk.sources.columns import Reading
-from wonder_customers.bulk.sources.header_lines import field_of
+from wonder_customers.bulk.sources.other_lines import field_of
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["NOT_ROWS", "Structures", "check_rows", "nested_names", "parts", "rows_hint"]

@@ -11,15 +11,8 @@ from zipfile import BadZipFile, ZipFile
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading, UnknownColumns
-from wonder_customers.bulk.sources.csv_files import (
-    REMARK,
-    is_blank,
-    is_footer,
-    is_remark,
-    title_hint,
-)
-from wonder_customers.bulk.sources.header_lines import is_header, names_problem, title_words
 from wonder_customers.bulk.sources.number_formats import check_formats, column_number, padded, padded_cells, sheet_part
+from wonder_customers.bulk.sources.other_lines import REMARK, OtherLines, is_blank, is_remark, title_hint
 from wonder_customers.bulk.sources.packed import largest, too_large
 from wonder_customers.bulk.sources.values import shown_date
 from wonder_customers.errors import ConfigurationError, needed
@@ -80,24 +73,18 @@ def sheet_rows(
         place, (first, _) = next(lines, (0, ([], ())))
         hint = title_hint(map(_texts, chain([first], (line for _, (line, _) in lines))), place - 1, names)
         raise ConfigurationError(f"{error}{hint}") from None
-    titles = title_words(names)
+    other = OtherLines(names, columns.identifying, where, reading.notes)
     used = {place for feed in columns.feeds for place in feed.places}
     for place, (cells, merged) in lines:
         line = list(map(_cell, cells))
         texts = _texts(line)
         if is_blank(texts):
             continue
-        if texts[0] in titles and is_header(texts, names, f"{where}line {place}"):
-            reading.notes.repeated_headers += 1
-            continue
-        if is_footer(texts, columns.identifying):
-            reading.notes.add_footer(columns.reference_of(texts))
+        if other.skips(texts, place, columns.reference_of):
             continue
         number += 1
         position = f"{where}line {place}"
-        problem = names_problem(texts, names, where, place)
-        if problem is None and is_remark(line):
-            problem = REMARK
+        problem = other.problem(texts, place) or (REMARK if is_remark(line) else None)
         reference = None if problem else columns.reference_of(line)
         if merged and not used.isdisjoint(merged):
             problem = "the row has cells merged with cells above them; split these cells, and fill in the values"
