@@ -32,10 +32,23 @@ class _Opened:
     lines: Iterator[str]
     before: int
     dialect: dict[str, Any]
+    head: ByteRange
+
+    def records(self, file: BinaryIO, byte_range: ByteRange) -> CsvRecords:
+        """Return the records in a byte range."""
+        self.head.take_recent()
+        if byte_range.offset:
+            file.seek(byte_range.offset)
+        else:
+            byte_range.whole, byte_range.offset, byte_range.line = self.head.whole, self.head.offset, self.before
+        if byte_range.whole:
+            return CsvRecords(self.lines, self.dialect, byte_range, self.head)
+        return CsvRecords(decoded(file, byte_range), self.dialect, byte_range, byte_range)
 
 
-def _opened(file: BinaryIO, head: ByteRange, options: TextOptions, where: str) -> _Opened | None:
+def _opened(file: BinaryIO, encoding: str | None, options: TextOptions, where: str) -> _Opened | None:
     """Read a file up to its column names; return None if it has none."""
+    head = ByteRange(encoding=encoding)
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
     lines = text_lines(file, head)
     skipped = sum(1 for _ in islice(lines, options.skip_lines))
@@ -61,7 +74,7 @@ def _opened(file: BinaryIO, head: ByteRange, options: TextOptions, where: str) -
     if header is None:
         return None
     before = skipped + reader.line_num
-    return _Opened(_valid(header, f"{where}line {before}: "), lines, before, dialect)
+    return _Opened(_valid(header, f"{where}line {before}: "), lines, before, dialect, head)
 
 
 def csv_rows(
@@ -71,9 +84,8 @@ def csv_rows(
 
     Raise `ConfigurationError` if the file or its columns cannot be read.
     """
-    head = ByteRange(encoding=byte_range.encoding)
     options = reading.mapping.text
-    opened = _opened(file, head, options, where)
+    opened = _opened(file, byte_range.encoding, options, where)
     if opened is None:
         return number
     header = opened.header
@@ -84,17 +96,17 @@ def csv_rows(
         if not hint and len(header) == 1:
             hint = " If the columns are separated by another character, set this character with `delimiter`."
         raise ConfigurationError(f"{error}{hint}") from None
-    head.take_recent()
-    if byte_range.offset:
-        file.seek(byte_range.offset)
-    else:
-        byte_range.whole, byte_range.offset, byte_range.line = head.whole, head.offset, opened.before
-    if byte_range.whole:
-        records = CsvRecords(opened.lines, opened.dialect, byte_range, head)
-    else:
-        records = CsvRecords(decoded(file, byte_range), opened.dialect, byte_range, byte_range)
+    records = opened.records(file, byte_range)
     lines = OtherLines(header, columns.identifying, where, reading.notes)
-    return (yield from _rows(records, columns, lines, number))
+    for place, values, reference, problem in _classified(records, lines, columns.reference_of):
+        number += 1
+        original = None if columns.with_cards else records.original
+        if problem is not None:
+            yield Row(number, problem=f"{place}: {problem}", place=place, original=original)
+        else:
+            # Keywords are slower, and this is called for every row.
+            yield Row(number, None, None, reference, place, original, columns, values)
+    return number
 
 
 def csv_records(
@@ -104,20 +116,16 @@ def csv_records(
 
     Raise `ConfigurationError` if a record cannot be read.
     """
-    head = ByteRange(encoding=encoding)
-    opened = _opened(file, head, options, where)
+    opened = _opened(file, encoding, options, where)
     if opened is None:
         return
-    yield opened.header
-    head.take_recent()
-    at = ByteRange(line=opened.before, encoding=encoding, whole=head.whole)
-    records = CsvRecords(opened.lines, opened.dialect, at, head)
     header = opened.header
+    yield header
     identifying = [place for place, name in enumerate(header) if (field_of(name) or "").startswith(IDENTIFYING)]
     by_reference = field_of(header[0]) == "reference"
     lines = OtherLines(header, identifying, where, notes)
-    found = _classified(records, lines, reference_of=_first)
-    for place, values, _, problem in found:
+    records = opened.records(file, ByteRange(encoding=encoding))
+    for place, values, _, problem in _classified(records, lines, _first):
         if problem is not None and (by_reference or problem is not REMARK):
             raise ConfigurationError(f"{place}: {problem}. Correct the line; a query needs all lines.")
         yield values + [""] * (len(header) - len(values))
@@ -147,20 +155,8 @@ def _cells(lines: Iterator[str], options: TextOptions) -> Iterator[list[str]]:
         yield next(csv.reader(start, delimiter=options.delimiter or _delimiter(line, options)), [])
 
 
-def _rows(records: CsvRecords, columns: Columns, lines: OtherLines, number: int) -> Generator[Row, None, int]:
-    for place, values, reference, problem in _classified(records, lines, reference_of=columns.reference_of):
-        number += 1
-        original = None if columns.with_cards else records.original
-        if problem is not None:
-            yield Row(number, problem=f"{place}: {problem}", place=place, original=original)
-            continue
-        # Keywords are slower, and this is called for every row.
-        yield Row(number, None, None, reference, place, original, columns, values)
-    return number
-
-
 def _classified(
-    records: CsvRecords, lines: OtherLines, *, reference_of: Callable[[list[str]], str | None]
+    records: CsvRecords, lines: OtherLines, reference_of: Callable[[list[str]], str | None]
 ) -> Iterator[tuple[str, list[str], str | None, str | None]]:
     """Yield the location, the values, the reference and the problem of each record that is a row."""
     width, take = len(lines.names), records.take
