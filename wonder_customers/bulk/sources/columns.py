@@ -68,13 +68,11 @@ class Columns:
         names: The names, as returned by `unique_names`.
         feeds: How each field is filled.
         cleaner: Reads the cells.
+        unnamed: The indexes of columns that have no name and must be empty.
         reference: The index of the first column with the reference.
-        cards: The indexes of columns with card fields.
         identifying: The indexes of columns whose values belong to a customer, and not to a total.
         with_cards: Whether a column may contain card data.
-        unnamed: The indexes of columns that have no name and must be empty.
         fields: The fields of the drafts.
-        mark: Identifies the columns and the mapping in digests.
     """
 
     names: tuple[str, ...]
@@ -82,13 +80,14 @@ class Columns:
     cleaner: Cleaner
     unnamed: frozenset[int] = frozenset()
     reference: int = field(init=False)
-    cards: frozenset[int] = field(init=False)
     identifying: frozenset[int] = field(init=False)
     with_cards: bool = field(init=False)
     fields: frozenset[str] = field(init=False)
-    mark: bytes = field(init=False)
+    # Identifies the columns and the mapping in digests.
+    _mark: bytes = field(init=False)
     _key: Feed = field(init=False)
     _emails: frozenset[int] = field(init=False)
+    _cards: frozenset[int] = field(init=False)
     _choices: tuple[Choice, ...] = field(init=False)
     _suspects: frozenset[int] = field(init=False)
     _undigested: frozenset[int] = field(init=False)
@@ -98,28 +97,24 @@ class Columns:
         self._key = next(feed for feed in self.feeds if feed.path == "reference")
         self.reference = self._key.places[0]
         # A column of references that is also the column of e-mail addresses is read like them.
-        self._emails = frozenset(place for feed in self.feeds if feed.path == "email" for place in feed.places)
-        self.cards = frozenset(
-            place for feed in self.feeds if feed.path.startswith("payment_source.") for place in feed.places
-        )
-        self.identifying = frozenset(
-            place for feed in self.feeds if feed.path.startswith(IDENTIFYING) for place in feed.places
-        )
-        self.with_cards = bool(self.cards) or any(may_have_cards(plain(name), None) for name in self.names)
+        self._emails, self._cards = self._places("email"), self._places("payment_source.")
+        self.identifying, read = self._places(*IDENTIFYING), self._places("")
+        self.with_cards = bool(self._cards) or any(may_have_cards(plain(name), None) for name in self.names)
         # A column that is left out may contain card numbers.
-        unused = set(range(len(self.names))).difference(self.unnamed, *(feed.places for feed in self.feeds))
-        self._undigested = self.cards | unused
-        read = {place for feed in self.feeds for place in feed.places} - self.cards
-        self._suspects = frozenset(place for place in read if is_ambiguous(plain(self.names[place])))
+        self._undigested = self._cards | (set(range(len(self.names))) - self.unnamed - read)
+        self._suspects = frozenset(it for it in read - self._cards if is_ambiguous(plain(self.names[it])))
         self._labels = {feed.path: ", ".join(self.names[place] for place in feed.places) for feed in self.feeds}
         mapping = self.cleaner.mapping
         how: list[Any] = [mapping.default_country, mapping.nulls, mapping.transformations, self.cleaner.several]
         how += [] if mapping.company_as_name is None else [mapping.company_as_name]
         how += [] if mapping.keep_together is None else [{"keep_together": mapping.keep_together}]
-        marked = orjson.dumps([self.names, [asdict(feed) for feed in self.feeds], how])
+        self._mark = sha256(orjson.dumps([self.names, [asdict(feed) for feed in self.feeds], how])).digest()
         self._choices = choices(self.feeds, self.names, together=mapping.keep_together)
-        self.mark = sha256(marked).digest()
         self.fields = frozenset(feed.target for feed in self.feeds if feed.target is not None)
+
+    def _places(self, *starts: str) -> frozenset[int]:
+        """Return the indexes of the columns of fields that begin with one of `starts`."""
+        return frozenset(place for feed in self.feeds if feed.path.startswith(starts) for place in feed.places)
 
     @classmethod
     def match(cls, names: Sequence[str], reading: Reading) -> "Columns":
@@ -155,7 +150,9 @@ class Columns:
             reading.notes.add_mapping(evolve(found.to_mapping(), keep_together=together))
         check_card_columns(list(zip(unique, map(plain, names), strict=True)), found.explicit_fields())
         found.check_fields()
-        _note(found, reading.notes)
+        reading.notes.program = found.preset.title if found.preset is not None else reading.notes.program
+        if len(reading.notes.columns) < _MOST_COLUMNS:
+            reading.notes.columns.update((name, (paths, why)) for name, paths, why in found.uses())
         if found.unknown:
             raise unknown_columns(found)
         check_fields(unique, found.feeds)
@@ -199,13 +196,13 @@ class Columns:
         """Return the values as bytes for change detection; None for a row with a card."""
         if self._undigested:
             # The value of a cell may be a list.
-            if any(values[place] is not None and values[place] != "" for place in self.cards if place < len(values)):
+            if any(values[place] is not None and values[place] != "" for place in self._cards):
                 return None
             values = [None if place in self._undigested else it for place, it in enumerate(values)]
         try:
-            return orjson.dumps(values, default=str) + self.mark
+            return orjson.dumps(values, default=str) + self._mark
         except TypeError:  # an integer of more than 64 bits, or text that is not valid Unicode
-            return repr(values).encode("utf-8", "backslashreplace") + self.mark
+            return repr(values).encode("utf-8", "backslashreplace") + self._mark
 
     def draft(self, values: Sequence[Any], place: str) -> CustomerDraft:
         """Build the draft of one row from its values.
@@ -214,7 +211,7 @@ class Columns:
             RowProblem: A value cannot be used, or values contradict each other.
         """
         for index in self._suspects:
-            if index < len(values) and contains_card_number(str(values[index])):
+            if contains_card_number(str(values[index])):
                 raise RowProblem(
                     f"{place}, column {self.names[index]}: the value contains a card number; leave the column out, or"
                     " map it to payment_source.number",
@@ -253,7 +250,7 @@ class Columns:
         """Return the columns that a row uses for the fields that have a choice."""
         found: dict[str, tuple[int, ...]] = {}
         for choice in self._choices:
-            group = choice.chosen(lambda place: _has_value(self.cleaner, place, values))
+            group = choice.chosen(lambda place: not self.cleaner.is_empty(values[place]))
             found |= {path: group.get(path, ()) for path in choice.paths}
         return found
 
@@ -277,12 +274,13 @@ class Columns:
         self, values: Sequence[Any], place: str, country: str | None, used: tuple[int, ...] | None
     ) -> str | None:
         """Return the country of the address of a row's phone. `country` was read from the columns `used`."""
+        is_empty = self.cleaner.is_empty
         addresses = next((choice.groups for choice in self._choices if choice.kind == "address"), {})
         phones = (index for feed in self.feeds if feed.path == "phone" for index in feed.places)
-        filled = next((index for index in phones if _has_value(self.cleaner, index, values)), None)
+        filled = next((index for index in phones if not is_empty(values[index])), None)
         group = {} if filled is None else addresses.get(label(self.names[filled]) or "-", {})
         own = group.get("address.country", ())
-        if own == used or not any(_has_value(self.cleaner, it, values) for places in group.values() for it in places):
+        if own == used or all(is_empty(values[it]) for places in group.values() for it in places):
             return country
         feed = next((feed for feed in self.feeds if feed.path == "address.country"), None)
         return None if feed is None else self._unused_value(feed, values, place, own)
@@ -301,16 +299,10 @@ class Columns:
         """Return the value of a field in a row."""
         texts: list[Any] = []
         for index in places:
-            given = values[index] if index < len(values) else None
+            given = values[index]
             if given is None or given == "":
                 continue
-            try:
-                read = self._cell(feed.path, given, self.names[index], place)
-            except RowProblem as problem:
-                is_code = problem.code == CALLING_CODE
-                read = self.cleaner.numeric_country(given, self.names[index]) if is_code else None
-                if read is None:
-                    raise
+            read = self._cell(feed.path, given, self.names[index], place)
             if read is None:
                 continue
             if feed.separator is None:
@@ -361,17 +353,7 @@ class _Inspected(Columns):
         return super().reference_of(values)
 
 
-def _has_value(cleaner: Cleaner, place: int, values: Sequence[Any]) -> bool:
-    return place < len(values) and not cleaner.is_empty(values[place])
-
-
 def _is_filled(place: int, values: Sequence[Any]) -> bool:
     """Return whether a row has a value in a column, other than the number of the row in the first column."""
     text = str(values[place]).strip() if place < len(values) and values[place] is not None else ""
     return bool(text) and not (place == 0 and text.isdecimal())  # pandas writes such a first column without a name
-
-
-def _note(found: Assignment, notes: SourceNotes) -> None:
-    notes.program = found.preset.title if found.preset is not None else notes.program
-    if len(notes.columns) < _MOST_COLUMNS:
-        notes.columns.update((name, (paths, why)) for name, paths, why in found.uses())

@@ -128,7 +128,7 @@ def csv_records(
     for place, values, _, problem in _classified(records, lines, _first):
         if problem is not None and (by_reference or problem is not REMARK):
             raise ConfigurationError(f"{place}: {problem}. Correct the line; a query needs all lines.")
-        yield values + [""] * (len(header) - len(values))
+        yield values
 
 
 def _first(values: Sequence[str]) -> str | None:
@@ -188,7 +188,7 @@ def _classified(
 
 
 def _width_problem(values: list[str], width: int, records: CsvRecords) -> str | None:
-    """Return the problem of a row with a wrong number of values."""
+    """Return the problem of a row with a wrong number of values; without a problem, correct the number."""
     if len(values) > width:
         if any(map(str.strip, values[width:])):
             return f"the row has {len(values)} values, but the table has {counted(width, 'column', 'columns')}"
@@ -208,6 +208,7 @@ def _width_problem(values: list[str], width: int, records: CsvRecords) -> str | 
             f"the row has {len(values)} values, but the table has {width} columns, and the next line seems to be the"
             " rest of the row; put a value with a line break into quotes, or add the delimiters of empty values"
         )
+    values += [""] * (width - len(values))
     return None
 
 

@@ -164,16 +164,18 @@ class Cleaner:
                     self.notes.changed(column, name, text, after)
                     text = after
         except ValueError as problem:
-            code = CALLING_CODE if isinstance(problem, _CallingCodeError) else f"invalid {path}"
+            is_code = isinstance(problem, _CallingCodeError)
+            if is_code and (country := self._numeric_country(text, column)) is not None:
+                return country
+            code = CALLING_CODE if is_code else f"invalid {path}"
             raise RowProblem(f"{place}, column {column}: {problem}", code) from None
         return text or None
 
-    def numeric_country(self, value: object, column: str) -> str | None:
+    def _numeric_country(self, code: str, column: str) -> str | None:
         """Return the country of a numeric code that is also a calling code.
 
         Return None unless all values at the start of the column are such codes, and one of them is not a calling code.
         """
-        code = str(value).strip()
         if column not in self._numeric:
             values = () if self.sample is None else self.sample().get(column, ())
             given = {text for it in values if (text := it.strip()) and text not in self._nulls}
