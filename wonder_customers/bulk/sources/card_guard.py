@@ -10,7 +10,8 @@ __all__ = ["CARD_DATA", "check_card_columns", "is_ambiguous", "may_have_cards"]
 
 CARD_DATA = "possible card data; read only if mapped"
 """Why a column that may contain card data is left out."""
-_SECURITY_CODE = re.compile(r"(card_?)?(cvv|cvc|csc|cvn|cav|cid)_?2?(_?(code|number|value))?|(card_?)?security_?code")
+_CID = re.compile(r"(card_?)?cid_?2?(_?(code|number|value))?")
+"""A name of a security code that is not one in other places."""
 _CARD = re.compile(
     r"pan|(credit_?|debit_?)?card(_?(no|nr|num|number|pan))?|cc(_?(no|nr|num|number))?|(primary_?)?account_?number"
     r"|(kredit)?karten_?(nummer|nr)|kreditkarte|card_?(expiry|expiration|exp)(_?(date|month|year))?|exp(iry|iration|ire)?_?(date|month|year)|track_?[12]?(_?data)?"
@@ -52,7 +53,7 @@ def _has_security_codes(plain: str, mapped: str | None) -> bool:
     if (mapped or "").rpartition(".")[2] == "cvv":
         return True
     name = plain.rpartition(".")[2]
-    found = bool(_SECURITY_CODE.fullmatch(name)) or names_security_code(plain) or names_security_code(name)
+    found = bool(_CID.fullmatch(name)) or names_security_code(plain) or names_security_code(name)
     return found and not (is_ambiguous(plain) and mapped is not None)
 
 

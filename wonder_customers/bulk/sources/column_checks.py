@@ -18,11 +18,7 @@ class UnknownColumns(ConfigurationError):
 
 
 def check_export(names: Sequence[str]) -> None:
-    """Check that a source is not a known export of other records, such as orders.
-
-    Raises:
-        ConfigurationError: It is such an export.
-    """
+    """Raise `ConfigurationError` if a source is a known export of other records, such as orders."""
     what = other_export(names)
     if what is not None:
         raise ConfigurationError(
@@ -32,11 +28,7 @@ def check_export(names: Sequence[str]) -> None:
 
 
 def check_fields(names: Sequence[str], feeds: Sequence[Feed]) -> None:
-    """Check that no field is filled in more than one way.
-
-    Raises:
-        ConfigurationError: A field is filled in several ways.
-    """
+    """Raise `ConfigurationError` if a field is filled in more than one way."""
     paths = [feed.target or feed.path for feed in feeds]
     repeated = sorted({path for path in paths if paths.count(path) > 1})
     if repeated:

@@ -118,11 +118,9 @@ class Columns:
 
     @classmethod
     def match(cls, names: Sequence[str], reading: Reading) -> "Columns":
-        """Find the field of every column.
+        """Find the field of every column. Raise `ConfigurationError` if the columns cannot be used.
 
-        Raises:
-            UnknownColumns: A column is unknown, or the reference has no column.
-            ConfigurationError: The columns cannot be used.
+        The error is `UnknownColumns` if a column is unknown, or the reference has no column.
         """
         found = cls.optional(names, reading)
         if found is None:
@@ -205,11 +203,7 @@ class Columns:
             return repr(values).encode("utf-8", "backslashreplace") + self._mark
 
     def draft(self, values: Sequence[Any], place: str) -> CustomerDraft:
-        """Build the draft of one row from its values.
-
-        Raises:
-            RowProblem: A value cannot be used, or values contradict each other.
-        """
+        """Build the draft of one row. Raise `RowProblem` if a value cannot be used, or values contradict each other."""
         for index in self._suspects:
             if contains_card_number(str(values[index])):
                 raise RowProblem(

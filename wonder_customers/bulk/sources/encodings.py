@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache, partial
 from itertools import chain
 from typing import BinaryIO
@@ -162,35 +162,29 @@ class _Survey:
         found, number = cls(), 0
         for piece in _pieces(file, head):
             ending = b"\n" if b"\n" in piece else b"\r"
-            if not piece.isascii():
-                found._add(piece.split(ending), number)
+            lines = () if piece.isascii() else piece.split(ending)
+            for place, line in enumerate(lines, number + 1):
+                if not line.isascii():
+                    found._add(place, line)
             number += piece.count(ending)
         return found
 
-    def _add(self, lines: Sequence[bytes], number: int) -> None:
-        for place, line in enumerate(lines, number + 1):
-            if line.isascii():
-                continue
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                self.invalid += 1
-                if len(self.sample) < _SAMPLE_LINES:
-                    self.sample.append((place, line))
-            else:
-                self.valid += 1
+    def _add(self, place: int, line: bytes) -> None:
+        try:
+            line.decode()
+            self.valid += 1
+        except UnicodeDecodeError:
+            self.invalid += 1
+            if len(self.sample) < _SAMPLE_LINES:
+                self.sample.append((place, line))
 
 
 def _is_utf_8(file: BinaryIO, head: bytes) -> bool:
     """Return whether a file is UTF-8 and not ASCII."""
-    found = False
-    for piece in _pieces(file, head):
-        found = found or not piece.isascii()
-        try:
-            piece.decode()
-        except UnicodeDecodeError:
-            return False
-    return found
+    try:
+        return sum(not piece.decode().isascii() for piece in _pieces(file, head)) > 0
+    except UnicodeDecodeError:
+        return False
 
 
 def _pieces(file: BinaryIO, head: bytes) -> Iterator[bytes]:
@@ -219,7 +213,7 @@ def _named(given: str, mark: str | None, name: str) -> str:
             f"{given!r} is not the name of a text encoding. Examples of names are utf-8, cp1250, cp1252, gb18030 and"
             " shift_jis."
         )
-    own = {"utf-8-sig": "utf-8"}.get(info.name, info.name)
+    own = info.name.removesuffix("-sig")
     if mark is not None and not own.startswith(mark):
         raise ConfigurationError(
             f"{name} starts with the byte order mark of {mark}, so its encoding is not {given}. Remove"
@@ -250,13 +244,13 @@ def _checked(encoding: str, file: BinaryIO, head: bytes, name: str) -> str:
 def _wide(head: bytes) -> str | None:
     """Recognise UTF-16 and UTF-32 by their zero bytes."""
     zeros = [head[place::4].count(0) * 4 > len(head) // 2 for place in range(4)]
-    patterns = {
+    patterns: dict[tuple[bool, ...], str] = {
         (False, True, False, True): "utf-16-le",
         (True, False, True, False): "utf-16-be",
         (False, True, True, True): "utf-32-le",
         (True, True, True, False): "utf-32-be",
     }
-    return patterns.get((zeros[0], zeros[1], zeros[2], zeros[3]))
+    return patterns.get(tuple(zeros))
 
 
 def _likely(survey: _Survey, name: str, *, detect: bool) -> str:
@@ -270,9 +264,8 @@ def _likely(survey: _Survey, name: str, *, detect: bool) -> str:
         likely = []
     if detect and likely:
         return likely[0]
-    first = survey.sample[0][0]
     count = f"{survey.invalid} lines; the first is " if survey.invalid > 1 else ""
-    why = f"is not UTF-8 ({count}line {first})"
+    why = f"is not UTF-8 ({count}line {survey.sample[0][0]})"
     raise ConfigurationError(_choose(name, why, likely[:3], _shown(survey, likely[:3])))
 
 
@@ -292,7 +285,7 @@ def _choose(name: str, why: str, likely: list[str], shown: str) -> str:
 
 def _shown(survey: _Survey, likely: list[str]) -> str:
     """Return sample words, decoded with each encoding."""
-    found: list[str] = []
+    found = ""
     sample = b"\n".join(line for _, line in survey.sample)
     by_text: dict[str, str] = {}
     for encoding in likely:
@@ -304,8 +297,8 @@ def _shown(survey: _Survey, likely: list[str]) -> str:
             words = re.split(r"[,;\t|\"\s]+", line[:2000].decode(encoding, "replace"))
             chosen = [word[:30] for word in words if not word.isascii() and _WORD.fullmatch(word)]
             lines.append(f"line {number}: {' '.join(chosen[:_SHOWN_WORDS])}")
-        found.append(f" Read as {encoding}: {'; '.join(lines)}.")
-    return "".join(found)
+        found += f" Read as {encoding}: {'; '.join(lines)}."
+    return found
 
 
 def _not_text(name: str, head: bytes) -> str:

@@ -15,19 +15,10 @@ __all__ = ["Format", "check_version", "existing", "files", "fingerprint", "is_re
 Format = Literal["csv", "jsonl", "parquet", "excel"]
 
 _FORMATS: Mapping[str, Format] = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".xlsx": "excel",
-    ".xlsm": "excel",
-    ".xlsb": "excel",
-    ".xls": "excel",
-    ".ods": "excel",
+    **dict.fromkeys((".csv", ".tsv", ".txt"), "csv"),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), "excel"),
 }
 _PACKED = frozenset({".gz", ".zst", ".zstd"})
 _ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz"})
@@ -65,11 +56,14 @@ def fingerprint(path: str | Path, query: str | None = None) -> str:
     """
     found = hashlib.sha256((query or "").encode())
     if str(path) != "-":
-        where = existing(path)
-        for file in _files(where, None):
+        for file in _files(path, None):
             facts = file.stat()
             found.update(orjson.dumps([file.name, facts.st_size, facts.st_mtime_ns]))
-            found.update(_edges(file, facts.st_size))
+            # Hashing a whole file of many gigabytes would take too long.
+            with file.open("rb") as contents:
+                found.update(contents.read(_EDGE))
+                contents.seek(max(0, facts.st_size - _EDGE))
+                found.update(contents.read(_EDGE))
     return found.hexdigest()[:32]
 
 
@@ -171,24 +165,15 @@ def _is_archive(path: Path) -> bool:
 
 
 def _format(path: Path) -> Format:
-    try:
-        return _FORMATS[_suffix(path)]
-    except KeyError:
-        if _is_archive(path):
-            raise ConfigurationError(
-                f"{path.name} is an archive. Unpack the archive, and give the path of the unpacked file or folder."
-            ) from None
-        if (what := _OTHERS.get(path.suffix.lower())) is not None:
-            raise ConfigurationError(f"{path.name} is {what}.") from None
+    if (found := _FORMATS.get(_suffix(path))) is not None:
+        return found
+    if _is_archive(path):
         raise ConfigurationError(
-            f"the format of {path.name} cannot be determined from its name. Set the format with `form`: csv, jsonl,"
-            " parquet or excel."
-        ) from None
-
-
-def _edges(path: Path, size: int) -> bytes:
-    # Hashing a whole file of many gigabytes would take too long.
-    with path.open("rb") as file:
-        first = file.read(_EDGE)
-        file.seek(max(0, size - _EDGE))
-        return first + file.read(_EDGE)
+            f"{path.name} is an archive. Unpack the archive, and give the path of the unpacked file or folder."
+        )
+    if (what := _OTHERS.get(path.suffix.lower())) is not None:
+        raise ConfigurationError(f"{path.name} is {what}.")
+    raise ConfigurationError(
+        f"the format of {path.name} cannot be determined from its name. Set the format with `form`: csv, jsonl, parquet"
+        " or excel."
+    )

@@ -192,12 +192,10 @@ def read(
         check_database(database)
         if query is None:
             raise ConfigurationError("`database` requires `query`, a SELECT statement for the rows.")
-        sql = query
-        settings = sampled(reading, partial(database_rows, database, sql))
-        return RowReader(lambda _: database_rows(database, sql, settings), None, reading.notes)
     if query is not None:
-        source = None if str(path) == "-" else existing(path)
-        found = query_rows(query, source, 0, sampled(reading, partial(query_rows, query, source, 0)))
+        source = None if database is not None or str(path) == "-" else existing(path)
+        own = partial(query_rows, query, source, 0) if database is None else partial(database_rows, database, query)
+        found = own(sampled(reading, own))
         rows = found if source is None else _unchanged(source, version(source), found)
         return RowReader(lambda _: rows, None, reading.notes)
     chosen = files(path, form)
@@ -253,9 +251,9 @@ class Source:
 def unsupported_fields(account: Account) -> frozenset[str]:
     """Return the fields of a customer that the account's gateway does not have."""
     check_account(account)
-    texts: dict[str, Any] = {name: "x" for name in known_fields() if "." not in name}
+    texts: dict[str, Any] = dict.fromkeys((it for it in known_fields() - {"phone", "metadata"} if "." not in it), "x")
     draft = CustomerDraft(
-        **{name: text for name, text in texts.items() if name not in {"phone", "metadata"}},
+        **texts,
         phone=Phone("+385", "912345678"),
         metadata={"key": "value"},
         address=Address(**{name.name: "x" for name in fields(Address)}),
