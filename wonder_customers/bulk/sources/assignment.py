@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from attrs import define, evolve, field, fields, frozen
+from attrs import define, evolve, field, fields
 
 from wonder_customers._support.normal_forms import name_key
 from wonder_customers.bulk.sources.card_guard import CARD_DATA, may_have_cards
@@ -29,7 +29,7 @@ _ENGLISH = ("first", "given", "fore", "fname")
 _CARD_PARTS = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")
 
 
-@frozen
+@define(eq=False)
 class Feed:
     """How a field of a row is filled.
 
@@ -118,20 +118,21 @@ class Assignment:
 
     def __attrs_post_init__(self) -> None:
         self._explicit()
-        rest = [place for place in range(len(self.names)) if place not in self.left_out and not self._is_used(place)]
-        rest = [place for place in rest if not self._by_name(place)]
+        free = [it for it in range(len(self.names)) if it not in self.left_out and not self._is_used(it)]
+        rest = [it for it in free if not self._by_name(it)]
         if self.mapping.recognise and "reference" not in {feed.path for feed in self.feeds if feed.why != "mapped"}:
             self.preset = recognised(self.base)
         if self.preset is not None:
             self._by_preset(self.preset)
-            rest = [place for place in rest if not self._is_used(place)]
+            rest = [it for it in rest if not self._is_used(it)]
         if self.mapping.recognise:
             rest = [it for it in rest if not self._by_synonym(it, synonym(self.base[it]))]
             rest = [it for it in rest if not self._by_synonym(it, part_of_synonym(self.base[it]), part=True)]
-            if not any(it.path == "reference" for it in self.feeds):
-                rest = self._by_identifier(rest)
+            self._by_identifier(rest)
+            rest = [it for it in rest if not self._is_used(it)]
             rest = [it for it in rest if not self._by_synonym(it, synonym(self.base[it], further=True), part=True)]
-            rest = self._by_house_number(rest)
+            self._by_house_number(rest)
+            rest = [it for it in rest if not self._is_used(it)]
         for place in rest:
             if not self.base[place].strip():
                 self.unnamed.append(place)
@@ -144,13 +145,16 @@ class Assignment:
 
     def uses(self) -> Iterator[tuple[str, tuple[str, ...], str]]:
         """Yield the name of each column, its fields, and the reason."""
-        unnamed = set(self.unnamed)
         for place, name in enumerate(self.names):
             found = [feed for feed in self.feeds if place in feed.places]
             if found:
                 yield name, tuple(feed.path for feed in found), found[0].why
-            elif place not in unnamed:
+            elif place not in self.unnamed:
                 yield name, (), self.left_out.get(place, "unknown")
+
+    def feed(self, path: str) -> Feed | None:
+        """Return how a field is filled; None if it is not."""
+        return next((feed for feed in self.feeds if feed.path == path), None)
 
     def check_fields(self) -> None:
         """Raise `ConfigurationError` if a mapped field is not a field of a customer."""
@@ -307,7 +311,8 @@ class Assignment:
         self.feeds = mapped
         for feed in by_name:
             if self._is_free(feed.path, feed.places[0]) and feed.path not in {it.path for it in mapped}:
-                mapped.append(evolve(feed, why=f"preset {preset.title}"))
+                feed.why = f"preset {preset.title}"
+                mapped.append(feed)
             else:
                 self.left_out[feed.places[0]] = f"not used by the preset {preset.title}"
 
@@ -327,15 +332,14 @@ class Assignment:
         """Try to assign a column by a synonym."""
         if path is None or not self._is_free(path, place) or self._is_misleading(place, path):
             return False
-        other = next((feed for feed in self.feeds if feed.path == path), None)
+        other = self.feed(path)
         if other is None or (not part and other.why == "synonym" and path not in _SEVERAL):
             self.feeds.append(Feed(path, (place,), "synonym"))
         elif path in _SEVERAL and not part and other.why in {"synonym", "name of the field"}:
-            places = (*other.places, place)
+            other.places = (*other.places, place)
             if path == "address.country":
                 # A code may be the calling code of the phone, which is not needed if the row has the country's name.
-                places = tuple(sorted(places, key=lambda it: "code" in name_key(self.base[it])))
-            self.feeds[self.feeds.index(other)] = evolve(other, places=places)
+                other.places = tuple(sorted(other.places, key=lambda it: "code" in name_key(self.base[it])))
         else:
             return False
         return True
@@ -352,22 +356,19 @@ class Assignment:
         second = {synonym(key[:-1]) for key in keys if key.endswith("2")}
         return path == "address.line2" and bool(second & {"address.city", "address.postcode"})
 
-    def _by_identifier(self, rest: list[int]) -> list[int]:
-        """Assign the reference by its name; return the remaining columns."""
+    def _by_identifier(self, rest: list[int]) -> None:
+        """Assign the reference by its name."""
         found = [place for place in rest if name_key(self.base[place]) in _IDENTIFIERS]
-        if len(found) != 1:
-            return rest
-        self.feeds.append(Feed("reference", (found[0],), "the only identifier"))
-        return [place for place in rest if place not in found]
+        if len(found) == 1 and self.feed("reference") is None:
+            self.feeds.append(Feed("reference", (found[0],), "the only identifier"))
 
-    def _by_house_number(self, rest: list[int]) -> list[int]:
-        """Join the house number with the street, in the order of their columns; return the remaining columns."""
-        feed = next((it for it in self.feeds if it.path == "address.line1" and it.why == "synonym"), None)
-        found = [it for it in rest if feed and is_number_of(self.base[it], self.base[feed.places[0]])]
-        if feed and found:
-            places = tuple(sorted((*feed.places, *found)))
-            self.feeds[self.feeds.index(feed)] = evolve(feed, places=places, separator=" ", why="with house number")
-        return [place for place in rest if place not in found]
+    def _by_house_number(self, rest: list[int]) -> None:
+        """Join the house number with the street, in the order of their columns."""
+        feed = self.feed("address.line1")
+        if feed is not None and feed.why == "synonym":
+            found = [it for it in rest if is_number_of(self.base[it], self.base[feed.places[0]])]
+            if found:
+                feed.places, feed.separator, feed.why = tuple(sorted((*feed.places, *found))), " ", "with house number"
 
     def _key(self, feed: Feed) -> str:
         return name_key(self.base[feed.places[0]]) if feed.places else ""
@@ -379,22 +380,20 @@ class Assignment:
     def _settle_names(self) -> None:
         """Choose between the full name and its parts; without a name, use the company as the name."""
         found = {feed.path: feed for feed in self.feeds}
-        name, first, last = found.get("name"), found.get("first_name"), found.get("last_name")
+        name, first, last, company = map(found.get, ("name", "first_name", "last_name", "company_name"))
         only = self._key(first) if first is not None and last is None else ""
         foreign = first is not None and first.why == "synonym" and not only.startswith(_ENGLISH)
         if only and foreign and name is not None and name.why != "mapped" and self._key(name) in _LAST_NAMES:
-            self.feeds[self.feeds.index(name)] = evolve(name, path="last_name", why="the table also has a first name")
+            name.path, name.why = "last_name", "the table also has a first name"
         elif first is not None and name is None and only in _FULL_NAMES:
             # In some languages, a column such as `Nombre` without a last name contains the full name.
-            self.feeds[self.feeds.index(first)] = evolve(first, path="name", why="the table does not have a last name")
+            first.path, first.why = "name", "the table does not have a last name"
         elif name is not None and not self._may_be_part(name) and (part := first or last) is not None:
             if (first is None or last is None) and part.why != "mapped":
                 self.feeds.remove(part)
                 self.left_out |= {it: "the full name has a column" for it in part.places if not self._is_used(it)}
             else:  # some rows may have no other name, such as those of companies
-                self.feeds[self.feeds.index(name)] = evolve(name, why="used in rows without a first and last name")
-        paths = {feed.path for feed in self.feeds}
-        company = found.get("company_name")
+                name.why = "used in rows without a first and last name"
         used = company is not None and company.automatic and self.mapping.uses_company(automatic=True)
-        if company is not None and used and not paths & {"name", "first_name", "last_name"}:
+        if company is not None and used and not any(map(self.feed, ("name", "first_name", "last_name"))):
             self.feeds.append(evolve(company, path="name"))
