@@ -60,13 +60,7 @@ def label(name: str) -> str:
 
 
 def choices(feeds: Sequence[Feed], names: Sequence[str], *, together: bool | None) -> tuple[Choice, ...]:
-    """Return the choices that each row has.
-
-    Args:
-        feeds: How each field is filled.
-        names: The names of the columns.
-        together: Whether to keep columns together; None for yes, unless they are mapped.
-    """
+    """Return the choices that each row has. None for `together` keeps columns together, unless they are mapped."""
     if together is False:
         return ()
     # An automatic full name is an alternative to mapped parts.

@@ -30,14 +30,9 @@ _EDGE = 1 << 16
 
 
 def files(path: str | Path, form: Format | None = None) -> list[tuple[Path, Format]]:
-    """Return the files of a source and their formats, in reading order.
+    """Return the files of a source, in reading order, and their formats, which depend on the names without `form`.
 
-    Args:
-        path: A file or a folder.
-        form: The format of all files; None to determine it from the names.
-
-    Raises:
-        ConfigurationError: The files or their formats cannot be determined.
+    Raise `ConfigurationError` if they cannot be determined.
     """
     try:
         return [(file, form or _format(file)) for file in _files(path, form)]
@@ -48,12 +43,7 @@ def files(path: str | Path, form: Format | None = None) -> list[tuple[Path, Form
 
 
 def fingerprint(path: str | Path, query: str | None = None) -> str:
-    """Return a digest that identifies the files and the query of a source.
-
-    Raises:
-        ConfigurationError: The files cannot be determined.
-        OSError: A file cannot be read.
-    """
+    """Return a digest that identifies the files and the query of a source. Raise `OSError` if a file cannot be read."""
     found = hashlib.sha256((query or "").encode())
     if str(path) != "-":
         for file in _files(path, None):
@@ -93,11 +83,7 @@ def version(path: Path) -> tuple[int, ...]:
 
 
 def existing(path: str | Path) -> Path:
-    """Return `path` as a `Path` if it exists.
-
-    Raises:
-        ConfigurationError: The path does not exist.
-    """
+    """Return `path` as a `Path`. Raise `ConfigurationError` if it does not exist."""
     path = checked_path(path)
     if not path.exists():
         raise ConfigurationError(f"{path} does not exist. Check the path.")

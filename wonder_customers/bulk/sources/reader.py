@@ -93,11 +93,7 @@ class RowReader(Iterator[Row]):
         return 1.0
 
     def open(self, path: Path) -> BinaryIO:
-        """Close the current file, and open and unpack the file at `path`.
-
-        Raises:
-            ConfigurationError: The file cannot be opened or unpacked.
-        """
+        """Close the current file, and open and unpack the file at `path`."""
         if self.file is not None:
             self.before += self.file.tell()
         self._stack.close()
@@ -278,16 +274,8 @@ def rows_of_file(
 ) -> Generator[Row, None, int]:
     """Yield the rows of one file, and return the number of the last row.
 
-    Args:
-        reader: Opens and closes the file.
-        file: The file and its format.
-        number: The number of rows already read from the source.
-        reading: The settings for reading the columns.
-        where: Prefix for the rows' locations in messages.
-        byte_range: The part of a text file to read, which is updated while reading.
-
-    Raises:
-        ConfigurationError: The file cannot be read, or its columns cannot be used.
+    Raise `ConfigurationError` if the file or its columns cannot be read. `where` is the prefix for the rows' locations
+    in messages. `byte_range` is the part of a text file to read, and is updated while the file is read.
     """
     path, form = file
     reading = sampled_file(reading, file, byte_range.encoding)

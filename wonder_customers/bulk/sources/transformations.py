@@ -95,8 +95,8 @@ class Cleaner:
 
     mapping: ColumnMapping
     notes: SourceNotes
-    several: str = "refuse"
-    sample: Callable[[], Mapping[str, Collection[str]]] | None = None
+    several: str
+    sample: Callable[[], Mapping[str, Collection[str]]] | None
     _nulls: frozenset[str] = field(init=False)
     _on: frozenset[str] = field(init=False)
     _numeric: dict[str, bool] = field(factory=dict, init=False)
@@ -139,11 +139,7 @@ class Cleaner:
             return text
 
     def text(self, path: str, value: str, column: str, place: str) -> str | None:
-        """Return the cell of a field as a string; None for an empty cell.
-
-        Raises:
-            RowProblem: The cell is not a valid value of the field.
-        """
+        """Return the cell of a field as a string; None for an empty cell. Raise `RowProblem` if it is not valid."""
         text = value.strip()
         steps, shorter = self._steps.get(path) or self._steps_of(path)
         # Most values are plain text, to which few steps apply.
@@ -234,27 +230,28 @@ class Cleaner:
 
     def _steps_of(self, path: str) -> tuple[Sequence[Step], Sequence[Step]]:
         if path not in self._steps:
-            plain = path.startswith("payment_source.")
             kind = "phone" if path.startswith("phone") else path
-            named: list[Step] = [("readable", _readable), ("guards", _guard), ("nfc", _nfc)]
-            named.append(("placeholders", self._placeholder))
-            if kind in {"reference", "email", "phone"}:
-                named.append(("invisible", _visible))
-            if kind == "reference" and self.several == "first":
-                named.append(("email", _first_part))
-            named.append(("shortened", partial(_check_number, pattern=_NUMBERS.get(path, _SHOWN))))
-            if kind == "email":
-                named.append(("email", self._email))
-            if path == "address.country":
-                named.append(("country", _country))
-            if kind == "phone" and path != "phone.dial_code":
-                named.append(("phone", partial(self._phone, least=1 if path == "phone.number" else _SHORTEST)))
-            steps = [] if plain else [step for step in named if step[0] in self._on]
+            least = 1 if path == "phone.number" else _SHORTEST
+            named: Sequence[tuple[str, Callable[[str], str], bool]] = (
+                ("readable", _readable, True),
+                ("guards", _guard, True),
+                ("nfc", _nfc, True),
+                ("placeholders", lambda text: "" if text in self._nulls else text, True),
+                ("invisible", _visible, kind in {"reference", "email", "phone"}),
+                (
+                    "email",
+                    lambda text: text.partition(":::")[0].strip(),
+                    path == "reference" and self.several == "first",
+                ),
+                ("shortened", partial(_check_number, pattern=_NUMBERS.get(path, _SHOWN)), True),
+                ("email", self._email, path == "email"),
+                ("country", _country, path == "address.country"),
+                ("phone", partial(self._phone, least=least), kind == "phone" and path != "phone.dial_code"),
+            )
+            plain = path.startswith("payment_source.")
+            steps = [(name, step) for name, step, used in named if used and name in self._on and not plain]
             self._steps[path] = steps, [step for step in steps if step[0] not in _NOT_FOR_PLAIN_TEXT]
         return self._steps[path]
-
-    def _placeholder(self, text: str) -> str:
-        return "" if text in self._nulls else text
 
     def _email(self, text: str) -> str:
         found = _MAILTO.sub(r"\1", text)
@@ -328,10 +325,6 @@ def _nfc(text: str) -> str:
 
 def _visible(text: str) -> str:
     return text if text.isascii() else _BLANK.sub(" ", _INVISIBLE.sub("", text)).strip()
-
-
-def _first_part(text: str) -> str:
-    return text.partition(":::")[0].strip()
 
 
 def _may_be_calling_code(text: str) -> bool:
