@@ -177,14 +177,15 @@ def _classified(
         elif (problem := lines.problem(values, line)) is not None:
             pass
         elif len(values) != width:
+            missing = len(values) < width
             problem = _width_problem(values, width, records)
-            notes.short_rows += problem is None and len(values) < width
+            lines.notes.short_rows += missing and problem is None
         elif not values[-1].strip():
             problem = REMARK if reference is not None and is_remark(values) else None
         elif width > 1:
             problem = _continued(records, lines)
         yield place, values, reference, problem
-    notes.unended_files += records.original != b"" and not records.original.endswith((b"\n", b"\r"))
+    lines.notes.unended_files += records.original != b"" and not records.original.endswith((b"\n", b"\r"))
 
 
 def _width_problem(values: list[str], width: int, records: CsvRecords) -> str | None:
