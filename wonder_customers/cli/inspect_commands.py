@@ -332,10 +332,10 @@ def show_verification(
         # The rows in progress of a run that was killed are missing because they were not sent.
         step = _to_continue(journal, journal.last_run())
         print_message(full if step is None else f"The last run is not finished. {step}", "yellow")
-    if found.counts["missing"]:
+    if found.counts["missing"] and getattr(owner.dialect(), "deletion_result", None) == "deleted":
         print_message(
-            "A customer that was deleted at the gateway may still have its reference there, as at Monri. Such a row"
-            " fails: give it another reference, or remove it from the source.",
+            f"A customer that was deleted at {journal.gateway} may keep its reference. Its row then fails: give it"
+            " another reference, or remove it from the source.",
             "yellow",
         )
     if sample is not None:
