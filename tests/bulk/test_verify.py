@@ -138,3 +138,14 @@ async def test_verify_compares_the_first_valid_row_of_a_reference_only(jobs: Job
         found = await verify(session, jobs.rows(), journal=jobs.journal)
     assert counts_of(found) == {"equal": 2, "unsent": 2, "invalid": 1}
     assert [(it.number, it.result) for it in found.findings] == [(1, "invalid"), (3, "unsent"), (5, "unsent")]
+
+
+async def test_sample_contains_a_row_whose_reference_only_invalid_rows_had_before(jobs: Jobs) -> None:
+    jobs.source.write_text("reference,name,email\nc-1,Ada,none\nc-1,Ada,ada@example.org\n")
+    await jobs.run()
+    async with jobs.session() as session:
+        found = [
+            await verify(session, jobs.rows(), journal=jobs.journal, sample=1, rng=random.Random(seed))
+            for seed in range(10)
+        ]
+    assert {tuple(counts_of(it).items()) for it in found} == {(("invalid", 1),), (("equal", 1),)}
