@@ -90,7 +90,8 @@ def parse_json(body: bytes, *, repair: bool = False) -> Any:
 
 def parse_source_json(text: str) -> Any:
     """Return the value of a JSON document in a customer file."""
-    return _lossless(text.encode(), orjson.loads(text))
+    value = orjson.loads(text)  # refuses lone surrogates, which cannot be encoded
+    return _lossless(text.encode(), value)
 
 
 def _lossless(body: bytes, value: Any, *, repair: bool = False) -> Any:
