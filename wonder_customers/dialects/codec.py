@@ -12,7 +12,7 @@ from cattrs.fns import identity
 
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.responses import invalid_response
-from wonder_customers.dialects.tolerant_reader import Json, MissingFieldError, RecordReader, default_of
+from wonder_customers.dialects.tolerant_reader import Json, MissingFieldError, RecordReader, default_of, unknown_keys
 from wonder_customers.errors import InvalidResponseError
 from wonder_customers.records import Customer, Phone
 from wonder_customers.secret import Secret
@@ -90,7 +90,7 @@ def make_reader(
     kind: type[T],
     names: Mapping[str, str],
     *,
-    shape: Callable[[Json], tuple[Json, Json]] | None = None,
+    shape: Callable[[Json, Json], Json] | None = None,
     finish: Callable[[T, Json], T] | None = None,
     inline: Collection[str] = (),
 ) -> RecordReader[T]:
@@ -99,9 +99,9 @@ def make_reader(
     Args:
         converter: The dialect's converter.
         kind: The record class.
-        names: The gateway's name for each field that is read.
-        shape: Returns the object from which the fields are read, and the `extra` of the record, given the original
-            object; None for records without `extra`.
+        names: The gateway's name for each field that is read. With a name for `extra`, it receives the other keys.
+        shape: Returns the object from which the fields are read, given the original object and the `extra` of the
+            record, which it may change.
         finish: Returns the final record, given the record and the original object.
         inline: Fields with a nested record whose values are part of the same JSON object.
     """
@@ -149,13 +149,6 @@ def make_writer(
 
     register_writer(converter, kind, write)
     return write
-
-
-def unknown_keys(body: Json, known: frozenset[str]) -> Json:
-    """Return the items of `body` whose keys are not `known`."""
-    if body.keys() <= known:
-        return {}
-    return {key: value for key, value in body.items() if key not in known}
 
 
 def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T:

@@ -186,7 +186,7 @@ def not_deleted(what: str, status: int) -> InvalidRequestError:
     return InvalidRequestError(f"the response reports that the {what} was not deleted", status=status, hint=hint)
 
 
-def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
+def response_object(response: HttpResponse) -> dict[str, Any]:
     """Return the body of a response as a JSON object.
 
     Raises:

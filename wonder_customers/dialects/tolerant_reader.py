@@ -51,7 +51,7 @@ class RecordReader(Generic[T]):
     converter: Converter
     kind: Any
     names: Mapping[str, str]
-    shape: Callable[[Json], tuple[Json, Json]] | None
+    shape: Callable[[Json, Json], Json] | None
     finish: Callable[[T, Json], T] | None
     inline: Collection[str]
 
@@ -62,13 +62,24 @@ class RecordReader(Generic[T]):
     def read(self, body: Json, path: str = "") -> tuple[T, Json]:
         """Return the record of a JSON object, and the unreadable values that are not in its `extra`."""
         unread: Json = {}
-        shaped, extra = (body, None) if self.shape is None else self.shape(body)
+        extra = unknown_keys(body, self._known) if "extra" in self.names else None
+        shaped = body if self.shape is None else self.shape(body, {} if extra is None else extra)
         record = self._create(shaped.get, path, unread, extra)
         if unread:
             unread = {name: body.get(name, value) for name, value in unread.items()}
             if extra is not None:
                 record, unread = evolve(record, extra=extra | unread), {}  # type: ignore[misc]  # an attrs class
         return record if self.finish is None else self.finish(record, body), unread
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        """The keys of an object that are not part of the record's `extra`."""
+        inline = (it for reader in self._inline_readers().values() for it in reader._fields())
+        return frozenset(it.wire for it in (*self._fields(), *inline))
+
+    def _inline_readers(self) -> "dict[str, RecordReader[Any]]":
+        kinds = {it.name: get_args(it.type)[0] for it in fields(self.kind) if it.name in self.inline}
+        return {name: self.converter.get_structure_hook(kind) for name, kind in kinds.items()}  # type: ignore[misc]
 
     @cached_property
     def _create(self) -> Callable[[Callable[..., Any], str, Json, Json | None], T]:
@@ -89,19 +100,18 @@ class RecordReader(Generic[T]):
         With `nullable`, null counts as missing in every field.
         """
         values = {it.name: self._argument(it, scope) for it in self._fields(nullable=nullable)}
-        if self.shape is not None:
+        if "extra" in self.names:
             values["extra"] = "extra"
+        for name, reader in self._inline_readers().items():
+            wires = (f"get({field.wire!r})" for field in reader._fields())
+            created = reader._call(scope, nullable=True)  # noqa: SLF001 - the same class
+            values[name] = f"None if {' is '.join(wires)} is None else {created}"
         create = f"create_{len(scope)}"
         scope[create] = self.kind
         arguments = []
         # All arguments are passed, because a call with keywords is slower.
         for it in sorted(fields(self.kind), key=attrgetter("kw_only")):
-            if it.name in self.inline:
-                reader: Any = self.converter.get_structure_hook(get_args(it.type)[0])
-                wires = (f"get({field.wire!r})" for field in reader._fields())
-                created = reader._call(scope, nullable=True)  # noqa: SLF001 - the same class
-                values[it.name] = f"None if {' is '.join(wires)} is None else {created}"
-            elif it.name not in values:
+            if it.name not in values:
                 default = values[it.name] = f"default_{len(scope)}"
                 scope[default] = it.default
                 if isinstance(it.default, Factory):  # type: ignore[arg-type]  # a class, despite its name
@@ -197,6 +207,13 @@ def _read_list(it: _Field, value: Any, path: str, unread: Json) -> tuple[Any, ..
     if None in found:
         unread[it.wire] = value
     return tuple(it for it in found if it is not None)
+
+
+def unknown_keys(body: Json, known: frozenset[str]) -> Json:
+    """Return the items of `body` whose keys are not `known`."""
+    if body.keys() <= known:
+        return {}
+    return {key: value for key, value in body.items() if key not in known}
 
 
 def default_of(default: Any) -> Any:

@@ -59,23 +59,16 @@ _TOKEN = {name: name for name in ("id", "token", "keep_until", "created_at", "up
 _TOKEN |= {"state": "status", "customer_id": "customer_uuid"}
 _CARD = {"number": "masked_pan", "expires": "expiration_date", "expired": "expired"}
 
-_CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"} | frozenset(_ADDRESS.values()) | {"id"}
-_TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra", "card"} | frozenset(_CARD.values())
 
-
-def _customer_shape(body: Json) -> tuple[Json, Json]:
-    extra = codec.unknown_keys(body, _CUSTOMER_KEYS)
+def _customer_shape(body: Json, extra: Json) -> Json:
     if "id" not in body:
-        return body, extra
+        return body
+    other = extra.pop("id")
     if not body.get("uuid"):
-        return body | {"uuid": body["id"]}, extra
-    if body["id"] not in (None, body["uuid"]):
-        extra["id"] = body["id"]
-    return body, extra
-
-
-def _token_shape(body: Json) -> tuple[Json, Json]:
-    return body, codec.unknown_keys(body, _TOKEN_KEYS)
+        return body | {"uuid": other}
+    if other not in (None, body["uuid"]):
+        extra["id"] = other
+    return body
 
 
 def _with_card(token: PaymentToken, _: Json) -> PaymentToken:
@@ -86,9 +79,7 @@ def _with_card(token: PaymentToken, _: Json) -> PaymentToken:
 _converter = codec.make_converter()
 codec.make_reader(_converter, Address, _ADDRESS)
 codec.make_reader(_converter, CardSummary, _CARD)
-_read_token = codec.make_reader(
-    _converter, PaymentToken, _TOKEN, shape=_token_shape, finish=_with_card, inline=("card",)
-)
+_read_token = codec.make_reader(_converter, PaymentToken, _TOKEN, finish=_with_card, inline=("card",))
 read_token: Callable[..., PaymentToken] = codec.record_reader("payment method", _read_token)
 _read_customer = codec.make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, inline=("address",))
 codec.make_writer(_converter, Address, _ADDRESS, sparse=True)

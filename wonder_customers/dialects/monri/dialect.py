@@ -221,7 +221,7 @@ def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
     if response.status >= 400:
         body = error_object(response.body)
         raise _refusal(response.status, body)
-    body = response_object("Monri", response)
+    body = response_object(response)
     word = body.get("status")
     if word == "approved":
         return body

@@ -110,13 +110,9 @@ _CARD = {
     "exp_year": "expire_year",
 }
 _CARD_NUMBERS = ("expire_month", "expire_year")
-_CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"}
-_TOKEN_KEYS = (
-    frozenset(_READ_TOKEN.values()) - {"extra", "card", "address"} | set(_CARD.values()) | set(_ADDRESS.values())
-)
 
 
-def _customer_shape(body: Json) -> tuple[Json, Json]:
+def _customer_shape(body: Json, _: Json) -> Json:
     default, sources = body.get("default_source"), body.get("payment_sources")
     token = default.get("_id") if isinstance(default, dict) else default
     if isinstance(token, str):
@@ -126,8 +122,7 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
         default = details | {"default": True} if token else None
     if isinstance(token, str) and token and isinstance(sources, list):
         sources = [it | {"default": same_id(token, it.get("_id"))} if isinstance(it, dict) else it for it in sources]
-    shaped = body | {"default_source": default, "payment_sources": [] if sources is None else sources}
-    return shaped, codec.unknown_keys(body, _CUSTOMER_KEYS)
+    return body | {"default_source": default, "payment_sources": [] if sources is None else sources}
 
 
 def _with_default(customer: Customer, _: Json) -> Customer:
@@ -136,10 +131,10 @@ def _with_default(customer: Customer, _: Json) -> Customer:
     return evolve(customer, default_payment_token=token)
 
 
-def _token_shape(body: Json) -> tuple[Json, Json]:
+def _token_shape(body: Json, _: Json) -> Json:
     # Months and years are numbers in responses and strings in requests.
     dates = {wire: str(body[wire]) for wire in _CARD_NUMBERS if type(body.get(wire)) is int}
-    return body | dates, codec.unknown_keys(body, _TOKEN_KEYS)
+    return body | dates
 
 
 _converter = codec.make_converter(milliseconds=True)

@@ -330,7 +330,7 @@ def _undecided(found: str, reference: str) -> InvalidResponseError:
 def _accepted(response: HttpResponse, about: Subject = "customer") -> dict[str, Any]:
     """Return the ``resource`` of an accepted response."""
     failed = response.status >= 400
-    body = error_object(response.body) if failed else response_object("Paydock", response)
+    body = error_object(response.body) if failed else response_object(response)
     if failed or is_refusal(body):
         raise refusal(response.status, body, about)
     resource = body.get("resource")

@@ -76,8 +76,6 @@ _TOKEN |= {"error_message": "error_msg", "card": "credit_card"}
 _BILLING = rules.wire_names(CARD_RULES, "address.")
 _SOURCE = rules.wire_names(it for it in CARD_RULES if ".3ds." not in it.wire) | {"address": "billing_address"}
 
-_CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"} | {"dial_code"}
-_TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra"}
 _CARD_KEYS = frozenset(_CARD)
 
 
@@ -88,13 +86,12 @@ def is_empty(value: Any) -> bool:
     return all(not it or it == "0001-01-01T00:00:00Z" or is_empty(it) for it in value.values())
 
 
-def _customer_shape(body: Json) -> tuple[Json, Json]:
-    extra = codec.unknown_keys(body, _CUSTOMER_KEYS)
+def _customer_shape(body: Json, extra: Json) -> Json:
     if (phone := body.get("phone")) in (None, ""):  # only a dial code
         body = body | {"dial_code": None, "phone": None}
     elif type(phone) not in {str, int}:
         drift.report_type("phone", "text", phone)
-        extra |= {name: body[name] for name in _PHONE.values() if name in body}
+        extra.update({name: body[name] for name in _PHONE.values() if name in body})
         body = body | {"dial_code": None, "phone": None}
     elif body.get("dial_code") == "":
         body = body | {"dial_code": None}
@@ -104,21 +101,21 @@ def _customer_shape(body: Json) -> tuple[Json, Json]:
         body = body | {"default_payment_token": {"token": token} if token else None}
     elif is_empty(token):
         body = body | {"default_payment_token": None}
-    return body, extra
+    return body
 
 
-def _token_shape(body: Json) -> tuple[Json, Json]:
-    extra = codec.unknown_keys(body, _TOKEN_KEYS)
+def _token_shape(body: Json, extra: Json) -> Json:
     if isinstance(card := body.get("credit_card"), dict):
-        extra |= {f"credit_card.{key}": value for key, value in codec.unknown_keys(card, _CARD_KEYS).items()}
+        extra.update({f"credit_card.{key}": it for key, it in codec.unknown_keys(card, _CARD_KEYS).items()})
     url = body.get("verify_url")
     if url == "":
-        return body | {"verify_url": None}, extra
+        return body | {"verify_url": None}
     if not isinstance(url, str) or is_encrypted_or_loopback(url):
-        return body, extra
+        return body
     # Applications redirect the cardholder to this URL, so `javascript:` and plain http are not accepted.
     drift.report_type("verify_url", "https URL", url)
-    return body | {"verify_url": None}, extra | {"verify_url": url}
+    extra["verify_url"] = url
+    return body | {"verify_url": None}
 
 
 _converter = codec.make_converter()

@@ -193,7 +193,7 @@ def _total(response: HttpResponse) -> int | None:
 def _accepted(response: HttpResponse, about: Subject = "customer") -> dict[str, Any]:
     """Return the body of an accepted response."""
     failed = response.status >= 400
-    body = error_object(response.body) if failed else response_object("Wonder", response)
+    body = error_object(response.body) if failed else response_object(response)
     code, error_code = body.get("code"), body.get("error_code")
     if not failed and isinstance(code, (dict, list, bool)):
         raise invalid_response("the code in the response is neither a number nor a string", response.status)
