@@ -111,7 +111,10 @@ class RayBackend:
     _started_ray: bool = field(default=False, init=False)
 
     def start(self) -> None:
-        """Connect to Ray, unless this process is already connected, and start the actors."""
+        """Connect to Ray, unless this process is already connected, and start the actors.
+
+        Raise `ConfigurationError` if it is connected to another address.
+        """
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _connect(self.address)

@@ -156,7 +156,10 @@ class Coordinator:
         return self._leases.take() or "wait"
 
     async def write(self, key: Key, changes: list[Change]) -> bool:
-        """Write changes to the journal if the lease is valid; return whether the lease is still valid."""
+        """Write changes to the journal if the lease is valid; return whether the lease is still valid.
+
+        Raise `BulkError` if the journal is closed.
+        """
         await self._open.wait()
         if self._over.is_set():
             raise BulkError(
