@@ -184,14 +184,6 @@ async def test_job_reports_its_progress(jobs: Jobs) -> None:
     assert job.fraction == 1.0
 
 
-async def test_only_the_first_rows_are_sent(jobs: Jobs) -> None:
-    write_csv(jobs.source, 30)
-    job, outcomes = await run_job(jobs.account, jobs.rows(), first=10)
-    assert (len(outcomes), job.exit_status, job.unfinished) == (10, "paused", 0)
-    job, outcomes = await run_job(jobs.account, drafts(5), first=5)
-    assert (len(outcomes), job.exit_status) == (5, "finished")
-
-
 async def test_fixed_rate_is_kept(jobs: Jobs) -> None:
     started = anyio.current_time()
     rows = drafts(15)

@@ -5,8 +5,8 @@ import hmac
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,30 @@ def opened(folder: Path) -> Journal:
     return Journal.open(folder / "j", gateway="monri", endpoint="https://example.com/", clock=lambda: 1000.0)
 
 
+@contextmanager
+def database(folder: Path, name: str = "j") -> Iterator[sqlite3.Connection]:
+    """Open the journal's database as another process, and commit."""
+    with closing(sqlite3.connect(folder / name)) as connection, connection:
+        yield connection
+
+
+@asynccontextmanager
+async def writing(journal: Journal) -> AsyncIterator[None]:
+    """Write the journal's entries while the block runs."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.serve)
+        yield
+        journal.stop()
+
+
+def announcement(number: int, raw: bytes | None = b"raw") -> Announcement:
+    return f"c-{number}", number, raw, b"payload", "{}"
+
+
 def rows_on_disk(folder: Path) -> int:
     """Count the rows that another process can read."""
-    connection = sqlite3.connect(folder / "j")
-    try:
+    with database(folder) as connection:
         count: int = connection.execute("SELECT count(*) FROM rows").fetchone()[0]
-    finally:
-        connection.close()
     return count
 
 
@@ -41,14 +58,12 @@ def rows_on_disk(folder: Path) -> int:
 async def test_announced_rows_are_on_the_disk(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     journal.begin({})
-    async with anyio.create_task_group() as group:
-        group.start_soon(journal.writer.serve)
+    async with writing(journal):
         for number in range(5):
-            await journal.announce([(f"c-{number}", number, b"raw", b"payload", "{}")])
+            await journal.announce([announcement(number)])
             assert rows_on_disk(tmp_path) == number + 1
-        journal.done(("c-0", 0, b"raw", b"payload", "{}"), result="created", id="x", attempts=1, late=False)
+        journal.done(announcement(0), result="created", id="x", attempts=1, late=False)
         journal.ended("c-1", "unknown", 2, "OutcomeUnknownError")
-        journal.writer.stop()
     assert journal.states() == {"done": 1, "sending": 3, "unknown": 1}
     with journal.confirmations() as find_confirmed:
         digests = {"c-0": b"raw", "c-1": b"raw", "missing": b"raw"}
@@ -58,12 +73,8 @@ async def test_announced_rows_are_on_the_disk(tmp_path: Path) -> None:
         assert find_confirmed({"c-0": b"other"}) == {}
     with journal.reader() as find:
         found = find(["c-0", "c-1", "missing"])
-    assert (found["c-0"].state, found["c-0"].id, found["c-0"].result, found["c-0"].at) == (
-        "done",
-        "x",
-        "created",
-        1000.0,
-    )
+    done = found["c-0"]
+    assert (done.state, done.id, done.result, done.at) == ("done", "x", "created", 1000.0)
     assert (found["c-1"].code, found["c-1"].attempts) == ("OutcomeUnknownError", 2)
     assert "missing" not in found
 
@@ -81,24 +92,20 @@ async def test_cancellation_does_not_lose_journal_entries(tmp_path: Path) -> Non
             await anyio.lowlevel.checkpoint()
         outer.cancel_scope.cancel()
         journal.writer.stop()
-    connection = sqlite3.connect(tmp_path / "j")
-    assert connection.execute("SELECT count(*) FROM about WHERE value = 'x'").fetchone() == (300,)
-    connection.close()
+    with database(tmp_path) as connection:
+        assert connection.execute("SELECT count(*) FROM about WHERE value = 'x'").fetchone() == (300,)
     assert threading.active_count() < 50
     journal.release()
 
 
 @pytest.mark.anyio
 async def test_journal_uses_no_thread_of_the_default_limiter(tmp_path: Path) -> None:
-    journal, threads = opened(tmp_path), anyio.to_thread.current_default_thread_limiter()
+    journal = opened(tmp_path)
     journal.begin({})
-    async with anyio.create_task_group() as group:
-        group.start_soon(journal.serve)
-        await journal.announce([("c-1", 1, None, b"x", "")])
-        occupied = threads.borrowed_tokens
-        journal.stop()
+    async with writing(journal):
+        await journal.announce([announcement(1)])
+        assert anyio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
     journal.release()
-    assert occupied == 0
 
 
 @pytest.mark.anyio
@@ -113,15 +120,13 @@ async def test_rows_without_a_waiting_task_are_committed_in_order_with_the_next_
 
     journal.writer.connect = traced
     journal.begin({})
-    rows: list[Announcement] = [(f"c-{number}", number, b"raw", b"payload", "{}") for number in range(40)]
-    async with anyio.create_task_group() as group:
-        group.start_soon(journal.serve)
+    rows = [announcement(number) for number in range(40)]
+    async with writing(journal):
         await journal.announce(rows[:20])
         for row in rows[:20]:
             journal.done(row, result="created", id="x", attempts=1, late=False)
         journal.ended("c-0", "done", 1, "late attempt")
         await journal.announce(rows[:1] + rows[20:])
-        journal.stop()
     journal.end("finished", {})
     assert statements.count("COMMIT") < 5
     assert journal.states() == {"done": 19, "sending": 21}
@@ -144,7 +149,7 @@ async def test_failed_journal_write_fails_all_later_writes(facts: dict[str, Any]
         journal.writer.post(("INSERT INTO nowhere VALUES (1)", []))
         for number in range(2):
             with pytest.raises(BulkError, match=command):
-                await journal.announce([(f"c-{number}", number, None, b"payload", "{}")])
+                await journal.announce([announcement(number, None)])
         journal.writer.stop()
     journal.end("journal", {})
     assert rows_on_disk(tmp_path) == 0
@@ -153,8 +158,8 @@ async def test_failed_journal_write_fails_all_later_writes(facts: dict[str, Any]
 def test_journal_is_released_if_the_end_of_the_run_cannot_be_recorded(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     journal.begin({})
-    with closing(sqlite3.connect(tmp_path / "j")) as database:
-        database.execute("DROP TABLE runs")
+    with database(tmp_path) as connection:
+        connection.execute("DROP TABLE runs")
     with pytest.raises(BulkError, match="only the end of the run is missing"):
         journal.end("finished", {})
     journal.hold()
@@ -162,12 +167,13 @@ def test_journal_is_released_if_the_end_of_the_run_cannot_be_recorded(tmp_path: 
 
 
 def test_journal_is_released_if_the_run_cannot_be_recorded(tmp_path: Path) -> None:
-    journal = opened(tmp_path)
-    with closing(sqlite3.connect(tmp_path / "j")) as database:
-        database.execute("CREATE TRIGGER full BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
-        with pytest.raises(BulkError, match="the disk is full"):
-            journal.begin({})
-        database.execute("DROP TRIGGER full")
+    journal, full = opened(tmp_path), "SELECT RAISE(ABORT, 'the disk is full')"
+    with database(tmp_path) as connection:
+        connection.execute(f"CREATE TRIGGER full BEFORE INSERT ON runs BEGIN {full}; END")
+    with pytest.raises(BulkError, match="the disk is full"):
+        journal.begin({})
+    with database(tmp_path) as connection:
+        connection.execute("DROP TRIGGER full")
     assert journal.begin({}).number == 1
     journal.end("finished", {})
 
@@ -175,15 +181,12 @@ def test_journal_is_released_if_the_run_cannot_be_recorded(tmp_path: Path) -> No
 @pytest.mark.parametrize("key", [b"k" * 32, b"k" * 100])
 def test_digest_of_a_body_is_hmac_sha256(key: bytes) -> None:
     expected = hmac.digest(key, b'{"a":1,"b":2}', "sha256")[:16]
-    assert [Digests(key).payload({"b": 2, "a": 1}) for _ in range(2)] == [expected, expected]
-
-
-def test_digests_depend_on_the_key(tmp_path: Path) -> None:
-    first, second = Digests(b"a" * 32), Digests(b"b" * 32)
-    assert first.row(b"x") == Digests(b"a" * 32).row(b"x") != second.row(b"x")
-    assert first.payload({"a": 1, "b": 2}) == first.payload({"b": 2, "a": 1}) != second.payload({"a": 1, "b": 2})
-    assert len(first.row(b"x")) == len(first.payload({})) == 16
-    assert "aaaa" not in repr(first)
+    digests, other = Digests(key), Digests(b"b" * 32)
+    assert [it.payload({"b": 2, "a": 1}) for it in (digests, digests, Digests(key))] == [expected] * 3
+    assert digests.payload({"a": 1, "b": 2}) == expected != other.payload({"a": 1, "b": 2})
+    assert digests.row(b"x") == Digests(key).row(b"x") != other.row(b"x")
+    assert len(digests.row(b"x")) == len(digests.payload({})) == 16
+    assert "kkkk" not in repr(digests)
 
 
 def test_key_is_read_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,29 +231,31 @@ def test_damaged_values_of_a_journal_are_reported(tmp_path: Path, counts: str) -
     journal = opened(tmp_path)
     journal.begin({})
     journal.end("finished", {})
-    with closing(sqlite3.connect(tmp_path / "j")) as database, database:
-        database.execute("UPDATE runs SET counts = ?", [counts])
-        database.execute("INSERT INTO about VALUES ('leased', 'x')")
+    with database(tmp_path) as connection:
+        connection.execute("UPDATE runs SET counts = ?", [counts])
+        connection.execute("INSERT INTO about VALUES ('leased', 'x')")
     damaged = r"j is damaged \(ValueError\)\. Restore the journal from a backup\.$"
-    with pytest.raises(ConfigurationError, match=damaged):
-        Removals(journal).rows_before()
-    with pytest.raises(ConfigurationError, match=damaged):
-        journal.begin({})
+    for call in (Removals(journal).rows_before, lambda: journal.begin({})):
+        with pytest.raises(ConfigurationError, match=damaged):
+            call()
+
+
+OPENINGS: list[Callable[[Path], object]] = [opened, lambda folder: Journal.existing(folder / "j")]
 
 
 def test_database_of_another_program_is_refused_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "k" * 32)
     path = tmp_path / "j"
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("CREATE TABLE invoices (id INTEGER)")
+    with database(tmp_path) as connection:
+        connection.execute("CREATE TABLE invoices (id INTEGER)")
     path.chmod(0o644)
     before = path.read_bytes()
-    for open_it in (opened, lambda folder: Journal.existing(folder / "j")):
+    for open_it in OPENINGS:
         with pytest.raises(ConfigurationError, match="it is another database"):
             open_it(tmp_path)
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (before, 0o644)
-    with closing(sqlite3.connect(path)) as database:
-        assert database.execute("SELECT name FROM sqlite_schema").fetchall() == [("invoices",)]
+    with database(tmp_path) as connection:
+        assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("invoices",)]
 
 
 @pytest.mark.parametrize(("content", "reason"), [(b"", "it is empty"), (b"reference,name\n" * 99, "not a database")])
@@ -267,7 +272,7 @@ def test_journal_with_another_key_is_refused(tmp_path: Path, monkeypatch: pytest
     assert opened(tmp_path).digests.key == opened(tmp_path).digests.key
     key = (tmp_path / "j.key").read_text()
     (tmp_path / "j.key").write_text("ab" * 32)
-    for open_again in (opened, lambda folder: Journal.existing(folder / "j")):
+    for open_again in OPENINGS:
         with pytest.raises(ConfigurationError, match=r"another key.* restore j\.key") as caught:
             open_again(tmp_path)
         assert key not in str(caught.value)

@@ -1,14 +1,16 @@
 """Migrations: names are adapted to the target, deleted customers are left out, and losses are reported."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.customers import QUICK, AccountFactory, draft, send
+from attrs import evolve
+from bulk.customers import QUICK, AccountFactory, draft, drafts, once, send
 from gateway_responses import monri_customer
-from mock_gateway import ACCOUNTS, MockGateway, json_response
+from mock_gateway import ACCOUNTS, MockGateway, Session, json_response
 
 from wonder_customers import Address, BulkError, ConfigurationError, CustomerDraft, CustomerSession, Listing, Phone
 from wonder_customers.bulk import Journal, Options, losses, migrated, sync
@@ -30,12 +32,19 @@ async def test_first_and_last_name_are_preferred_to_a_different_name(gateway: st
     assert left == []
 
 
-async def test_archived_customers_are_not_migrated(account: AccountFactory, server: SimulatorServer) -> None:
+@asynccontextmanager
+async def between(account: AccountFactory, origin: str, goal: str) -> AsyncIterator[tuple[Session, Session]]:
+    """Open the sessions of a migration."""
     async with (
-        CustomerSession(account("paydock"), retry=QUICK) as source,
-        CustomerSession(account("monri"), retry=QUICK) as target,
+        CustomerSession(account(origin), retry=QUICK) as source,
+        CustomerSession(account(goal), retry=QUICK) as target,
     ):
-        made = [await source.create(draft(number)) for number in range(3)]
+        yield source, target
+
+
+async def test_archived_customers_are_not_migrated(account: AccountFactory) -> None:
+    async with between(account, "paydock", "monri") as (source, target):
+        made = [await source.create(it) for it in drafts(3)]
         await source.delete(made[1].id)
         found = await losses(source, target)
         assert (found.customers, found.deleted) in {(3, 1), (2, 0)}
@@ -64,23 +73,14 @@ async def test_empty_parts_and_countries_of_an_address_are_adapted(
 
 
 async def test_migration_reports_losses_and_sends_the_rest(account: AccountFactory, server: SimulatorServer) -> None:
+    vienna = Address(city="Wien", country="AT")
     people = [
-        CustomerDraft(
-            f"m-{number}",
-            "Ada Lovelace",
-            email=f"m{number}@example.com",
-            phone=Phone("+385", "912345678"),
-            description="met in Vienna",
-            address=Address(city="Wien", country="AT") if number % 2 else None,
-        )
+        evolve(draft(number), name="Ada Lovelace", description="met in Vienna", address=vienna if number % 2 else None)
         for number in range(10)
     ]
-    async with (
-        CustomerSession(account("monri"), retry=QUICK) as source,
-        CustomerSession(account("wonder"), retry=QUICK) as target,
-    ):
+    async with between(account, "monri", "wonder") as (source, target):
         await send(source, people)
-        gone = await source.create(people[0].__class__("m-gone", "Gone", email="g@example.com"))
+        gone = await source.create(CustomerDraft("m-gone", "Gone", email="g@example.com"))
         await source.delete(gone.id)
         found = await losses(source, target)
         # Monri's list does not contain deleted customers.
@@ -89,9 +89,9 @@ async def test_migration_reports_losses_and_sends_the_rest(account: AccountFacto
         assert not found.refused
         assert server.store.ledger("wonder") == {}
         await send(target, migrated(source, target))
-        assert server.store.ledger("wonder") == {f"m-{number}": 1 for number in range(10)}
-        brought = await target.get_by_reference("m-3")
-        assert (brought.name, brought.email) == ("Ada Lovelace", "m3@example.com")
+        assert server.store.ledger("wonder") == once(10)
+        brought = await target.get_by_reference("c-3")
+        assert (brought.name, brought.email) == ("Ada Lovelace", "ada.3@example.com")
 
 
 async def test_values_that_cannot_be_read_are_losses(account: AccountFactory) -> None:
@@ -114,15 +114,11 @@ async def test_values_that_cannot_be_read_are_losses(account: AccountFactory) ->
 async def test_migration_between_pairs_of_gateways(
     origin: str, goal: str, account: AccountFactory, server: SimulatorServer
 ) -> None:
-    async with (
-        CustomerSession(account(origin), retry=QUICK) as source,
-        CustomerSession(account(goal), retry=QUICK) as target,
-    ):
-        await send(source, [draft(number) for number in range(5)])
-        found = await losses(source, target)
-        assert not found.any
+    async with between(account, origin, goal) as (source, target):
+        await send(source, drafts(5))
+        assert not (await losses(source, target)).any
         await send(target, migrated(source, target))
-    assert server.store.ledger(goal) == {f"c-{number}": 1 for number in range(5)}
+    assert server.store.ledger(goal) == once(5)
 
 
 class ShortPages(CustomerSession[Any]):
@@ -197,12 +193,11 @@ async def test_stopped_job_states_how_to_continue(
 
 async def test_listing_reports_a_possible_gap(account: AccountFactory) -> None:
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
-        made = [await session.create(draft(number)) for number in range(5)]
-        listing = session.list(limit=2)
-        found = []
-        async for customer in listing:
-            found.append(customer.id)
-            if len(found) == 2:
+        made = [await session.create(it) for it in drafts(5)]
+        listing, found = session.list(limit=2), 0
+        async for _ in listing:
+            found += 1
+            if found == 2:
                 await session.delete(made[0].id)
-    assert len(found) in {4, 5}
-    assert listing.possible_gap is (len(found) == 4)
+    assert found in {4, 5}
+    assert listing.possible_gap is (found == 4)

@@ -1,6 +1,5 @@
 """Outages of the gateway: what a job reports, how long it waits, and how it ends."""
 
-import socket
 import time
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from bulk.customers import AccountFactory, collect, draft, open_journal, run_job
+from bulk.customers import AccountFactory, draft, open_journal, run_job
 
 from wonder_customers import BulkError, CustomerSession
 from wonder_customers.bulk import BULK, Job, Options, Outcome, sync
@@ -106,18 +105,6 @@ async def test_row_that_fails_alone_does_not_wait_for_an_outage(
     with no_waits():
         job, (outcome,) = await run_job(account("monri"), [draft(1)], retry=BULK, give_up_after=1e6)
     assert (job.exit_status, outcome.status) == ("finished", "failed")
-
-
-async def test_refused_connection_is_an_outage(account: AccountFactory, server: SimulatorServer) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    variables = {**server.environment(), "MONRI_BASE_URL": f"http://127.0.0.1:{port}"}
-    owner = type(account("monri")).from_environment(variables)
-    async with CustomerSession(owner) as session:
-        job = sync(session, [draft(number) for number in range(20)], options=Options(give_up_after=600))
-        with no_waits(), pytest.raises(BulkError, match=r"the connection was refused \([\d,]+ times\)"):
-            await collect(job)
-    assert job.exit_status == "outage"
 
 
 @pytest.mark.parametrize("fault", ["503", "429 with a Retry-After of an hour", "429"])

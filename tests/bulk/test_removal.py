@@ -105,13 +105,6 @@ async def test_customer_whose_line_looks_like_a_total_is_not_deleted(jobs: Jobs)
     assert (job.missing_from_source.removed, job.notes.footers, deleted(jobs)) == (1, 1, {"c-0": 1})
 
 
-@pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
-async def test_wonder_refuses_to_delete_before_anything_is_sent(jobs: Jobs) -> None:
-    with pytest.raises(ConfigurationError, match=r"wonder cannot delete customers.*--removed report"):
-        await jobs.run([draft(1)], removed="delete")
-    assert jobs.ledger() == {}
-
-
 async def test_removal_needs_a_journal(jobs: Jobs) -> None:
     with pytest.raises(ConfigurationError, match="only with a journal"):
         await run_job(jobs.account, [draft(1)], removed="delete")
