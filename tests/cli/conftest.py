@@ -146,9 +146,3 @@ class Terminal:
 def terminal(command: Command, server: SimulatorServer, folder: Path) -> Terminal:
     """Run command lines in a new folder, with the variables of the simulator."""
     return Terminal(folder, server, command, server.environment() | {"COLUMNS": "160"})
-
-
-@pytest.fixture
-def at_simulator(terminal: Terminal) -> Command:
-    """Run a command line in a new folder, with the variables of the simulator and further variables."""
-    return terminal.run

@@ -4,11 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from bulk.customers import write_csv
-from cli.conftest import Command
+from cli.conftest import Command, Terminal
 from cli.stored_customers import store_customer
 
 from wonder_customers import Customer, CustomerDraft, Phone
@@ -274,10 +273,10 @@ def test_get_lists_cards_without_their_numbers(command: Command, server: Simulat
     assert "1111" in out
 
 
-def test_plan_prints_one_line_of_json(at_simulator: Command, folder: Path) -> None:
-    source = write_csv(folder / "c.csv", 2)
+def test_plan_prints_one_line_of_json(terminal: Terminal) -> None:
+    source = write_csv(terminal.folder / "c.csv", 2)
     source.write_text(f"{source.read_text()},Ada,ada@example.org,\n")
-    code, out, _ = at_simulator("plan", "c.csv", "--to", "monri", "--diff", "--json")
+    code, out, _ = terminal.run("plan", "c.csv", "--to", "monri", "--diff", "--json")
     found = json.loads(out)
     assert (code, found["creates"], found["invalid"], out.count("\n")) == (2, 2, 1, 1)
     assert [(it["row"], it["status"]) for it in found["problems"]] == [(3, "invalid")]
