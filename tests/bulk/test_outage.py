@@ -3,12 +3,11 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from bulk.customers import AccountFactory, draft, open_journal, run_job
+from bulk.customers import AccountFactory, Jobs, draft, drafts, once
 
 from wonder_customers import BulkError, CustomerSession
 from wonder_customers.bulk import BULK, Job, Options, Outcome, sync
@@ -59,51 +58,40 @@ def test_outage_is_named_by_its_last_request_and_counted() -> None:
     assert [(it.requests, round(it.seconds)) for it in watch.past] == [(4, 60)]
 
 
-async def test_job_waits_for_the_end_of_an_outage(account: AccountFactory, server: SimulatorServer) -> None:
+async def test_job_waits_for_the_end_of_an_outage(jobs: Jobs) -> None:
     """The outage lasts for more requests than the attempts of a row."""
-    server.faults.add("server_error", gateway="monri", status=503, times=300)
+    jobs.server.faults.add("server_error", gateway=jobs.gateway, status=503, times=300)
     with no_waits():
-        job, outcomes = await run_job(
-            account("monri"), [draft(number) for number in range(20)], retry=BULK, give_up_after=1e6
-        )
+        job, outcomes = await jobs.run(drafts(20), retry=BULK, give_up_after=1e6)
     assert [outcome.reason for outcome in outcomes if not outcome.ok] == []
-    assert server.store.ledger("monri") == {f"c-{number}": 1 for number in range(20)}
-    assert [it.reason for it in job.past_outages] == ["the gateway responds with 503"]
-    assert job.past_outages[0].requests == 300
+    assert jobs.ledger() == once(20)
+    assert [(it.reason, it.requests) for it in job.past_outages] == [("the gateway responds with 503", 300)]
 
 
-async def test_job_gives_up_in_order_and_can_be_resumed(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
-    gateway, drafts = "monri", [draft(number) for number in range(30)]
-    journal = open_journal(tmp_path / "j", account(gateway), gateway)
-    async with CustomerSession(account(gateway)) as session:
-        job = sync(session, drafts, journal=journal, options=Options(give_up_after=600))
-        failed: list[Outcome] = []
-        begins = partial(server.faults.add, "server_error", gateway=gateway, status=503, times=None)
-        with (
-            no_waits(),
-            pytest.raises(BulkError, match=r"the gateway responds with 503 \([\d,]+ times\).*same program"),
-        ):
+async def test_job_gives_up_in_order_and_can_be_resumed(jobs: Jobs) -> None:
+    failed: list[Outcome] = []
+    begins = partial(jobs.server.faults.add, "server_error", gateway=jobs.gateway, status=503, times=None)
+    words = r"the gateway responds with 503 \([\d,]+ times\).*same program"
+    async with CustomerSession(jobs.account) as session:
+        job = sync(session, drafts(30), journal=jobs.journal, options=Options(give_up_after=600))
+        with no_waits(), pytest.raises(BulkError, match=words):
             await _collect(job, begins, failed)
     assert job.exit_status == "outage"
     assert {outcome.applied for outcome in failed} <= {"unknown"}  # rows that were under way at the end
     assert job.past_outages[-1].seconds >= 600
-    assert 0 < len(server.store.created(gateway)) < 30
-    server.faults.clear()
+    assert 0 < len(jobs.server.store.created(jobs.gateway)) < 30
+    jobs.server.faults.clear()
     with no_waits():
-        resumed, outcomes = await run_job(account(gateway), drafts, journal, resume=True, retry=BULK)
+        resumed, outcomes = await jobs.run(drafts(30), resume=True, retry=BULK)
     assert resumed.exit_status == "finished"
     assert [outcome for outcome in outcomes if not outcome.ok] == []
-    assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(30)}
+    assert jobs.ledger() == once(30)
 
 
-async def test_row_that_fails_alone_does_not_wait_for_an_outage(
-    account: AccountFactory, server: SimulatorServer
-) -> None:
-    server.faults.add("server_error", status=500, times=None, method="POST")
+async def test_row_that_fails_alone_does_not_wait_for_an_outage(jobs: Jobs) -> None:
+    jobs.server.faults.add("server_error", status=500, times=None, method="POST")
     with no_waits():
-        job, (outcome,) = await run_job(account("monri"), [draft(1)], retry=BULK, give_up_after=1e6)
+        job, (outcome,) = await jobs.run([draft(1)], retry=BULK, give_up_after=1e6)
     assert (job.exit_status, outcome.status) == ("finished", "failed")
 
 

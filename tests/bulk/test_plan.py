@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from bulk.customers import QUICK, AccountFactory, Jobs, collect, draft, open_journal, send, write_csv
+from bulk.customers import QUICK, AccountFactory, Jobs, draft, drafts, open_journal, send, write_csv
 
 from wonder_customers import AdaptiveRateLimit, CallError, CustomerSession, InvalidRequestError
-from wonder_customers.bulk import Options, plan, sources, sync
+from wonder_customers.bulk import plan, sources
 from wonder_customers.dialects import names
 from wonder_customers.records import CustomerDraft
 from wonder_customers.simulator.server import SimulatorServer
@@ -51,11 +51,12 @@ async def test_plan_counts_every_row_and_writes_nothing(
     assert "Twice" not in repr(found)
 
 
-async def test_plan_and_job_note_drafts_whose_references_differ_only_in_case(account: AccountFactory) -> None:
-    drafts = [draft(0), evolve(draft(1), reference="C-0")]
-    async with CustomerSession(account("monri"), retry=QUICK) as session:
-        found, job = await plan(session, drafts), sync(session, drafts)
-        assert all(outcome.ok for outcome in await collect(job))
+async def test_plan_and_job_note_drafts_whose_references_differ_only_in_case(jobs: Jobs) -> None:
+    rows = [draft(0), evolve(draft(1), reference="C-0")]
+    async with jobs.session() as session:
+        found = await plan(session, rows)
+    job, outcomes = await jobs.run(rows)
+    assert all(outcome.ok for outcome in outcomes)
     assert found.notes.as_dict() == job.notes.as_dict()
     assert (job.notes.near_duplicates, job.notes.near_duplicate_rows) == (1, [(1, 2)])
 
@@ -67,30 +68,25 @@ async def test_plan_names_the_fields_that_the_gateway_cannot_clear(jobs: Jobs) -
     assert (dict(planned.clears), dict(planned.uncleared)) == ({}, {"default_payment_token": 1})
 
 
-async def test_plan_looks_up_unconfirmed_rows(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
-    journal = open_journal(tmp_path / "j", account("wonder"), "wonder")
-    server.faults.add("read_close", times=None, method="POST")
-    async with CustomerSession(account("wonder"), retry=QUICK) as session:
-        rows = [draft(number) for number in range(3)]
-        once = Options(retry=evolve(QUICK, attempts=1), failure_share=None)
-        outcomes = await collect(sync(session, rows, journal=journal, options=once))
-        assert [outcome.applied for outcome in outcomes] == ["unknown"] * 3
-        server.faults.clear()
-        found = await plan(session, [draft(0), draft(1, version="2"), draft(2)], journal=journal)
+@pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
+async def test_plan_looks_up_unconfirmed_rows(jobs: Jobs) -> None:
+    jobs.server.faults.add("read_close", times=None, method="POST")
+    _, outcomes = await jobs.run(drafts(3), retry=evolve(QUICK, attempts=1))
+    assert [outcome.applied for outcome in outcomes] == ["unknown"] * 3
+    jobs.server.faults.clear()
+    async with jobs.session() as session:
+        found = await plan(session, [draft(0), draft(1, version="2"), draft(2)], journal=jobs.journal)
     assert (found.unchanged, found.updates, found.unconfirmed, found.looked_up) == (2, 1, 1, 3)
     assert found.adds_up
 
 
-async def test_plan_retries_transient_faults_and_raises_others(
-    account: AccountFactory, server: SimulatorServer
-) -> None:
-    async with CustomerSession(account("monri"), retry=QUICK) as session:
-        server.faults.add("rate_limited", times=2)
-        found = await plan(session, [draft(number) for number in range(5)])
-        assert found.creates == 5
-        server.faults.add("server_error", times=None, status=401)
+async def test_plan_retries_transient_faults_and_raises_others(jobs: Jobs) -> None:
+    async with jobs.session() as session:
+        jobs.server.faults.add("rate_limited", times=2)
+        assert (await plan(session, drafts(5))).creates == 5
+        jobs.server.faults.add("server_error", times=None, status=401)
         with pytest.raises(CallError):
-            await plan(session, [draft(number) for number in range(5)])
+            await plan(session, drafts(5))
 
 
 @pytest.mark.parametrize("gateway", names())
