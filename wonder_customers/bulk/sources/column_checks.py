@@ -104,8 +104,7 @@ def unknown_columns(found: Assignment) -> ConfigurationError:
 def targets(found: Assignment, missing: Collection[str], notes: SourceNotes) -> list[Feed]:
     """Return the feeds with their targets. `missing` are the fields that the gateway does not have.
 
-    Raises:
-        ConfigurationError: The gateway does not have a field that is mapped or named explicitly.
+    Raise `ConfigurationError` if one of them is mapped or named explicitly.
     """
     feeds, refused = [], list[str]()
     for feed in found.feeds:

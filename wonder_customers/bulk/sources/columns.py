@@ -316,7 +316,7 @@ class Columns:
         if is_nothing(value) and (not path.startswith("metadata") or (path == "metadata" and isinstance(value, list))):
             return None
         if path.startswith("metadata"):
-            return metadata(path, value, where)
+            return metadata(value, where) if path == "metadata" else value
         if isinstance(value, list) and not path.startswith("payment_source."):
             value = self._only(path, value, where)
         if isinstance(value, int) and not isinstance(value, bool):

@@ -12,10 +12,8 @@ from wonder_customers.records import Address, CardSource, CustomerDraft, Phone, 
 __all__ = ["assembled", "metadata"]
 
 
-def metadata(path: str, value: Any, where: str) -> Any:
-    """Convert the value of a metadata field. Raise `RowProblem` if it cannot be used."""
-    if path != "metadata":
-        return value
+def metadata(value: Any, where: str) -> Mapping[str, Any]:
+    """Convert the value of a column with all metadata. Raise `RowProblem` if it cannot be used."""
     if isinstance(value, str):
         try:
             value = parse_source_json(value)

@@ -1,7 +1,7 @@
 """Columns that belong together, such as those of one address: each row uses one of several groups."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import frozen
 
@@ -66,14 +66,12 @@ def choices(feeds: Sequence[Feed], names: Sequence[str], *, together: bool | Non
     # An automatic full name is an alternative to mapped parts.
     parts = {"first_name", "last_name"}
     usable = [feed for feed in feeds if feed.places and (together or feed.automatic or feed.path in parts)]
-    return tuple(_choices(usable, names, together=bool(together)))
-
-
-def _choices(feeds: Sequence[Feed], names: Sequence[str], *, together: bool) -> Iterator[Choice]:
+    # The column of the country does not decide which address is preferred.
+    usable.sort(key=lambda feed: feed.path == "address.country")
+    found = []
     for kind in ("address", "name", "phone"):
         groups: dict[str, _Group] = {}
-        # The column of the country does not decide which address is preferred.
-        for feed in sorted(feeds, key=lambda it: it.path == "address.country"):
+        for feed in usable:
             if not _is_of(kind, feed.path):
                 continue
             for place in feed.places:
@@ -86,7 +84,8 @@ def _choices(feeds: Sequence[Feed], names: Sequence[str], *, together: bool) -> 
         elif kind == "name":
             groups = dict(sorted(groups.items(), key=lambda item: item[0] == "full name"))
         if len(groups) > 1 or (kind == "phone" and any(groups)):
-            yield Choice(kind, frozenset(path for group in groups.values() for path in group), groups)
+            found.append(Choice(kind, frozenset(path for group in groups.values() for path in group), groups))
+    return tuple(found)
 
 
 def _is_of(kind: str, path: str) -> bool:
