@@ -276,4 +276,5 @@ async def test_rows_of_a_fast_source_are_read_together(jobs: Jobs) -> None:
         with change_filter:
             while (batch := await batches.next(change_filter)) is not None:
                 sizes.append(len(batch[1]))
-    assert sizes == [90, 90, 90, 90, 40]
+    # On a busy machine, a batch may end before it is full.
+    assert (sum(sizes), max(sizes), len(sizes) < 10) == (400, 90, True)

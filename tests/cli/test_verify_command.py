@@ -78,6 +78,12 @@ def test_verify_shows_removed_customers(gateway: str, terminal: Terminal) -> Non
     assert "2 of 2 rows were read back" in text
 
 
+def test_verify_names_fields_that_are_equal_after_normalisation(terminal: Terminal) -> None:
+    journal = terminal.sync("monri")
+    terminal.change("ada.1@example.com", "Ada.1@example.com")
+    assert "Equal after normalisation: email (1)" in terminal.ends(SUCCESS, "verify", journal)
+
+
 def test_verify_shows_why_a_row_cannot_be_read(terminal: Terminal) -> None:
     source = write_csv(terminal.folder / "c.csv", 2)
     source.write_text(f"{source.read_text()},Ada,ada@example.org,\nc-3,Ada,none,\n")
