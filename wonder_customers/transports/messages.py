@@ -29,6 +29,9 @@ _NOT_ENCODED: Final = frozenset({"", "identity", "none", "binary", "utf-8", "utf
 _WINDOW_BITS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 """zlib's ``wbits`` by coding. Servers send "deflate" with and without a zlib header (RFC 9110, section 8.4.1.2)."""
 
+_MOST_MEMBERS: Final = 100
+"""Maximum number of members of a gzip body (RFC 1952, section 2.2). Each one copies the rest of the body."""
+
 
 def serialize_request(signed_request: SignedRequest) -> bytes:
     """Return the bytes of a request. Raise `TransportError` if they are not valid HTTP."""
@@ -111,12 +114,19 @@ def decode_body(content_encoding: str, body: bytes) -> bytes:
 
 def _decompress(body: bytes, formats: tuple[int, ...]) -> bytes:
     for window_bits in formats:
-        decoder = zlib.decompressobj(window_bits)
-        with suppress(zlib.error):
-            decoded = decoder.decompress(body, MAX_BODY + 1)
+        decoded, rest = b"", body
+        for _ in range(_MOST_MEMBERS):
+            decoder = zlib.decompressobj(window_bits)
+            try:
+                decoded += decoder.decompress(rest, MAX_BODY + 1 - len(decoded))
+            except zlib.error:
+                break
             if len(decoded) > MAX_BODY:
                 raise too_large()
-            if decoder.eof:
+            if not decoder.eof:
+                break
+            rest = decoder.unused_data
+            if window_bits != 31 or not rest.startswith(b"\x1f\x8b"):  # the first bytes of a gzip member
                 return decoded
     raise TransportError("the compressed response body is damaged or incomplete")
 
