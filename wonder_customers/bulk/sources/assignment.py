@@ -145,11 +145,12 @@ class Assignment:
 
     def uses(self) -> Iterator[tuple[str, tuple[str, ...], str]]:
         """Yield the name of each column, its fields, and the reason."""
+        unnamed = set(self.unnamed)
         for place, name in enumerate(self.names):
             found = [feed for feed in self.feeds if place in feed.places]
             if found:
                 yield name, tuple(feed.path for feed in found), found[0].why
-            elif place not in self.unnamed:
+            elif place not in unnamed:
                 yield name, (), self.left_out.get(place, "unknown")
 
     def feed(self, path: str) -> Feed | None:
