@@ -99,6 +99,8 @@ class ChangeFilter:
         """Find what `decide` requires about rows."""
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
         repeats = self._references.find_repeats(named)
+        if self.repeats:
+            repeats |= {number: self.repeats[number] for _, number in named if number in self.repeats}
         digests: dict[int, bytes] = {}
         if self.journal is not None:
             digest = self.journal.digests.row

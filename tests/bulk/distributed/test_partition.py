@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.customers import write_csv
+from bulk.customers import HEADER, OPTIONS, Jobs, collect, line, write_csv
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wonder_customers import ConfigurationError
-from wonder_customers.bulk import Partition, Row, Source
+from wonder_customers import ConfigurationError, CustomerSession
+from wonder_customers.bulk import Partition, Row, Source, run_partition
 from wonder_customers.bulk.distributed.partition import Index
 from wonder_customers.bulk.sources import ColumnMapping, FieldSource
 
@@ -223,3 +223,13 @@ def test_partition_descriptor_contains_no_row(tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 50)))
     serialized: Any = b"".join(it.to_json() for it in cut(source, 10))
     assert all(personal not in serialized for personal in (b"Ada", b"example.com", b"91 234", b"c-17"))
+
+
+@pytest.mark.anyio
+async def test_unchanged_row_repeats_the_reference_of_another_partition(jobs: Jobs) -> None:
+    jobs.source.write_text("\n".join([HEADER, line(1), line(2), line(1)]) + "\n", encoding="utf-8")
+    found = cut(Source(str(jobs.source)), 2)
+    async with CustomerSession(jobs.account) as session:
+        for expected in ("created", "unchanged"):
+            ran = [await collect(run_partition(it, session, jobs.journal, options=OPTIONS)) for it in found]
+            assert [it.status for outcomes in ran for it in outcomes] == [expected, expected, "duplicate"]
