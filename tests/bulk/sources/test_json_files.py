@@ -200,7 +200,8 @@ def test_list_with_several_values_is_refused_or_the_first_is_used(tmp_path: Path
     assert read_draft(tmp_path, row, "c.jsonl") == "line 1, column name: the value is a list; keep one value"
 
 
-def test_entry_of_failed_rows_keeps_its_reference(tmp_path: Path) -> None:
-    entry = '{"row": 7, "reason": "x", "status": "invalid", "reference": "r-1", "values": {"name": "Ada"}}\n'
+@pytest.mark.parametrize(("given", "reference"), [('"r-1"', "r-1"), ("7", None), ("[]", None)])
+def test_entry_of_failed_rows_keeps_its_reference(given: str, reference: str | None, tmp_path: Path) -> None:
+    entry = f'{{"row": 7, "reason": "x", "status": "invalid", "reference": {given}, "values": {{"name": "Ada"}}}}\n'
     (row,) = read_rows(tmp_path, entry, "c.jsonl")
-    assert (row.reference, row.problem) == ("r-1", "line 1: the row has no reference")
+    assert (row.reference, row.problem) == (reference, "line 1: the row has no reference")

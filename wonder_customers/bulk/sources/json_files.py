@@ -230,7 +230,7 @@ def _row(text: str, number: int, place: str, forms: _Forms, original: bytes) -> 
     try:
         given = _parsed(text)
         if isinstance(given, dict) and given.keys() >= DEAD_LETTER:
-            reference = given.get("reference")
+            reference = given.get("reference") if isinstance(given.get("reference"), str) else None
             given = _failed_row(given)
         columns, values = _columns(given, forms, is_first=number == 1)
     except RowProblem as problem:
