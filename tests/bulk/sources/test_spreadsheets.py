@@ -32,6 +32,8 @@ def test_spreadsheet_cells_are_read_as_they_are_stored(tmp_path: Path) -> None:
         [1234567890123456789, "Cy", None, None, None, None],
         [12345.0, "Di", None, None, None, None],
         ["Total", None, None, None, 8.5, None],
+        [" Total:", None, None, None, 8.5, None],
+        [" ", "Total", None, None, 8.5, None],
     ]
     reader: Any = sources.read(write_xlsx(tmp_path / "c.xlsx", {"Customers": rows, "Empty": []}))
     first, second, third, fourth = reader
@@ -39,7 +41,7 @@ def test_spreadsheet_cells_are_read_as_they_are_stored(tmp_path: Path) -> None:
     assert first.draft.metadata == {"since": "2024-02-29", "score": "1.5", "vip": "TRUE"}
     assert (second.reference, second.place, fourth.reference) == ("000123", "line 4", "12345")
     assert "a spreadsheet shortened this number" in third.problem
-    assert reader.notes.footers == 1
+    assert reader.notes.footers == 3
 
 
 @pytest.mark.parametrize(

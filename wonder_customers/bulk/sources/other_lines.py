@@ -61,8 +61,10 @@ _FOOTER_WORDS = (
     "dat", "as of", "generated", "exported", "printed", "end of", "copyright", "confidential", "mon", "tue", "wed",
     "thu", "fri", "sat", "sun",
 )  # fmt: skip
-_FOOTER_START = re.compile(r"[(*=-]|\d+ |" + "|".join(_FOOTER_WORDS))
+_FOOTER_START = re.compile(r"$|[(*=-]|\d+ |" + "|".join(_FOOTER_WORDS))
 """The start of a footer in lower case. It excludes most rows quickly."""
+_FOOTER_LETTERS = frozenset(word[:2] for word in _FOOTER_WORDS)
+"""The first two letters of a footer. They exclude most rows faster than the pattern."""
 REMARK = (
     "only the first column has a value, so the line may be a heading or a remark, and is not sent; if it is a customer,"
     " add a value, such as the name, otherwise delete the line"
@@ -97,7 +99,7 @@ class OtherLines:
         if _bare(values[0]) in self._first_words and self._is_header(values, line):
             self.notes.repeated_headers += 1
             return True
-        if (not values[0] or _FOOTER_START.match(values[0].lower())) and self.is_footer(values):
+        if _starts_like_footer(values[0]) and self.is_footer(values):
             self.notes.add_footer(reference_of(values))
             return True
         return False
@@ -136,7 +138,7 @@ class OtherLines:
         """
         if _DESCRIBED.fullmatch(values[0].strip().lower()) and _is_description(values):
             return "the line describes the columns, as in a template, and is not a customer; delete the line"
-        if _NOT_NAMES.search(",".join(values)):
+        if _NOT_NAMES.search(values[0]) or _NOT_NAMES.search(",".join(values)):
             return None
         filled = [(value, name) for value, name in zip(values, self.names, strict=False) if value.strip()]
         same = [name for value, name in filled if plain(value) == plain(name)]
@@ -160,6 +162,12 @@ class OtherLines:
 def _bare(name: str) -> str:
     # A byte order mark hides the quotes of a name.
     return name.strip().lstrip("\ufeff").strip('"').lower()
+
+
+def _starts_like_footer(value: str) -> bool:
+    start = value.strip().lower()
+    may_be_footer = start[:2] in _FOOTER_LETTERS or not start[:1].isalpha()
+    return may_be_footer and _FOOTER_START.match(start) is not None
 
 
 def is_blank(values: list[str]) -> bool:
