@@ -1,5 +1,6 @@
 """The command ``demo``, its customers and its comparisons."""
 
+import multiprocessing.spawn
 import os
 import re
 import signal
@@ -22,7 +23,7 @@ from attrs import evolve
 from cli.conftest import COMMAND
 from rich.console import Console
 
-from wonder_customers import Address, Customer, Phone
+from wonder_customers import Address, ConfigurationError, Customer, Phone
 from wonder_customers.cli import demo as package
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.demo.gateway_run import (
@@ -257,3 +258,12 @@ def test_whole_demo_has_no_mismatches(bare: dict[str, str], options: tuple[str, 
     done = subprocess.run([*DEMO, *options], env=bare, capture_output=True, text=True, check=False, timeout=600)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "0 mismatches in 2,963 customers" in done.stdout
+
+
+def test_simulator_that_ends_before_its_start_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nsleep 0.2\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(program))
+    with pytest.raises(ConfigurationError, match="the process of the simulator ended before"):
+        package.demo()

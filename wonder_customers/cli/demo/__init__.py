@@ -78,8 +78,11 @@ def _running_simulator(quirks: str | None) -> Iterator[dict[str, str]]:
     process.start()
     other_end.close()
     try:
-        variables = connection.recv()
-        if isinstance(variables, ConfigurationError):
+        try:
+            variables = connection.recv()
+        except EOFError:
+            raise ConfigurationError("the process of the simulator ended before the simulator had started") from None
+        if isinstance(variables, Exception):
             raise variables
         yield variables
     finally:
@@ -93,12 +96,11 @@ def _serve(connection: Connection, quirks: str | None) -> None:
     server = SimulatorServer([simulator(name) for name in names()])
     try:
         add_quirks(server, quirks)
-    except ConfigurationError as error:
+        with server, suppress(EOFError, ConnectionError):
+            connection.send(server.environment())
+            connection.recv()
+    except (ConfigurationError, OSError) as error:
         connection.send(error)
-        return
-    with server, suppress(EOFError, BrokenPipeError):
-        connection.send(server.environment())
-        connection.recv()
 
 
 def _run_gateways(
