@@ -118,7 +118,7 @@ class RayBackend:
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _connect(self.address)
-        elif self.address not in {None, connected := ray.get_runtime_context().gcs_address}:
+        elif self.address is not None and self.address != (connected := ray.get_runtime_context().gcs_address):
             raise ConfigurationError(
                 f"this process is already connected to Ray at {connected}, not at {self.address}. Nothing was sent. To"
                 ' use the connection, pass on="ray". To connect to the other address, call ray.shutdown() first.'
