@@ -156,6 +156,34 @@ def test_newer_write_of_another_thread_is_kept(moment: int) -> None:
     assert writes.remaining(keys, None) > 0
 
 
+@pytest.mark.parametrize("allocations", range(1, 30))
+def test_garbage_collector_may_add_a_write_while_another_is_added(allocations: int) -> None:
+    writes = UnconfirmedWrites()
+    for number in range(8):
+        writes._writes["m", "id", str(number)] = b"", 0.0
+
+    class AbandonedCall:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            writes.add([("m", "id", "abandoned")], b"body", 60.0)
+
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    AbandonedCall()
+    try:
+        gc.set_threshold(allocations)
+        gc.enable()
+        writes.add([KEY], b"body", 60.0)
+    finally:
+        gc.enable()
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    assert writes.remaining([KEY], None) > 0
+
+
 @pytest.mark.parametrize("writes", [2_000, pytest.param(5_000, marks=pytest.mark.long)])
 async def test_thousands_of_waiting_writes_are_cancelled_quickly(writes: int) -> None:
     locks, key = WriteLocks(), ("m", "id", "1")

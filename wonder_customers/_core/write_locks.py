@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 from threading import RLock
 from typing import Any, Final
@@ -50,9 +51,10 @@ class UnconfirmedWrites:
                 self._writes[key] = digest(body), until
                 self._writes.move_to_end(key)
             # Up to four old writes are removed for each new write, so the table contains few expired writes.
-            for key, (_, until) in list(islice(self._writes.items(), 4)):
-                if until <= now or len(self._writes) > _MOST:
-                    del self._writes[key]
+            with suppress(RuntimeError):  # the garbage collector has added a write meanwhile
+                for key, (_, until) in list(islice(self._writes.items(), 4)):
+                    if until <= now or len(self._writes) > _MOST:
+                        self._writes.pop(key, None)
 
     def confirm(self, keys: Iterable[Key]) -> None:
         """Remove the writes with `keys`."""
