@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import sys
 from collections.abc import Callable
 from functools import partial
 from threading import Thread
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -111,6 +113,13 @@ async def test_lock_granted_to_a_cancelled_task_is_released() -> None:
     timers: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
     assert all(timer.cancelled() for timer in timers)
     assert it._locks == {}
+
+
+@ASYNCIO_ONLY
+async def test_event_loop_is_known_while_another_thread_imports_trio(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("trio", "trio.lowlevel"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    assert running_loop() is asyncio.get_running_loop()
 
 
 def test_unconfirmed_writes_are_bounded_and_take_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,8 +35,9 @@ _replacements: list[Clock] = []
 def running_loop() -> object:
     """Return an object that identifies the running event loop; None outside of an event loop."""
     # anyio's token works on every event loop, but reading it takes ten times as long, and every call does it.
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():  # perhaps as a guest of asyncio
+    # Another thread may import trio at this moment.
+    in_trio_task = getattr(sys.modules.get("trio.lowlevel"), "in_trio_task", None)
+    if in_trio_task is not None and in_trio_task():  # perhaps as a guest of asyncio
         return current_token().native_token
     try:
         return sys.modules["asyncio"].get_running_loop()

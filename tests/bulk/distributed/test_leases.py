@@ -10,6 +10,7 @@ from bulk.customers import write_csv
 from wonder_customers.bulk import Index, Source
 from wonder_customers.bulk.distributed.leases import Leases
 from wonder_customers.bulk.distributed.partition import Partition
+from wonder_customers.testing import no_waits
 
 
 class Clock:
@@ -50,6 +51,15 @@ def test_each_partition_has_one_holder_and_one_result(leases_file: Path) -> None
         held = [leases.any_held, leases.finish((2, 1), result(4), complete=False), leases.any_held]
         assert held == [True, True, False]
         assert take(leases) == (2, 2)
+
+
+def test_leases_end_on_the_clock_that_replaces_the_clock_of_the_process(leases_file: Path) -> None:
+    with closing(Leases(leases_file, duration=10.0)) as leases, no_waits() as skipped:
+        held = take(leases)
+        assert held is not None
+        assert leases.renew(held)
+        skipped.waits.append(11.0)
+        assert not leases.renew(held)
 
 
 def test_lease_is_valid_while_it_is_renewed(leases_file: Path) -> None:

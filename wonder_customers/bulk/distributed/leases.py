@@ -45,7 +45,7 @@ class Leases:
     """
 
     path: Path
-    clock: Callable[[], float] = clock.monotonic
+    clock: Callable[[], float] = lambda: clock.monotonic()  # noqa: PLW0108 - the variable changes with the clock
     duration: float = LEASE_SECONDS
     _connection: sqlite3.Connection = field(init=False)
     _held: dict[int, tuple[int, float]] = field(init=False)
