@@ -97,7 +97,7 @@ _EVIDENCE = {
 def _decision(evidence: Evidence, replay: Replay) -> str:
     """Return a short description of the decision after a first attempt with this evidence."""
     policy = RetryPolicy()
-    now = RetryState(evidence, replay, 1, policy.deadline, policy.budget, findable=replay is not Replay.NONE)
+    now = RetryState(evidence, replay, 1, policy.deadline, policy.budget, draw=0.5, findable=replay is not Replay.NONE)
     verdict = decide(policy, now)
     if isinstance(verdict, Retry):
         return "retry after waiting" if evidence is Evidence.THROTTLED else "retry"

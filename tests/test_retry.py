@@ -290,6 +290,7 @@ def test_any_retry_after_text_gives_none_or_a_positive_number(text: str) -> None
         {"budget": -1},
         {"budget": 1.5},
         {"transient_cost": 1.5},
+        {"throttle_cost": 1.5},
         {"confirmation_window": None},
     ],
 )

@@ -157,9 +157,9 @@ class RetryState:
         attempts: Number of attempts so far, including the last attempt.
         remaining: Seconds left before the deadline.
         tokens: Tokens left in the retry budget.
-        retry_after: Seconds to wait according to the gateway; None if it sent no time.
         draw: A random number from 0 (included) to 1 (excluded).
         findable: Whether a read can show the effect of the write.
+        retry_after: Seconds to wait according to the gateway; None if it sent no time.
         unconfirmed: Whether this or an earlier attempt at the request may have been applied.
         resent: Whether the write was sent once more after a lookup did not find it.
         throttled: The number of `attempts` that ended with HTTP 429.
@@ -170,9 +170,9 @@ class RetryState:
     attempts: int
     remaining: float
     tokens: int
+    draw: float
+    findable: bool
     retry_after: float | None = None
-    draw: float = 1.0
-    findable: bool = False
     unconfirmed: bool = False
     resent: bool = False
     throttled: int = 0
