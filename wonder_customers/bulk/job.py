@@ -53,7 +53,7 @@ class Job(AsyncIterator[Outcome], ABC):
         self.begun: bool = False
         self.stopped: Stop | None = None
         self._again = again
-        self._used = self._open = self._received = False
+        self._used = self._open = self._received = self._stop_requested = False
         self._outages = OutageWatch()
         self._outcomes = TaskQueue[list[Outcome]](workers)
         self._batch: Iterator[Outcome] = iter(())
@@ -145,7 +145,7 @@ class Job(AsyncIterator[Outcome], ABC):
         """End the job when its block is left."""
         if error is None:
             # The block was left early: the rows in progress are completed, and their outcomes are discarded.
-            unread = not self._received and self.stopped is None
+            unread = not self._received and not self._stop_requested and self.stopped is None
             if not self._outcomes.closed:
                 self.stop()
             while await self._outcomes.get() is not None:

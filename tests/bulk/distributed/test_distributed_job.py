@@ -184,6 +184,14 @@ async def test_interrupted_job_is_resumed(jobs: Jobs) -> None:
     assert (last.number, last.exit_status) == (1, "finished")
 
 
+async def test_stopped_job_may_be_left_without_reading_outcomes(jobs: Jobs) -> None:
+    write_csv(jobs.source, 3)
+    job, _ = await distribute(jobs)
+    async with job:
+        job.stop()
+    assert job.exit_status in {"interrupted", "finished"}
+
+
 @pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
 async def test_only_the_first_rows_are_sent(jobs: Jobs) -> None:
     write_csv(jobs.source, 100)

@@ -142,7 +142,7 @@ class DistributedJob(Job):
         super().__init__(workers, again)
         self._backend, self._source, self._ceiling, self._values = backend, source, rate, values
         self._results = 0
-        self._stop_requested = self._workers_ended = False
+        self._workers_ended = False
         self._ended, self._decided = anyio.Event(), anyio.Event()
         self._refused: ConfigurationError | BulkError | None = None
 
