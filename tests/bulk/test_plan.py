@@ -1,5 +1,6 @@
 """Plans: every row is counted, and nothing is written."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from bulk.customers import QUICK, AccountFactory, Jobs, draft, drafts, open_jour
 
 from wonder_customers import AdaptiveRateLimit, CallError, CustomerSession, InvalidRequestError
 from wonder_customers.bulk import plan, sources
+from wonder_customers.bulk.reference_index import ReferenceIndex
 from wonder_customers.dialects import names
 from wonder_customers.records import CustomerDraft
 from wonder_customers.simulator.server import SimulatorServer
@@ -59,6 +61,23 @@ async def test_plan_and_job_note_drafts_whose_references_differ_only_in_case(job
     assert all(outcome.ok for outcome in outcomes)
     assert found.notes.as_dict() == job.notes.as_dict()
     assert (job.notes.near_duplicates, job.notes.near_duplicate_rows) == (1, [(1, 2)])
+
+
+async def test_references_that_differ_only_in_case_are_counted_outside_of_the_event_loop(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, threads = ReferenceIndex.near_duplicates, list[threading.Thread]()
+
+    def counted(index: ReferenceIndex) -> list[tuple[int, int]]:
+        threads.append(threading.current_thread())
+        return count(index)
+
+    monkeypatch.setattr(ReferenceIndex, "near_duplicates", counted)
+    async with jobs.session() as session:
+        await plan(session, drafts(2))
+    await jobs.run(drafts(2))
+    assert len(threads) == 2
+    assert threading.current_thread() not in threads
 
 
 async def test_plan_names_the_fields_that_the_gateway_cannot_clear(jobs: Jobs) -> None:

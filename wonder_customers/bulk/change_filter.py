@@ -86,10 +86,13 @@ class ChangeFilter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def note_near_duplicates(self) -> None:
+        """Add the near duplicates of the rows so far to the notes, which may take seconds."""
         if self.notes is not None:
             found = self._references.near_duplicates()
             self.notes.near_duplicates, self.notes.near_duplicate_rows = len(found), found[:MOST_NEAR_DUPLICATES]
-        self._stack.close()
 
     def split(self, rows: Sequence[Row]) -> tuple[list[Outcome], list[PendingRow]]:
         """Return the outcomes of rows that need no request, and the rows to send."""

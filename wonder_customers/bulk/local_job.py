@@ -155,6 +155,7 @@ class LocalJob(Job):
                     group.start_soon(self._work)
             if not self._source_ended and self.stopped is None:
                 self.stopped = Stop("interrupted", "the source was cancelled")
+            await anyio.to_thread.run_sync(self._change_filter.note_near_duplicates)
             try:
                 await self._remove_left()
             except ConfigurationError as error:  # the journal cannot be read any more

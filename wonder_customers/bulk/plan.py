@@ -187,6 +187,7 @@ async def plan(
                 if found.systematic is None:  # no row of a batch that stops the job is sent
                     sent = found.creates + found.updates + found.open
                     requests = found.requests + round(sent * requests_per_upsert(session)) + found.unconfirmed
+            await anyio.to_thread.run_sync(change_filter.note_near_duplicates)
             # Like a job, which counts the missing customers only after it has processed the whole source.
             whole = chosen.only == "all" and not batches.cut_short
             if whole and journal is not None and (deletes or isinstance(rows, RowReader)):
