@@ -1,13 +1,15 @@
 """References: in paths, in Paydock's search, and in responses that show another one."""
 
 from typing import Any
+from weakref import ref
 
 import pytest
 from dialects.bodies import WONDER_PATH, skips
 from gateway_responses import HEX24, monri_customer, paydock_customer, paydock_list
 from mock_gateway import MockGateway, json_response
 
-from wonder_customers import CustomerDraft, InvalidResponseError, NotFoundError
+from scripted_transport import PAYDOCK
+from wonder_customers import Customer, CustomerDraft, InvalidResponseError, NotFoundError, Page, Response
 
 
 @pytest.mark.parametrize("reference", ["a/b?c#d é", "100%", "%2F", "a+b", "日本", "🙂", "a&b=c", " ", "...", "~._-"])
@@ -144,6 +146,18 @@ async def test_upsert_without_reference_is_a_create() -> None:
         async with wire.session(gateway) as session:
             await session.upsert(CustomerDraft(name="Test"))
         assert [request.method for request in wire.requests] == ["POST"]
+
+
+def test_paydock_search_does_not_keep_other_customers() -> None:
+    """A gateway that ignores the filter returns every customer."""
+    steps, kept = PAYDOCK.dialect().get_by_reference("35"), []
+    next(steps)
+    for number in range(3):
+        other = Customer(str(number), "other", name="Ada")
+        kept.append(ref(other))
+        steps.send(Response(Page((other,), str(number + 1), 9), 200, {}, "", 1, 0.0))
+        del other
+    assert [it() is None for it in kept] == [True, True, False]  # the last page is in use
 
 
 @pytest.mark.parametrize("status", [200, 400, 404, 410])

@@ -105,30 +105,37 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
         return self._by_reference(reference, creates=False)
 
     def _by_reference(self, reference: str, *, creates: bool = True) -> Steps[Customer]:
-        seen: dict[str, Customer] = {}
         found: dict[str, Customer] = {}
+        alike: list[Customer] = []  # whose reference may have been changed by the gateway
+        seen: set[str] = set()  # only ids, because a gateway that ignores the filter returns every customer
+        others = shown = lacking = False  # whether customers have other references, any reference, or none
         skip, more = 0, True
         while more:
             page = yield from send(self._page_call(1000, skip, {"reference": reference}, reference, found=bool(found)))
             if page.unreadable or any(it.reference is None and "reference" in it.extra for it in page.items):
                 raise _undecided("a customer that cannot be read and may have this reference", reference)
-            new = {it.id for it in page.items} - seen.keys()
-            seen |= {it.id: it for it in page.items}
-            found = {it.id: it for it in seen.values() if it.reference == reference and not it.deleted}
-            others = any(it.reference != reference for it in seen.values())
+            new = {it.id for it in page.items} - seen
+            seen |= new
+            for it in page.items:
+                others = others or it.reference != reference
+                shown = shown or bool(it.reference)
+                if it.deleted:
+                    continue
+                lacking = lacking or not it.reference
+                if it.reference == reference:
+                    found[it.id] = it
+                elif it.reference is not None and is_changed_form(reference, it.reference):
+                    alike.append(it)
             skip += len(page.items)
             # If only others were found, an empty page must confirm the end. A page without new customers ends the loop,
             # because a gateway that ignores `skip` would never end it.
             follows = page.cursor is not None and (page.total is not None or others)
             more = bool(new) and (follows or (others and not found))
-        for it in seen.values():
-            if found or it.deleted or it.reference is None or not is_changed_form(reference, it.reference):
-                continue
-            # Letter case and leading zeros can also be those of another customer, so only a create is refused.
-            if creates or equal_after_normalisation("reference", it.reference, reference):
-                raise changed_reference(_undecided("a reference that differs only in its form", reference), it.id)
-        lacking = any(not it.reference and not it.deleted for it in seen.values())
-        if lacking and not any(it.reference for it in seen.values()):
+        # Letter case and leading zeros can also be those of another customer, so only a create is refused.
+        same = [it for it in alike if creates or equal_after_normalisation("reference", it.reference, reference)]
+        if same and not found:
+            raise changed_reference(_undecided("a reference that differs only in its form", reference), same[0].id)
+        if lacking and not shown:
             raise _undecided("only customers without a reference, so references cannot be compared", reference)
         if not found:
             raise NotFoundError("no customer has this reference", status=404, reference=reference)
