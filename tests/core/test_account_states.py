@@ -30,6 +30,22 @@ def test_accounts_without_views_are_forgotten(monkeypatch: pytest.MonkeyPatch) -
     assert states.totals().started == 1200, "the calls of forgotten accounts still count"
 
 
+def test_calls_of_a_removed_account_are_counted_once_if_another_thread_uses_the_account() -> None:
+    states, account, used = AccountStates(500), Monri("key", "token"), list[AccountState]()
+
+    class Interrupted(dict[str, int]):
+        def items(self) -> Any:
+            used.append(states.of(account, account.dialect()))
+            return super().items()
+
+    state = states.of(account, account.dialect())
+    state.counts.started, state.counts.failed = 1, Interrupted()
+    states.forget_views()
+    del state
+    assert len(used) == 1
+    assert states.totals().started == 1
+
+
 def test_accounts_are_identified_by_their_values() -> None:
     states = AccountStates(500)
     accounts: list[Any] = [

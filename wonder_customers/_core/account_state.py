@@ -6,9 +6,9 @@ from collections.abc import Hashable
 from hashlib import blake2b
 from threading import RLock
 from typing import Any, Final
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
-from attrs import define, field
+from attrs import define, field, fields
 
 from wonder_customers._core.credentials import AccountCredentials
 from wonder_customers._support import clock
@@ -63,8 +63,7 @@ class Counts:
 
     def add(self, other: "Counts") -> None:
         """Add the counters of `other`."""
-        # No global variable is used: when the interpreter exits, they may be gone before the last account's state.
-        for name in (it.name for it in self.__attrs_attrs__):
+        for name in (it.name for it in fields(Counts)):
             value: Any = getattr(other, name)
             if isinstance(value, int):
                 setattr(self, name, getattr(self, name) + value)
@@ -82,11 +81,7 @@ class AccountState:
     credentials: AccountCredentials | None = None  # None: nothing is fetched
     origin: Origin | None = None
     counts: Counts = field(factory=Counts)
-    removed: Counts = field(factory=Counts)  # the sums of the counters of removed states
     connections: int = 0  # slots in use
-
-    def __del__(self) -> None:
-        self.removed.add(self.counts)
 
 
 @define(eq=False)
@@ -97,7 +92,7 @@ class AccountStates:
     several: bool = False  # whether there has been more than one state at a time
     _states: WeakValueDictionary[Hashable, AccountState] = field(factory=WeakValueDictionary)
     _recent: OrderedDict[AccountState, float] = field(factory=OrderedDict)
-    _removed: Counts = field(factory=Counts)
+    _removed: Counts = field(factory=Counts)  # the sums of the counters of removed states
     changing: RLock = field(factory=RLock)  # reentrant, because the garbage collector may run other code meanwhile
 
     def __len__(self) -> int:
@@ -111,8 +106,10 @@ class AccountStates:
         if found is None:
             fetched = provided_secrets(account) or dialect.token_call() is not None
             credentials = AccountCredentials() if fetched else None
-            found = AccountState(RetryBudget(self.budget), credentials, dialect.origin, removed=self._removed)
+            found = AccountState(RetryBudget(self.budget), credentials, dialect.origin)
             self._states[key] = found
+            # Not with `__del__`: while it runs, another thread could use the state again.
+            finalize(found, self._removed.add, found.counts).atexit = False
             self.several = self.several or len(self._states) > 1
         now = clock.monotonic()
         self._recent[found] = now
