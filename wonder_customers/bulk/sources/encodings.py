@@ -181,10 +181,13 @@ class _Survey:
 
 def _is_utf_8(file: BinaryIO, head: bytes) -> bool:
     """Return whether a file is UTF-8 and not ASCII."""
+    ascii_only = True
     try:
-        return sum(not piece.decode().isascii() for piece in _pieces(file, head)) > 0
+        for piece in _pieces(file, head):
+            ascii_only = piece.decode().isascii() and ascii_only
     except UnicodeDecodeError:
         return False
+    return not ascii_only
 
 
 def _pieces(file: BinaryIO, head: bytes) -> Iterator[bytes]:

@@ -193,11 +193,16 @@ def field_of(name: str) -> str | None:
     return plain(name) if plain(name) in known_fields() else synonym(name) or synonym(name, further=True)
 
 
+def _known(names: Sequence[str]) -> int:
+    """Return the number of names that match a field or a synonym."""
+    return sum(field_of(name) is not None for name in names)
+
+
 def title_hint(lines: Iterator[list[str]], before: int, header: Sequence[str]) -> str:
     """Return a hint if a later line seems to contain the column names."""
-    least = sum(map(bool, map(field_of, header)))
+    least = _known(header)
     for number, cells in enumerate(islice(lines, _TITLE_LINES), before):
-        known = sum(map(bool, map(field_of, cells)))
+        known = _known(cells)
         if known > max(least, 1) or (known > least and len(cells) == 1):
             return f" Line {number + 1} seems to contain the column names: add skip_lines={number}."
     return ""

@@ -233,9 +233,11 @@ def _session_target(request: pytest.FixtureRequest) -> _SessionTarget:
         if "gateway_mock" in request.fixturenames:
             return _SessionTarget(offline_account, request.getfixturevalue("gateway_mock").transport, base)
         cassette = request.getfixturevalue("gateway_cassette")
-        account: Callable[[str], Any] = offline_account
-        if request.config.getoption("record"):
-            account = lambda gateway: dialects.package(gateway).ACCOUNT.from_environment()  # noqa: E731
+
+        def account_from_environment(gateway: str) -> Any:
+            return dialects.package(gateway).ACCOUNT.from_environment()
+
+        account = account_from_environment if request.config.getoption("record") else offline_account
         return _SessionTarget(account, lambda: cassette, base)
     shared = "shared_customer_simulator" in request.fixturenames
     simulated = request.getfixturevalue("shared_customer_simulator" if shared else "customer_simulator")
