@@ -1,5 +1,6 @@
 """The command ``demo``, its customers and its comparisons."""
 
+import multiprocessing
 import multiprocessing.spawn
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unicodedata
 from collections import Counter
@@ -129,6 +131,20 @@ def test_interrupted_demo_leaves_no_files(
     while group_is_alive(process.pid):
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_simulator_ignores_ctrl_c_from_its_start() -> None:
+    def interrupt() -> None:
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.001)
+        assert children[0].pid is not None
+        os.kill(children[0].pid, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with package._running_simulator(None) as variables:
+        assert variables
+    thread.join()
 
 
 def group_is_alive(group: int) -> bool:

@@ -75,7 +75,12 @@ def _running_simulator(quirks: str | None) -> Iterator[dict[str, str]]:
     context = multiprocessing.get_context("spawn")
     connection, other_end = context.Pipe()
     process = context.Process(target=_serve, args=(other_end, quirks), daemon=True)
-    process.start()
+    # Ctrl-C also reaches the other process, which ends when the connection is closed. It ignores SIGINT from its start.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, handler)
     other_end.close()
     try:
         try:
@@ -92,7 +97,6 @@ def _running_simulator(quirks: str | None) -> Iterator[dict[str, str]]:
 
 def _serve(connection: Connection, quirks: str | None) -> None:
     """Run the simulator until the other end of the connection is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches this process
     server = SimulatorServer([simulator(name) for name in names()])
     try:
         add_quirks(server, quirks)
