@@ -142,6 +142,15 @@ def test_each_error_class_has_its_own_hint() -> None:
     assert CallError.hint not in hints
 
 
+@pytest.mark.parametrize("kind", CALLS)
+def test_error_with_its_own_hint(kind: type[CallError]) -> None:
+    error = kind("what happened", hint="Ask the gateway.")
+    assert str(error).endswith("Ask the gateway.")
+    assert pickle.loads(pickle.dumps(error)).hint == "Ask the gateway."
+    error.hint = "Ask again."
+    assert str(error).endswith("Ask again.")
+
+
 def test_message_of_one_attempt_and_of_an_error_without_facts() -> None:
     assert "(1 attempt in 0.00 s)" in str(NotSentError("x", attempts=1))
     assert str(NotFoundError("gone")).startswith("call: gone (0 attempts in 0.00 s). Nothing was applied.")

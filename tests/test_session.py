@@ -70,6 +70,13 @@ async def test_session_that_is_not_open_rejects_every_operation(
     assert wire.requests == []
 
 
+async def test_closed_session_is_reported_before_an_invalid_draft() -> None:
+    session = MockGateway().session("paydock")
+    for write in (session.create, session.upsert):
+        with pytest.raises(SessionClosedError, match="not open yet"):
+            await write(CustomerDraft(reference="r" * 1000))
+
+
 async def test_session_cannot_be_opened_twice() -> None:
     wire = MockGateway(CUSTOMER)
     session = wire.session("paydock")

@@ -32,6 +32,7 @@ from typing import Any
 
 from attrs import frozen
 
+from wonder_customers._support.computed_attribute import ComputedAttribute
 from wonder_customers.records import Applied
 
 __all__ = [
@@ -249,8 +250,8 @@ class NoResponseError(CallError):
 class OutcomeUnknownError(CallError):
     """A write was sent, and no response shows whether it was applied. `CustomerSession.resolve` reads the customer."""
 
-    @property
-    def hint(self) -> str:  # type: ignore[override]
+    @ComputedAttribute
+    def hint(self) -> str:
         """What to do next."""
         if self.operation == "request":
             return "Do not repeat the call. Check at the gateway whether it was applied."
@@ -306,8 +307,7 @@ class GatewayError(CallError):
         code: The gateway's error code; None if it sent no code.
         message: The gateway's message, without the values that the request contained; None if it sent no message.
         retry_after: Seconds to wait before the next request; None if the gateway sent no time.
-        certain: False if HTTP 403 or 404 may come from a proxy or a firewall, because its body is not a JSON object, or
-            if HTTP 404 is about something else, such as a route.
+        certain: False if HTTP 403 or 404 may come from a proxy (its body is not a JSON object) or is about a route.
     """
 
     certain = True
@@ -358,8 +358,8 @@ class ConflictError(GatewayError):
         super().__init__(reason, **facts)
         self.ids: tuple[str, ...] = tuple(ids)
 
-    @property
-    def hint(self) -> str:  # type: ignore[override]
+    @ComputedAttribute
+    def hint(self) -> str:
         """What to do next."""
         if self.operation == "create":
             return "Call upsert to update the existing customer, or use another reference."
@@ -383,8 +383,8 @@ class InvalidRequestError(GatewayError):
 class RateLimitError(GatewayError):
     """The gateway received too many requests and did not process this request."""
 
-    @property
-    def hint(self) -> str:  # type: ignore[override]
+    @ComputedAttribute
+    def hint(self) -> str:
         """What to do next."""
         usable = 0 < (self.retry_after or 0) <= 86_400  # at most a day
         return f"Call again after {self.retry_after:.5g} s." if usable else "Call again later."

@@ -268,6 +268,7 @@ class RawOperations:
 
     async def upsert(self, draft: CustomerDraft) -> Response[Customer]:
         """See `CustomerSession.upsert`."""
+        self._ready(Operation.UPSERT)
         return await self._upsert_checked(self._checked(draft))
 
     def _checked(self, draft: CustomerDraft) -> CheckedDraft:
