@@ -271,6 +271,15 @@ def test_damaged_cassette_is_reported(read: Callable[[Path], object], content: b
         read(path)
 
 
+async def test_object_that_is_not_a_placeholder_is_replayed(tmp_path: Path) -> None:
+    path, value = tmp_path / "cassette.json", {"redacted": 1, "type": {}}
+    request: dict[str, Any] = {"method": "GET", "target": "/v2/customers/1", "headers": [], "body": None}
+    response: dict[str, Any] = {"status": 200, "headers": {}, "body": {"uuid": "1", "description": value}}
+    path.write_bytes(orjson.dumps({"version": 1, "interactions": [{"request": request, "response": response}]}))
+    async with CustomerSession(offline_account("monri"), transport=ReplayTransport(path)) as session:
+        assert (await session.get("1")).extra == {"description": value}
+
+
 async def test_request_that_was_not_recorded_is_not_sent(customer_simulator: CustomerSimulator, tmp_path: Path) -> None:
     path = tmp_path / "cassette.json"
     await _record("monri", customer_simulator, path)

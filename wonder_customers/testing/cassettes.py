@@ -329,7 +329,7 @@ def _usual_form(text: str) -> str:
 
 
 def _number(value: Json) -> int | None:
-    marked = isinstance(value, Mapping) and value.keys() == {"redacted", "type"}
+    marked = isinstance(value, Mapping) and value.keys() == {"redacted", "type"} and isinstance(value["type"], str)
     return value["redacted"] if marked and isinstance(value["redacted"], int) else None
 
 
