@@ -328,7 +328,9 @@ def test_rows_with_card_data_leave_no_trace(
     written = [printed.out, printed.err, *(it.read_bytes().decode("latin-1") for it in tmp_path.iterdir())]
     for text in written:
         assert not any(it in text for it in (CARD, CARD[:12], grouped, "735926140"))
-    assert b"917" not in letters
+    for line in letters.splitlines():
+        entry = orjson.loads(line)
+        assert "917" not in str([value for name, value in entry.items() if name not in {"at", "journal"}])
 
 
 @pytest.mark.parametrize("card", [it for it in CARDS if len(it) <= 16])

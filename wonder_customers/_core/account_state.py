@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from hashlib import blake2b
 from threading import RLock
 from typing import Any, Final
-from weakref import WeakValueDictionary, finalize
+from weakref import ref
 
 from attrs import define, field, fields
 
@@ -73,7 +73,7 @@ class Counts:
                     mine[key] = mine.get(key, 0) + count
 
 
-@define(eq=False)
+@define(eq=False, weakref_slot=True)
 class AccountState:
     """The state shared by all views of one account."""
 
@@ -84,13 +84,21 @@ class AccountState:
     connections: int = 0  # slots in use
 
 
+class _Reference(ref[AccountState]):
+    """A weak reference to an account's state, with its counters. It needs less memory than ``weakref.finalize``."""
+
+    __slots__ = ("counts", "key")
+    key: Hashable
+    counts: Counts
+
+
 @define(eq=False)
 class AccountStates:
     """The states of a session's accounts."""
 
     budget: int
     several: bool = False  # whether there has been more than one state at a time
-    _states: WeakValueDictionary[Hashable, AccountState] = field(factory=WeakValueDictionary)
+    _states: dict[Hashable, "_Reference"] = field(factory=dict)
     _recent: OrderedDict[AccountState, float] = field(factory=OrderedDict)
     _removed: Counts = field(factory=Counts)  # the sums of the counters of removed states
     changing: RLock = field(factory=RLock)  # reentrant, because the garbage collector may run other code meanwhile
@@ -102,14 +110,15 @@ class AccountStates:
         """Return the state of an account. Create the state if necessary."""
         # The representation shows every value that is not secret, such as the scope of an access token.
         key = identity(account, repr(account))
-        found = self._states.get(key)
+        known = self._states.get(key)
+        found = None if known is None else known()
         if found is None:
             fetched = provided_secrets(account) or dialect.token_call() is not None
             credentials = AccountCredentials() if fetched else None
             found = AccountState(RetryBudget(self.budget), credentials, dialect.origin)
-            self._states[key] = found
             # Not with `__del__`: while it runs, another thread could use the state again.
-            finalize(found, self._removed.add, found.counts).atexit = False
+            self._states[key] = reference = _Reference(found, self._forget)
+            reference.key, reference.counts = key, found.counts
             self.several = self.several or len(self._states) > 1
         now = clock.monotonic()
         self._recent[found] = now
@@ -123,9 +132,13 @@ class AccountStates:
         with self.changing:
             self._recent.clear()
 
+    def _forget(self, reference: "_Reference") -> None:
+        self._removed.add(reference.counts)
+        if self._states.get(reference.key) is reference:
+            del self._states[reference.key]
+
     def _present(self) -> list[AccountState]:
-        # Not `values`, because another thread may create a view meanwhile.
-        return [state for reference in self._states.valuerefs() if (state := reference()) is not None]
+        return [state for reference in list(self._states.values()) if (state := reference()) is not None]
 
     def totals(self) -> Counts:
         """Return the sums of the counters, including the counters of removed states."""
