@@ -265,9 +265,7 @@ class AttemptRunner:
         evidence = Evidence.UNKNOWN
         if not transmission.sent:
             reason = f"the request was not sent to {account_context.dialect.origin}: {cause}"
-            error = NotSentError(reason) if failure else DeadlineExceededError(reason)
-            if failure is not None and failure.hint is not None:
-                error.hint = failure.hint
+            error = NotSentError(reason, hint=failure.hint) if failure else DeadlineExceededError(reason)
             evidence = Evidence.RESPONSE if final else Evidence.NOT_SENT
         elif status is None:
             reason = f"the request was sent, but no complete response arrived: {cause}"
@@ -277,8 +275,8 @@ class AttemptRunner:
             # The status is sufficient: a refusal is final without its message.
             return self._decoded(call_context, call, HttpResponse(status, transmission.headers, b""), request_id)
         elif write and status == 201:
-            error = InvalidResponseError(body_lost, status=status, applied="yes")
-            error.hint = "Read the customer or the payment tokens to see the result."
+            hint = "Read the customer or the payment tokens to see the result."
+            error = InvalidResponseError(body_lost, status=status, applied="yes", hint=hint)
             evidence = Evidence.BODY_LOST
         # Another 2xx does not show that a write was applied: the body of a refusal may be lost, or the page of a proxy.
         elif final:
