@@ -38,7 +38,7 @@ QUOTED = ("golden", "documents", "__pycache__")
 def texts(path: Path) -> list[Path]:
     """Return the project's own text files at or below `path`."""
     found = [path] if path.is_file() else sorted(it for it in path.rglob("*") if it.is_file())
-    kinds = {".py", ".md", ".toml", ".html", ".css", ".js", ".yml"}
+    kinds = {".py", ".md", ".toml", ".html", ".css", ".js", ".svg", ".yml"}
     return [it for it in found if it.suffix in kinds and not set(QUOTED) & set(it.parts) and it != Path(__file__)]
 
 
