@@ -40,7 +40,7 @@ cells = st.one_of(words, messy, numbers, dates)
 
 def seen(text: str) -> str | None:
     """Return what a person reads in a cell; None for an empty one."""
-    text = text.strip()
+    text = re.sub("\n\ufeff+", "\n", text).strip()  # a byte order mark at the start of a line
     formula = re.fullmatch('="(.*)"', text, re.DOTALL)
     if formula:
         text = formula[1].replace('""', '"').strip()

@@ -82,6 +82,15 @@ def test_repeated_column_names_are_not_a_customer(encoding: str, tmp_path: Path)
     assert reader.notes.repeated_headers == reader.notes.as_dict()["repeated_headers"] == 4
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_byte_order_mark_between_concatenated_files_is_not_a_part_of_a_row(encoding: str, tmp_path: Path) -> None:
+    text = 'reference,name\n"c-1","Ada"\n\ufeff"c-2","Love, Bo"\n\ufeffc-3,Cy\n'
+    rows = read_rows(tmp_path, text.encode(encoding))
+    assert [(row.reference, row.draft.name) for row in rows] == [("c-1", "Ada"), ("c-2", "Love, Bo"), ("c-3", "Cy")]
+    rows = read_rows(tmp_path, '{"reference": "c-1"}\n\ufeff{"reference": "c-2"}\n'.encode(encoding), "c.jsonl")
+    assert [row.reference for row in rows] == ["c-1", "c-2"]
+
+
 def test_repeated_column_names_of_a_spreadsheet_are_not_a_customer(tmp_path: Path) -> None:
     reader = open_table(tmp_path, [["reference", "name"], ["1", "Ada"], ["reference", "name"], ["2", "Bo"]], "xlsx")
     assert ([row.reference for row in reader], reader.notes.repeated_headers) == (["1", "2"], 1)

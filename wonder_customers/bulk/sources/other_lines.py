@@ -112,7 +112,7 @@ class OtherLines:
 
     def _is_header(self, values: Sequence[str], line: int) -> bool:
         """Return whether a row repeats the column names, as in concatenated files."""
-        found, names = ([plain(name.lstrip("\ufeff").strip('"')) for name in row] for row in (values, self.names))
+        found, names = (list(map(plain, row)) for row in (values, self.names))
         if found != names and len(found) > 1 and sorted(found) == sorted(names):
             raise ConfigurationError(
                 f"{self.where}line {line}: the column names are repeated in another order. The rows after this line"
@@ -167,8 +167,7 @@ class OtherLines:
 
 
 def _bare(name: str) -> str:
-    # A byte order mark hides the quotes of a name.
-    return name.strip().lstrip("\ufeff").strip('"').lower()
+    return name.strip().lower()
 
 
 def _starts_like_footer(value: str) -> bool:

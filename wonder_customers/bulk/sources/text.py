@@ -109,11 +109,14 @@ def _newline(file: BinaryIO, encoding: str) -> str:
 
 
 def decoded(lines: Iterable[bytes], byte_range: ByteRange) -> Iterator[str]:
-    """Decode the lines up to the end of the byte range."""
+    """Decode the lines up to the end of the byte range.
+
+    Concatenated files have a byte order mark before a later line, where it would hide a quote.
+    """
     encoding, recent = byte_range.encoding or "utf-8", byte_range.recent
     for line in lines:
         recent.append(line)
-        yield line.decode(encoding, "surrogateescape")
+        yield line.decode(encoding, "surrogateescape").lstrip("\ufeff")
         if byte_range.offset >= byte_range.end:
             return
 
@@ -128,7 +131,7 @@ def _checked(lines: io.TextIOWrapper, encoding: str, head: ByteRange) -> Iterato
     try:
         for number, line in enumerate(lines, 1):
             head.recent.append(line.encode("utf-8", "surrogateescape"))
-            yield line.removeprefix("\ufeff") if number == 1 else line
+            yield line.lstrip("\ufeff")
     except UnicodeError:
         raise ConfigurationError(
             f"the file is not valid {encoding} after line {number}. Export the data again as UTF-8."
