@@ -117,7 +117,8 @@ NO_FORMULAS = ["+385 91 234-567", "-12", "c-1", "O'Neil"]
 
 def test_exported_references_are_no_formulas(terminal: Terminal) -> None:
     with (terminal.folder / "c.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["reference", "name"], *([it, "Ada Lovelace"] for it in FORMULAS + NO_FORMULAS)])
+        references = [*(f"'{it}" for it in FORMULAS), *NO_FORMULAS]
+        csv.writer(file).writerows([["reference", "name"], *([it, "Ada Lovelace"] for it in references)])
     exported = terminal.folder / "ids.csv"
     terminal.ends(SUCCESS, "sync", "c.csv", "--to", "monri")
     terminal.ends(SUCCESS, "ids", "c.csv.monri.journal", "-o", "ids.csv")

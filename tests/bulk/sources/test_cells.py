@@ -140,6 +140,9 @@ READ = [
     *(("email", cell, None) for cell in ("N/A", "null", "n.a.", "NaN")),
     *(("phone", cell, None) for cell in ("-", "N/A", "#REF!")),
     *(("name", cell, None) for cell in (*ERRORS, "NULL", r"\N", "-", "nan")),
+    *(("name", cell, "D’Arcy & Sons") for cell in ("D&rsquo;Arcy&nbsp;&amp;&#32;Sons", "D&#x2019;Arcy &#38; Sons")),
+    *(("name", cell, cell) for cell in ("AT&T", "R&D; Lab", "50% off", "A&copy", "=", "= Ada =", "=Ada", "e=mc2")),
+    ("description", "<p>A &amp; B%20C</p>", "<p>A &amp; B%20C</p>"),
 ]
 
 
@@ -156,8 +159,12 @@ def test_error_of_a_spreadsheet_is_not_a_reference(cell: str, tmp_path: Path) ->
     assert read_rows(tmp_path, f"{HEAD}{cell},Ada\n")[0].reference is None
 
 
+FORMULA = "the value is a formula instead of its result"
+ENCODED = "the value contains encoded characters"
+WRONG = "the value was decoded with another encoding"
+DATE = "a spreadsheet changed this value to a date"
 SHORTENED = "a spreadsheet shortened this number"
-DECIMALS = "a program added decimals to this number"
+DECIMALS = "a spreadsheet added decimals to this number"
 HIDDEN = "a spreadsheet wrote # for a value that is wider than its column; widen it and export again"
 REFUSED = [
     *(("email", cell, "the value is not an e-mail") for cell in ("none@none", "not an email", "a@x..test", "k@x'y.z")),
@@ -171,6 +178,11 @@ REFUSED = [
     ),
     *(("address.postcode", cell, SHORTENED) for cell in ("1,00E+04", "1.2345678E7", "1.0E12")),
     *(("address.postcode", cell, DECIMALS) for cell in ("10000.0", "1001.0000", "12.00000", "1001.000", "1001,0000")),
+    *(("reference", cell, DATE) for cell in ("1-Mar", "03-May", "01. Mrz", "12-déc", "2-ene", "5-ott")),
+    ("address.postcode", "1-Dec", DATE),
+    *(("name", cell, FORMULA) for cell in ("=A2", "=Sheet1!B2", "=+$B$2&C2", "=CONCAT(A1,B1)", "='Old list'!A1")),
+    *(("name", cell, ENCODED) for cell in ("Ada%20Love", "S%C3%A3o", "=?UTF-8?B?xb1hcg==?=", "=C5=BDarko")),
+    *(("name", cell, WRONG) for cell in ("\x8aime", "Ana \x9ari\xe6", "O\x92Brien")),
     *((it, "########", HIDDEN) for it in ("reference", "name", "email", "phone", "address.postcode", "metadata.since")),
 ]
 
@@ -201,6 +213,11 @@ def test_cell_that_a_program_changed_or_that_is_no_value_is_refused(
         "1.5",
         "1.2.3",
         "123.000",
+        "Mar-01",
+        "1-MARS",
+        "1-12",
+        "12-A",
+        "2026-03-01",
     ],
 )
 def test_id_that_looks_like_a_number_is_a_reference(cell: str, tmp_path: Path) -> None:

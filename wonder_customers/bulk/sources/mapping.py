@@ -25,7 +25,9 @@ UnsupportedFields = Literal["refuse", "metadata", "ignore"]
 Several = Literal["refuse", "first"]
 """What to do with several values in a cell."""
 
-TRANSFORMATIONS = ("readable", "guards", "nfc", "placeholders", "invisible", "shortened", "email", "country", "phone")
+TRANSFORMATIONS = (
+    "readable", "encoded", "guards", "nfc", "placeholders", "invisible", "shortened", "email", "country", "phone",
+)  # fmt: skip
 """The transformations and checks of values, in the order in which they are applied."""
 
 NULLS = (

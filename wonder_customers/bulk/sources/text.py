@@ -129,7 +129,8 @@ def has_invalid_bytes(text: str) -> bool:
 def _checked(lines: io.TextIOWrapper, encoding: str, head: ByteRange) -> Iterator[str]:
     number = 0
     try:
-        for number, line in enumerate(lines, 1):
+        for line in lines:
+            number += 1
             head.recent.append(line.encode("utf-8", "surrogateescape"))
             yield line.lstrip("\ufeff")
     except UnicodeError:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from html import unescape
 from unicodedata import is_normalized
 
 from attrs import define, field
@@ -26,6 +27,8 @@ _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
 # an id with a separator of thousands.
 _CHANGED_ID = re.compile(
     r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}|[0-9][.,][0-9]+[eE][0-9]{1,3}|[0-9]+[.,](0{1,2}|0{4,})|[0-9]{4,}[.,]000"
+    r"|[0-9]{1,2}(-|\. ?)(?i:jan|feb|m[aä]r|mrz|a[pv]r|ma[iy]|ju[nl]|aug|sep|o[ck]t|nov|d[eé][cz]|janv|févr"
+    r"|ene|abr|ago|dic|gen|mag|giu|lug|set|ott)\.?"
 )
 _SHOWN = re.compile(r"-?[0-9][.,][0-9]{5}E\+[0-9]{2,3}")
 """A long number as a spreadsheet shows it. In other fields, shorter numbers such as 1.5E+10 may be intended."""
@@ -37,6 +40,12 @@ _NUMBERS = {
 }
 _CALLING_CODE = re.compile(r"[(\s]*[+\uff0b]?\d[\d\s()\-]*")
 _FORMULA = re.compile(r'="(.*)"', re.DOTALL)
+_CODE = re.compile(r"=[-+(]*(?i:[a-z_][\w.]*\(|('[^']+'|[a-z]\w*)!|\$?[a-z]{1,3}\$?[0-9]{1,7}($|[-+*/&:^,]))")
+_CONTROL = re.compile(r"[\x80-\x9f]")
+_ENTITY = re.compile(r"&(#[0-9]{2,6}|#[xX][0-9a-fA-F]{2,5}|[a-zA-Z]{2,8}[0-9]{0,2});")
+_ENCODED = re.compile(r"\w%20\w|%[0-9A-F]{2}%[0-9A-F]{2}|=\?[\w-]+\?[BQbq]\?|(=[0-9A-F]{2}){2}")
+_WORDS = re.compile(r"(first_|last_|company_)?name|address\.(?!country|postcode).*")
+"""The fields in which characters that another program encoded are decoded or refused. Notes may contain HTML."""
 _GUARD = re.compile(r"'(?=[+=@\-0-9\t\uff0b\uff0d\uff1d\uff20])(?!.*'$)|=(?=[+0-9][0-9 ()+\-./]*$)", re.DOTALL)
 _EXECUTED = re.compile(r"[=@\t\r\uff0b\uff0d\uff1d\uff20]|[+-](?![0-9 ()\-./]*$)")
 """The beginning of a formula. Phone numbers and negative numbers are left, because programs compare them."""
@@ -234,6 +243,7 @@ class Cleaner:
             least = 1 if path == "phone.number" else _SHORTEST
             named: Sequence[tuple[str, Callable[[str], str], bool]] = (
                 ("readable", _readable, True),
+                ("encoded", _decoded, _WORDS.fullmatch(path) is not None),
                 ("guards", _guard, True),
                 ("nfc", _nfc, True),
                 ("placeholders", lambda text: "" if text in self._nulls else text, True),
@@ -289,6 +299,8 @@ def _readable(text: str) -> str:
     """Refuse a string that is damaged or was decoded wrongly."""
     if "\0" in text:
         raise ValueError("the value contains a NUL character; remove the character, or export the data again")
+    if text[0] == "=" and _CODE.match(text):
+        raise ValueError("the value is a formula instead of its result; export the data again with the results")
     if text.isascii():
         return text
     if "\ufffd" in text:
@@ -296,12 +308,21 @@ def _readable(text: str) -> str:
             "the value contains the replacement character U+FFFD, because an earlier program could not decode a"
             " character; export the data again as UTF-8"
         )
-    if not is_misread(text):
+    if not (_CONTROL.search(text) or is_misread(text)):
         return text
     raise ValueError(
-        "the value is UTF-8 that was decoded with another encoding; leave out the encoding if you named one, otherwise"
-        " export the data again as UTF-8"
+        "the value was decoded with another encoding than its own; name another encoding if you named one (files of"
+        " Windows are in cp1252 or cp1250, not in latin-1 or iso8859-2), otherwise export the data again as UTF-8"
     )
+
+
+def _decoded(text: str) -> str:
+    """Decode HTML entities; refuse text in an encoding for URLs or for the headers of e-mails."""
+    if "&" in text:
+        text = _ENTITY.sub(lambda found: unescape(found[0]).replace("\xa0", " "), text)
+    if ("%" in text or "=" in text) and _ENCODED.search(text):
+        raise ValueError("the value contains encoded characters, such as %20; export the data again as plain text")
+    return text
 
 
 def spreadsheet_text(text: str) -> str:
@@ -361,6 +382,7 @@ def _check_number(text: str, pattern: re.Pattern[str]) -> str:
     if len(text) > 1 and not text.strip("#"):
         raise ValueError("a spreadsheet wrote # for a value that is wider than its column; widen it and export again")
     if pattern.fullmatch(text):
-        what = "a spreadsheet shortened" if "e" in text.lower() else "a program added decimals to"
-        raise ValueError(f"{what} this number; format the column as text and export the data again")
+        what = "shortened this number" if "e" in text.lower() else "added decimals to this number"
+        what = what if text[-1].isdecimal() else "changed this value to a date"
+        raise ValueError(f"a spreadsheet {what}; format the column as text and export the data again")
     return text
