@@ -56,6 +56,18 @@ async def test_rows_are_sent_once_and_again_only_when_they_change(jobs: Jobs) ->
     assert jobs.ledger() == once(20)
 
 
+@pytest.mark.parametrize(("before", "after"), [("007", "7"), ("7", "007"), ("0", "00")])
+async def test_reference_with_other_leading_zeros_is_not_a_new_customer(before: str, after: str, jobs: Jobs) -> None:
+    names_of_run = [before, "12", "012", "c-1"]
+    rows = [evolve(draft(number), reference=name) for number, name in enumerate(names_of_run)]
+    await jobs.run(rows, first=2)
+    await jobs.run(rows, resume=True)  # both 12 and 012 are customers of the run
+    _, again = await jobs.run([evolve(rows[0], reference=after), *rows[1:], evolve(draft(9), reference="13")])
+    assert [outcome.status for outcome in again] == ["invalid", "unchanged", "unchanged", "unchanged", "created"]
+    assert "differs only in leading zeros" in str(again[0].reason)
+    assert jobs.ledger() == dict.fromkeys([*names_of_run, "13"], 1)
+
+
 async def test_same_payload_from_other_columns_is_unchanged(jobs: Jobs) -> None:
     await jobs.run(drafts(5))
     sent = jobs.requests()

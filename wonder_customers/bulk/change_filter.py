@@ -20,6 +20,10 @@ from wonder_customers.session import CustomerSession
 __all__ = ["ChangeFilter", "PendingRow"]
 
 MOST_NEAR_DUPLICATES = 5
+_OTHER_ZEROS = (
+    "an earlier run sent a reference that differs only in leading zeros, which spreadsheets remove; correct the"
+    " reference, or use a new journal if it is right"
+)
 
 
 class PendingRow(NamedTuple):  # a tuple is created faster than other objects, for every row
@@ -114,6 +118,8 @@ class ChangeFilter:
         raw = {name: digests[number] for name, number in named if name and number in digests and number not in repeats}
         confirmed = self._find_confirmed(raw) if raw else {}
         others = [reference for reference, _ in named if reference not in confirmed]
+        if self.journal is not None and self.journal.run != 1:
+            others += [other for it in others for other in _with_other_zeros(it)]
         return repeats, digests, confirmed, self._find(others) if others else {}
 
     def decide(self, rows: Sequence[Row], found: _Found) -> tuple[list[Outcome], list[PendingRow]]:
@@ -134,6 +140,8 @@ class ChangeFilter:
             if repeated:  # unless all earlier rows with the reference are invalid
                 first = first or self._references.first(reference)
             decision = self._decide(row, entry, digests.get(row.number)) if first is None else _duplicate(row, first)
+            if entry is None and isinstance(decision, PendingRow) and self._has_lost_zeros(reference, entries):
+                decision = _not_sent(row, "invalid", f"{row.position}: {_OTHER_ZEROS}", "leading zeros")
             if isinstance(decision, Outcome):
                 outcomes.append(decision)
             else:
@@ -151,6 +159,11 @@ class ChangeFilter:
         # A line that looks like a total may be a customer.
         skipped = self.notes.footer_references if self.notes is not None else ()
         return [it for it in self._references.missing(references) if it not in skipped]
+
+    def _has_lost_zeros(self, reference: str, entries: Mapping[str, Entry]) -> bool:
+        """Return whether an earlier run confirmed a reference that differs only in leading zeros."""
+        found = filter(None, map(entries.get, _with_other_zeros(reference)))
+        return self.journal is not None and any(it.state == "done" and it.run != self.journal.run for it in found)
 
     def _decide(self, row: Row, entry: Entry | None, raw: bytes | None) -> Outcome | PendingRow:
         journal, rule = self.journal, self.options.empty
@@ -194,6 +207,14 @@ class ChangeFilter:
         if entry.state != "done" or (again and entry.run != journal.run):
             return None
         return _confirmed(row, entry.confirmed(journal.run))
+
+
+def _with_other_zeros(reference: str) -> list[str]:
+    """Return a number with other leading zeros, which spreadsheets remove; an empty list for other references."""
+    if not reference.isdecimal():
+        return []
+    digits = reference.lstrip("0")
+    return [it for count in range(9) if (it := "0" * count + digits) != reference]
 
 
 def _checked(session: CustomerSession[Any], row: Row) -> CheckedDraft | Outcome:
