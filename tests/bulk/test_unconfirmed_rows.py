@@ -11,6 +11,7 @@ from attrs import evolve
 from bulk.customers import OPTIONS, QUICK, Jobs, collect, draft
 
 from wonder_customers import BulkError, CustomerSession
+from wonder_customers._core import write_locks
 from wonder_customers.bulk import Journal, Options, Outcome, sources, sync
 from wonder_customers.dialects import names
 from wonder_customers.records import CustomerDraft
@@ -146,3 +147,16 @@ async def test_changed_card_of_a_row_is_sent(jobs: Jobs) -> None:
         results += [outcome.reason or outcome.status for outcome in outcomes]
     assert results == ["created", "updated"]
     assert b"4111111111111111" not in jobs.journal.path.read_bytes()
+
+
+@pytest.mark.parametrize("found", [False, True])
+async def test_second_run_creates_no_second_customer_if_the_search_finds_none(
+    found: bool, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal contains the ids. Another program has started, so no process remembers them."""
+    await jobs.run([draft(1)])
+    write_locks.UNCONFIRMED_WRITES.clear()
+    monkeypatch.setattr(jobs.server.gateways["paydock"], "index_lag", 0 if found else 60)
+    _, (outcome,) = await jobs.run([draft(1, "2")], retry=evolve(QUICK, confirmation_window=0.1))
+    assert (outcome.status, outcome.applied) == (("updated", "yes") if found else ("failed", "no"))
+    assert jobs.ledger() == {draft(1).reference: 1}

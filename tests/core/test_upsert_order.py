@@ -37,6 +37,23 @@ async def test_upsert_after_an_unconfirmed_deletion_creates_a_new_customer() -> 
     assert it.clock.waits == [10.0]
 
 
+@pytest.mark.parametrize("by_id", [True, False])
+async def test_upsert_creates_no_second_customer_if_the_search_no_longer_finds_the_first(by_id: bool) -> None:
+    held, none, shown = (
+        respond(200, paydock_customer(**HELD)),
+        respond(200, paydock_list()),
+        respond(200, paydock_list(HELD)),
+    )
+    it = make_harness(held if by_id else shown, none, held, shown, shown, held, account=PAYDOCK)
+    if by_id:
+        await it.get(HEX24)
+    else:
+        await it.executor.run(it.account_context, "get_by_reference", it.dialect.get_by_reference("r-1"), None)
+    it.clock.now += 3600
+    assert (await it.upsert(draft())).record.id == HEX24
+    assert "POST /v1/customers" not in it.script.lines()
+
+
 async def test_upsert_waits_for_the_search_after_a_create() -> None:
     made, none, shown = (
         respond(201, paydock_customer(**HELD)),

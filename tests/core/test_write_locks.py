@@ -208,7 +208,7 @@ async def test_thousands_of_waiting_writes_are_cancelled_quickly(writes: int) ->
     assert locks._locks == {}
 
 
-async def test_oldest_links_releases_and_created_customers_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_oldest_links_releases_and_known_customers_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write_locks, "_LINKS", 2)
     it = WriteLocks()
     for number in (1, 2, 1, 3):
@@ -216,10 +216,10 @@ async def test_oldest_links_releases_and_created_customers_are_removed(monkeypat
         it.link(key, ("merchant", "reference", f"ref-{number}"))
         assert it.acquire_nowait(key)
         it.release(key)
-        it.unconfirmed.add_created(("merchant", "reference", f"ref-{number}"), f"id-{number}", 60)
+        it.unconfirmed.add_known(("merchant", "reference", f"ref-{number}"), f"id-{number}")
     assert [key[2] for key in it._links] == ["id-1", "id-3"]
-    created = [it.unconfirmed.created(("merchant", "reference", f"ref-{number}")) for number in (1, 2, 3)]
-    assert created == ["id-1", None, "id-3"]
+    known = [it.unconfirmed.known(("merchant", "reference", f"ref-{number}")) for number in (1, 2, 3)]
+    assert known == ["id-1", None, "id-3"]
     reference, by_id = ("merchant", "reference", "ref-3"), ("merchant", "id", "id-3")
     assert it.with_linked([by_id]) == it.with_linked([reference, by_id]) == [reference, by_id]
     assert list(it._last.values()) == [3, 4], "the second release of the first key is newer than that of the second"

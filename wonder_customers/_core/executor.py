@@ -161,6 +161,7 @@ class Executor:
         except StopIteration as end:
             if call_context.requests == 1 and end.value is last.record:
                 return last  # the response of the only request
+            self.order.link(call_context.account_context, end.value)  # a customer that a search has found
             counts = (call_context.requests, call_context.elapsed(), last.recovered, call_context.late_attempt)
             return Response(end.value, last.status, last.headers, last.request_id, *counts)
         except CallError as error:
@@ -199,7 +200,7 @@ class Executor:
                     budget.give_back(0 if failed is None else failed.cost)
                 if is_write:
                     call_context.mark_confirmed()
-                self.order.link(call_context, response.record, created=call.replay is Replay.LOOKUP)
+                self.order.link(call_context.account_context, response.record)
                 return response
 
     async def _recover(self, failed: _FailedRequest) -> Response[Any] | None:
@@ -260,7 +261,7 @@ class Executor:
             if key not in call_context.held:
                 await self.order.lock(call_context, key)
         if call_context.account_context.dialect.search_is_late and call_context.operation == Operation.UPSERT:
-            await self._wait_for_search(call_context, call, self.order.locks.unconfirmed.created(keys[0]))
+            await self._wait_for_search(call_context, call, self.order.locks.unconfirmed.known(keys[0]))
         if not self.order.locks.unconfirmed:
             return None
         waited = await self.order.wait_for_unconfirmed(call_context, self.order.locks.with_linked(keys), call)
@@ -273,9 +274,9 @@ class Executor:
         return found
 
     async def _wait_for_search(self, call_context: CallContext, call: Call[Any], id: str | None) -> None:
-        """Raise `ConflictError` if the customer that an upsert did not find was created recently and still exists.
+        """Raise `ConflictError` if a customer that the search of an upsert did not find still exists.
 
-        Its search may be late. The error is raised as soon as the search finds the customer, or after the window.
+        The error is raised as soon as the search finds the customer, or after the window.
         """
         context = call_context.account_context
         if id is None or call.lookup is None or call.replay is not Replay.LOOKUP:

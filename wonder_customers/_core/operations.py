@@ -291,6 +291,10 @@ class RawOperations:
         steps = dialect.upsert_checked(draft, checked.body)
         return self._run(Operation.UPSERT, steps, ("reference", draft.reference), draft)
 
+    def _remember(self, reference: str, id: str) -> None:
+        """Record the id of a customer, so that no upsert creates it again if the search does not find it."""
+        self._shared.executor.order.remember(self._account_context, reference, id)
+
     async def get(self, id: str) -> Response[Customer]:
         """See `CustomerSession.get`."""
         return await self._run(Operation.GET, self._ready(Operation.GET, "id", id).get(id))

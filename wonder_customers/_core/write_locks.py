@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from attrs import define, field
 
 from wonder_customers._core.account_state import digest
-from wonder_customers._core.context import CallContext, Key, customer_key
+from wonder_customers._core.context import AccountContext, CallContext, Key, customer_key
 from wonder_customers._support import clock
 from wonder_customers._support.wait_queue import WaitQueue
 from wonder_customers.dialects.base import Call, LockCustomer
@@ -33,7 +33,7 @@ class UnconfirmedWrites:
     """The writes that may still be applied, by customer."""
 
     _writes: OrderedDict[Key, tuple[bytes, float]] = field(factory=OrderedDict)
-    _created: OrderedDict[Key, tuple[str, float]] = field(factory=OrderedDict)
+    _known: OrderedDict[Key, str] = field(factory=OrderedDict)
     # Event loops in several threads use the object. Reentrant, because the garbage collector may close a call, which
     # adds its write, while this thread adds another.
     _changing: RLock = field(factory=RLock)
@@ -70,23 +70,22 @@ class UnconfirmedWrites:
         found = [self._writes.get(key) for key in keys]
         return max((it[1] - now for it in found if it is not None and it[0] != same), default=0.0)
 
-    def add_created(self, key: Key, id: str, seconds: float) -> None:
-        """Record that a customer was created, which a search may not show within the next `seconds`."""
+    def add_known(self, key: Key, id: str) -> None:
+        """Record the id of a customer, which a search by its reference may not find."""
         with self._changing:
-            self._created[key] = id, clock.monotonic() + seconds
-            self._created.move_to_end(key)
-            if len(self._created) > _LINKS:
-                self._created.popitem(last=False)
+            self._known[key] = id
+            self._known.move_to_end(key)
+            if len(self._known) > _LINKS:
+                self._known.popitem(last=False)
 
-    def created(self, key: Key) -> str | None:
-        """Return the id of a customer that was created recently; None if no search can be late."""
-        found, until = self._created.get(key, (None, 0.0))
-        return found if until > clock.monotonic() else None
+    def known(self, key: Key) -> str | None:
+        """Return the last known id of the customer with this reference."""
+        return self._known.get(key)
 
     def clear(self) -> None:
         """Remove all writes."""
         self._writes.clear()
-        self._created.clear()
+        self._known.clear()
 
 
 @define(eq=False)
@@ -239,14 +238,18 @@ class WriteOrder:
             raise call_context.complete(call_context.not_sent(""))
         return True
 
-    def link(self, call_context: CallContext, record: object, *, created: bool = False) -> None:
-        """Record the reference and the id of `record`, if it is a customer, and whether a search may not find it."""
+    def link(self, context: AccountContext, record: object) -> None:
+        """Record the reference and the id of `record`, if it is a customer."""
         if isinstance(record, Customer) and record.reference is not None:
-            context = call_context.account_context
             reference: Key = context.merchant, "reference", record.reference
             self.locks.link(customer_key(context.merchant, "id", record.id), reference)
-            if created and context.dialect.search_is_late:
-                self.locks.unconfirmed.add_created(reference, record.id, context.policy.confirmation_window)
+            if not record.deleted:
+                self.remember(context, record.reference, record.id)
+
+    def remember(self, context: AccountContext, reference: str, id: str) -> None:
+        """Record the id of a customer if the search by its reference may not find it."""
+        if context.dialect.search_is_late:
+            self.locks.unconfirmed.add_known((context.merchant, "reference", reference), id)
 
     def mark_unconfirmed(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], transmission: Transmission

@@ -32,7 +32,7 @@ class PendingRow(NamedTuple):  # a tuple is created faster than other objects, f
     Attributes:
         raw: The digest of the row's raw values; None if it is not recorded.
         payload: The digest of the request body; empty bytes without a journal.
-        known: Whether the customer exists, according to the journal.
+        id: The id of the customer, if it exists according to the journal.
         unconfirmed: Whether an earlier write or deletion may have been applied or may still be applied.
         superseded: Whether that write differs from the write of this row.
     """
@@ -42,7 +42,7 @@ class PendingRow(NamedTuple):  # a tuple is created faster than other objects, f
     reference: str
     raw: bytes | None
     payload: bytes
-    known: bool = False
+    id: str | None = None
     unconfirmed: bool = False
     superseded: bool = False
     cells: EmptyCells = EmptyCells(CustomerDraft(), "", "")
@@ -195,10 +195,10 @@ class ChangeFilter:
                 if settled.ok and raw is not None and not self.read_only:
                     journal.same(row.reference or "", raw)
                 return settled
-        known = entry.id is not None and entry.state not in {"removing", "removed"}
+        held = None if entry.state in {"removing", "removed"} else entry.id
         unconfirmed = entry.state in UNCONFIRMED or entry.code == LATE_ATTEMPT
         superseded = unconfirmed and (entry.state == "removing" or not same)
-        return PendingRow(row, cells.draft, reference, raw, payload, known, unconfirmed, superseded, cells, kept)
+        return PendingRow(row, cells.draft, reference, raw, payload, held, unconfirmed, superseded, cells, kept)
 
     def _settled(self, row: Row, entry: Entry, journal: RowJournal, *, again: bool) -> Outcome | None:
         """Return the outcome of a row with the values of its entry; None if it is sent (again)."""

@@ -178,7 +178,7 @@ async def plan(
                 found.systematic = found.systematic or thresholds.count_invalid(outcomes, len(outcomes) + len(pending))
                 for item in pending[: MOST_SAMPLES - len(found.samples)]:
                     found.samples.append(_masked(session.payload(item.draft)))
-                selected = [item for item in pending if diff or item.unconfirmed or not item.known]
+                selected = [item for item in pending if diff or item.unconfirmed or item.id is None]
                 selected = selected[: max(0, look_up - found.looked_up)]
                 found.looked_up += len(selected)
                 results = await _look_up(lookups, selected, chosen.workers)
@@ -275,8 +275,8 @@ def _count(
     found.clears.update(item.cells.cleared)
     found.uncleared.update(item.cells.uncleared)
     if item.reference not in results:
-        found.updates += item.known
-        found.open += not item.known
+        found.updates += item.id is not None
+        found.open += item.id is None
         return
     differing = results[item.reference]
     if isinstance(differing, Outcome):

@@ -75,6 +75,8 @@ class RowWriter:
                 if unconfirmed and self.journal is not None:
                     await self.journal.announce([row.announcement])
                 unconfirmed = False
+                if row.id is not None:
+                    self.session.raw._remember(row.reference, row.id)  # noqa: SLF001 - not for applications
                 if row.checked is None:
                     response = await self.session.raw.upsert(row.draft)
                 else:
@@ -188,7 +190,7 @@ def _result(row: PendingRow, response: Response[Customer]) -> Status:
     # Paydock creates a known customer again if it was archived at the gateway.
     if response.status == 201:
         return "created"
-    if row.known:
+    if row.id is not None:
         return "updated"
     made, changed = response.record.created_at, response.record.updated_at
     # Wonder's responses have no time of creation.
