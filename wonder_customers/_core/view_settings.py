@@ -28,21 +28,18 @@ _MIXED: Final = re.compile(r"(?<![\w-])(?=[\d_-]*[a-zA-Z])(?=[a-zA-Z_-]*\d)[\w-]
 
 
 class SessionOptions(TypedDict, total=False):
-    """The options of a view. Options that are missing or None keep the values of the session or view.
-
-    Attributes:
-        retry: The retry policy.
-        deadline: The time limit of a call in seconds, including all attempts.
-        headers: Additional headers of every request, by name. Headers that are reserved for the library are refused.
-        language: Wonder: the language of the gateway's messages, ``en``, ``zh-HK`` or ``zh-CN``.
-        stop: A signal that ends the waits of the calls.
-    """
+    """The options of a view. Options that are missing or None keep the values of the session or view."""
 
     retry: RetryPolicy | None
+    """The retry policy."""
     deadline: float | None
+    """The time limit of a call in seconds, including all attempts."""
     headers: Mapping[str, str] | None
+    """Additional headers of every request, by name. Headers that are reserved for the library are refused."""
     language: str | None
+    """Wonder: the language of the gateway's messages, ``en``, ``zh-HK`` or ``zh-CN``."""
     stop: StopSignal | None
+    """A signal that ends the waits of the calls."""
 
 
 @frozen
