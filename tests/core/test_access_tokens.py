@@ -1,5 +1,8 @@
 """Access tokens: fetched when needed, renewed before they expire, and renewed once after a refusal."""
 
+from collections.abc import Awaitable
+from contextlib import nullcontext
+from itertools import chain
 from typing import Any
 
 import anyio
@@ -20,8 +23,8 @@ from wonder_customers import (
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
 
-def token_response(token: str) -> Step:
-    return respond(200, {"access_token": token, "token_type": "Bearer", "expires_in": 900, "status": "approved"})
+def token_response(token: str, seconds: float = 900) -> Step:
+    return respond(200, {"access_token": token, "token_type": "Bearer", "expires_in": seconds, "status": "approved"})
 
 
 FIRST, SECOND = token_response("first"), token_response("second")
@@ -40,6 +43,20 @@ async def test_second_refused_token_raises_authentication_error() -> None:
     with pytest.raises(AuthenticationError):
         await it.create(draft())
     assert len(it.script.sent) == 4
+
+
+@pytest.mark.parametrize("refusals", [2, 4])
+async def test_tokens_that_expire_while_their_requests_wait_are_renewed_again(refusals: int) -> None:
+    def expired(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse | Awaitable[HttpResponse]:
+        it.clock.now += 5
+        return respond(401, {})(signed_request, transmission)
+
+    tokens = [token_response(f"token-{number}", seconds=5) for number in range(5)]
+    it = make_harness(*chain.from_iterable((it, expired) for it in tokens[:refusals]), account=ACCOUNT)
+    it.script.steps += [tokens[4], CREATED]
+    with pytest.raises(AuthenticationError) if refusals > 3 else nullcontext():
+        await it.create(draft())
+    assert len(it.script.sent) == (8 if refusals > 3 else 6)
 
 
 async def test_token_is_renewed_at_the_exact_renewal_time() -> None:

@@ -103,16 +103,22 @@ class AttemptRunner:
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, perform: Perform
     ) -> AttemptResult:
         try:
-            signer = await self._signer(call_context, perform)
+            signer = first = await self._signer(call_context, perform)
             # Paydock responds to unknown and expired credentials with 403.
             refusals = AuthenticationError if signer.provided is None else (AuthenticationError, PermissionDeniedError)
             call_context.add_secrets(signer.secrets)
             result = await self._send(call_context, call, keys, number, signer)
-            if isinstance(result.error, refusals):
+            most = call_context.account_context.policy.attempts
+            # A token may expire while its request waits for a permit or a connection.
+            while isinstance(result.error, refusals) and (
+                signer is first or (number <= most and clock.monotonic() >= signer.until)
+            ):
                 renewed = await self._signer(call_context, perform, refused=signer)
-                if renewed is not signer:
-                    call_context.add_secrets(renewed.secrets)
-                    result = await self._send(call_context, call, keys, number + 1, renewed)
+                if renewed is signer:
+                    break
+                call_context.add_secrets(renewed.secrets)
+                signer, number = renewed, number + 1
+                result = await self._send(call_context, call, keys, number, signer)
         except CallError as error:
             return AttemptResult(Evidence.RESPONSE, error=error, request_id=error.request_id)
         return result

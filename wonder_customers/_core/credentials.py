@@ -50,17 +50,17 @@ class SharedValue(Generic[T]):
 
     _lock: anyio.Lock = field(factory=anyio.Lock)
     _value: T | None = None
-    _until: float = 0.0
+    until: float = 0.0  # when the value expires
     _failure: CallError | None = None
     _failures: int = 0
     _limits: Limits = (0, 0.0)  # of the caller whose request failed
 
     async def get(self, fetch: Callable[[], Awaitable[tuple[T, float]]], limits: Limits = (1, 0.0)) -> T:
         """Return the value. `fetch` returns a new value and its lifetime, within `limits`."""
-        if self._value is None or clock.monotonic() >= self._until:
+        if self._value is None or clock.monotonic() >= self.until:
             failures = self._failures
             async with self._lock:
-                if self._value is None or clock.monotonic() >= self._until:
+                if self._value is None or clock.monotonic() >= self.until:
                     failure = None if self._failures == failures else self._failure
                     # The limits of another caller may have allowed fewer attempts.
                     fewer = self._limits[0] < limits[0] or self._limits[1] < limits[1] - _SIMILAR
@@ -81,7 +81,7 @@ class SharedValue(Generic[T]):
             self._failures += 1
             self._failure = copy(error)
             raise
-        self._until = requested + lifetime
+        self.until = requested + lifetime
         self._failure = None
 
     def drop(self, value: T) -> None:
@@ -99,6 +99,7 @@ class Signer:
     secrets: tuple[Secret, ...] = ()
     account: Account | None = None
     bearer: Secret | None = None  # the access token
+    until: float = inf  # when the access token expires
     provided: "_Provided | None" = None
 
 
@@ -127,9 +128,10 @@ class AccountCredentials:
         found = await self._with_provided(known)
         if found.dialect.token_call() is not None:
             bearer = await self._tokens.get(partial(self._fetch_token, known, send, found), limits)
+            until = self._tokens.until
             renewed = await self._with_provided(known)  # a refused token request may have replaced the secrets
             secrets = tuple(dict.fromkeys((*found.secrets, *renewed.secrets, bearer)))
-            found = evolve(renewed, bearer=bearer, secrets=secrets)
+            found = evolve(renewed, bearer=bearer, secrets=secrets, until=until)
         # A new access token may be accepted even if its value is the same.
         same = refused is not None and refused.bearer is None and found.secrets == refused.secrets
         return refused if refused is not None and same else found
