@@ -42,6 +42,8 @@ async def test_create_is_not_sent_again_if_it_is_not_found(end: Step) -> None:
         await it.create(draft())
     assert (caught.value.applied, caught.value.attempts) == ("unknown", 1)
     assert it.script.lines() == [CREATE, *[FIND] * 6]
+    from_proxy = end in (UNREADABLE["page"], UNREADABLE["redirect"])
+    assert ("Check base_url" in caught.value.hint) == from_proxy
 
 
 async def test_lookup_compares_the_values_because_the_create_may_not_be_applied() -> None:

@@ -198,7 +198,8 @@ def response_object(response: HttpResponse) -> dict[str, Any]:
     try:
         body = parse_json(response.body, repair=True)
     except UnreadableJsonError as unreadable:
-        raise invalid_response(f"the response with HTTP {status} contains {unreadable}", status) from None
+        hint = _PROXIES if response.body.lstrip().startswith(b"<") else None
+        raise invalid_response(f"the response with HTTP {status} contains {unreadable}", status, hint) from None
     if not isinstance(body, dict):
         found = drift.type_name(body)
         raise invalid_response(
