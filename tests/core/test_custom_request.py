@@ -3,6 +3,7 @@
 import re
 import sys
 import traceback
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -26,6 +27,13 @@ from wonder_customers.simulator import SimulatorServer
 
 class Text(str, Enum):  # noqa: UP042 - unlike that of a StrEnum, `str` of a member is "Text.ONE"
     ONE = "billing & co"
+
+
+@dataclass
+class Card:
+    number: str
+    cvv: str = ""
+    amount: float = 1.5
 
 
 PATHS = {"monri": "/v2/customers", "paydock": "/v1/customers"}
@@ -102,8 +110,9 @@ async def test_write_is_repeated_only_if_it_is_idempotent(simulator: SimulatorSe
         ("POST", "/v2", {"json": object()}, "json"),
         ("POST", "/v2", {"json": {"amount": float("nan")}}, "json"),
         ("POST", "/v2", {"json": {"name": "Ada \udc80"}}, "json"),
+        ("POST", "/v2", {"json": [Card("1", amount=float("nan"))]}, "json"),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 async def test_invalid_request_is_refused(method: str, path: str, more: dict[str, Any], expected: str) -> None:
     requests: list[httpx.Request] = []
@@ -121,9 +130,12 @@ async def test_invalid_request_is_refused(method: str, path: str, more: dict[str
         {"json": [[{"note": "4929 7359 2614 0832"}]]},
         {"json": {"source": {"cvv": "917"}}},
         {"json": {"number": 4929735926140832}},
+        {"json": [Card("4929735926140832")]},
+        {"json": Card("1", cvv="917")},
+        {"json": {"number": Enum("Stored", {"CARD": "4929735926140832"}).CARD}},
         {"query": {"search": "4929735926140832"}},
     ],
-    ids=range(5),
+    ids=range(8),
 )
 async def test_card_data_in_a_custom_request_is_refused(more: dict[str, Any]) -> None:
     requests: list[httpx.Request] = []

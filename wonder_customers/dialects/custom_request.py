@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -51,14 +52,18 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
     if not isinstance(query, Mapping) or not all(map(_is_query_text, [*query, *map(_text, query.values())])):
         return "query", None, "must be a mapping of names to strings of valid Unicode or integers"
     try:
-        orjson.dumps(body)
-        json.dumps(body, allow_nan=False, default=str)  # orjson writes numbers that JSON does not have as null
+        sent = orjson.loads(orjson.dumps(body))  # a dataclass or an enum is sent as its values
+        json.dumps(body, allow_nan=False, default=_plain)  # orjson writes numbers that JSON does not have as null
     except (TypeError, ValueError):
         return "json", None, "must contain only JSON values, with strings as keys and no integer of more than 64 bits"
     # A number may be divided by slashes. Ids between them are left out, because their digits may look like a number.
     plain = "/".join(it for it in map(unquote, path.split("/")) if not is_id(it))
-    found = next(find_card_data({"path": plain, "query": dict(query), "json": body}), None)
+    found = next(find_card_data({"path": plain, "query": dict(query), "json": sent}), None)
     return None if found is None else (found[0] or "json", None, f"the value {found[1]}, which must not be sent")
+
+
+def _plain(value: Any) -> object:
+    return asdict(value) if is_dataclass(type(value)) else str(value)
 
 
 def _text(value: object) -> object:
