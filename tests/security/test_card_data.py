@@ -132,10 +132,18 @@ def test_card_number_is_found_in_a_value_with_many_parts() -> None:
     "text",
     ["+49 1512 3456789", "2026-11-28 06:42:07.123456", "35 209900 176148 1", "1700000000000", "HR1210010051863000160",
      "550e8400-e29b-41d4-a716-446655440000", "45.8150108, 15.9819189", "0000000000000000", "1234567890123456",
-     "9999999999999995", "4929735926140831", "49297359261408321234567"],
+     "9999999999999995", "4929735926140831", "49297359261408321234567", "2026-01-17T07:50:50.133668+00:00",
+     "2026-11-24 11:24:41.521757+02", "25.03.2026-25.01.2026", "37.621429, 44.136758", "66.91.87.195, 185.126.187.220",
+     "5.80.109.240:40074"],
 )  # fmt: skip
 def test_other_numbers_are_not_card_numbers(text: str) -> None:
     assert not contains_card_number(text)
+    assert contains_card_number(f"{text} / {CARD}")
+
+
+@pytest.mark.parametrize("number", [6873.390660841814, 5568.214497606418, float("inf"), float("nan")])
+def test_fraction_is_not_a_card_number(number: float) -> None:
+    assert not any(find_card_data({"score": number}))
 
 
 NAMES = [

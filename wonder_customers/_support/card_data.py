@@ -19,6 +19,12 @@ may_contain_card_number: Final = _CANDIDATE.search
 """Return a match if a text of ASCII characters may contain a card number; None for most ids."""
 _RUN: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,12}[0-9]){12,}")
 """13 or more digits that begin like a card number."""
+_OTHER: Final = re.compile(
+    r"(?<![0-9.])(?:(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]"
+    r"(?:[T ][0-2][0-9]:[0-5][0-9](?::[0-6][0-9](?:[.,][0-9]{1,9})?)?(?: ?[+-][01][0-9](?::?[0-5][0-9])?)?)?"
+    r"|[0-3][0-9]\.[01][0-9]\.(?:19|20)[0-9]{2}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}|[0-9]{1,3}\.[0-9]{3,9})(?!\.?[0-9])"
+)
+"""A date, a time, an IPv4 address, or a decimal number of at most 12 digits. No card number contains them."""
 _GROUP: Final = re.compile("[0-9]+")
 _NUMBER: Final = re.compile(
     r"4[0-9]{12}(?:[0-9]{3}){0,2}"  # Visa
@@ -74,7 +80,8 @@ def contains_card_number(text: str, shortest: int = SHORTEST_CARD_NUMBER) -> boo
     plain = text if text.isascii() else plain_text(text)
     if _CANDIDATE.search(plain) is None:
         return False
-    found = any(_groups_contain_number(_GROUP.findall(run[0]), shortest) for run in _RUN.finditer(plain))
+    runs = _RUN.finditer(_OTHER.sub("x", plain))
+    found = any(_groups_contain_number(_GROUP.findall(run[0]), shortest) for run in runs)
     return found and not is_id(text)
 
 
@@ -162,7 +169,7 @@ def search_values(value: Any) -> Iterator[tuple[str, str]]:
                     yield (location if contains_card_number(child) else child), "contains a card's security code"
                 else:
                     queue.append((location if contains_card_number(child) else child, inner))
-        elif isinstance(item, (int, float)):
+        elif isinstance(item, int) or (isinstance(item, float) and item.is_integer()):
             yield from _search_text(location, str(item))
 
 
