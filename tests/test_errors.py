@@ -202,6 +202,13 @@ async def test_resolve_after_token_write_lists_payment_tokens() -> None:
     assert [it.token for it in found] == ["s"]
 
 
+def test_error_that_a_queue_restores_from_its_args_does_not_deny_the_write() -> None:
+    error = OutcomeUnknownError("no response", applied="unknown", reference="customer-1")
+    restored = OutcomeUnknownError(*error.args)
+    assert restored.applied == "unknown"
+    assert "The call may have been applied." in str(restored)
+
+
 @pytest.mark.parametrize("method", ["resolve", "resolve_payment_tokens"])
 async def test_errors_are_resolved_only_with_their_account(method: str) -> None:
     held = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": []}}}

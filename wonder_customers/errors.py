@@ -214,9 +214,7 @@ class CallError(WonderCustomersError):
         rate_limit_headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(reason)
-        self.reason = reason
-        self.gateway = gateway
-        self.operation = operation
+        self.reason, self.gateway, self.operation = reason, gateway, operation
         self.applied: Applied = applied
         self.attempts = attempts
         self.history: tuple[AttemptRecord, ...] = tuple(history)
@@ -249,6 +247,9 @@ class NoResponseError(CallError):
 
 class OutcomeUnknownError(CallError):
     """A write was sent, and no response shows whether it was applied. `CustomerSession.resolve` reads the customer."""
+
+    def __init__(self, reason: str, **facts: Any) -> None:
+        super().__init__(reason, **{"applied": "unknown", **facts})
 
     @ComputedAttribute
     def hint(self) -> str:
@@ -323,9 +324,7 @@ class GatewayError(CallError):
         **facts: Any,
     ) -> None:
         super().__init__(reason, **facts)
-        self.status = status
-        self.code = code
-        self.message = message
+        self.status, self.code, self.message = status, code, message
         self.retry_after = retry_after
 
 
