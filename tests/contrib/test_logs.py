@@ -115,6 +115,29 @@ async def test_each_event_is_a_log_record_with_attributes(everything: list[loggi
         assert fields(record).keys() == FIELDS[fields(record)["event"]]
 
 
+async def test_attributes_of_the_programs_own_record_factory_are_kept(
+    everything: list[logging.LogRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(*arguments: Any, **more: Any) -> logging.LogRecord:
+        record = logging.LogRecord(*arguments, **more)
+        record.request_id, record.event = "of the program", None
+        return record
+
+    monkeypatch.setattr(logging, "_logRecordFactory", made)
+
+    def failing(event: object) -> None:
+        raise ValueError
+
+    it = make_harness(CREATED)
+    it.executor.observers = ObserverGroup([log_events, failing])
+    await it.create(draft())
+    ours = [record for record in everything if record.name == "wonder_customers"]
+    names = [record.getMessage().partition(" ")[0] for record in ours]
+    assert names == ["call_started", "observer_failed", "attempt_started", "attempt_ended", "call_ended"]
+    assert {vars(record)["request_id"] for record in ours} == {"of the program"}
+    assert vars(ours[-1])["operation"] == "create"
+
+
 @pytest.mark.parametrize(
     ("steps", "error", "level"),
     [

@@ -1,7 +1,7 @@
 """The reports of a session's events to its observers."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import iscoroutinefunction
 from itertools import count
@@ -59,6 +59,15 @@ def _named(observer: object) -> str:
     return str(getattr(observer, "__qualname__", type(observer).__qualname__))
 
 
+def write_record(level: int, message: str, attributes: Mapping[str, Any]) -> None:
+    """Log a message with attributes, except those that the program's own record factory sets."""
+    try:
+        _LOG.log(level, "%s", message, extra=attributes)
+    except KeyError:
+        own = vars(logging.getLogRecordFactory()(_LOG.name, level, "", 0, "", (), None))
+        _LOG.log(level, "%s", message, extra={name: it for name, it in attributes.items() if name not in own})
+
+
 @define(eq=False)
 class ObserverGroup:
     """The observers of one session."""
@@ -86,8 +95,8 @@ class ObserverGroup:
             self._logged.add(id(observer))
             name, kind = _named(observer), type(error).__name__
             # The message of the error is not logged, because it may contain personal data.
-            extra = {"event": "observer_failed", "observer": name, "error": kind}
-            _LOG.error("observer_failed observer=%s error=%s", name, kind, extra=extra)
+            attributes = {"event": "observer_failed", "observer": name, "error": kind}
+            write_record(logging.ERROR, f"observer_failed observer={name} error={kind}", attributes)
 
     def opened(self, stats: Callable[[], Stats]) -> None:
         """Report that the session was opened."""

@@ -30,6 +30,7 @@ from collections.abc import Mapping
 from json import dumps
 from typing import Any, Final
 
+from wonder_customers._core.observers import write_record
 from wonder_customers.events import (
     AttemptEnded,
     AttemptStarted,
@@ -74,7 +75,7 @@ def log_events(event: Event) -> None:
     if _LOG.isEnabledFor(level):
         fields = {**_context(event), **_attributes_of(event, keys)}
         line = " ".join([event.name, *(f"{key}={_text(value)}" for key, value in fields.items() if value is not None)])
-        _LOG.log(level, "%s", line, extra={"event": event.name, **fields})
+        write_record(level, line, {"event": event.name, **fields})
 
 
 def _context(event: Event) -> dict[str, Any]:
