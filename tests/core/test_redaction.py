@@ -14,6 +14,9 @@ from wonder_customers.dialects.pagination import query_string
 from wonder_customers.wire import HttpRequest
 
 PAD = "x" * 10_000
+DEEP: object = "Katharina"
+for _ in range(70):
+    DEEP = [DEEP]
 
 
 def redacted(value: object, text: str) -> str:
@@ -54,6 +57,8 @@ CUSTOMER = [{"name": "Ada Lovelace", "first": "Ada", "meta": {"tags": ["VIP"]}, 
         (CUSTOMER, "write to a.b@example.org now", "write to … now"),
         (CUSTOMER, "call +44 7911 123456 now", "call … now"),
         (CUSTOMER, "HTTP 400 in 12 s", "HTTP 400 in 12 s"),
+        pytest.param([["Katharina"], *[0] * 250_000], "is Katharina", "is …", id="long"),
+        pytest.param(DEEP, "is Katharina", "is …", id="deep"),
     ],
 )
 def test_values_of_the_request_are_redacted_as_whole_words(value: object, text: str, left: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+import orjson
 from attrs import has
 
 from wonder_customers._support.card_data import contains_card_number
@@ -62,7 +63,7 @@ class Redactor:
     ) -> None:
         found = {*_texts(record), *(it.reveal() for it in secrets)}
         for body, target in {(it.body, it.target) for it in (request, *earlier)}:
-            found.update(_texts(error_object(body)), _query_values(target))
+            found.update(_texts(_json_value(body)), _query_values(target))
         plain = ((value, fold(value).strip()) for value in found if _is_identifying(value))
         self._values = [(value, folded) for value, folded in plain if folded]
 
@@ -178,6 +179,14 @@ def _texts(value: Any) -> Iterator[str]:
         for name, item in fields_of(value):
             if name != "clear":  # contains names of fields
                 yield from _texts(item)
+
+
+def _json_value(body: bytes) -> Any:
+    """Return the JSON value of a request, without the limits that apply to responses."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:  # the request of an installed dialect
+        return error_object(body)
 
 
 def _query_values(target: str) -> Iterator[str]:
