@@ -190,6 +190,9 @@ async def test_account_is_created_in_a_thread_or_by_an_async_function() -> None:
             assert app_session(app).gateway == "paydock"
     assert len(threads) == 1
     assert threads != [threading.get_ident()]
+    with pytest.raises(ConfigurationError, match="account must be"):
+        async with running(Starlette(lifespan=customer_lifespan("monri"))):
+            pass
 
 
 async def test_task_of_the_lifespan_uses_the_session() -> None:
@@ -331,6 +334,8 @@ GONE = NotFoundError("secret words", status=404)
         ([GONE], 404),
         ([GONE, NotSentError(""), GONE], 503),
         ([ExceptionGroup("", [GONE])], 404),
+        ([ClientDisconnected(), GONE], 404),
+        ([ExceptionGroup("", [ClientDisconnected()]), ClientDisconnected()], 499),
         ([GONE, OSError()], None),
     ],
 )

@@ -65,9 +65,8 @@ def customer_lifespan(
 
     @asynccontextmanager
     async def with_session(app: Any) -> AsyncIterator[State]:
-        ready = hasattr(account, "dialect") and not isinstance(account, type)
         # In a list, because trio does not accept a coroutine as the result of a thread.
-        (resolved,) = [account] if ready else await anyio.to_thread.run_sync(lambda: [account()])
+        (resolved,) = [account] if not callable(account) else await anyio.to_thread.run_sync(lambda: [account()])
         async with CustomerSession(await resolved if isawaitable(resolved) else resolved, **options) as session:
             setattr(app.state, _STATE, session)
             async with nullcontext() if lifespan is None else lifespan(app) as state:
@@ -126,7 +125,7 @@ def install_error_handlers(app: Starlette) -> None:
     empty and has status 499. A WebSocket is closed with code 1011 and the title of the problem details. A
     `SessionClosedError` and errors with status 500 are logged by the logger ``wonder_customers``.
 
-    A group of only these errors is handled like the first one with status 5xx, else like the first.
+    A group of only these errors is handled like the first `WonderCustomersError` with status 5xx, else like the first.
 
     Args:
         app: The application.
@@ -134,10 +133,12 @@ def install_error_handlers(app: Starlette) -> None:
 
     async def failed(connection: Any, error: Any) -> Any:
         if isinstance(error, ExceptionGroup):
-            if error.split(WonderCustomersError)[1] is not None:
+            if error.split((WonderCustomersError, ClientDisconnected))[1] is not None:
                 raise error
-            severe = error.subgroup(lambda it: not isinstance(it, ExceptionGroup) and problem(it).status >= 500)
-            error = severe or error
+            if (ours := error.subgroup(WonderCustomersError)) is None:
+                return await gone(connection, error)
+            severe = ours.subgroup(lambda it: not isinstance(it, ExceptionGroup) and problem(it).status >= 500)
+            error = severe or ours
         while isinstance(error, ExceptionGroup):
             error = error.exceptions[0]
         response = problem_response(error)
