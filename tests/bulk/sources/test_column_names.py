@@ -184,6 +184,9 @@ LANGUAGES = {
     "Hungarian": "Vevőkód,Név,E-mail cím,Telefonszám,Utca,Település,Irányítószám,Ország",
     "Romanian": "Cod client,Nume,Adresă de e-mail,Număr de telefon,Strada,Oraș,Cod poștal,Țară",
     "Greek": "Κωδικός πελάτη,Όνομα,E-mail,Κινητό,Διεύθυνση,Πόλη,Τ.Κ.,Χώρα",
+    "Dutch": "Klantnr,Naam,E-mail,Telefoon,Straat,Woonplaats,Postcode,Land",
+    "Arabic": "رقم العميل,الاسم,البريد الإلكتروني,رقم الهاتف,العنوان,المدينة,الرمز البريدي,البلد",
+    "Hebrew": "מספר לקוח,שם מלא,אימייל,נייד,כתובת,עיר,מיקוד,מדינה",
     "Russian": "Код клиента,ФИО,Эл. почта,Мобильный телефон,Адрес,Город,Индекс,Страна",
 }
 USED = {

@@ -146,6 +146,9 @@ e30_lightspeed.csv
   reference: C-2; address.city: Carlton; address.state: VIC
 e31_activecampaign.csv
   reference: 7; name: -; first_name: Ana; phone: +385912345678
+e32_sap_business_one.csv
+  reference: C0001; name: Acme d.o.o.; phone: +385912345678; email: a@example.test; address.city: Zagreb
+  reference: C0002; name: Bo; phone: +38514567890
 c44_paypal.csv
   refused: an export of PayPal payments
 """
@@ -166,7 +169,15 @@ HOW: Mapping[str, dict[str, Any]] = {
     **{f"{it}.csv": {"encoding": "cp1252", "unknown": "ignore"} for it in ("e11_lexware", "e12_sage")},
     **{
         f"{it}.csv": {"unknown": "ignore"}
-        for it in ("t13_northwind", "e13_minimax", "e14_polish", "e16_footers", "e21_jtl", "e22_freshdesk")
+        for it in (
+            "t13_northwind",
+            "e13_minimax",
+            "e14_polish",
+            "e16_footers",
+            "e21_jtl",
+            "e22_freshdesk",
+            "e32_sap_business_one",
+        )
     },
     **{it: {"unknown": "ignore"} for it in ("e19_formulas.xlsx", "e23_footers_german.csv")},
 }

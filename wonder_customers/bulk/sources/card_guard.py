@@ -27,7 +27,7 @@ def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, s
         raise ConfigurationError(
             f"{_columns(codes)} card security codes, which must not be stored (PCI DSS 3.3.1). Delete the codes from"
             " the source. If a column contains other values, rename it; a column named `cid` can also be mapped with"
-            " mapping={'COLUMN': 'FIELD'}."
+            " mapping={'COLUMN': 'FIELD'}, and a column named `CardCode` to the reference."
         )
     cards = [name for name, plain in names if may_have_cards(plain, mapping.get(plain))]
     if cards:
@@ -53,6 +53,8 @@ def _has_security_codes(plain: str, mapped: str | None) -> bool:
     if (mapped or "").rpartition(".")[2] == "cvv":
         return True
     name = plain.rpartition(".")[2]
+    if name == "cardcode" and mapped == "reference":  # the number of a customer in SAP Business One
+        return False
     found = bool(_CID.fullmatch(name)) or names_security_code(plain) or names_security_code(name)
     return found and not (is_ambiguous(plain) and mapped is not None)
 
