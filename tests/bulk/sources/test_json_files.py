@@ -40,6 +40,12 @@ def test_json_lines_are_read(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("row", ['{"error": "rate limited"}', '{"reference": "2", "extra": 1}'])
+def test_error_of_a_later_row_with_unknown_keys_names_its_line(row: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^line 3: "):
+        read_rows(tmp_path, f'{{"reference": "1"}}\n\n{row}\n', "c.jsonl")
+
+
 def test_invalid_first_line_of_json_lines_is_a_row(tmp_path: Path) -> None:
     problem, draft = read_drafts(tmp_path, '{"reference": }\n{"reference": "2", "name": "Bo"}\n', "c.jsonl")
     assert (problem, draft.name) == ("line 1: the row is not valid JSON (at character 14)", "Bo")

@@ -232,7 +232,7 @@ def _row(text: str, number: int, place: str, forms: _Forms, original: bytes) -> 
         if isinstance(given, dict) and given.keys() >= DEAD_LETTER:
             reference = given.get("reference") if isinstance(given.get("reference"), str) else None
             given = _failed_row(given)
-        columns, values = _columns(given, forms, is_first=number == 1)
+        columns, values = _columns(given, forms, place, is_first=number == 1)
     except RowProblem as problem:
         return Row(number, problem=f"{place}: {problem}", reference=reference, place=place, original=original)
     kept = None if columns.with_cards else original
@@ -260,7 +260,7 @@ def _failed_row(entry: dict[str, Any]) -> Any:
     raise RowProblem(f"the list of failed rows {what}. Run `sync` with the corrected source{alternative}")
 
 
-def _columns(given: Any, forms: _Forms, *, is_first: bool) -> tuple[Columns, list[Any]]:
+def _columns(given: Any, forms: _Forms, place: str, *, is_first: bool) -> tuple[Columns, list[Any]]:
     """Return the columns and the values of an object."""
     if not isinstance(given, dict):
         raise RowProblem("the row must be a JSON object")
@@ -273,7 +273,8 @@ def _columns(given: Any, forms: _Forms, *, is_first: bool) -> tuple[Columns, lis
     try:
         columns = forms.of(tuple(record))
     except UnknownColumns as error:
-        raise UnknownColumns(f"{error}{rows_hint(given, forms.nested, in_array=forms.in_array)}") from None
+        where = "" if is_first else f"{place}: "
+        raise UnknownColumns(f"{where}{error}{rows_hint(given, forms.nested, in_array=forms.in_array)}") from None
     if columns is None:
         hint = rows_hint(given, forms.nested, in_array=forms.in_array).removesuffix(".")
         raise RowProblem(f"the row has no reference{'.' if hint else ''}{hint}")
