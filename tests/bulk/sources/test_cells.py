@@ -200,6 +200,36 @@ def test_cell_that_a_program_changed_or_that_is_no_value_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("postcode", "country", "read"),
+    [
+        *((code, "DE", "01067") for code in ("1067", "01067")), *((code, "IT", "00100") for code in ("100", "00100")),
+        ("2110", "US", "02110"), ("800", "AU", "0800"), ("1310100", "Brazil", "01310100"), ("1001", "SK", "01001"),
+    ],
+)  # fmt: skip
+def test_postcode_that_lost_its_leading_zeros_is_refused(
+    postcode: str, country: str, read: str, tmp_path: Path
+) -> None:
+    data = f"reference,Zip,country\n1,{postcode},{country}\n"
+    found = read_draft(tmp_path, data)
+    assert found.address.postcode == read if postcode == read else "column Zip: the postcode has fewer digits" in found
+    kept = ColumnMapping(transformations=("country",))
+    assert read_draft(tmp_path, data, mapping=kept).address.postcode == postcode
+
+
+@pytest.mark.parametrize(
+    ("postcode", "country"),
+    [
+        ("34117", "DE"), ("D-1067", "DE"), ("12345-6789", "US"), ("K1A 0B1", "CA"), ("75001", "FR"), ("2000", "AU"),
+        ("1010", "AT"), ("8001", "CH"), ("100-0001", "JP"), ("01310-100", "BR"), ("1000", "SI"), ("10000", "HR"),
+        ("1067", ""), ("0150", "NO"), ("00-001", "PL"), ("1234 AB", "NL"), ("999077", "HK"), ("018956", "SG"),
+        ("12", "DE"), ("12345", "JP"),
+    ],
+)  # fmt: skip
+def test_other_postcode_is_read(postcode: str, country: str, tmp_path: Path) -> None:
+    assert read_draft(tmp_path, f"reference,zip,country\n1,{postcode},{country}\n").address.postcode == postcode
+
+
+@pytest.mark.parametrize(
     "cell",
     [
         "12E45678",

@@ -199,3 +199,9 @@ def test_file_that_is_not_a_spreadsheet_is_refused(name: str, tmp_path: Path) ->
     with pytest.raises(ConfigurationError, match=f"{name} {words}"):
         read_rows(tmp_path, data, name)
     assert data != TEXT or len(read_rows(tmp_path, data, name, form="csv")) == 1
+
+
+def test_reference_that_became_a_date_is_refused(tmp_path: Path) -> None:
+    rows = list(open_table(tmp_path, [["reference", "name"], [date(2026, 3, 1), "Ada"], ["c-2", "Bo"]], "xlsx"))
+    assert rows[0].problem.startswith("line 2: the reference is a date")
+    assert rows[1].reference == "c-2"

@@ -31,6 +31,11 @@ __all__ = ["IDENTIFYING", "INVALID_BYTES", "Columns", "Reading", "UnknownColumns
 _MOST_COLUMNS = 1000
 IDENTIFYING = ("reference", "email", "phone", "address.")
 _UNKNOWN_COUNTRY = "ZZ"
+_POSTCODE_DIGITS = {
+    **dict.fromkeys(("DE", "DZ", "ES", "FI", "FR", "IT", "KR", "MX", "MY", "PR", "SK", "TR", "UA", "US"), 5),
+    "AU": 4, "BR": 8, "CN": 6, "CO": 6, "JP": 7, "NO": 4, "NZ": 4, "RO": 6, "SG": 6,
+}  # fmt: skip
+"""The number of digits of the postcodes of countries in which they may begin with 0."""
 _KINDS = {
     bool: "a Boolean",
     float: "a decimal number",
@@ -233,12 +238,26 @@ class Columns:
                 company = value
             if feed.target is not None:
                 found[feed.target] = value
+        self._check_postcode(found, country, place)
         if used:
             country = self._phone_country(values, place, country, used.get("address.country"))
         self._read_phone(found, country, place)
         if company is not None and found.keys().isdisjoint({"name", "first_name", "last_name"}):
             found["name"] = company
         return assembled(found, place)
+
+    def _check_postcode(self, found: Mapping[str, Any], country: str | None, place: str) -> None:
+        """Refuse a postcode that lost its leading zeros."""
+        postcode = found.get("address.postcode", found.get("metadata.address_postcode"))
+        digits = _POSTCODE_DIGITS.get(country or "") if "shortened" in self.cleaner.mapping.transformations else 0
+        # Only postcodes of five digits may begin with two zeros, such as 00100.
+        if str(postcode).isdecimal() and digits in {len(str(postcode)) + 1, 5 if len(str(postcode)) == 3 else -1}:
+            raise RowProblem(
+                f"{place}, column {self._labels.get('address.postcode', '')}: the postcode has fewer digits than others"
+                " of the country, because a spreadsheet removed leading zeros; format the column as text and export the"
+                " data again",
+                "invalid address.postcode",
+            )
 
     def _used(self, values: Sequence[Any]) -> dict[str, tuple[int, ...]]:
         """Return the columns that a row uses for the fields that have a choice."""

@@ -3,7 +3,7 @@
 import re
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -88,6 +88,10 @@ def sheet_rows(
         reference = None if problem else columns.reference_of(line)
         if merged and not used.isdisjoint(merged):
             problem = "the row has cells merged with cells above them; split these cells, and fill in the values"
+        elif columns.reference < len(cells) and isinstance(cells[columns.reference], date):
+            problem = (
+                "the reference is a date, to which the spreadsheet may have converted it; format the column as text"
+            )
         if problem is not None:
             yield Row(number, problem=f"{position}: {problem}", reference=reference, place=position)
         else:

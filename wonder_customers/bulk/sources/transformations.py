@@ -61,7 +61,8 @@ _EMAIL = re.compile(
 )
 _EMAILS = re.compile(r"\s*(?::::|[;,|\n]|\s)\s*")
 _PHONES = re.compile(r"(?<!\s)\s*(?::::|[;,|\n])\s*")
-_TEL = re.compile(r"(tel|phone|callto)\s*:\s*", re.IGNORECASE)
+_TEL = re.compile(r"(tel|phone|callto|whatsapp|mob)\.?\s*:\s*", re.IGNORECASE)
+_CODE_FIRST = re.compile(r"\(\s*(\+\d{1,3})\s*\)\s*")
 _SHORTEST = 3
 """The minimum number of digits of a whole phone number. A placeholder such as 0 has fewer digits."""
 _PHONE = re.compile(r"\s*[+\uff0b]?[\d\s().\-/\u2010-\u2015]*")
@@ -285,6 +286,7 @@ class Cleaner:
         from wonder_customers._support.phone_numbers import ambiguity  # noqa: PLC0415 - the telephone library is large
 
         found = _TEL.sub("", text, count=1) if text[0].isalpha() else text
+        found = _CODE_FIRST.sub(r"\1 ", found, count=1) if found[:1] == "(" else found
         if self.several == "first":
             found = _PHONES.split(found)[0]
         reason = ambiguity(found)
