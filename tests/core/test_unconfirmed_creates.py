@@ -139,13 +139,10 @@ async def test_no_lookup_is_sent_after_the_end_of_the_session_or_job(monkeypatch
     assert it.script.lines() == [CREATE]
 
 
-@pytest.mark.parametrize(
-    ("created_at", "recovered"),
-    [("2026-11-28T12:00:48Z", True), ("2026-11-28T12:00:47Z", False)]
-    + [(local, True) for local in ("2026-11-28T04:00:58", "2026-11-28 04:00:58", "2026-11-28")],
-)
-async def test_customer_that_is_older_than_the_call_is_not_recovered(created_at: str, recovered: bool) -> None:
+@pytest.mark.parametrize(("age", "recovered"), [(11, True), (12, False)])
+async def test_customer_that_is_older_than_the_call_is_not_recovered(age: int, recovered: bool) -> None:
     """The call has taken one second before the lookup, and the clocks of the gateway may differ by ten."""
+    created_at = f"2026-11-28T12:00:{59 - age:02}Z"
     made = monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456", created_at=created_at)
     it = make_harness(NO_RESPONSE, respond(200, made, date="Sat, 28 Nov 2026 12:00:59 GMT"))
     it.script.takes = 0.5

@@ -309,8 +309,8 @@ def age_of(customer: Customer, headers: Mapping[str, str]) -> float:
     Without the gateway's clock, it is the smallest age by the clock of this machine.
     """
     now, created = parse_http_date(headers.get("date", "")), customer.created_at
-    if created is None or created.tzinfo is None or created.fold:
-        return 0.0  # `fold` marks dates and times without a time zone, which may be local
+    if created is None or created.tzinfo is None:
+        return 0.0
     if now is None or now.tzinfo is None:
         now = datetime.now(UTC) - _CLOCK_TOLERANCE
     return (now - created).total_seconds()

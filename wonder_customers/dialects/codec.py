@@ -43,7 +43,7 @@ def _read_time(value: Any, _: object) -> datetime:
     moment = datetime.fromisoformat(value)
     if moment.year in {1, 9999}:
         raise ValueError("expected a time that is not in the year 1 or 9999")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC, fold=1)  # see `age_of`
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def make_converter(*, milliseconds: bool = False) -> Converter:

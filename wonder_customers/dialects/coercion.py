@@ -64,7 +64,7 @@ def _time(value: Any) -> datetime:
         raise ValueError("the value is not a time")
     if moment.year in {1, 9999}:
         raise ValueError("the value is a time in the year 1 or 9999")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC, fold=1)  # see `age_of`
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _date(value: Any) -> date:
