@@ -134,7 +134,10 @@ def test_card_number_is_found_in_a_value_with_many_parts() -> None:
      "550e8400-e29b-41d4-a716-446655440000", "45.8150108, 15.9819189", "0000000000000000", "1234567890123456",
      "9999999999999995", "4929735926140831", "49297359261408321234567", "2026-01-17T07:50:50.133668+00:00",
      "2026-11-24 11:24:41.521757+02", "25.03.2026-25.01.2026", "37.621429, 44.136758", "66.91.87.195, 185.126.187.220",
-     "5.80.109.240:40074"],
+     "5.80.109.240:40074", "HR50 2645 2911 8971 8890 1", "GA1.2.458130728.1729186826",
+     "44.40053219484476,33.819453409984135", "26/01/2025; 23/05/2022; 06/10/2014",
+     "53b2d126be44d78ff562cfc583a031f56640aefb4005437922e6938488555942", "cus_5019453152524503998c6f6af27e802e",
+     "https://shop.example/users/3ab75ab1-2a75-49f2-bc63-63273846523c/orders"],
 )  # fmt: skip
 def test_other_numbers_are_not_card_numbers(text: str) -> None:
     assert not contains_card_number(text)
@@ -269,7 +272,7 @@ def test_digits_of_an_id_are_not_a_card_number() -> None:
             assert not contains_card_number(found)
     for found in ("5f0c4929735926140832beef", "49297359-2614-0832-a111-5f0c4929735b"):
         assert not contains_card_number(found)
-        assert contains_card_number(f"id {found}")
+        assert not contains_card_number(f"https://shop.example/{found}/1")
     assert contains_card_number("4929735926140832-abcd")
 
 

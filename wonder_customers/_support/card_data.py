@@ -22,9 +22,13 @@ _RUN: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,12}[0-9]){12,}")
 _OTHER: Final = re.compile(
     r"(?<![0-9.])(?:(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]"
     r"(?:[T ][0-2][0-9]:[0-5][0-9](?::[0-6][0-9](?:[.,][0-9]{1,9})?)?(?: ?[+-][01][0-9](?::?[0-5][0-9])?)?)?"
-    r"|[0-3][0-9]\.[01][0-9]\.(?:19|20)[0-9]{2}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}|[0-9]{1,3}\.[0-9]{3,9})(?!\.?[0-9])"
+    r"|[0-3]?[0-9]([./])[0-3]?[0-9]\1(?:19|20)[0-9]{2}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
+    r"|(?:[0-9]\.[0-9]\.)?[0-9]{6,10}\.1[5-9][0-9]{8}"  # a client of Google Analytics and the time of its first visit
+    r"|[0-9]{1,3}\.[0-9]{3,9}|[0-9]{1,3}\.[0-9]{3,17}[,; ]{1,2}-?[0-9]{1,3}\.[0-9]{3,17}"
+    r"|[0-9A-Fa-f]{24,128}+|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})(?!\.?[0-9])"
 )
-"""A date, a time, an IPv4 address, or a decimal number of at most 12 digits. No card number contains them."""
+"""A date, a time, an IPv4 address, coordinates, an id, a digest, or a decimal number of at most 12 digits."""
+_IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[0-9]{4}){2,7}(?: ?[0-9]{1,3})?(?![0-9])")
 _GROUP: Final = re.compile("[0-9]+")
 _NUMBER: Final = re.compile(
     r"4[0-9]{12}(?:[0-9]{3}){0,2}"  # Visa
@@ -35,7 +39,6 @@ _NUMBER: Final = re.compile(
     r"|35(?:2[89]|[3-8][0-9])[0-9]{12,15}"  # JCB; 15 digits that begin with 35 are an IMEI
     r"|(?:5[0678]|6[0-9])[0-9]{11,17}"  # Maestro, Discover, UnionPay
 )
-_ID: Final = re.compile(r"(?=.*[A-Fa-f])(?:[0-9A-Fa-f]{24}|[0-9A-Fa-f]{8}(?:-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12})")
 _CODE_NAME: Final = re.compile(
     r"cv[vc]|cvn2|(card|credit)?securitycode|(card)?(csc|cvn|cav)2?(code|number|value)?$|pinblock|track[12]?data"
     r"|(^|card)ccv2?(code|number|value|[0-9]|$)|^(magnetic|mag|card)?track[12]$|^cardcode$|^verificationvalue$"
@@ -80,9 +83,14 @@ def contains_card_number(text: str, shortest: int = SHORTEST_CARD_NUMBER) -> boo
     plain = text if text.isascii() else plain_text(text)
     if _CANDIDATE.search(plain) is None:
         return False
-    runs = _RUN.finditer(_OTHER.sub("x", plain))
-    found = any(_groups_contain_number(_GROUP.findall(run[0]), shortest) for run in runs)
-    return found and not is_id(text)
+    runs = _RUN.finditer(_OTHER.sub("x", _IBAN.sub(_without_iban, plain)))
+    return any(_groups_contain_number(_GROUP.findall(run[0]), shortest) for run in runs)
+
+
+def _without_iban(found: re.Match[str]) -> str:
+    """Return a letter for a bank account number (IBAN) with correct check digits, and other text unchanged."""
+    iban = found[0].replace(" ", "")
+    return "x" if int("".join(str(int(it, 36)) for it in iban[4:] + iban[:4])) % 97 == 1 else found[0]
 
 
 @cache
@@ -92,11 +100,6 @@ def _lengths(start: str) -> list[int]:
 
 
 _DOUBLED: Final = {digit: sum(map(int, str(2 * int(digit)))) for digit in "0123456789"}
-
-
-def is_id(text: str) -> bool:
-    """Return whether a text is an id of 24 hexadecimal digits or a UUID, whose digits may look like a card number."""
-    return _ID.fullmatch(text) is not None
 
 
 def _groups_contain_number(groups: list[str], shortest: int) -> bool:

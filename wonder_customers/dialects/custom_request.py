@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from wonder_customers._support.card_data import find_card_data, is_id
+from wonder_customers._support.card_data import find_card_data
 from wonder_customers.dialects.base import UNPAIRED_SURROGATE, Call, Dialect, Steps, send
 from wonder_customers.dialects.explanations import explained
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
@@ -53,17 +53,12 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
         return "query", None, "must be a mapping of names to strings of valid Unicode or integers"
     try:
         sent = orjson.loads(orjson.dumps(body))  # a dataclass or an enum is sent as its values
-        json.dumps(body, allow_nan=False, default=_plain)  # orjson writes numbers that JSON does not have as null
+        # orjson writes numbers that JSON does not have as null.
+        json.dumps(body, allow_nan=False, default=lambda it: asdict(it) if is_dataclass(type(it)) else str(it))
     except (TypeError, ValueError):
         return "json", None, "must contain only JSON values, with strings as keys and no integer of more than 64 bits"
-    # A number may be divided by slashes. Ids between them are left out, because their digits may look like a number.
-    plain = "/".join(it for it in map(unquote, path.split("/")) if not is_id(it))
-    found = next(find_card_data({"path": plain, "query": dict(query), "json": sent}), None)
+    found = next(find_card_data({"path": unquote(path), "query": dict(query), "json": sent}), None)
     return None if found is None else (found[0] or "json", None, f"the value {found[1]}, which must not be sent")
-
-
-def _plain(value: Any) -> object:
-    return asdict(value) if is_dataclass(type(value)) else str(value)
 
 
 def _text(value: object) -> object:
