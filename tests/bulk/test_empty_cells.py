@@ -1,8 +1,9 @@
 """Empty cells: a source clears only the fields that it filled in an earlier run."""
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from bulk.customers import EARLIER_FORMAT, Jobs, draft, open_journal, run_job
@@ -38,10 +39,12 @@ OPTIONAL = {
 }
 
 
-def write(jobs: Jobs, *, empty: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> None:
-    """Write a source of one customer with all fields, some cells empty and some columns missing."""
+def write(
+    jobs: Jobs, *, empty: tuple[str, ...] = (), without: tuple[str, ...] = (), errors: Mapping[str, str] | None = None
+) -> None:
+    """Write a source of one customer with all fields, some cells empty or with errors, and some columns missing."""
     row = {"reference": "c-1"} | ({"name": "Ada", "phone": "+385912345678"} if jobs.gateway == "wonder" else {})
-    row |= OPTIONAL[jobs.gateway] | dict.fromkeys(empty, "")
+    row |= OPTIONAL[jobs.gateway] | dict.fromkeys(empty, "") | dict(errors or {})
     kept = {name: value for name, value in row.items() if name not in without}
     jobs.source.write_text(f"{','.join(kept)}\n{','.join(kept.values())}\n", encoding="utf-8")
 
@@ -49,6 +52,19 @@ def write(jobs: Jobs, *, empty: tuple[str, ...] = (), without: tuple[str, ...] =
 def held(jobs: Jobs) -> dict[str, Any]:
     (customer,) = jobs.server.store.customers(jobs.gateway)
     return customer
+
+
+@pytest.mark.parametrize("rule", ["own", "clear"])
+async def test_error_of_a_spreadsheet_clears_nothing(rule: Literal["own", "clear"], jobs: Jobs) -> None:
+    write(jobs)
+    await jobs.run()
+    before, cells = held(jobs), list(OPTIONAL[jobs.gateway])
+    for number, error in enumerate(["#REF!", "#N/A", "#WERT!", "#NAME?"]):
+        write(jobs, errors={name: error for name in cells if number or name != "email"})
+        _, (outcome,) = await jobs.run(empty=rule)
+        assert (outcome.ok, outcome.cleared) == (True, ())
+        kept = {key: value for key, value in held(jobs).items() if not key.startswith("updated")}
+        assert kept == {key: value for key, value in before.items() if not key.startswith("updated")}
 
 
 async def test_emptied_row_leaves_no_personal_data_and_verify_confirms_it(jobs: Jobs) -> None:

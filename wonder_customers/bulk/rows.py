@@ -29,9 +29,8 @@ class RowProblem(ValueError):
 class Table(Protocol):
     """The columns of a source, which convert the values of its rows."""
 
-    @property
-    def fields(self) -> frozenset[str]:
-        """The fields of the drafts, such as ``address.city``."""
+    def fields_of(self, values: Sequence[Any]) -> frozenset[str]:
+        """Return the fields that a row may clear with an empty cell, such as ``address.city``."""
 
     def draft(self, values: Sequence[Any], place: str) -> CustomerDraft:
         """Build the draft of a row at the location `place`.
@@ -98,8 +97,8 @@ class Row:
 
     @property
     def columns(self) -> frozenset[str] | None:
-        """The fields of the row's table; None without a table."""
-        return None if self._table is None else self._table.fields
+        """The fields of the row's table, except those with an error of a spreadsheet; None without a table."""
+        return None if self._table is None else self._table.fields_of(self._values)
 
     @property
     def raw_values(self) -> bytes | None:

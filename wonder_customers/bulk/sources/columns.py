@@ -174,6 +174,11 @@ class Columns:
         unnamed = frozenset(found.unnamed if reading.mapping.unknown == "refuse" else ())
         return kind(unique, feeds, Cleaner(reading.mapping, reading.notes, several, reading.sample), unnamed)
 
+    def fields_of(self, values: Sequence[Any]) -> frozenset[str]:
+        """Return the fields of a row without those of which a spreadsheet lost the value, such as ``#REF!``."""
+        lost = {place for place, it in enumerate(values) if type(it) is str and it[:1] == "#" and len(it) > 1}
+        return self.fields - {it.target for it in self.feeds if not lost.isdisjoint(it.places)} if lost else self.fields
+
     def reference_of(self, values: Sequence[Any]) -> str | None:
         """Return the reference of a row; None without a usable reference."""
         if self._key.separator is not None:

@@ -147,7 +147,9 @@ class OtherLines:
             return "the line describes the columns, as in a template, and is not a customer; delete the line"
         if _NOT_NAMES.search(values[0]) or _NOT_NAMES.search(",".join(values)):
             return None
-        filled = [(value, name) for value, name in zip(values, self.names, strict=False) if value.strip()]
+        # An error of a spreadsheet, such as #NAME?, is not a name.
+        pairs = zip(values, self.names, strict=False)
+        filled = [(value, name) for value, name in pairs if value.strip() and value[0] != "#"]
         same = [name for value, name in filled if plain(value) == plain(name)]
         known = [(field, field_of(name)) for value, name in filled if name not in same and (field := field_of(value))]
         count = len(same) + len(known)
