@@ -141,7 +141,10 @@ READ = [
     *(("phone", cell, None) for cell in ("-", "N/A", "#REF!")),
     *(("name", cell, None) for cell in (*ERRORS, "NULL", r"\N", "-", "nan")),
     *(("name", cell, "D’Arcy & Sons") for cell in ("D&rsquo;Arcy&nbsp;&amp;&#32;Sons", "D&#x2019;Arcy &#38; Sons")),
-    *(("name", cell, cell) for cell in ("AT&T", "R&D; Lab", "50% off", "A&copy", "=", "= Ada =", "=Ada", "e=mc2")),
+    *(
+        ("name", cell, cell)
+        for cell in ("AT&T", "R&D; Lab", "[Ada]", "{Ada}", "50% off", "A&copy", "=", "= Ada =", "=Ada", "e=mc2")
+    ),
     ("description", "<p>A &amp; B%20C</p>", "<p>A &amp; B%20C</p>"),
 ]
 
@@ -160,11 +163,11 @@ def test_error_of_a_spreadsheet_is_not_a_reference(cell: str, tmp_path: Path) ->
 
 
 FORMULA = "the value is a formula instead of its result"
-ENCODED = "the value contains encoded characters"
+ENCODED = "the value is JSON or has encoded characters"
 WRONG = "the value was decoded with another encoding"
 DATE = "a spreadsheet changed this value to a date"
 SHORTENED = "a spreadsheet shortened this number"
-DECIMALS = "a spreadsheet added decimals to this number"
+DECIMALS = "a spreadsheet added decimals or separators to this number"
 HIDDEN = "a spreadsheet wrote # for a value that is wider than its column; widen it and export again"
 REFUSED = [
     *(("email", cell, "the value is not an e-mail") for cell in ("none@none", "not an email", "a@x..test", "k@x'y.z")),
@@ -178,6 +181,8 @@ REFUSED = [
     ),
     *(("address.postcode", cell, SHORTENED) for cell in ("1,00E+04", "1.2345678E7", "1.0E12")),
     *(("address.postcode", cell, DECIMALS) for cell in ("10000.0", "1001.0000", "12.00000", "1001.000", "1001,0000")),
+    *(("reference", cell, DECIMALS) for cell in ("1,001", "12,345,678")),
+    *(("name", cell, ENCODED) for cell in ("{'first': 'Ada'}", "[{'first': 'Ada'}]", "['Ada']")),
     *(("reference", cell, DATE) for cell in ("1-Mar", "03-May", "01. Mrz", "12-déc", "2-ene", "5-ott")),
     ("address.postcode", "1-Dec", DATE),
     *(("name", cell, FORMULA) for cell in ("=A2", "=Sheet1!B2", "=+$B$2&C2", "=CONCAT(A1,B1)", "='Old list'!A1")),

@@ -27,6 +27,7 @@ _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
 # an id with a separator of thousands.
 _CHANGED_ID = re.compile(
     r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}|[0-9][.,][0-9]+[eE][0-9]{1,3}|[0-9]+[.,](0{1,2}|0{4,})|[0-9]{4,}[.,]000"
+    r"|[0-9]{1,3}(,[0-9]{3})+"
     r"|[0-9]{1,2}(-|\. ?)(?i:jan|feb|m[aä]r|mrz|a[pv]r|ma[iy]|ju[nl]|aug|sep|o[ck]t|nov|d[eé][cz]|janv|févr"
     r"|ene|abr|ago|dic|gen|mag|giu|lug|set|ott)\.?"
 )
@@ -43,7 +44,7 @@ _FORMULA = re.compile(r'="(.*)"', re.DOTALL)
 _CODE = re.compile(r"=[-+(]*(?i:[a-z_][\w.]*\(|('[^']+'|[a-z]\w*)!|\$?[a-z]{1,3}\$?[0-9]{1,7}($|[-+*/&:^,]))")
 _CONTROL = re.compile(r"[\x80-\x9f]")
 _ENTITY = re.compile(r"&(#[0-9]{2,6}|#[xX][0-9a-fA-F]{2,5}|[a-zA-Z]{2,8}[0-9]{0,2});")
-_ENCODED = re.compile(r"\w%20\w|%[0-9A-F]{2}%[0-9A-F]{2}|=\?[\w-]+\?[BQbq]\?|(=[0-9A-F]{2}){2}")
+_ENCODED = re.compile(r"\w%20\w|%[0-9A-F]{2}%[0-9A-F]{2}|=\?[\w-]+\?[BQbq]\?|(=[0-9A-F]{2}){2}|^[\[{]+['\"]")
 _WORDS = re.compile(r"(first_|last_|company_)?name|address\.(?!country|postcode).*")
 """The fields in which characters that another program encoded are decoded or refused. Notes may contain HTML."""
 _GUARD = re.compile(r"'(?=[+=@\-0-9\t\uff0b\uff0d\uff1d\uff20])(?!.*'$)|=(?=[+0-9][0-9 ()+\-./]*$)", re.DOTALL)
@@ -319,11 +320,13 @@ def _readable(text: str) -> str:
 
 
 def _decoded(text: str) -> str:
-    """Decode HTML entities; refuse text in an encoding for URLs or for the headers of e-mails."""
+    """Decode HTML entities; refuse JSON, and text in an encoding for URLs or for the headers of e-mails."""
     if "&" in text:
-        text = _ENTITY.sub(lambda found: unescape(found[0]).replace("\xa0", " "), text)
-    if ("%" in text or "=" in text) and _ENCODED.search(text):
-        raise ValueError("the value contains encoded characters, such as %20; export the data again as plain text")
+        text = _ENTITY.sub(lambda found: unescape(found[0]).replace("\xa0", " "), text).strip()
+    if ("%" in text or "=" in text or text[:1] in {"[", "{"}) and _ENCODED.search(text):
+        raise ValueError(
+            "the value is JSON or has encoded characters, such as %20; export the data again as plain text"
+        )
     return text
 
 
@@ -384,7 +387,7 @@ def _check_number(text: str, pattern: re.Pattern[str]) -> str:
     if len(text) > 1 and not text.strip("#"):
         raise ValueError("a spreadsheet wrote # for a value that is wider than its column; widen it and export again")
     if pattern.fullmatch(text):
-        what = "shortened this number" if "e" in text.lower() else "added decimals to this number"
+        what = "shortened this number" if "e" in text.lower() else "added decimals or separators to this number"
         what = what if text[-1].isdecimal() else "changed this value to a date"
         raise ValueError(f"a spreadsheet {what}; format the column as text and export the data again")
     return text
