@@ -95,14 +95,14 @@ class OtherLines:
     _first_words: frozenset[str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._first_words = frozenset(map(_bare, self.names))
+        self._first_words = frozenset(name.strip().lower() for name in self.names)
 
     def skips(self, values: list[str], line: int, reference_of: Callable[[list[str]], str | None]) -> bool:
         """Count a line that repeats the column names or seems to be a total; return whether it is such a line.
 
         Raise `ConfigurationError` if the names have another order, because the columns of later rows would be confused.
         """
-        if _bare(values[0]) in self._first_words and self._is_header(values, line):
+        if values[0].strip().lower() in self._first_words and self._is_header(values, line):
             self.notes.repeated_headers += 1
             return True
         if _starts_like_footer(values[0]) and self.is_footer(values):
@@ -166,10 +166,6 @@ class OtherLines:
             f"{place}: the line seems to contain the column names of another table. This line and the rows after it"
             " were not read. Save them to another file; delete the line if it only repeats the names of the columns."
         )
-
-
-def _bare(name: str) -> str:
-    return name.strip().lower()
 
 
 def _starts_like_footer(value: str) -> bool:
