@@ -98,7 +98,7 @@ FOUND: list[Any] = [*FIRST, ("ok", 100), ("throttled",)]
 async def test_rate_after_refusals(steps: list[Any], rate: float | None, driver: Driver) -> None:
     for step in steps:
         await driver.send(*step)
-    assert driver.limit.rate == (rate if rate is None else pytest.approx(rate, abs=0.001))
+    assert driver.limit.rate == (rate if rate is None else pytest.approx(rate, rel=0.001))
 
 
 @pytest.mark.parametrize(

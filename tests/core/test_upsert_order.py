@@ -54,6 +54,20 @@ async def test_upsert_creates_no_second_customer_if_the_search_no_longer_finds_t
     assert "POST /v1/customers" not in it.script.lines()
 
 
+async def test_customer_stays_known_after_a_deleted_one_with_its_reference_was_read() -> None:
+    held, none, shown = (
+        respond(200, paydock_customer(**HELD)),
+        respond(200, paydock_list()),
+        respond(200, paydock_list(HELD)),
+    )
+    deleted = respond(200, paydock_customer(**(HELD | {"_id": "1" * 24}), archived=True))
+    it = make_harness(held, deleted, none, held, shown, shown, held, account=PAYDOCK)
+    await it.get(HEX24)
+    assert (await it.get("1" * 24)).record.deleted
+    assert (await it.upsert(draft())).record.id == HEX24
+    assert it.script.steps == []
+
+
 async def test_upsert_waits_for_the_search_after_a_create() -> None:
     made, none, shown = (
         respond(201, paydock_customer(**HELD)),
