@@ -58,7 +58,7 @@ _MAILTO = re.compile(r"mailto:\s*([^\s?;,|]*)(\?[^;|\n]*)?", re.IGNORECASE)
 _NAMED = re.compile(r"[^<>]*<\s*([^<>\s@]+@[^<>\s]+)\s*>")
 _EMAIL = re.compile(
     r"[^\s@,;:<>()\[\]\"\\.]+(\.[^\s@,;:<>()\[\]\"\\.]+)*"
-    r"@([^\s@,;:<>()\[\]\"\\._']+\.)+[^\s@,;:<>()\[\]\"\\._']{2,}"
+    r"@([^\s@,;:<>()\[\]\"\\._'/]+\.)+[^\s@,;:<>()\[\]\"\\._'/]{2,}"
 )
 _EMAILS = re.compile(r"\s*(?::::|[;,|\n]|\s)\s*")
 _PHONES = re.compile(r"(?<!\s)\s*(?::::|[;,|\n])\s*")
@@ -266,7 +266,7 @@ class Cleaner:
         return self._steps[path]
 
     def _email(self, text: str) -> str:
-        found = _MAILTO.sub(r"\1", text)
+        found = _MAILTO.sub(r"\1", text).strip(" ;,|")
         parts = [part for part in _EMAILS.split(found) if part]
         if len(parts) > 1 and sum("@" in part for part in parts) > 1:
             if self.several != "first":
