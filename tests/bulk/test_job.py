@@ -1,6 +1,8 @@
 """Bulk jobs against the simulated gateways."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -66,6 +68,16 @@ async def test_reference_with_other_leading_zeros_is_not_a_new_customer(before: 
     assert [outcome.status for outcome in again] == ["invalid", "unchanged", "unchanged", "unchanged", "created"]
     assert "differs only in leading zeros" in str(again[0].reason)
     assert jobs.ledger() == dict.fromkeys([*names_of_run, "13"], 1)
+
+
+@pytest.mark.parametrize(("state", "status"), [("unknown", "invalid"), ("sending", "invalid"), ("removed", "created")])
+async def test_reference_with_other_leading_zeros_than_an_unconfirmed_one_is_not_a_new_customer(
+    state: str, status: str, jobs: Jobs
+) -> None:
+    await jobs.run([evolve(draft(1), reference="007")])
+    with closing(sqlite3.connect(jobs.journal.path)) as journal, journal:
+        journal.execute("UPDATE rows SET state = ?, id = NULL", [state])
+    assert [it.status for it in (await jobs.run([evolve(draft(1), reference="7")]))[1]] == [status]
 
 
 async def test_same_payload_from_other_columns_is_unchanged(jobs: Jobs) -> None:

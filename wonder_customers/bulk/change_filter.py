@@ -161,9 +161,10 @@ class ChangeFilter:
         return [it for it in self._references.missing(references) if it not in skipped]
 
     def _has_lost_zeros(self, reference: str, entries: Mapping[str, Entry]) -> bool:
-        """Return whether an earlier run confirmed a reference that differs only in leading zeros."""
-        found = filter(None, map(entries.get, _with_other_zeros(reference)))
-        return self.journal is not None and any(it.state == "done" and it.run != self.journal.run for it in found)
+        """Return whether the gateway may have a customer of an earlier run whose reference has other leading zeros."""
+        earlier = [it for other in _with_other_zeros(reference) if (it := entries.get(other)) and it.state != "removed"]
+        run = None if self.journal is None else self.journal.run
+        return any(it.run != run and (it.id is not None or it.state in UNCONFIRMED) for it in earlier)
 
     def _decide(self, row: Row, entry: Entry | None, raw: bytes | None) -> Outcome | PendingRow:
         journal, rule = self.journal, self.options.empty

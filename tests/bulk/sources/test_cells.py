@@ -173,7 +173,10 @@ SHORTENED = "a spreadsheet shortened this number"
 DECIMALS = "a spreadsheet added decimals or separators to this number"
 HIDDEN = "a spreadsheet wrote # for a value that is wider than its column; widen it and export again"
 REFUSED = [
-    *(("email", cell, "the value is not an e-mail") for cell in ("none@none", "not an email", "a@x..test", "k@x'y.z", "a@x.test/", "k@x/y.z")),
+    *(
+        ("email", cell, "the value is not an e-mail")
+        for cell in ("none@none", "not an email", "a@x..test", "k@x'y.z", "a@x.test/", "k@x/y.z")
+    ),
     *(("email", cell, "contains more than one e-mail address") for cell in ("a@x.test;b@x.test", "a@x.test, b@x.test")),
     *(("phone", cell, "the value is not a phone number") for cell in ("0", "?!", "９１")),
     *(("phone", cell, SHORTENED) for cell in ("4.5E+12", "3,85912E+11", "385912e11")),
