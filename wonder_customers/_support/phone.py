@@ -31,8 +31,8 @@ class Phone:
     def parse(cls, text: str) -> "Phone":
         """Split an international number into its calling code and the digits of its national number.
 
-        A leading zero that belongs to the number (Italy) is kept. Any other text becomes the `number` unchanged, such
-        as a text with two numbers, an extension or a decimal fraction (``+385912345678.0``).
+        A leading zero that belongs to the number (Italy) is kept, and ``tel:`` is removed. Any other text becomes the
+        `number` unchanged, such as a text with two numbers, an extension or a decimal fraction (``+385912345678.0``).
 
         Raises:
             TypeError: `text` is not a str.

@@ -36,6 +36,7 @@ def split(text: str, code: str = "") -> tuple[str, str] | None:
 
     The calling code `code`, with which the text begins, may be repeated.
     """
+    text = text.removeprefix("tel:")  # RFC 3966, the form of pydantic's type for phone numbers
     parts = _split_digits(text) or (None if ambiguity(text) else _split_formatted(text))
     whole = split(f"+{text[1 + len(code) :].strip().removeprefix('+').removeprefix('00')}") if code else None
     if whole is None or whole[0] != code:
