@@ -4,6 +4,8 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from inspect import iscoroutinefunction
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -68,6 +70,12 @@ async def test_session_that_is_not_open_rejects_every_operation(
             await operation(closed)
         assert "Lovelace" not in str(caught.value)
     assert wire.requests == []
+
+
+@pytest.mark.parametrize("name", [it for it in OPERATIONS if it != "list"])
+def test_every_operation_is_a_coroutine_function(name: str) -> None:
+    # Background tasks and schedulers run other functions in a thread, and ignore the coroutine that they return.
+    assert iscoroutinefunction(attrgetter(name)(MockGateway().session("paydock")))
 
 
 async def test_closed_session_is_reported_before_an_invalid_draft() -> None:

@@ -1,6 +1,6 @@
 """`CustomerSession`: the operations on customers, and views that share its connections."""
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
@@ -22,7 +22,7 @@ from wonder_customers.errors import AmbiguousReferenceError, CallError, NotFound
 from wonder_customers.rate_limit import RateLimiter
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentToken, Response
 from wonder_customers.retry import RetryPolicy
-from wonder_customers.secret import concealed
+from wonder_customers.secret import concealed_coroutine
 from wonder_customers.transports import check_transport
 from wonder_customers.wire import HttpxCompatibleTransport, Transport
 
@@ -279,8 +279,8 @@ class CustomerSession(Generic[AnyAccount_co]):
         """
         return Listing(self.raw, limit, cursor, filter)
 
-    @concealed
-    def request(
+    @concealed_coroutine
+    async def request(
         self,
         method: str,
         path: str,
@@ -288,7 +288,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         query: Mapping[str, str | int] | None = None,
         json: Any = None,
         idempotent: bool = False,
-    ) -> Coroutine[Any, Any, Response[Any]]:
+    ) -> Response[Any]:
         """Send a signed request to an endpoint that has no operation in this library.
 
         Args:
@@ -307,7 +307,7 @@ class CustomerSession(Generic[AnyAccount_co]):
             OutcomeUnknownError: The write may have been applied.
             CallError: The call failed for another reason.
         """
-        return self.raw.request(method, path, query=query, json=json, idempotent=idempotent)
+        return await self.raw.request(method, path, query=query, json=json, idempotent=idempotent)
 
     async def resolve(self, error: CallError) -> Customer | None:
         """Return the customer of a failed write as it is now; None if the gateway does not have it.

@@ -171,8 +171,8 @@ REDACTIONS = [
     decorated("cli.accounts.account_from_environment concealed", "environment", scenarios, "account_from_environment"),
     decorated("dialects.filters.CustomerFilter.parse concealed", "echo", CustomerFilter, "parse"),
     *(decorated(f"{_path(it)}.__init__ concealed", "echo", it, "__init__") for it in (PaydockFilter, WonderFilter)),
-    decorated("session.CustomerSession.request concealed", "echo", CustomerSession, "request"),
-    decorated("_core.operations.RawOperations.request concealed", "echo", RawOperations, "request"),
+    decorated("session.CustomerSession.request", "echo", CustomerSession, "request"),
+    decorated("_core.operations.RawOperations.request", "echo", RawOperations, "request"),
     Redaction("bulk.plan.plan _masked", "sync_commands", replaced(_module("bulk.plan"), "_masked", lambda it: it)),
     decorated("transports.httpx.HttpxTransport.__init__ concealed", "constructors", HttpxTransport, "__init__"),
     Redaction(

@@ -23,7 +23,7 @@ from wonder_customers.dialects.filters import CustomerFilter
 from wonder_customers.errors import InvalidRecordError, SessionClosedError, UnsupportedOperationError, Violation
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken, Response
 from wonder_customers.retry import RetryPolicy
-from wonder_customers.secret import concealed, secrets_of, without_frames
+from wonder_customers.secret import concealed, concealed_coroutine, secrets_of, without_frames
 from wonder_customers.transports import select_transport
 from wonder_customers.transports.network import running_on_asyncio
 from wonder_customers.wire import Header, Transport
@@ -233,16 +233,10 @@ class RawOperations:
         steps: Steps[T],
         subject: tuple[str, Any] | None = None,
         record: object = None,
-        *,
-        checked: bool = True,
     ) -> Response[T]:
         # `record`: the argument whose values are redacted in errors.
-        # `checked`: whether the caller, a coroutine, has checked that the session is open. A coroutine may be created
-        # outside of the event loop that runs it.
         known = subject if subject is not None and isinstance(subject[1], str) else None
         try:
-            if not checked:
-                self._shared.check_open()
             return await self._shared.executor.run(self._account_context, operation, steps, known, record)
         except BaseException as error:
             # The request can be reached from variables of the inner frames.
@@ -315,9 +309,10 @@ class RawOperations:
         """See `CustomerSession.delete`."""
         return await self._run(Operation.DELETE, self._ready(Operation.DELETE, "id", id).delete(id), ("id", id))
 
-    def page(
+    @concealed_coroutine
+    async def page(
         self, limit: int | None = None, cursor: str | None = None, filter: CustomerFilter[Any] | None = None
-    ) -> Coroutine[Any, Any, Response[Page[Customer]]]:
+    ) -> Response[Page[Customer]]:
         """Return one page of customers.
 
         Args:
@@ -330,7 +325,6 @@ class RawOperations:
             UnsupportedOperationError: The gateway supports no lists, or no filters (Monri). Nothing was sent.
             CallError: The page could not be read.
         """
-        # Not a coroutine function, so that no stack frame contains the filter while the page is awaited.
         dialect = self._account_context.dialect
         size = dialect.page_limit if limit is None else limit
         if type(size) is not int or not 1 <= size <= 1000:
@@ -339,7 +333,8 @@ class RawOperations:
             )
         if filter is not None:
             expect(dialect, "filter", filter, dialect.required_filter_type())
-        return self._run(Operation.LIST, dialect.page(size, cursor, filter), checked=False)
+        self._shared.check_open()
+        return await self._run(Operation.LIST, dialect.page(size, cursor, filter))
 
     async def list_payment_tokens(self, customer_id: str) -> Response[tuple[PaymentToken, ...]]:
         """See `CustomerSession.list_payment_tokens`."""
@@ -366,8 +361,8 @@ class RawOperations:
         steps = dialect.delete_payment_token(customer_id, self._token(token))
         return await self._run(Operation.DELETE_PAYMENT_TOKEN, steps, ("id", customer_id))
 
-    @concealed
-    def request(
+    @concealed_coroutine
+    async def request(
         self,
         method: str,
         path: str,
@@ -375,12 +370,12 @@ class RawOperations:
         query: Mapping[str, str | int] | None = None,
         json: Any = None,
         idempotent: bool = False,
-    ) -> Coroutine[Any, Any, Response[Any]]:
+    ) -> Response[Any]:
         """See `CustomerSession.request`."""
-        # Not a coroutine function, so that no stack frame contains the query and the body, which tracebacks may show.
         dialect = self._account_context.dialect
         steps = custom_request(dialect, method, path, query or {}, json, idempotent=idempotent)
-        return self._run("request", steps, checked=False)
+        self._shared.check_open()
+        return await self._run("request", steps)
 
     def _token(self, token: object) -> PaymentToken:
         found = token if isinstance(token, PaymentToken) else PaymentToken(token) if isinstance(token, str) else None
