@@ -97,11 +97,18 @@ async def test_pages_with_only_unreadable_customers_do_not_end_a_list() -> None:
         assert await ids_of(session, limit=1) == ["id-1", "id-2"]
 
 
-async def test_list_that_shrinks_while_it_is_read_is_not_an_error() -> None:
-    async with MockGateway(_page("paydock", [1, 2], 4), _page("paydock", [4], 3)).session("paydock") as session:
+@pytest.mark.parametrize(
+    ("pages", "count", "gap"),
+    [
+        ([([1, 2], 4), ([4], 3)], 3, True),  # 1 was deleted
+        ([([1, 2], 4), ([2, 1], 4)], 2, True),  # in another order
+        ([([1, 2], 4), ([2, 3], 5), ([4], 5)], 4, False),  # a new customer has moved the others
+    ],
+)
+async def test_list_that_changes_while_it_is_read_is_not_an_error(pages: Pages, count: int, gap: bool) -> None:
+    async with MockGateway(*[_page("paydock", *it) for it in pages]).session("paydock") as session:
         listing = session.list(limit=2)
-        assert len([it async for it in listing]) == 3
-        assert listing.possible_gap
+        assert (len([it async for it in listing]), listing.possible_gap) == (count, gap)
 
 
 @pytest.mark.parametrize("size", [50, 20])

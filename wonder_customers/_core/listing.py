@@ -34,7 +34,8 @@ class Listing:
 
     Attributes:
         unreadable: The number of items without an id on the pages read so far. They are skipped.
-        possible_gap: Whether the gateway's total decreased between two pages, so that customers may be missing.
+        possible_gap: Whether customers may be missing, because the gateway's total decreased between two pages, or
+            the list ended with fewer customers than the total of its first page.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Listing:
 
     async def _read(self) -> AsyncGenerator[tuple[Page[Customer], list[Customer]], None]:
         """Yield each page, and those of its customers that were not on an earlier page."""
-        cursor, before, total = self._cursor, None, 0
+        cursor, before, total, expected = self._cursor, None, 0, 0
         seen: dict[str, None] = {}
         stale = unreadable = 0
         size = self._limit or self._raw._account_context.dialect.page_limit  # noqa: SLF001 - the default of `page`
@@ -124,6 +125,8 @@ class Listing:
             self.unreadable += page.unreadable
             self.possible_gap |= page.total is not None and page.total < total
             total = page.total or 0
+            expected = total if before is None and self._cursor is None else expected
+            self.possible_gap |= page.cursor is None and len(seen) + self.unreadable < min(expected, _REMEMBERED)
             yield page, new
             if page.cursor is None:
                 return
