@@ -252,13 +252,14 @@ def test_progress_bar_omits_unknown_values() -> None:
 
 
 def test_plan_and_sync_count_skipped_and_incomplete_lines(terminal: Terminal) -> None:
-    lines = ["reference,name,email", "c-1,Ada", "reference,name,email", "Total,,", "c-2,Bo,bo@example.org"]
+    lines = ["reference,name,email", "c-1,Ada", "reference,name,email", "Total,,", "", "c-2,Bo,bo@example.org"]
     (terminal.folder / "c.csv").write_text("\n".join(lines))
     for command in ("plan", "sync"):
         text = terminal.ends(SUCCESS, command, "c.csv", "--to", "monri")
         assert "Skipped 1 line after the table, such as a total." in text
         assert "Skipped 1 line that repeats the column names." in text
         assert "1 row has fewer values than columns. The missing values are read as empty cells." in text
+        assert "Rows follow a blank line in 1 place. Check that they do not belong to another table." in text
         assert "1 file ends without a line break. If a file is not complete, its last value may be cut off." in text
 
 

@@ -281,6 +281,9 @@ def print_changes(notes: SourceNotes) -> None:
     if notes.short_rows:
         rows = counted(notes.short_rows, "row has", "rows have")
         print_line(f"{rows} fewer values than columns. The missing values are read as empty cells.")
+    if notes.gaps:
+        places = counted(notes.gaps, "place", "places")
+        print_line(f"Rows follow a blank line in {places}. Check that they do not belong to another table.")
     if notes.unended_files:
         files = counted(notes.unended_files, "file ends", "files end")
         print_line(f"{files} without a line break. If a file is not complete, its last value may be cut off.")

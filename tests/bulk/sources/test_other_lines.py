@@ -16,6 +16,7 @@ FOOTERS = [
     "1 row selected.", "Generated on 2026-11-28,,", "*** End of list ***,,", "Summe Kunden;1;", "Ukupno kupaca: 1;;",
     ",Total,3", "Total,2,1.250 €", "Insgesamt,,3", "Zwischensumme,,", "Итого,,3", "合计,,3", "Összesen: 3,,",
     "Toplam,,3", "Totalt,,-3", "Skupno,,3 EUR",
+    "Total,2 customers,11", "Average,,5.5", "Durchschnitt;;5",
 ]  # fmt: skip
 
 
@@ -71,6 +72,22 @@ def test_heading_of_a_group_stops_a_query(first: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="line 2: only the first column has a value"):
         read_rows(tmp_path, f"{first},name,city\nCroatia,,\nada,,Split\n", query=query)
     assert len(read_rows(tmp_path, f"{first},name,city\nada,,Split\nc-2,,\n", query=query)) == 2
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_rows_after_blank_lines_are_counted_because_they_may_belong_to_another_table(kind: str, tmp_path: Path) -> None:
+    blank = ["", "", ""]
+    table = [
+        ["reference", "name", "metadata.n"],
+        ["1", "Ada", "x"],
+        blank,
+        blank,
+        ["product", "price", "stock"],
+        ["2", "Bo", "y"],
+    ]
+    reader = open_table(tmp_path, [*table, blank, ["3", "Cy", "z"], blank, ["Total", "", "3"], blank], kind)
+    assert len(list(reader)) == 4
+    assert reader.notes.gaps == reader.notes.as_dict()["gaps"] == 2
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

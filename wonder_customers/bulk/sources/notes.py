@@ -53,6 +53,7 @@ class SourceNotes:
             missing from the source.
         repeated_headers: The number of skipped lines that repeat the column names.
         short_rows: The number of rows with fewer values than columns, whose missing values count as empty cells.
+        gaps: The number of places in which rows follow a blank line, and may belong to another table.
         unended_files: The number of files whose last line has no line break, so that its last value may be incomplete.
         near_duplicates: The number of references that differ from an earlier reference only in case, in the
             composition of characters or in invisible characters.
@@ -75,6 +76,7 @@ class SourceNotes:
     footer_references: set[str] = field(factory=set)
     repeated_headers: int = 0
     short_rows: int = 0
+    gaps: int = 0
     unended_files: int = 0
     near_duplicates: int = 0
     near_duplicate_rows: list[tuple[int, int]] = field(factory=list)
@@ -162,6 +164,7 @@ class SourceNotes:
             "footers": self.footers,
             "repeated_headers": self.repeated_headers,
             "short_rows": self.short_rows,
+            "gaps": self.gaps,
             "unended_files": self.unended_files,
             "near_duplicate_references": self.near_duplicates,
         }

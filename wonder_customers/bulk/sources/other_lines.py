@@ -42,11 +42,12 @@ _TOTALS = (
     "razem", "ogółem", "łącznie", "összesen", "mindösszesen", "végösszeg", "toplam", "genel toplam", "ara toplam",
     "kokku", "kopā", "viso", "iš viso", "итого", "всего", "разом", "усього", "всього", "общо", "укупно", "вкупно",
     "сума", "сумма", "σύνολο", "合计", "总计", "小计", "合計", "總計", "小計", "総計", "합계", "총계", "소계", "jumlah",
-    "tổng", "tổng cộng", "รวม", "المجموع", "الإجمالي", "סה״כ", 'סה"כ', "कुल",
+    "tổng", "tổng cộng", "รวม", "المجموع", "الإجمالي", "סה״כ", 'סה"כ', "कुल", "average", "durchschnitt", "mittelwert",
+    "moyenne", "promedio", "prosjek",
 )  # fmt: skip
 _AMOUNT = r"[-\u2212]?([^\W\d_]{2,3} |[€$£¥₽])?(?!0\d)\d[\d.,'\u2019\s]*([^\W\d_]{2,3}\.?|[€$£¥₽%])?"
 """A number such as ``1.250,00 €``; neither a phone number nor an id with letters."""
-_NUMBER = re.compile(rf"{_AMOUNT}|[-\u2013\u2014]+")
+_NUMBER = re.compile(rf"{_AMOUNT}( [^\W\d_]+)?|[-\u2013\u2014]+")
 _FOOTER = re.compile(
     rf"({'|'.join(_TOTALS)})( (general|général|generale|geral|count|amount|customers?|records?|rows?|entries"
     r"|kunden|clients?|clienti|clientes|klanten|kupaca|stranak|klientów))?"

@@ -75,14 +75,18 @@ def sheet_rows(
         raise ConfigurationError(f"{error}{hint}") from None
     other = OtherLines(names, columns.identifying, where, reading.notes)
     used = {place for feed in columns.feeds for place in feed.places}
+    gap = False
     for place, (cells, merged) in lines:
         line = list(map(_cell, cells))
         texts = _texts(line)
         if is_blank(texts):
+            gap = True
             continue
         if other.skips(texts, place, columns.reference_of):
             continue
         number += 1
+        reading.notes.gaps += gap
+        gap = False
         position = f"{where}line {place}"
         problem = other.problem(texts, place) or (REMARK if is_remark(line) else None)
         reference = None if problem else columns.reference_of(line)
