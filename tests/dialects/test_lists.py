@@ -46,7 +46,8 @@ LISTS: list[Any] = [
     # A customer that was created meanwhile moves the last page.
     ("monri", [([1, 2], None), ([3], None), ([3], None)], 3),
     ("monri", [([1, 2], None), ([2, 3], None), ([], None)], 3),
-    ("monri", [([1, 2], None), ([1, 2], None)], "returned the same page twice"),
+    ("monri", [([1, 2], None), ([1, 2], None), ([3, 4], None), ([], None)], 4),
+    ("monri", [([1, 2], None)] * 3, "returned the same page three times"),
 ]
 
 
@@ -148,8 +149,8 @@ async def test_customer_with_the_email_address_that_moves_to_the_next_page_is_re
 
 
 async def test_list_that_ignores_the_offset_raises_if_no_customer_has_the_email_address() -> None:
-    async with MockGateway(*2 * [paydock_page("a", "b")]).session("paydock") as session:
-        with pytest.raises(InvalidResponseError, match="the same page twice"):
+    async with MockGateway(*3 * [paydock_page("a", "b")]).session("paydock") as session:
+        with pytest.raises(InvalidResponseError, match="the same page three times"):
             _ = [it async for it in session.list(limit=2, filter=PaydockFilter(email="x@shop.test"))]
 
 

@@ -71,8 +71,8 @@ class Listing:
         """Return an iterator over the pages. Customers that move to a later page are repeated.
 
         Raises:
-            InvalidResponseError: While iterating: two successive pages contain the same customers, ten successive pages
-                contain no new customers, or 1000 successive pages contain only unreadable items.
+            InvalidResponseError: While iterating: three successive pages are equal, ten successive pages contain no new
+                customers, or 1000 successive pages contain only unreadable items.
             InvalidRecordError, UnsupportedOperationError, CallError: While iterating: as for `CustomerSession.list`.
         """
         return self._track(self._pages())
@@ -106,8 +106,9 @@ class Listing:
                 count = len(ids) + page.unreadable
                 if page.total == count or (page.total is None and count < size):
                     return  # the page has all customers, or customers created meanwhile have moved the last page
-                reason = "the gateway returned the same page twice, so the list cannot be read to its end"
-                raise self._endless(reason)
+                if stale:  # once, customers created meanwhile may have moved a whole page
+                    reason = "the gateway returned the same page three times, so the list cannot be read to its end"
+                    raise self._endless(reason)
             new = []
             for customer in page.items:
                 if customer.id not in seen:
