@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -166,6 +167,18 @@ async def test_transient_faults_are_retried(jobs: Jobs) -> None:
     assert jobs.ledger() == once(10)
     assert max(outcome.attempts for outcome in outcomes) > 1
     assert job.stats.requests.failed > 0
+
+
+@pytest.mark.parametrize("jobs", ["wonder"], indirect=True)
+@pytest.mark.parametrize("limit", [AdaptiveRateLimit, lambda: RateLimit(500), lambda: None])
+async def test_requests_are_counted_under_every_rate_limit(jobs: Jobs, limit: Any) -> None:
+    jobs.server.faults.add("rate_limited", times=2, retry_after=0.01)
+    jobs.server.faults.add("server_error", times=1)
+    async with CustomerSession(jobs.account, rate_limit=limit()) as session:
+        job = sync(session, drafts(10), options=Options(retry=QUICK))
+        await collect(job)
+    counted = job.stats.requests
+    assert (counted.issued, counted.throttled, counted.failed) == (jobs.requests(), 2, 1) == (13, 2, 1)
 
 
 @pytest.mark.parametrize("jobs", ["wonder"], indirect=True)

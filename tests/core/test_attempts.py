@@ -85,7 +85,7 @@ async def test_error_without_response_names_its_request(
 
 async def test_job_receives_the_result_of_each_request() -> None:
     it, seen = make_harness(NO_RESPONSE, CREATED), list[Evidence]()
-    it.account_context.stop = StopSignal(observe=lambda evidence, error: seen.append(evidence))
+    it.account_context.stop = StopSignal(observe=lambda evidence, error, permitted: seen.append(evidence))
     await it.get(UUID)
     assert seen == [Evidence.UNKNOWN, Evidence.RESPONSE]
 

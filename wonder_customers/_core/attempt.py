@@ -175,7 +175,7 @@ class AttemptRunner:
         call_context.end_attempt(call, transmission, result, clock.monotonic() - began)
         stop = call_context.account_context.stop
         if stop is not None and stop.observe is not None:
-            stop.observe(result.evidence, result.error)
+            stop.observe(result.evidence, result.error, missing is None)
         return result
 
     async def _sign_and_send(

@@ -19,12 +19,12 @@ class StopSignal:
     Attributes:
         is_set: Whether `set` was called.
         ends: Functions that end the current waits.
-        observe: Called with the evidence and the error of each completed request; None if the results are not observed.
+        observe: Called with the evidence and the error of each attempt, and whether it had a permit; None for no calls.
     """
 
     is_set: bool = False
     ends: set[Callable[[], object]] = field(factory=set)
-    observe: Callable[[Any, CallError], None] | None = None
+    observe: Callable[[Any, CallError, bool], None] | None = None
 
     def set(self) -> None:
         """End all current waits. Later waits end as soon as they begin."""

@@ -54,7 +54,7 @@ class Job(AsyncIterator[Outcome], ABC):
         self.stopped: Stop | None = None
         self._again = again
         self._used = self._open = self._received = self._stop_requested = False
-        self._outages = OutageWatch()
+        self._outages = OutageWatch(self.stats.requests)
         self._outcomes = TaskQueue[list[Outcome]](workers)
         self._batch: Iterator[Outcome] = iter(())
 

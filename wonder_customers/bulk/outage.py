@@ -6,6 +6,7 @@ from attrs import define, field
 
 from wonder_customers._support import clock
 from wonder_customers._support.counted import counted
+from wonder_customers.bulk.stats import RequestStats
 from wonder_customers.errors import CallError, GatewayError, NoResponseError
 from wonder_customers.retry import Evidence
 
@@ -48,12 +49,14 @@ class Outage:
 
 @define(eq=False)
 class OutageWatch:
-    """Detects outages from the results of a job's requests.
+    """Counts a job's requests, and detects outages from their results.
 
     Attributes:
+        requests: The counts.
         past: The reported outages that have ended.
     """
 
+    requests: RequestStats = field(factory=RequestStats)
     past: list[Outage] = field(factory=list, init=False)
     _current: Outage | None = field(default=None, init=False)
 
@@ -71,13 +74,18 @@ class OutageWatch:
         found.seconds = clock.monotonic() - found.began
         return found if found.seconds >= _SHORTEST else None
 
-    def record(self, evidence: Evidence, error: CallError) -> None:
-        """Record the result of a request."""
+    def record(self, evidence: Evidence, error: CallError, permitted: bool = True) -> None:
+        """Record the result of a request. Without a permit, it was not sent and is not counted."""
+        self.requests.issued += permitted
         if evidence is Evidence.RESPONSE and self._current is None:
             return  # most requests
         if evidence in _PROCESSED:
             self.end()
             return
+        if evidence is Evidence.THROTTLED:
+            self.requests.throttled += 1
+        else:
+            self.requests.failed += permitted
         if self._current is None:
             self._current = Outage(clock.monotonic())
         self._current.reason = _reason(error)

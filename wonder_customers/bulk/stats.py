@@ -88,7 +88,6 @@ class LimitMonitor:
 
     def __init__(self, limit: RateLimiter | None) -> None:
         self._limit = limit
-        self._before = {name: getattr(limit, name, 0) for name in ("accepted", "throttled", "failed")}
 
     @property
     def rate(self) -> float | None:
@@ -102,9 +101,6 @@ class LimitMonitor:
     def update(self, requests: RequestStats, workers: int) -> None:
         """Write the current values into `requests`."""
         it: Any = self._limit
-        new = {name: getattr(it, name, 0) - before for name, before in self._before.items()}
-        requests.throttled, requests.failed = new["throttled"], new["failed"]
-        requests.issued = max(requests.sent, new["accepted"] + requests.throttled)
         requests.concurrency = min(float(workers), getattr(it, "concurrency", workers))
         requests.rate = getattr(it, "rate", None) if hasattr(it, "ceiling") else None
 
