@@ -168,13 +168,39 @@ async def test_refusals_name_fields(gateway: str, mock: GatewayMock) -> None:
     assert refused.value.code == "invalid"
 
 
-async def test_refusals_with_times_end(mock: GatewayMock) -> None:
-    mock.wonder.get(name="Ada")
-    mock.wonder.refuse("server_error", operation="get", times=2)
+@pytest.mark.parametrize("first", [True, False])
+async def test_refusals_with_times_end(mock: GatewayMock, first: bool) -> None:
+    if first:
+        mock.wonder.get(name="Ada")
+    mock.wonder.refuse("server_error", operation="get", times=1)
+    mock.wonder.refuse("rate_limited", operation="get", times=1)
+    if not first:
+        mock.wonder.get(name="Ada")
     with no_waits() as skipped:
+        async with mock.wonder.session(retry=RetryPolicy(attempts=1)) as session:
+            with pytest.raises(GatewayUnavailableError):
+                await session.get("c-1")
         async with mock.wonder.session() as session:
             assert (await session.get("c-1")).name == "Ada"
-    assert len(skipped.waits) == 2
+    assert len(skipped.waits) == 1
+
+
+async def test_helper_between_requests_ends_the_refusals(mock: GatewayMock) -> None:
+    mock.monri.refuse("server_error", operation="get", times=9)
+    async with mock.monri.session(retry=RetryPolicy(attempts=1)) as session:
+        with pytest.raises(GatewayUnavailableError):
+            await session.get("c-1")
+        mock.monri.get(name="Ada")
+        assert (await session.get("c-1")).name == "Ada"
+
+
+async def test_refusals_of_a_lookup_precede_the_lookup_of_an_operation(mock: GatewayMock) -> None:
+    mock.monri.refuse("server_error", operation="get_by_reference", times=1)
+    mock.monri.upsert()
+    with no_waits() as skipped:
+        async with mock.monri.session() as session:
+            await session.upsert(DRAFT)
+    assert len(skipped.waits) == 1
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ class MockedGateway:
         self._transport = transport
         self._mocked = mocked
         self._effects: dict[tuple[str | None, str], SideEffect] = {}
+        self._refusals: dict[tuple[str | None, str], list[SideEffect]] = {}
+        self._begun: set[tuple[str | None, str]] = set()
 
     def create(self, **changes: Any) -> respx.Route:
         """Mock `CustomerSession.create`."""
@@ -116,8 +118,8 @@ class MockedGateway:
             operation: The operation whose first request is refused, named like the method of the session, such as
                 ``get_by_reference``; None for all requests without an earlier route. If the lookup of a reference is a
                 list (Paydock), ``not_found`` is an empty list.
-            times: The number of error responses; None for no limit. Later requests get the response of an earlier
-                helper call, or the example. Requires `operation`.
+            times: The number of error responses; None for no limit. Later requests get the response of another helper
+                call, or the example. Requires `operation`.
             retry_after: The value of the ``Retry-After`` header in seconds; None for no header.
 
         Raises:
@@ -153,8 +155,10 @@ class MockedGateway:
             # The lookup is a list, which is empty if no customer matches.
             number, body = 200, orjson.dumps(shown.filled([]))
         label = f"refuse({code!r}, operation={operation!r})"
-        effect = refused if times is None else _first(times, refused, self._current_effect(Operation(operation)))
-        return self._add(first.method, first.pattern, label, effect, first.template)
+        if times is None:
+            return self._add(first.method, first.pattern, label, refused, first.template)
+        then = self._current_effect(Operation(operation))
+        return self._add(first.method, first.pattern, label, then, first.template, refusals=[refused] * times)
 
     def session(self, *, retry: RetryPolicy | None = None) -> CustomerSession[Any]:
         """Return a session that sends requests to the mock, with generated credentials. It is not open yet."""
@@ -175,21 +179,31 @@ class MockedGateway:
             self._mock(operation, {})
         return self._effects[first.method, first.pattern]
 
-    def _add(self, method: str | None, pattern: str, label: str, effect: SideEffect, template: str) -> respx.Route:
+    def _add(
+        self,
+        method: str | None,
+        pattern: str,
+        label: str,
+        effect: SideEffect,
+        template: str,
+        *,
+        refusals: Sequence[SideEffect] = (),
+    ) -> respx.Route:
         self._mocked[f"{self.name}.{label}"] = f"{method} {template}" if template else ""
-        self._effects[method, pattern] = effect
+        key = (method, pattern)
+        self._effects[key] = effect
+        first = self._refusals.setdefault(key, [])
+        if key in self._begun and not refusals:
+            first.clear()  # a helper that is called between two requests replaces the remaining refusals
+        first += refusals
+
+        def respond(request: httpx.Request, **groups: str) -> httpx.Response:
+            self._begun.add(key)
+            return (first.pop(0) if first else effect)(request, **groups)
+
         lookups: dict[str, Any] = {"url__regex": pattern} | ({} if method is None else {"method": method})
         route = self._router.route(name=f"{self.name}.{label}", **lookups)
-        return route.mock(side_effect=effect)
-
-
-def _first(times: int, refused: SideEffect, then: SideEffect) -> SideEffect:
-    remaining = [refused] * times
-
-    def effect(request: httpx.Request, **groups: str) -> httpx.Response:
-        return (remaining.pop() if remaining else then)(request, **groups)
-
-    return effect
+        return route.mock(side_effect=respond)
 
 
 class GatewayMock:
