@@ -18,6 +18,7 @@ from bulk.customers import write_csv
 from wonder_customers import BulkError, ConfigurationError
 from wonder_customers.bulk import Journal, Options, Source
 from wonder_customers.bulk.distributed.distributed_job import PartitionedSource
+from wonder_customers.bulk.journal.database import reading
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_of
 from wonder_customers.bulk.journal.entries import Announcement
 from wonder_customers.bulk.journal.removals import Removals
@@ -301,6 +302,26 @@ def test_links_to_a_journal_share_its_lock_and_key(tmp_path: Path) -> None:
     with pytest.raises(BulkError, match="another run is using this journal"):
         linked.begin({})
     journal.release()
+
+
+def test_journal_with_a_hard_link_is_only_read(tmp_path: Path) -> None:
+    """SQLite keeps its log beside the name with which a file is opened: two names would damage the file."""
+    journal = opened(tmp_path)
+    (tmp_path / "second").hardlink_to(tmp_path / "j")
+    assert Journal.existing(tmp_path / "j").last_run() is None
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="second name"):
+            journal.begin({})
+    (tmp_path / "second").unlink()
+    journal.begin({})
+    journal.release()
+
+
+def test_full_disk_is_named_as_the_cause_of_an_input_error(tmp_path: Path) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR | (4 << 8)
+    with pytest.raises(ConfigurationError, match="Check the disk, which may be full"), reading(tmp_path / "j"):
+        raise error
 
 
 def test_key_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

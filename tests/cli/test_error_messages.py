@@ -133,7 +133,7 @@ def test_journal_in_use_is_refused(terminal: Terminal) -> None:
         (
             "no/journal",
             "No such file or directory",
-            "Check the path and the permissions of this file.",
+            "Fix the cause, such as the permissions of the file or of its folder, or use another file as the journal.",
         ),
         (".", ". is a folder", "Give the path of a journal or of a new file."),
         ("text", "file is not a database", "such as FILE.GATEWAY.journal, or of a new file."),

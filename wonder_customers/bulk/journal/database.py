@@ -40,6 +40,7 @@ _ADVICE = {
     sqlite3.SQLITE_NOTADB: " Give the path of a journal, such as FILE.GATEWAY.journal, or of a new file.",
     sqlite3.SQLITE_CORRUPT: " The file is damaged. Restore the journal from a backup.",
     sqlite3.SQLITE_FULL: " Free space on the disk, then run the command again.",
+    sqlite3.SQLITE_IOERR: " Check the disk, which may be full, then run the command again.",
     sqlite3.SQLITE_BUSY: _UNUSABLE,
     sqlite3.SQLITE_LOCKED: _UNUSABLE,
     sqlite3.SQLITE_READONLY: _NOT_WRITABLE,
@@ -106,8 +107,8 @@ def reading(path: Path) -> Iterator[None]:
         raise ConfigurationError(f"{path} cannot be used as a journal: {error}.{_advice(error, path)}") from None
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be used as a journal: {error.strerror} ({error.filename or path}). Check the path and the"
-            " permissions of this file."
+            f"{path} cannot be used as a journal: {error.strerror} ({error.filename or path}). Fix the cause, such"
+            " as the permissions of the file or of its folder, or use another file as the journal."
         ) from None
     except (ValueError, KeyError, OverflowError) as error:  # invalid Unicode, invalid JSON, missing names
         reason = type(error).__name__

@@ -266,7 +266,16 @@ class Journal(RowJournal):
             self.release()
 
     def hold(self) -> None:
-        """Acquire the journal for this process, without starting a run, or raise `BulkError` if it is in use."""
+        """Acquire the journal for this process, without starting a run, or raise `BulkError` if it is in use.
+
+        Raises:
+            ConfigurationError: The file is a hard link. Each name would have its own lock and its own SQLite log.
+        """
+        if self.path.exists() and self.path.stat().st_nlink > 1:
+            raise ConfigurationError(
+                f"the journal {self.path} has a second name (a hard link), and two jobs with different names would"
+                " damage it. Replace one of the names by a copy of the file."
+            )
         self._lock.take()
 
     def release(self) -> None:
