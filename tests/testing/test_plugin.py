@@ -308,6 +308,11 @@ class TestOwnParameters:
 @pytest.mark.parametrize("other_customer_gateway", [1])
 async def test_another_name(customer_session, other_customer_gateway):
     pass
+
+
+@pytest.mark.gateways
+async def test_mark_without_names(customer_session):
+    pass
 """
 
 
@@ -350,7 +355,7 @@ def test_nothing_was_loaded():
 
 @pytest.mark.parametrize(
     ("tests", "passed", "plugins"),
-    [(OWN_GATEWAYS, 4 + 1 + 2 + 3, (ANYIO,)), (SANDBOX, 3, (ANYIO,)), (UNUSED, 1, ())],
+    [(OWN_GATEWAYS, 4 + 1 + 2 + 3 + 3, (ANYIO,)), (SANDBOX, 3, (ANYIO,)), (UNUSED, 1, ())],
     ids=["own gateways", "real gateways", "unused plug-in"],
 )
 def test_tests_of_a_project_pass(tmp_path: Path, tests: str, passed: int, plugins: tuple[str, ...]) -> None:

@@ -118,8 +118,8 @@ def test_company_is_the_name_if_the_mapping_says_so(chosen: bool | None, name: s
     [
         ("colour = 1", "'colour' is not a key of a mapping; the valid keys are columns"),
         ('unknown = "keep"', "unknown must be one of refuse, ignore"),
-        ('default_country = "Croatia"', r"a two-letter ISO 3166-1 code, such as HR, not 'Croatia'\. Use HR\."),
-        ('default_country = "UK"', r"not 'UK'\. Use GB\."),
+        ('default_country = "Croatia"', r"such as HR, not 'Croatia' \(use HR\)\. Correct the mapping file\."),
+        ('default_country = "UK"', r"not 'UK' \(use GB\)\."),
         ('default_country = "XX"', "such as HR, not 'XX'"),
         ('transformations = ["magic"]', "'magic' is not a transformation; the transformations are readable"),
         ("columns = 1", r"\[columns\] must be a table"),

@@ -152,7 +152,7 @@ def _known_transformations(_: object, __: object, value: Sequence[str]) -> None:
 def _country(_: object, __: object, value: Any) -> None:
     code = country_code(value) if isinstance(value, str) else None
     if value is not None and code != value:
-        hint = f". Use {code}." if code else ""
+        hint = f" (use {code})" if code else ""
         raise ConfigurationError(
             f"the default country must be a two-letter ISO 3166-1 code, such as HR, not {value!r}{hint}"
         )
