@@ -53,6 +53,8 @@ CARD, CODE = CARDS[0], "917"
 def test_card_numbers_of_all_schemes_are_found(card: str) -> None:
     assert contains_card_number(card)
     assert contains_card_number(f"Karte:{card};")
+    for stripe in (f";{card}=25121010000000000000?", f"{card}D25121010000000000000F", f"B{card}d2512101000000"):
+        assert contains_card_number(stripe)
     assert not contains_card_number(card[:-1] + str((int(card[-1]) + 1) % 10))
 
 

@@ -25,7 +25,8 @@ _OTHER: Final = re.compile(
     r"|[0-3]?[0-9]([./])[0-3]?[0-9]\1(?:19|20)[0-9]{2}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
     r"|(?:[0-9]\.[0-9]\.)?[0-9]{6,10}\.1[5-9][0-9]{8}"  # a client of Google Analytics and the time of its first visit
     r"|[0-9]{1,3}\.[0-9]{3,9}|[0-9]{1,3}\.[0-9]{3,17}[,; ]{1,2}-?[0-9]{1,3}\.[0-9]{3,17}"
-    r"|[0-9A-Fa-f]{24,128}+|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})(?!\.?[0-9])"
+    r"|(?![Bb]?[0-9]{13,19}[Dd][0-9]{4})[0-9A-Fa-f]{24,128}+"  # not the data of a card's magnetic stripe
+    r"|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})(?!\.?[0-9])"
 )
 """A date, a time, an IPv4 address, coordinates, an id, a digest, or a decimal number of at most 12 digits."""
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
