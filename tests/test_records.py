@@ -143,6 +143,14 @@ def test_unset_is_false_and_a_singleton() -> None:
     assert CustomerPatch(email=None) != CustomerPatch()
 
 
+def test_fastapi_encodes_results_with_payment_tokens() -> None:
+    encoders = pytest.importorskip("fastapi.encoders")
+    token = PaymentToken("t-1", card=CardSummary("411111******1111"), address=Address(city="Zagreb"))
+    page = Page([Customer("1", phone=Phone("+385", "912345678"), payment_tokens=(token,))], cursor="2")
+    (customer,) = encoders.jsonable_encoder(page)["items"]
+    assert customer["payment_tokens"][0]["card"]["number"] == "411111******1111"
+
+
 @pytest.mark.parametrize(
     ("text", "dial_code", "number"),
     [

@@ -250,7 +250,7 @@ def _masked(number: str | None) -> str | None:
     return f"{'*' * (len(number) - 4)}{number[-4:]}"
 
 
-@frozen
+@frozen(slots=False)
 class CardSummary:
     """The displayable data of a stored card.
 
@@ -276,7 +276,7 @@ class CardSummary:
         return digits if len(digits) == 4 and digits.isdigit() else None
 
 
-@frozen
+@frozen(slots=False)
 class PaymentToken:
     """A stored payment method: a Wonder payment token, a Paydock payment source, a Monri payment method.
 
@@ -347,7 +347,7 @@ class Customer:
     extra: Mapping[str, Any] = field(factory=dict, repr=False)
 
 
-@frozen
+@frozen(slots=False)
 class Page(Generic[T]):
     """One page of a list.
 
