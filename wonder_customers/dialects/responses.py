@@ -249,7 +249,8 @@ _JOINED: Final = re.compile(r"_(?![iI][dD](?![a-zA-Z]))|(?<=[a-z])(?=[A-Z](?!d\b
 # Wonder's messages may be in Chinese (`Wonder.language`).
 _TAKEN: Final = re.compile(
     r"\b(already|taken|duplicated?|in use|used by (another|an existing)|not unique|must be unique)\b"
-    r"|^(?!.*\bno(t|ne)?\b).*\bwith (this|that|the same|such an?|the given)\b.*\bexists\b|已存在|已[經经]存在|重[复複](?!提交)",
+    r"|^(?!.*\bno(t|ne)?\b).*\bwith (this|that|the same|such an?|the given)\b.*\bexists\b"
+    r"|已存在|已[經经]存在|重[复複](?!提交)",
     re.IGNORECASE,
 )
 _MISSING: Final = re.compile(
