@@ -50,6 +50,20 @@ async def test_upsert_whose_first_lookup_finds_a_deleted_customer_sends_no_write
 
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)
+async def test_upsert_whose_update_is_about_another_reference_is_not_successful(gateway: str) -> None:
+    """Another program may have changed the reference after the lookup."""
+    held, other = (
+        [monri_customer(merchant_customer_id=it) for it in ("r-1", "r-2")]
+        if gateway == "monri"
+        else (paydock_list({"_id": HEX24, "reference": "r-1"}), paydock_customer(reference="r-2"))
+    )
+    it = make_harness(respond(200, held), respond(200, other), account=ACCOUNTS[gateway])
+    with pytest.raises(InvalidResponseError, match="its reference differs") as caught:
+        await it.upsert(draft())
+    assert (caught.value.applied, caught.value.mismatch) == ("unknown", True)
+
+
+@pytest.mark.parametrize("gateway", ACCOUNTS)
 async def test_upsert_of_a_customer_that_a_late_lookup_shows_as_not_deleted_is_a_conflict(gateway: str) -> None:
     held, gone = (
         (monri_customer(merchant_customer_id="r-1"), monri_customer(merchant_customer_id="r-1", deleted=True))

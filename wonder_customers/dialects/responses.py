@@ -52,12 +52,15 @@ def same_id(requested: str, received: object) -> bool:
 
 
 def require_match(
-    name: str, requested: str, read: Callable[[HttpResponse], Customer]
+    name: str, requested: str | None, read: Callable[[HttpResponse], Customer]
 ) -> Callable[[HttpResponse], Customer]:
     """Wrap `read`, so that a customer with another id or reference than `requested` causes `InvalidResponseError`.
 
-    The `name` of the compared field is ``id`` or ``reference``. A customer without this field is accepted.
+    The `name` of the compared field is ``id`` or ``reference``. A customer without this field is accepted, and
+    every customer if `requested` is None.
     """
+    if requested is None:
+        return read
 
     def decode(response: HttpResponse) -> Customer:
         customer = read(response)

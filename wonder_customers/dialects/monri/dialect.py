@@ -191,7 +191,7 @@ class MonriDialect(CodecDialect, CustomerDeletion):
         return Call(
             self._request_by_id("POST", id, orjson.dumps(body)),
             Replay.IDEMPOTENT,
-            require_match("id", id, _customer),
+            require_match("reference", reference, require_match("id", id, _customer)),
             lookup=lambda: send(self._by_id(id)),
             reference=reference,
             id=id,

@@ -310,7 +310,7 @@ class PaydockDialect(CodecDialect, CustomerDeletion, PaymentTokenStorage[Payment
         held: Customer | None = None,
     ) -> Call[Customer]:
         request = self._request_by_id("POST", id, orjson.dumps(codec.customer_body(record, held)))
-        decode = require_match("id", id, _written)
+        decode = require_match("reference", reference, require_match("id", id, _written))
         if isinstance(record.payment_source, PaymentSource):  # each request adds it
             return Call(request, Replay.NONE, decode, reference=reference, id=id)
         return Call(
