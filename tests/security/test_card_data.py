@@ -157,10 +157,12 @@ NAMES = [
     "Sicherheitscode", "sigurnosni kod", "Código de seguridad", "\uff23\uff36\uff36", "pin_block", "Track 2 data",
     "ccv", "CCV", "card_ccv", "cardCcv", "CCV (3 digits)", "payment_source.card_ccv", "ccv_code", "verification_value",
     "card_verification", "cardcode", "card_code", "Prüfnummer", "криптограмма", "track2",
+    "cv_code", "c v v", "c-v-c2",
 ]  # fmt: skip
 OTHERS = ["discscore", "caviar", "cid", "pin", "cvv_check", "cvc_result", "tier", "member", "code", "Postleitzahl",
           "track", "security", "recv", "acc_value", "acc_v2", "metadata.acc_volume", "verification",
-          "identity_verification", "gift_card_code", "postcode", "soundtrack2", "Prüfnummer TÜV"]  # fmt: skip
+          "identity_verification", "gift_card_code", "postcode", "soundtrack2",
+          "cv_views", "cv_created_at", "recv_count", "acv_value", "Prüfnummer TÜV"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -41,12 +41,14 @@ _NUMBER: Final = re.compile(
     r"|(?:5[0678]|6[0-9])[0-9]{11,17}"  # Maestro, Discover, UnionPay
 )
 _CODE_NAME: Final = re.compile(
-    r"cv[vc]|cvn2|(card|credit)?securitycode|(card)?(csc|cvn|cav)2?(code|number|value)?$|pinblock|track[12]?data"
+    r"cvn2|(card|credit)?securitycode|(card)?(csc|cvn|cav)2?(code|number|value)?$|pinblock|track[12]?data"
     r"|(^|card)ccv2?(code|number|value|[0-9]|$)|^(magnetic|mag|card)?track[12]$|^cardcode$|^verificationvalue$"
     r"|cardv(erification|alidation)(code|value|number|$)|^prue?fnummer$|kartenpru?e?f|sicherheits(code|nummer)"
     r"|sigurnosni(kod|broj)|криптограмм|кодбезопасности"
     r"|codigo(de)?seguridad|codice(di)?sicurezza|code(de)?securite|cryptogramme|beveiligingscode|kodbezpieczenstwa"
 )
+_CVV: Final = re.compile(r"cv[vc]|\bc v ?[vc]2?\b|\bcv ([vc]2?|code|number|value|nr|no)\b")
+"""The names CVV and CVC, also with separators. The words of ``cv views`` are other words."""
 _CODE_RESULT: Final = re.compile(r"(check|result|status|response|match|passed|required|present|provided)")
 """Names of fields that state whether a code was correct. They may be stored."""
 _CODE_IN_TEXT: Final = re.compile(
@@ -130,8 +132,9 @@ def _check_sums(digits: str, doubled: int) -> list[int]:
 @lru_cache(1000)
 def names_security_code(name: str) -> bool:
     """Return whether a name is that of a security code, a PIN block or track data."""
-    compact = re.sub(r"[\W_]+", "", _without_marks(name))
-    return bool(_CODE_NAME.search(compact)) and not _CODE_RESULT.search(compact)
+    words = re.sub(r"[\W_]+", " ", _without_marks(name))
+    compact = words.replace(" ", "")
+    return bool(_CVV.search(words) or _CODE_NAME.search(compact)) and not _CODE_RESULT.search(compact)
 
 
 def _without_marks(text: str) -> str:
