@@ -88,6 +88,9 @@ def test_retry_failed_reports_failed_rows_that_left_the_source(terminal: Termina
     text = terminal.ends(FAILED, "retry-failed", "c.csv.monri.journal", "--allow-changed")
     assert "1 row that was not confirmed is not in the source." in text
     assert "run: wonder-customers ids c.csv.monri.journal" in text
+    (terminal.folder / "c.csv").write_bytes("reference;name\nfail-422-2;Žarko Šimić\n".encode("cp1250"))
+    text = terminal.ends(USAGE, "retry-failed", "c.csv.monri.journal", "--allow-changed")
+    assert "Run `sync` with other options. Nothing was sent." in " ".join(text.split())
 
 
 def test_signal_stops_the_job_and_resume_continues(terminal: Terminal) -> None:

@@ -184,7 +184,7 @@ def plan(
 
 
 @commands.command
-@before_sending()
+@before_sending(again=True)
 def resume(
     journal: JournalFile,
     /,
@@ -204,7 +204,7 @@ def resume(
 
 
 @commands.command(name="retry-failed")
-@before_sending()
+@before_sending(again=True)
 def retry_failed(
     journal: JournalFile,
     /,

@@ -1,5 +1,6 @@
 """Run a bulk job for the command line."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -85,12 +86,14 @@ class SyncTask:
 
 
 @contextmanager
-def before_sending() -> Iterator[None]:
-    """Add to a `ConfigurationError` that nothing was sent."""
+def before_sending(*, again: bool = False) -> Iterator[None]:
+    """Add to a `ConfigurationError` that nothing was sent; `again` if the command has no options for sources."""
     try:
         yield
     # Once a job has begun, its errors are of other classes.
     except ConfigurationError as error:
+        if again and re.search("encoding|delimiter|mapping=|skip_lines", str(error)):
+            error.add_note("This command reads the source with the options of the run. Run `sync` with other options.")
         error.add_note("Nothing was sent.")
         raise
 

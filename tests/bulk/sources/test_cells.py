@@ -223,6 +223,9 @@ def test_postcode_that_lost_its_leading_zeros_is_refused(
     data = f"reference,Zip,country\n1,{postcode},{country}\n"
     found = read_draft(tmp_path, data)
     assert found.address.postcode == read if postcode == read else "column Zip: the postcode has fewer digits" in found
+    assert read_draft(tmp_path, data, mapping={"Zip": "metadata.address_postcode"}).metadata == {
+        "address_postcode": postcode
+    }
     kept = ColumnMapping(transformations=("country",))
     assert read_draft(tmp_path, data, mapping=kept).address.postcode == postcode
 

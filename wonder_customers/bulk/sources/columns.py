@@ -254,16 +254,16 @@ class Columns:
     def _check_postcode(self, found: Mapping[str, Any], country: str | None, place: str) -> None:
         """Refuse a postcode that lost its leading zeros."""
         digits = _POSTCODE_DIGITS.get(country or "")
-        if digits is None or "shortened" not in self.cleaner.mapping.transformations:
+        on = self.cleaner.mapping.transformations
+        if digits is None or "shortened" not in on or "address.postcode" not in self._labels:
             return
         postcode = str(found.get("address.postcode", found.get("metadata.address_postcode")))
         size = len(postcode) if postcode.isdecimal() else 0
         # Only postcodes of five digits may begin with two zeros, such as 00100.
         if size == digits - 1 or (size == 3 and digits == 5):
             raise RowProblem(
-                f"{place}, column {self._labels.get('address.postcode', '')}: the postcode has fewer digits than others"
-                " of the country, because a spreadsheet removed leading zeros; format the column as text and export the"
-                " data again",
+                f"{place}, column {self._labels['address.postcode']}: the postcode has fewer digits than others of the"
+                " country, because a spreadsheet removed zeros; format the column as text and export the data again",
                 "invalid address.postcode",
             )
 
