@@ -212,10 +212,8 @@ class ChangeFilter:
 
 def _with_other_zeros(reference: str) -> list[str]:
     """Return a number with other leading zeros, which spreadsheets remove; an empty list for other references."""
-    if not reference.isdecimal():
-        return []
     digits = reference.lstrip("0")
-    return [it for count in range(9) if (it := "0" * count + digits) != reference]
+    return [it for count in range(9) if (it := "0" * count + digits) != reference] if reference.isdecimal() else []
 
 
 def _checked(session: CustomerSession[Any], row: Row) -> CheckedDraft | Outcome:

@@ -42,7 +42,6 @@ _NUMBERS = {
 _CALLING_CODE = re.compile(r"[(\s]*[+\uff0b]?\d[\d\s()\-]*")
 _FORMULA = re.compile(r'="(.*)"', re.DOTALL)
 _CODE = re.compile(r"=[-+(]*(?i:[a-z_][\w.]*\(|('[^']+'|[a-z]\w*)!|\$?[a-z]{1,3}\$?[0-9]{1,7}($|[-+*/&:^,]))")
-_CONTROL = re.compile(r"[\x80-\x9f]")
 _ENTITY = re.compile(r"&(#[0-9]{2,6}|#[xX][0-9a-fA-F]{2,5}|[a-zA-Z]{2,8}[0-9]{0,2});")
 _ENCODED = re.compile(r"\w%20\w|%[0-9A-F]{2}%[0-9A-F]{2}|=\?[\w-]+\?[BQbq]\?|(=[0-9A-F]{2}){2}|^[\[{]+['\"]")
 _WORDS = re.compile(r"(first_|last_|company_)?name|address\.(?!country|postcode).*")
@@ -311,7 +310,7 @@ def _readable(text: str) -> str:
             "the value contains the replacement character U+FFFD, because an earlier program could not decode a"
             " character; export the data again as UTF-8"
         )
-    if not (_CONTROL.search(text) or is_misread(text)):
+    if not (re.search(r"[\x80-\x9f]", text) or is_misread(text)):
         return text
     raise ValueError(
         "the value was decoded with another encoding than its own; name another encoding if you named one (files of"
