@@ -188,7 +188,7 @@ def test_report_of_a_stopped_job_names_options(terminal: Terminal) -> None:
     late = '{"reference": "c-2", "name": "Ada"}\n{"reference": "c-3", "Shoe": 38}'
     (terminal.folder / "in" / "b.jsonl").write_text(late, encoding="utf-8")
     text = terminal.ends(STOPPED, "sync", "in", "--to", "monri", "--report", "r.json")
-    advice = "b.jsonl: the source has unknown columns: 'Shoe'. Map each column to a field with --map 'COLUMN=FIELD',"
+    advice = "b.jsonl, line 2: the source has unknown columns: 'Shoe'. Map each column to a field with --map 'COLUMN="
     assert (advice in terminal.json("r.json")["reason"], advice in text) == (True, True)
 
 
