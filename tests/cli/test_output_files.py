@@ -149,6 +149,22 @@ def test_output_that_cannot_be_written_is_refused_before_the_job(
     assert server.store.ledger("monri") == {}
 
 
+def test_failed_rows_of_a_source_in_a_read_only_folder_are_beside_the_journal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data := terminal.folder / "data").mkdir()
+    (terminal.folder / "state").mkdir()
+    (data / "c.csv").write_text("reference,name\nc-1,Ada\n,Eve\n", encoding="utf-8")
+    usual = os.access
+    # The user root can write to every folder.
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: not (mode & os.W_OK and Path(path) == data) and usual(path, mode)
+    )
+    text = terminal.ends(FAILED, "sync", "data/c.csv", "--to", "monri", "--journal", "state/j")
+    assert "The reasons are in state/c.csv.monri.failed.jsonl." in text
+    assert [it.name for it in data.iterdir()] == ["c.csv"]
+
+
 @contextmanager
 def limit_on_files(size: int) -> Iterator[None]:
     """Limit the size of the files that this process writes."""

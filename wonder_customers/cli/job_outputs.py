@@ -37,9 +37,11 @@ def default_path(source: Path, suffix: str) -> Path:
     return named.with_name(f"{named.name}.{suffix}")
 
 
-def default_failed_rows(source: Path, gateway: str) -> Path:
-    """Return the default path of the file for failed rows."""
+def default_failed_rows(source: Path, gateway: str, journal: Path) -> Path:
+    """Return the default path of the file for failed rows: beside the journal if the source's folder is read-only."""
     path = default_path(source, f"{gateway}.failed.jsonl")
+    if not _is_writable(path):
+        path = journal.with_name(path.name)
     if path.is_symlink():
         raise ConfigurationError(
             f"{path} is a symbolic link. Remove the link, or give the path of a file with --failures."

@@ -371,7 +371,7 @@ def _run(
         facts["source"],
         opened,
         Options(facts=with_digests(facts, opened), **how),
-        output.failures or default_failed_rows(file, opened.gateway),
+        output.failures or default_failed_rows(file, opened.gateway, opened.path),
         output,
         engine,
         facts["rate"],
