@@ -87,7 +87,7 @@ async def test_create_with_a_lost_body_stays_applied() -> None:
     it = closing_harness(no_response(sent=True, status=201), FULL_PAGE, account=PAYDOCK)
     with pytest.raises(InvalidResponseError, match="because the session was closed") as caught:
         await it.create(draft())
-    assert (caught.value.applied, caught.value.reference) == ("yes", "r-1")
+    assert (caught.value.applied, caught.value.reference, it.clock.waits) == ("yes", "r-1", [0.0])
 
 
 @pytest.mark.parametrize("answer", [NO_RESPONSE, DOWN])

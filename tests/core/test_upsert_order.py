@@ -9,7 +9,8 @@ from core.monri_responses import FIND
 from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, paydock_list
 
 from scripted_transport import NO_RESPONSE, NOT_FOUND, PAYDOCK, draft, make_harness, respond
-from wonder_customers import ConflictError, CustomerPatch, OutcomeUnknownError, RetryPolicy
+from wonder_customers import ConflictError, CustomerPatch, OutcomeUnknownError, RetryPolicy, StopSignal
+from wonder_customers._support import clock
 
 ONCE = RetryPolicy(attempts=1)
 HELD = {"_id": HEX24, "reference": "r-1", "first_name": "Ada"}
@@ -94,6 +95,28 @@ async def test_upsert_creates_no_second_customer_while_the_search_does_not_find_
     with pytest.raises(ConflictError, match="the gateway's search does not find it yet") as caught:
         await it.upsert(draft())
     assert (caught.value.applied, caught.value.ids, it.script.steps) == ("no", (HEX24,), [])
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+async def test_upsert_stops_waiting_for_the_search_at_its_deadline_and_at_the_stop_signal(
+    monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    held, none = respond(200, paydock_customer(**HELD)), respond(200, paydock_list())
+    policy = RetryPolicy(deadline=3.0, confirmation_window=2.9)
+    it = make_harness(held, none, held, *[none] * (1 if stopped else 2), account=PAYDOCK, policy=policy)
+    it.account_context.stop = stop = StopSignal()
+    it.script.takes = 0.5
+    wait = clock.sleep
+
+    async def sleep(seconds: float) -> None:
+        stop.is_set = stopped
+        await wait(seconds)
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    await it.get(HEX24)
+    with pytest.raises(ConflictError, match="the gateway's search does not find it yet"):
+        await it.upsert(draft())
+    assert (it.clock.waits, it.script.steps) == ([0.5], [])
 
 
 @pytest.mark.parametrize("state", [DELETED, {**HELD, "reference": "r-2"}, None], ids=["deleted", "renamed", "missing"])
