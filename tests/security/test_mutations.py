@@ -377,8 +377,6 @@ def test_every_redaction_is_listed() -> None:
         "secret.guarded concealed",
         # A second safeguard: reports show no values of the frames below the attempt.
         "_core.attempt.AttemptRunner._sign_and_send without_frames",
-        # `test_attributes_of_frames_do_not_lead_to_requests` covers it.
-        "_core.executor.Executor._look_up_after without_frames",
         # `test_request_id_of_events_repeats_no_value_of_the_request` and
         # `test_history_of_an_error_repeats_no_value_of_a_successful_request` cover it.
         "_core.context.CallContext._redacted_id redact_id",

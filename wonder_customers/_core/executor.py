@@ -35,7 +35,6 @@ from wonder_customers.errors import (
 )
 from wonder_customers.records import Customer, Response
 from wonder_customers.retry import Decision, Evidence, Raise, Resolve, Retry, RetryState, decide, lookup_schedule
-from wonder_customers.secret import without_frames
 from wonder_customers.wire import Replay
 
 if TYPE_CHECKING:  # loaded only when there are observers
@@ -328,7 +327,6 @@ class Executor:
         except CallError as error:
             if isinstance(error, AmbiguousReferenceError) or (isinstance(error, ConflictError) and not error.status):
                 raise  # what the lookup found, and not a refusal of the lookup
-            without_frames(error)
             raise self._failure(failed, self._lookup_note()) from error
 
     def _lookup_note(self) -> str:
