@@ -53,6 +53,7 @@ CARD, CODE = CARDS[0], "917"
 def test_card_numbers_of_all_schemes_are_found(card: str) -> None:
     assert contains_card_number(card)
     assert contains_card_number(f"Karte:{card};")
+    assert contains_card_number(f"+{card}")
     for stripe in (f";{card}=25121010000000000000?", f"{card}D25121010000000000000F", f"B{card}d2512101000000"):
         assert contains_card_number(stripe)
     assert not contains_card_number(card[:-1] + str((int(card[-1]) + 1) % 10))
@@ -137,6 +138,7 @@ def test_card_number_is_found_in_a_value_with_many_parts() -> None:
      "9999999999999995", "4929735926140831", "49297359261408321234567", "2026-01-17T07:50:50.133668+00:00",
      "2026-11-24 11:24:41.521757+02", "25.03.2026-25.01.2026", "37.621429, 44.136758", "66.91.87.195, 185.126.187.220",
      "5.80.109.240:40074", "HR50 2645 2911 8971 8890 1", "GB67GEZV36056243813722", "GA1.2.458130728.1729186826",
+     "+61 407 187 385 / +61 2 4639 9288",
      "44.40053219484476,33.819453409984135", "26/01/2025; 23/05/2022; 06/10/2014",
      "53b2d126be44d78ff562cfc583a031f56640aefb4005437922e6938488555942", "cus_5019453152524503998c6f6af27e802e",
      "https://shop.example/users/3ab75ab1-2a75-49f2-bc63-63273846523c/orders"],

@@ -20,7 +20,7 @@ may_contain_card_number: Final = _CANDIDATE.search
 _RUN: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,12}[0-9]){12,}")
 """13 or more digits that begin like a card number."""
 _OTHER: Final = re.compile(
-    r"(?<![0-9.])(?:(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]"
+    r"(?<![0-9])\+(?=[0-9])|(?<![0-9.])(?:(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]"
     r"(?:[T ][0-2][0-9]:[0-5][0-9](?::[0-6][0-9](?:[.,][0-9]{1,9})?)?(?: ?[+-][01][0-9](?::?[0-5][0-9])?)?)?"
     r"|[0-3]?[0-9]([./])[0-3]?[0-9]\1(?:19|20)[0-9]{2}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
     r"|(?:[0-9]\.[0-9]\.)?[0-9]{6,10}\.1[5-9][0-9]{8}"  # a client of Google Analytics and the time of its first visit
@@ -28,7 +28,7 @@ _OTHER: Final = re.compile(
     r"|(?![Bb]?[0-9]{13,19}[Dd][0-9]{4})[0-9A-Fa-f]{24,128}+"  # not the data of a card's magnetic stripe
     r"|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})(?!\.?[0-9])"
 )
-"""A date, a time, an IPv4 address, coordinates, an id, a digest, or a decimal number of at most 12 digits."""
+"""The plus sign of a telephone number, a date, a time, an IPv4 address, coordinates, an id, or a decimal number."""
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
 _GROUP: Final = re.compile("[0-9]+")
 _NUMBER: Final = re.compile(
