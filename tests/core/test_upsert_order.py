@@ -86,9 +86,9 @@ async def test_upsert_waits_for_the_search_after_a_create() -> None:
     assert it.clock.waits == [0.5, 1.0]
 
 
-async def test_upsert_creates_no_second_customer_while_the_search_does_not_find_the_first() -> None:
+@pytest.mark.parametrize("held", [respond(200, paydock_customer(**HELD)), respond(404, b"<html>")])
+async def test_upsert_creates_no_second_customer_while_the_search_does_not_find_the_first(held: Any) -> None:
     made, none = respond(201, paydock_customer(**HELD)), respond(200, paydock_list())
-    held = respond(200, paydock_customer(**HELD))
     policy = RetryPolicy(confirmation_window=1)
     it = make_harness(none, made, none, held, *[none] * 3, account=PAYDOCK, policy=policy)
     await it.upsert(draft())

@@ -282,10 +282,12 @@ class Executor:
             return
         try:
             held = (await self._walk(call_context, context.dialect.get(id))).record
-        except NotFoundError:
-            return
-        if held.deleted or held.reference != call.reference:
-            return
+        except NotFoundError as error:
+            if error.certain:
+                return
+        else:
+            if held.deleted or held.reference != call.reference:
+                return
         for wait in lookup_schedule(context.policy.confirmation_window):
             if wait >= call_context.remaining() or not await call_context.pause("confirmation", wait):
                 break
