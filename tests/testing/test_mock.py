@@ -192,6 +192,11 @@ async def test_helper_between_requests_ends_the_refusals(mock: GatewayMock) -> N
             await session.get("c-1")
         mock.monri.get(name="Ada")
         assert (await session.get("c-1")).name == "Ada"
+        mock.monri.refuse("forbidden", operation="get", times=1)
+        mock.monri.get(name="Eve")
+        with pytest.raises(PermissionDeniedError):
+            await session.get("c-1")
+        assert (await session.get("c-1")).name == "Eve"
 
 
 async def test_refusals_of_a_lookup_precede_the_lookup_of_an_operation(mock: GatewayMock) -> None:

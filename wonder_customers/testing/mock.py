@@ -193,7 +193,9 @@ class MockedGateway:
         key = (method, pattern)
         self._effects[key] = effect
         first = self._refusals.setdefault(key, [])
-        if key in self._begun and not refusals:
+        if refusals:
+            self._begun.discard(key)
+        elif key in self._begun:
             first.clear()  # a helper that is called between two requests replaces the remaining refusals
         first += refusals
 
