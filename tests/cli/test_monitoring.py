@@ -74,6 +74,17 @@ def test_webhook_and_heartbeat_contain_the_result_and_no_customer_data(terminal:
     assert beat.stat().st_mode & 0o777 == 0o600
 
 
+def test_webhook_counts_the_customers_missing_from_the_source(terminal: Terminal, hook: str) -> None:
+    write_csv(terminal.folder / "c.csv", 3)
+    words = ("sync", "c.csv", "--to", "monri", "--notify-url", hook)
+    terminal.ends(SUCCESS, *words)
+    write_csv(terminal.folder / "c.csv", 2)
+    terminal.ends(STOPPED, *words, "--removed", "delete")
+    terminal.ends(SUCCESS, *words, "--removed", "delete", "--max-removed", "1")
+    found = [json.loads(sent).get("missing_from_source") for *_, sent in Receiver.received]
+    assert found[1:] == [{"customers": 1, "removed": 0}, {"customers": 1, "removed": 1}]
+
+
 @pytest.mark.parametrize("case", ["500", "a redirect", "no server", "no response"])
 def test_failed_webhook_does_not_change_the_exit_code(
     terminal: Terminal, hook: str, case: str, monkeypatch: pytest.MonkeyPatch

@@ -70,6 +70,8 @@ class Monitor:
     async def end(self, source: str, report: Mapping[str, Any], code: int) -> None:
         """Report the result of the job."""
         known = {name: report[name] for name in _REPORT_KEYS if name in report}
+        if missing := report.get("missing_from_source"):
+            known["missing_from_source"] = {name: missing[name] for name in ("customers", "removed")}
         body = {"event": "job_ended", "source": source, "exit_code": code, **known}
         # Another run that uses the journal may also use the heartbeat file.
         if self.heartbeat is not None and report["exit_status"] != "not started":
