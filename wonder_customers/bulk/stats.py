@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.rate_limit import RateLimit, RateLimiter
@@ -83,11 +83,11 @@ class RequestStats:
     rate: float | None = None
 
 
+@frozen
 class LimitMonitor:
     """Reads the statistics of a session's rate limit."""
 
-    def __init__(self, limit: RateLimiter | None) -> None:
-        self._limit = limit
+    _limit: RateLimiter | None
 
     @property
     def rate(self) -> float | None:

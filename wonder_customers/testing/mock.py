@@ -48,7 +48,6 @@ class MockedGateway:
         self._mocked = mocked
         self._effects: dict[tuple[str | None, str], SideEffect] = {}
         self._refusals: dict[tuple[str | None, str], list[SideEffect]] = {}
-        self._begun: set[tuple[str | None, str]] = set()
 
     def create(self, **changes: Any) -> respx.Route:
         """Mock `CustomerSession.create`."""
@@ -193,14 +192,10 @@ class MockedGateway:
         key = (method, pattern)
         self._effects[key] = effect
         first = self._refusals.setdefault(key, [])
-        if refusals:
-            self._begun.discard(key)
-        elif key in self._begun:
-            first.clear()  # a helper that is called between two requests replaces the remaining refusals
         first += refusals
 
         def respond(request: httpx.Request, **groups: str) -> httpx.Response:
-            self._begun.add(key)
+            self._refusals.pop(key, None)  # helpers that are called after a request replace the remaining refusals
             return (first.pop(0) if first else effect)(request, **groups)
 
         lookups: dict[str, Any] = {"url__regex": pattern} | ({} if method is None else {"method": method})
