@@ -12,6 +12,7 @@ from bulk.customers import AccountFactory, Jobs, draft, drafts, once
 from wonder_customers import BulkError, CustomerSession
 from wonder_customers.bulk import BULK, Job, Options, Outcome, sync
 from wonder_customers.bulk.outage import OutageWatch
+from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.errors import GatewayUnavailableError, NoResponseError, NotSentError
 from wonder_customers.retry import Evidence
 from wonder_customers.simulator.server import SimulatorServer
@@ -93,6 +94,15 @@ async def test_row_that_fails_alone_does_not_wait_for_an_outage(jobs: Jobs) -> N
     with no_waits():
         job, (outcome,) = await jobs.run([draft(1)], retry=BULK, give_up_after=1e6)
     assert (job.exit_status, outcome.status) == ("finished", "failed")
+
+
+async def test_job_gives_up_if_the_server_of_its_shared_limit_does_not_respond(jobs: Jobs) -> None:
+    pytest.importorskip("redis")
+    async with CustomerSession(jobs.account, rate_limit=SharedLimit("redis://127.0.0.1:1", 100)) as session:
+        job = sync(session, drafts(30), options=Options(retry=BULK, give_up_after=0.1))
+        with pytest.raises(BulkError, match="the server of the shared limit has not responded for"):
+            await _collect(job, lambda: None, [])
+    assert (job.exit_status, jobs.requests()) == ("outage", 0)
 
 
 @pytest.mark.parametrize("fault", ["503", "429 with a Retry-After of an hour", "429"])

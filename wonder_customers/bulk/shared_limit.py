@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import anyio.to_thread
 from attrs import define, field
 
+from wonder_customers._support import clock
 from wonder_customers.bulk.options import check_rate
 from wonder_customers.bulk.permits import HORIZON, LONGEST, MARGIN, VALIDITY, Grant, LeasedRateLimit, Unreachable
 from wonder_customers.errors import ConfigurationError, needed
@@ -59,6 +60,7 @@ class SharedLimit:
         rate: The maximum number of requests per second, over all processes.
         name: Identifies the limit, such as the merchant's name.
         notify: Called with a message when the server cannot be reached, and when it responds again.
+        unreachable_since: When the server stopped responding, on the monotonic clock; None while it responds.
 
     Raises:
         ConfigurationError: The URL contains a password, or its scheme is not redis or rediss; the rate is invalid; or
@@ -72,7 +74,7 @@ class SharedLimit:
     _leased: LeasedRateLimit = field(init=False)
     _script: Callable[..., Any] = field(init=False)
     _errors: type[Exception] = field(init=False)
-    _unreachable: bool = field(default=False, init=False)
+    unreachable_since: float | None = field(default=None, init=False)
     _running: list[int] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -153,15 +155,15 @@ class SharedLimit:
         try:
             granted = await self._run(count, validity)
         except self._errors as error:
-            if not self._unreachable:
-                self._unreachable = True
+            if self.unreachable_since is None:
+                self.unreachable_since = clock.monotonic()
                 self.notify(
                     f"The shared limit at {self._where} cannot be reached ({error}). No request is sent until the"
                     " server responds."
                 )
             raise Unreachable from None
-        if self._unreachable:
-            self._unreachable = False
+        if self.unreachable_since is not None:
+            self.unreachable_since = None
             self.notify(f"The shared limit at {self._where} responds again.")
         return granted
 

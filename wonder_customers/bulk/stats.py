@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
+from wonder_customers._support import clock
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.rate_limit import RateLimit, RateLimiter
 
@@ -97,6 +98,12 @@ class LimitMonitor:
         if isinstance(it, RateLimit):
             limits.append(it.requests / it.per)
         return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
+    def unreachable_seconds(self) -> float:
+        """The time for which the server of a shared limit has not responded."""
+        since = getattr(self._limit, "unreachable_since", None)
+        return 0.0 if since is None else clock.monotonic() - since
 
     def update(self, requests: RequestStats, workers: int) -> None:
         """Write the current values into `requests`."""
