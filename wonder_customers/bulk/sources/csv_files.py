@@ -170,7 +170,9 @@ def _classified(
         # A reference without letters and digits, or without other cells, may be a line that is not a row.
         if (reference is None or not reference[0].isalnum()) and is_blank(values):
             if "\0" not in "".join(values):
-                lines.notes.gaps += isinstance(it := records.peek(), list) and not (is_blank(it) or lines.is_footer(it))
+                following = records.peek()
+                is_row = isinstance(following, list) and not is_blank(following) and not lines.is_footer(following)
+                lines.notes.gaps += is_row
                 continue
             problem = "the row contains NUL characters, so the file is damaged"
         elif lines.skips(values, line, reference_of):
