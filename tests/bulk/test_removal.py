@@ -333,3 +333,9 @@ def test_advice_names_the_options_that_have_to_be_given_again() -> None:
     advice = MissingFromSource(count=3).advice("j", {"query": "digest", "on": "digest", "removed": "digest"}, rows=5)
     assert advice.endswith("resume j --removed delete --max-removed 3 (with the same --query and --on)")
     assert "resume" not in MissingFromSource(count=3).advice("j", {"temporary": True}, rows=5)
+
+
+@pytest.mark.parametrize(("before", "shown"), [(None, ""), (0, ""), (4, " (75.0%)"), (3, " (100.0%)"), (2, "")])
+def test_percentage_is_shown_up_to_a_hundred(before: int | None, shown: str) -> None:
+    """A source of changes only has fewer rows than the customers that it does not contain."""
+    assert MissingFromSource(count=3, rows_before=before).share == f"3 customers{shown}"

@@ -81,9 +81,9 @@ class MissingFromSource:
 
     @property
     def share(self) -> str:
-        """The number of customers, with the percentage of `rows_before` if known, for messages."""
-        customers = counted(self.count, "customer", "customers")
-        return customers if not self.rows_before else f"{customers} ({self.count / self.rows_before:.1%})"
+        """The number of customers, with the percentage of `rows_before` if it is at most 100%, for messages."""
+        customers, before = counted(self.count, "customer", "customers"), self.rows_before or 0
+        return f"{customers} ({self.count / before:.1%})" if 0 < before >= self.count else customers
 
     def warning(self, rows: int) -> str | None:
         """Return why a source with `rows` rows may be incomplete; None if nothing suggests this."""
