@@ -82,10 +82,9 @@ class OutageWatch:
         if evidence in _PROCESSED:
             self.end()
             return
-        if evidence is Evidence.THROTTLED:
-            self.requests.throttled += 1
-        else:
-            self.requests.failed += permitted
+        throttled = evidence is Evidence.THROTTLED
+        self.requests.throttled += throttled
+        self.requests.failed += permitted and not throttled
         if self._current is None:
             self._current = Outage(clock.monotonic())
         self._current.reason = _reason(error)
