@@ -309,8 +309,7 @@ class LocalJob(Job):
             self._halt(
                 "outage", f"{outage.text}; the gateway has processed no request for {outage.seconds:,.0f} seconds"
             )
-        unreachable = self._limit.unreachable_seconds
-        if limit is not None and unreachable >= limit:
+        if limit is not None and (unreachable := self._limit.unreachable_seconds) >= limit:
             self._halt("outage", f"the server of the shared limit has not responded for {unreachable:,.0f} seconds")
         if last:
             self._outages.end()

@@ -266,8 +266,11 @@ class Journal(RowJournal):
             self.release()
 
     def hold(self) -> None:
-        """Acquire the journal for this process, without starting a run, or raise `BulkError` if it is in use."""
-        # SQLite keeps its log, and we keep the lock, beside the name with which the file is opened.
+        """Acquire the journal for this process, without starting a run, or raise `BulkError` if it is in use.
+
+        Raises:
+            ConfigurationError: The file is a hard link. Each name would have its own lock and its own SQLite log.
+        """
         if self.path.exists() and self.path.stat().st_nlink > 1:
             raise ConfigurationError(
                 f"the journal {self.path} has a second name (a hard link), and two jobs with different names would"
