@@ -151,6 +151,8 @@ async def test_permit_counts_from_the_moment_its_request_is_sent() -> None:
             assert (time._sleepers, permitted) == ([], [])
             unsent[0].sent = True
             left = time.now
+            await anyio.wait_all_tasks_blocked()
+            assert [moment for moment, _ in time._sleepers] == [pytest.approx(left + 10.05)], "one timer"
             await time.advance(time.now + 60.0, lambda: bool(permitted))
             group.cancel_scope.cancel()
     assert permitted == [pytest.approx(left + 10.05)]
