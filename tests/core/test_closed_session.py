@@ -80,7 +80,7 @@ async def test_unconfirmed_create_stays_unconfirmed(steps: list[Step], account: 
     assert (error.applied, error.reference, error.attempts, error.operation) == ("unknown", "r-1", 1, "create")
     remaining = it.executor.order.locks.unconfirmed.remaining([KEY], None)
     assert remaining > 0 or it.clock.now == 1010.0, "the second create is sent after the confirmation window"
-    assert len(it.script.sent) == len(steps)
+    assert len(it.script.sent) == it.account_context.account.counts.attempts == len(steps)
 
 
 async def test_create_with_a_lost_body_stays_applied() -> None:
