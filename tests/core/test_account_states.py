@@ -20,7 +20,11 @@ def test_accounts_without_views_are_forgotten(monkeypatch: pytest.MonkeyPatch) -
 
     for number in range(1200):
         made(number).counts.started += 1
+        assert states.several == (number > 0)
     assert len(states) == 1000
+    made(200)
+    made(1201)
+    assert made(200).counts.started == 1, "the account that was used last is kept"
     kept = made(1199)
     assert kept is made(1199)
     now = 301.0
@@ -93,3 +97,11 @@ def test_identity_does_not_depend_on_the_value_of_a_provided_secret() -> None:
     assert identity(Monri("key", first)) != identity(Monri("other", first))
     assert Monri(first, "token").dialect().merchant == Secret("token")
     assert Monri("key", first).dialect().merchant == Monri("other", first).dialect().merchant
+
+
+def test_identity_of_an_account_contains_no_secret() -> None:
+    found = identity(Monri("key", "token"))
+    assert isinstance(found, str)
+    assert "token" not in found
+    assert identity("a customer") != "a customer"
+    assert identity(7) == 7, "without a secret, the value identifies itself"

@@ -69,6 +69,7 @@ def broken(*, sent: bool, status: int | None = None, retryable: bool = True) -> 
         ("create", broken(sent=False), NotSentError, 3, "no"),
         ("create", broken(sent=True), OutcomeUnknownError, 1, "unknown"),
         ("create", broken(sent=True, status=201), InvalidResponseError, 1, "yes"),
+        ("create", broken(sent=True, status=200, retryable=False), InvalidResponseError, 1, "unknown"),
     ],
 )
 async def test_error_without_response_names_its_request(
