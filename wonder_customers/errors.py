@@ -61,6 +61,7 @@ __all__ = [
     "Violation",
     "WonderCustomersError",
 ]
+_APPLIED = {"no": "Nothing was applied.", "yes": "The call was applied.", "unknown": "The call may have been applied."}
 
 
 def _restore(cls: type["WonderCustomersError"], args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
@@ -174,9 +175,6 @@ class AttemptRecord:
     request_id: str | None = None
 
 
-_APPLIED = {"no": "Nothing was applied.", "yes": "The call was applied.", "unknown": "The call may have been applied."}
-
-
 class CallError(WonderCustomersError):
     """A call ended without a result.
 
@@ -214,7 +212,9 @@ class CallError(WonderCustomersError):
         rate_limit_headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(reason)
-        self.reason, self.gateway, self.operation = reason, gateway, operation
+        self.reason = reason
+        self.gateway = gateway
+        self.operation = operation
         self.applied: Applied = applied
         self.attempts = attempts
         self.history: tuple[AttemptRecord, ...] = tuple(history)
@@ -228,9 +228,9 @@ class CallError(WonderCustomersError):
 
     def __str__(self) -> str:
         times = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'} in {self.elapsed:.2f} s"
-        mark = f", request id {self.request_id}" if self.request_id else ""
+        shown = times if not self.request_id else f"{times}, request id {self.request_id}"
         call = f"{self.gateway} {self.operation}".strip() or "call"
-        return f"{call}: {self.reason} ({times}{mark}). {_APPLIED[self.applied]} {self.hint}"
+        return f"{call}: {self.reason} ({shown}). {_APPLIED[self.applied]} {self.hint}"
 
 
 class NotSentError(CallError):
@@ -303,8 +303,7 @@ class GatewayError(CallError):
     """The gateway refused the request.
 
     Attributes:
-        status: The HTTP status, or the status in the body where the gateway reports a refusal with HTTP 200; 0 for
-            conflicts that a lookup found.
+        status: The HTTP status, or that in the body of a refusal with HTTP 200; 0 for conflicts that a lookup found.
         code: The gateway's error code; None if it sent no code.
         message: The gateway's message, without the values that the request contained; None if it sent no message.
         retry_after: Seconds to wait before the next request; None if the gateway sent no time.
@@ -324,7 +323,9 @@ class GatewayError(CallError):
         **facts: Any,
     ) -> None:
         super().__init__(reason, **facts)
-        self.status, self.code, self.message = status, code, message
+        self.status = status
+        self.code = code
+        self.message = message
         self.retry_after = retry_after
 
 
