@@ -187,7 +187,7 @@ REDACTIONS = [
     _error("code", "self.redact(error.code, code) if error.code else error.code", "error.code"),
     _error("names", "self.redact(name[:200])", "name[:200]"),
     _error("messages", "map(self.redact, messages[:20])", "messages[:20]"),
-    _values("body", "_texts(error_object(body))"),
+    _values("body", "_texts(_json_value(body))"),
     _values("query", "_query_values(target)"),
     _values("secrets", "(it.reveal() for it in secrets)"),
     Redaction("_core.redaction.Redactor.case", "echo", _case_sensitive),
