@@ -158,9 +158,10 @@ class Executor:
                 else:
                     step = steps.send(value)
         except StopIteration as end:
-            if call_context.requests == 1 and end.value is last.record:
+            if end.value is not last.record:
+                self.order.link(call_context.account_context, end.value)  # a customer that a search has found
+            elif call_context.requests == 1:
                 return last  # the response of the only request
-            self.order.link(call_context.account_context, end.value)  # a customer that a search has found
             counts = (call_context.requests, call_context.elapsed(), last.recovered, call_context.late_attempt)
             return Response(end.value, last.status, last.headers, last.request_id, *counts)
         except CallError as error:
